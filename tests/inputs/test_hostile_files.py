@@ -105,7 +105,7 @@ CASES = [
     ("estimate", "name: a\nmo[del:\n  params: 70B\n", "No such key", 2),
     ("estimate", "model: {params: 7B}\nassumptions:\n  assumptions.x: {value: 1, reason: none}\n", "about an assumption", 2),
     ("estimate", "!!int model: 7B\n", "is not a value", 2),
-    ("estimate", "model: llama-3-8b\ndata: {tokens: 1T, text_tokens: 1e-999}\n", "A sample holds nothing", 2),
+    ("estimate", "model: llama-3-8b\ndata: {tokens: 1T, text_tokens: 1e-999}\n", "A sample is empty", 2),
     ("estimate", "model: llama-3-8b\ndata: {tokens: 1e-308}\n", "at least 1e-09", 2),
     ("estimate", "name: nan\nmodel: llama-3-8b\n", "not a finite number", 2),
     ("estimate", "name: '-.inf'\nmodel: llama-3-8b\n", "not a finite number", 2),

@@ -195,7 +195,7 @@ CONTRADICTIONS = [
     ("--gpus 64 --days 10 --gpu-hours 50k", ["GPU-hours = GPUs x wall-clock", "factor of 3.26", "known.gpu_hours"]),
     ("--samples 1M --epochs 1 --tokens 500B", ["tokens = samples x tokens per sample", "data.tokens"]),
     ("--steps 1000 --batch 512 --tokens 500B", ["factor of 238", "data.steps"]),
-    ("--tokens 1T --gpus 64 --mfu 95% --recompute full --batch 512", ["hfu", "recomputation counted"]),
+    ("--tokens 1T --gpus 64 --mfu 95% --recompute full --batch 512", ["hfu", "including recomputation"]),
 ]  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_what_is_assumed_is_not_remarked() -> None:
 def test_an_estimate_shows_them() -> None:
     run = {**TEXT, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 8}, "known": {"mfu": 0.4}}
     found = gpuhours.estimate(gpuhours.from_dict(run, settings={"data.resolution": 224}))
-    assert "data.resolution has no effect: the model sees no frames" in found.warnings
+    assert "data.resolution has no effect: the model takes no frames" in found.warnings
 
 
 @pytest.mark.parametrize(("tokens", "refused"), [("4M", False), ("8M", True)])
@@ -108,7 +108,7 @@ def test_two_batches_that_differ_are_refused(tokens: str, refused: bool) -> None
     if not refused:
         assert resolve(run).global_batch == 512
         return
-    with pytest.raises(EstimateError, match="4,194,304 tokens a step") as caught:
+    with pytest.raises(EstimateError, match="4,194,304 tokens per step") as caught:
         resolve(run)
     assert caught.value.where == "training.batch_tokens"
 
@@ -119,7 +119,7 @@ def test_more_layers_than_a_stage_has_are_all() -> None:
     run = {**TEXT, "hardware": machine, "layout": layout, "training": {"global_batch": 16}}
     most, more = (gpuhours.from_dict(run, settings={"layout.recompute_layers": each}) for each in (16, 17))
     assert resolve(most).warnings == ()
-    assert "no more than 16 layers" in resolve(more).warnings[0]
+    assert "no stage has more than 16 layers" in resolve(more).warnings[0]
 
 
 WHOLE: Mapping[str, Any] = {

@@ -124,7 +124,7 @@ def test_a_slip_in_an_operator_is_refused_with_the_nearest_name(tmp_path: Path) 
     [
         ("memory:\n  saved: {swigluu: 2}", "Did you mean 'swiglu'"),
         ("memory:\n  saved_autocast: {rmsnorm: 2}", "Did you mean 'rms-norm'"),
-        ("memory:\n  gradients: {bfloat: 4}", "'bfloat' is no number format"),
+        ("memory:\n  gradients: {bfloat: 4}", "'bfloat' is not a number format"),
         ("attention: {default: flash2, hoper: cudnn}", "Did you mean 'hopper'"),
         (
             "autocast:\n  source: a test of ours\n  operators: {residul: {forward: 1, backward: 1}}",

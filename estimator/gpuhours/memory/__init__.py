@@ -1,4 +1,4 @@
-"""How much one accelerator holds: weights, gradients, optimiser, activations, buffers."""
+"""Memory on one accelerator: weights, gradients, optimiser states, activations, buffers."""
 
 from gpuhours.memory.advice import Way, longest_sequence, ways_to_fit
 from gpuhours.memory.held import Memory

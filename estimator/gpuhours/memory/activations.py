@@ -1,4 +1,4 @@
-"""Tensors that the forward pass leaves for the backward pass, operator by operator."""
+"""Tensors that the forward pass saves for the backward pass, operator by operator."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from gpuhours.software.memory import MemoryFacts
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """Bytes per token that one block keeps, by how tensor ranks share them and by what may be recomputed."""
+    """Bytes per token that one block saves, by how tensor ranks split them and by what may be recomputed."""
 
     stream: Array
-    """Whole on each tensor rank, divided under sequence parallelism."""
+    """Replicated on each tensor rank, or divided under sequence parallelism."""
     whole: Array
-    """Whole on each tensor rank, always."""
+    """Always replicated on each tensor rank."""
     attention: Array
     """Inside attention, divided by the tensor degree."""
     mlp: Array
     """Inside the feed-forward layer, divided by the tensor degree."""
     expert: Array
-    """What experts keep of their copies of tokens, divided by the tensor degree inside an expert."""
+    """What experts save for their copies of tokens, divided by the tensor degree inside an expert."""
     scores: Array
-    """Attention scores in HBM, divided by the tensor degree; zero where they never are there."""
+    """Attention scores in HBM, divided by the tensor degree; zero if they are never stored."""
     entry: Array
-    """The block's input alone: what full recompute keeps. Shared as ``stream``."""
+    """Only the block's input: what full recomputation saves. Split like ``stream``."""
     attended: Array
     """Attention's output and its log-sums, divided by the tensor degree."""
     outputs: Array
-    """What products put out, divided by the tensor degree."""
+    """Outputs of products, divided by the tensor degree."""
     passing: Array
-    """Gradients that exist only while the block's backward pass runs, divided by the tensor degree: of the
+    """Gradients that exist only during the block's backward pass, divided by the tensor degree: those of the
     widest product's output."""
 
     def on_rank(self, ranks: Ranks) -> Array:
@@ -59,7 +59,7 @@ class Saved:
         return self.stream / ranks.whole + self.whole + split + self.expert / ranks.expert_tensor
 
     def left_by(self, unkept: Unkept, ranks: Ranks) -> Array:
-        """Bytes per token on one rank where a policy drops all but the layer's input: that, and its shares of the rest."""
+        """Bytes per token on one rank if a policy drops everything except the layer's input: that, plus its shares of the rest."""
         attended, outputs = unkept.all_but or (0.0, 0.0)
         return self.entry / ranks.whole + (self.attended * attended + self.outputs * outputs) / ranks.tensor
 
@@ -74,12 +74,12 @@ def saved(
     in_groups: bool = False,
     unkept: Unkept = Unkept(),  # noqa: B008 - frozen
 ) -> Saved:
-    """Bytes that one block of a stack keeps per token, without what a recompute policy leaves ``unkept``.
+    """Bytes that one block of a stack saves per token, without what a recompute policy leaves ``unkept``.
 
-    A product keeps its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores
-    (unfused); a norm its input; an activation what its derivative needs. A tensor that two operators keep is
-    counted once. ``stream`` is the bytes of an element of the residual stream. ``in_groups``: unfused since no kernel takes the
-    groups, all of it in fp32, keys repeated (``Workload.in_groups``). Leaves out the statistics of norms, 8 B per token.
+    A product saves its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused); a norm its
+    input; an activation what its derivative needs. A tensor saved by two operators is counted once. ``stream`` is the bytes per element
+    of the residual stream. ``in_groups``: unfused because no kernel supports the groups, all of it in fp32, keys repeated
+    (``Workload.in_groups``). Leaves out the statistics of norms, 8 B per token.
 
     Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
     layer)."""
@@ -136,8 +136,8 @@ def _keeping(block: Block) -> Iterator[Elementwise]:
 
 
 def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
-    """Elements that an operator keeps for each of its own, as the stack says of it or of what it is like; else what autograd keeps. In a
-    stream of fp32 the copy in fp32 that a written-out norm keeps is one element, not two of 16 bit."""
+    """Elements that an operator saves per element, from the stack's figures for it or for the operator it resembles; otherwise as autograd
+    does. In an fp32 stream the fp32 copy that an unfused norm saves is one element, not two of 16 bit."""
     like = Pointwise(kind.like)
     usual = facts.saved.get(like.value, like.saved or 0.0) if kind.saved is None else kind.saved
     usual = facts.saved.get(kind.value, usual)
@@ -151,7 +151,7 @@ def _sum(values: Iterable[Array]) -> Array:
 
 
 def _largest(values: Iterable[Array]) -> Array:
-    """The largest, element by element; 0 of none."""
+    """The elementwise maximum; 0 if empty."""
     most: Array = 0.0
     for value in values:
         most = np.maximum(most, value)
@@ -159,20 +159,20 @@ def _largest(values: Iterable[Array]) -> Array:
 
 
 def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
-    """Bytes per token that a frozen block takes while it runs, and nothing after: the stream, its norm and the sum, and of the
-    widest product what it puts out and what becomes of it.
+    """Bytes per token that a frozen block uses while it runs, and frees afterwards: the stream, its norm and the sum, and for the widest
+    product its output and what is computed from it.
 
         e (3 h + 2 w / t)
 
-    e bytes of an element, h hidden, w widest output, t tensor. Checked on H200: 23.2 and 24.8 B per token and width of ViT-L
-    and ViT-g running forward only, where this gives 22.0 and 23.5 beside the pixels."""
+    e bytes per element, h hidden, w widest output, t tensor. Checked on H200: 23.2 and 24.8 B per token and width of ViT-L and ViT-g
+    running forward only, for which this gives 22.0 and 23.5 besides the pixels."""
     widest = _largest(linear.outputs * linear.active for linear in stack.block.linears)
     return precision.element * (3 * stack.block.hidden / ranks.whole + 2 * widest / ranks.tensor)
 
 
 def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
-    """Bytes that an end keeps per token, shared as the residual stream is: the inputs of its products; before them
-    the input of the norm that a head begins with, or what was loaded in fp32 (pixels), also where it is frozen."""
+    """Bytes that an end saves per token, split like the residual stream: the inputs of its products; before them the input of the norm that
+    a head begins with, or the fp32 input (pixels), also if it is frozen."""
     if part.trainable is not Trainable.FULL:
         return _sum(FP32 * linear.inputs for linear in part.linears) if part.first else 0.0
     before = FP32 if part.first else stream
@@ -182,9 +182,9 @@ def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
 def _inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     """(product, width of its input) for every distinct input that a weight gradient needs.
 
-    Products that read the same tensor share it (router and shared expert; query and key-value down; all of a
-    parallel block): those of equal width with no row-split product between. Frozen weights need none;
-    adapters need the inputs of the weights they stand beside."""
+    Products that read the same tensor share it (router and shared expert; query and key-value down; all of a parallel block): those of
+    equal width with no row-split product between. Frozen weights need none; adapters need the inputs of the weights that they are
+    attached to."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
     kept: list[tuple[Linear, Array]] = []
@@ -204,14 +204,14 @@ def _inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
 
 
 def _is_adapted(linear: Linear, stack: Stack) -> bool:
-    """Whether an adapter reads what the product reads, to add to what it puts out."""
+    """Whether an adapter is attached to the product, so that it reads the product's input."""
     beside = (adapter for adapter in stack.adapters if adapter.role is linear.role)
     return any(np.array_equal(adapter.inputs, linear.inputs) for adapter in beside)
 
 
 def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
-    """Where the input of a product is counted. Attention's output is kept by attention already, unless the
-    product keeps a narrower copy of its own."""
+    """Where the input of a product is counted. Attention's output is already saved by attention, unless the product saves a narrower copy
+    of its own."""
     if has_experts(linear):
         return "expert"
     if linear.split is not Split.ROW:
@@ -223,8 +223,8 @@ def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFact
 
 
 def _operands(core: AttentionCore, element: float, unfused: bool, *, repeated: bool = False) -> Array:
-    """Q, K, V and the output; flash keeps one fp32 log-sum per head (Dao 2023, FlashAttention-2, section
-    3.1). Keys of another stream are kept there; keys may be ``repeated`` for every head."""
+    """Q, K, V and the output; flash saves one fp32 log-sum per head (Dao 2023, FlashAttention-2, section 3.1). Keys of another stream are
+    saved there; keys may be ``repeated`` for every head."""
     keys = (core.heads if repeated else core.kv_heads) if core.keys is None else 0
     width = (core.heads + keys) * (core.head_dim + core.value_dim)
     return width * element + (0 if unfused else core.heads * FP32)

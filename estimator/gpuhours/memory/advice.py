@@ -1,4 +1,4 @@
-"""What to change when a run does not fit, and the longest sequence that does."""
+"""Changes to make a run fit, and the longest sequence that fits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gpuhours.workload import Workload
 
 WAYS: Final = 3
 GRADUAL: Final = ("sharding", "recompute")
-"""Fields with more than one step: the next step is no way of its own where a smaller one suffices."""
+"""Fields with several levels: a higher level is not suggested if a lower one suffices."""
 BLOCKS: Final = 8
-"""Blocks of tokens that a loss may run over."""
+"""Number of blocks of tokens suggested for the loss."""
 POINTS: Final = 33
-"""Lengths tried at once while the longest sequence is bracketed."""
+"""Lengths tried at once in the search for the longest sequence."""
 LONGEST: Final = 2.0**30
-"""Tokens beyond which no sequence is looked for."""
+"""Upper limit of the search, in tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,15 @@ class Way:
     """A change of layout that saves memory."""
 
     change: str
-    """In the words of a layout: ``recompute selective``, ``ZeRO-1``, ``microbatch 1``."""
+    """In layout terms: ``recompute selective``, ``ZeRO-1``, ``microbatch 1``."""
     layout: Layout
     total: float
-    """Bytes that a driver would show."""
+    """Bytes as shown by the driver."""
     saved: float
-    """Bytes less than before."""
+    """Bytes saved."""
     fits: bool
     slower: float | None
-    """Step time after / before - 1; None where no step time was asked for."""
+    """Step time after / before - 1; None if no step time was requested."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; bytes."""
@@ -56,12 +56,12 @@ class Way:
 
 
 def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None] | None = None) -> tuple[Way, ...]:
-    """The cheapest changes with which a run fits, at most three; where nothing suffices, those that save
+    """The cheapest changes with which a run fits, at most three; if nothing suffices, those that save
     most.
 
-    Every change is judged by ``memory`` of the changed layout, not by a rule of thumb: one change at a time,
-    then two together when fewer than three suffice alone. Cheapest is the least ``step_time`` (s; None for a
-    layout that cannot run), or the most bytes saved where no step time is given."""
+    Every change is evaluated with ``memory`` of the changed layout, not by a rule of thumb: single changes first, then pairs if fewer than
+    three single ones suffice. Cheapest means the smallest ``step_time`` (s; None for an invalid layout), or the most bytes saved if no step
+    time is given."""
 
     layout = workload.layout
     before, time_before = float(memory(workload).total), step_time(workload) if step_time else None
@@ -88,7 +88,7 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
 
 
 def _different(before: Layout, ways: Iterable[Way]) -> list[Way]:
-    """Of ways that differ only in how far they shard or recompute, the first."""
+    """The first of several ways that differ only in the level of sharding or recomputation."""
     different: dict[tuple[tuple[str, Any], ...], Way] = {}
     for way in ways:
         after = {name: getattr(way.layout, name) for name in Layout.model_fields}
@@ -99,7 +99,7 @@ def _different(before: Layout, ways: Iterable[Way]) -> list[Way]:
 
 
 def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(words, fields) of the neighbours of a layout that divide."""
+    """(description, fields) of the valid neighbours of a layout."""
     model, layout, cluster = workload.model, workload.layout, workload.cluster
     data = int(solved_data(layout, cluster))
     for mode in (Recompute.selective, Recompute.full):
@@ -135,11 +135,11 @@ def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def longest_sequence(workload: Workload, build: Callable[[Array], Model], *, multiple: int = 1) -> int | None:
-    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None where none
+    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None if none
     does.
 
-    ``build(tokens)`` makes the model for an array of lengths. Memory grows with length, so a bracket is
-    narrowed by ``POINTS`` lengths in one call until it is one ``multiple`` wide."""
+    ``build(tokens)`` builds the model for an array of lengths. Memory grows with length, so the interval is narrowed with ``POINTS``
+    lengths per call until it is one ``multiple`` wide."""
     low, high = 0, int(LONGEST // multiple)
     while high - low > 1:
         spaced = np.geomspace if high - low > POINTS**2 else np.linspace

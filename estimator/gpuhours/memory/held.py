@@ -1,4 +1,4 @@
-"""What a rank holds at its fullest moment, and whether that fits."""
+"""Memory of the fullest rank at its peak, and whether it fits."""
 
 from __future__ import annotations
 
@@ -23,70 +23,70 @@ PARTS: Final = (
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Bytes on the fullest rank at its fullest moment; every field may be an array."""
+    """Bytes on the fullest rank at its peak; every field may be an array."""
 
     allocated: Array
-    """What tensors take: ``torch.cuda.max_memory_allocated``."""
+    """Memory of tensors: ``torch.cuda.max_memory_allocated``."""
     fragmentation: Array
-    """What the allocator holds beyond the tensors."""
+    """What the allocator reserves beyond the tensors."""
     context: Array
     """CUDA context, libraries and communicators."""
     capacity: Array
-    """What the accelerator has, as a driver shows it."""
+    """Memory of the accelerator, as shown by the driver."""
     least: Array
-    """What the allocator holds beyond the tensors even when memory runs short."""
+    """What the allocator reserves beyond the tensors even when memory is short."""
     odds: Odds = field(repr=False)
-    """How likely a layout of this stack is to run, by what it fills."""
+    """The probability that a layout of this stack runs, by its fill."""
     host_per_node: Array
-    """What one node's ranks keep in host memory: offloaded states and weights."""
+    """Host memory used by one node's ranks: offloaded states and weights."""
     host_capacity: float | None
-    """Host memory of a node; None where its profile does not say."""
+    """Host memory of a node; None if its profile does not give it."""
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
-    """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
+    """(parts without the two above, pipeline stage or -1) of every moment that may be the peak."""
 
     @cached_property
     def reserved(self) -> Array:
-        """Bytes that the allocator holds: ``torch.cuda.max_memory_reserved``."""
+        """Bytes reserved by the allocator: ``torch.cuda.max_memory_reserved``."""
         return self.allocated + self.fragmentation
 
     @cached_property
     def total(self) -> Array:
-        """Bytes that a driver shows as used."""
+        """Bytes in use according to the driver."""
         return self.reserved + self.context
 
     @property
     def margin(self) -> Array:
-        """Bytes to spare; negative where it does not fit."""
+        """Bytes to spare; negative if it does not fit."""
         return self.capacity - self.total
 
     @property
     def needed(self) -> Array:
-        """Bytes that the run takes when the allocator gives back what it can."""
+        """Bytes that the run needs once the allocator has released what it can."""
         return self.allocated + self.context + self.least
 
     @cached_property
     def filled(self) -> Array:
-        """Share of the accelerator's memory that the run needs at least: needed / capacity."""
+        """Minimum share of the accelerator's memory that the run needs: needed / capacity."""
         return np.divide(self.needed, self.capacity)
 
     @property
     def fits_probability(self) -> Array:
-        """Probability that the run fits, as layouts like it did."""
+        """Probability that the run fits, from layouts like it."""
         return self.odds.probability(self.filled)
 
     @property
     def fits(self) -> Mask:
-        """Whether the run is likelier to fit than not, and what it keeps on the host fits there."""
+        """Whether the run is more likely to fit than not, and its host memory fits."""
         return np.less_equal(self.filled, self.odds.most(ENOUGH)) & self.fits_host
 
     @property
     def safe(self) -> Mask:
-        """Whether the run fits with the probability that automatic layouts keep to."""
+        """Whether the run fits with the probability required of automatic layouts."""
         return np.less_equal(self.filled, self.odds.most(SAFE)) & self.fits_host
 
     @property
     def fits_host(self) -> Mask:
-        """Whether a node's memory holds what its ranks keep there; where nobody says how much it has, it does."""
+        """Whether a node's host memory suffices for its ranks; true if its size is not known."""
         return np.less_equal(self.host_per_node, np.inf if self.host_capacity is None else self.host_capacity)
 
     @cached_property
@@ -95,12 +95,12 @@ class Memory:
 
     @property
     def parts(self) -> Parts:
-        """Bytes by ``PARTS`` at the fullest moment; they add up to ``total``."""
+        """Bytes by ``PARTS`` at the peak; they add up to ``total``."""
         return {**self._fullest[0], "context": self.context, "fragmentation": self.fragmentation}
 
     @property
     def stage(self) -> Array:
-        """The pipeline stage that is fullest, from 0; -1 where the encoder's own accelerators are fuller."""
+        """The fullest pipeline stage, from 0; -1 if the encoder's own accelerators are fuller."""
         return self._fullest[1]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""How likely a layout is to run in the memory there is: a verdict by the byte would be right only if the prediction were.
+"""The probability that a layout fits in memory: a yes or no would be right only if predictions were exact.
 
-Learned on how far off memory was of stacks that nobody else ran, and of others on layouts that ran and layouts that are published as
-out of memory (``questions.validating.odds``).
+Learned from memory errors for stacks that no other source ran, and for others from layouts that ran and layouts published as out of memory
+(``questions.validating.odds``).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ UNMET = ""
 ENOUGH = 0.5
 """Probability from which a run is said to fit."""
 SAFE = 0.9
-"""Probability that automatic layouts keep to."""
+"""Probability required of automatic layouts."""
 
 
 def odds_path() -> Path:
-    """Where the learned odds are."""
+    """The file of the learned odds."""
     return Path(str(files("gpuhours"))) / "published" / "memory_odds.json"
 
 
 @functools.cache
 def odds() -> Mapping[str, Any]:
-    """``all`` systems, and ``without`` each: the odds of stacks met and unmet and of single stacks. ``met_in``: stack -> systems."""
+    """``all`` systems, and ``without`` each: odds of measured and unmeasured stacks and of single stacks. ``met_in``: stack -> systems."""
     learned: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
     return learned
 
@@ -43,14 +43,14 @@ class Odds:
     """The odds of a stack."""
 
     half: float
-    """What a layout fills of the accelerator, as predicted, where half of the layouts ran."""
+    """The predicted fill of the accelerator at which half of the layouts ran."""
     steepness: float
     lapse: float
-    """Share of the layouts that need next to nothing and did not run, and of those far beyond the accelerator that did: a figure of them
-    was misread."""
+    """Share of layouts that need almost nothing but did not run, and of those far beyond the accelerator that did: a figure was misread
+    in these."""
 
     def probability(self, filled: Array) -> Array:
-        """Probability that a layout runs which needs ``filled`` times what the accelerator has.
+        """Probability that a layout runs if it needs ``filled`` times the accelerator's memory.
 
         P = lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness)
 
@@ -60,7 +60,7 @@ class Odds:
         return self.lapse + (1.0 - 2.0 * self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
 
     def most(self, probability: float) -> float:
-        """What share of the accelerator a layout may fill to run with a probability: the inverse.
+        """The fill at which a layout runs with a given probability: the inverse.
 
             filled = half ((1 - 2 lapse) / (P - lapse) - 1)^(1 / steepness)
 
@@ -73,8 +73,8 @@ class Odds:
 
 @functools.cache
 def odds_of(stack: str, without: str = "") -> Odds:
-    """The odds of a stack: its own where enough of its layouts ran and failed, else those of all stacks that ran, else those of a stack
-    that nobody has met; as known without a system's layouts where one is named."""
+    """The odds of a stack: its own if enough of its layouts ran and failed, otherwise those of all measured stacks, otherwise those of an
+    unmeasured stack; excluding a system's layouts if one is named."""
     known, ran_in = odds()["without"].get(without, odds()["all"]), odds()["met_in"].get(stack, [])
     common = known["met"] if any(system != without for system in ran_in) else known["unmet"]
     constants = known["stacks"].get(stack, common)

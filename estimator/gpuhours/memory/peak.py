@@ -1,4 +1,4 @@
-"""The fullest moment of the fullest rank."""
+"""The peak memory: the fullest moment of the fullest rank."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from gpuhours.workload import Workload
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What the equations of one run share."""
+    """Quantities common to the equations of one run."""
 
     workload: Workload
     model: Model
-    """What stands on the ranks: the workload's, but for an encoder on accelerators of its own."""
+    """The model on the ranks: the workload's, except for an encoder on its own accelerators."""
     ranks: Ranks
     queue: Ranks
-    """The pipeline that says how many micro-batches wait: ``ranks``, but for an encoder on accelerators of its own."""
+    """The pipeline that determines how many micro-batches are in flight: ``ranks``, except for an encoder on its own accelerators."""
     found: dict[tuple[int, Unkept], Saved] = field(default_factory=dict, repr=False)
-    """What blocks keep, by stack and policy, once it is worked out."""
+    """Cached bytes saved by blocks, by stack and policy."""
 
     @cached_property
     def placement(self) -> Placement:
-        """Which layers stand on which stage."""
+        """Which layers are on which stage."""
         layout = self.layout if self.model is self.workload.model else self.layout.replaced(stage_layers=None)
         return placement_of(self.model, layout, self.ranks, self.workload.software)
 
@@ -56,11 +56,11 @@ class _Run:
 
     @property
     def facts(self) -> MemoryFacts:
-        """What the stack keeps in memory."""
+        """The stack's memory facts."""
         return self.workload.software.memory
 
     def unfused(self, stack: Stack) -> bool:
-        """Whether scores of a stack's attention are in memory, those with a learned bias aside."""
+        """Whether the scores of a stack's attention are in memory, apart from those with a learned bias."""
         plain = [core for core in stack.block.attention if not core.biased]
         return any(self.workload.kernel_of(core) == "unfused" for core in plain) or (
             not plain and self.workload.attention_kernel == "unfused"
@@ -68,18 +68,18 @@ class _Run:
 
     @cached_property
     def stage3(self) -> Array:
-        """ZeRO-3: weights are gathered to be used."""
+        """Whether weights are gathered for use (ZeRO-3)."""
         return np.equal(self.layout.sharding, Sharding.zero3)
 
     @cached_property
     def stream(self) -> Array:
-        """Bytes of an element of the residual stream: autocast adds 2-byte products to a stream in fp32.
-        FSDP's mixed precision casts whole layers, so there the stream is narrow as well."""
+        """Bytes per element of the residual stream: under autocast 2-byte products are added to an fp32 stream.
+        FSDP's mixed precision casts whole layers, so its stream is 16-bit as well."""
         element = self.precision.element
         return np.where(self.stage3, element, FP32) if self.precision.autocast else element
 
     def saved(self, stack: Stack, unkept: Unkept = Unkept()) -> Saved:  # noqa: B008 - frozen
-        """What one block keeps per token, the same on every stage."""
+        """Bytes that one block saves per token, the same on every stage."""
         known = (id(stack), unkept)
         if known not in self.found:
             cores = stack.block.attention
@@ -92,19 +92,19 @@ class _Run:
         return self.found[known]
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
-        """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
+        """Tokens of a micro-batch on one rank, with ``tokens`` per sample."""
         return tokens * ranks.microbatch / self.sharers
 
     @cached_property
     def stream_tokens(self) -> Array:
-        """Tokens of a micro-batch that stages hand on."""
+        """Tokens of a micro-batch passed between stages."""
         tokens = [stack.tokens for stack in self.model.stacks if self.model.on_stream(stack)] or [0.0]
         return self.on_rank(tokens[0], self.ranks)
 
     @cached_property
     def buffers(self) -> Array:
-        """Messages in flight between pipeline stages and between the ranks that share a sequence, and what sequence parallelism has
-        gathered for one layer, n 2 T h."""
+        """Messages in flight between pipeline stages and between context ranks, and what sequence parallelism has gathered for one layer,
+        n 2 T h."""
         sends = pipeline_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
         whole = self.facts.gathered_now * self.stream_tokens * self.model.hidden * self.precision.element
         sends = sends + np.where(np.greater(self.ranks.whole, 1), whole, 0.0)
@@ -112,22 +112,22 @@ class _Run:
 
     @cached_property
     def sharers(self) -> Array:
-        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, ceil(a / u) to the fullest of u ranks."""
+        """Ranks that split a sequence: ``context``; but Ulysses distributes whole heads, ceil(a / u) on the fullest of u ranks."""
         heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
         dealt = np.divide(heads[0], np.ceil(np.divide(heads[0], self.ranks.ulysses))) if heads else self.ranks.ulysses
         return self.ranks.context * np.minimum(dealt, self.ranks.ulysses) / self.ranks.ulysses
 
 
 def memory(workload: Workload) -> Memory:
-    """Bytes on the fullest rank.
+    """Peak bytes on the fullest rank.
 
         allocated = max over stages and moments of
                     weights + gradients + optimiser + activations + logits + buffers
         total     = allocated + fragmentation + context
 
-    Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass of the last layer
-    (recomputed activations), its end (all gradients, the first layer's activations), the update. An encoder on accelerators of its
-    own is one stage more, ahead of the first. Left out: data loading on the GPU, evaluation. Layouts that do not divide are not
+    Moments: the loss, forward and backward (all activations in flight, and the logits), the backward pass of the last layer (recomputed
+    activations), its end (all gradients, the first layer's activations), the update. An encoder on its own accelerators is one more stage,
+    ahead of the first. Left out: data loading on the GPU, evaluation. Invalid layouts are not
     refused here.
     """
     ranks = workload.ranks
@@ -141,7 +141,7 @@ def memory(workload: Workload) -> Memory:
 
 
 def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
-    """The moments of an encoder's own accelerators: whole models of it, one stage ahead of the language model's first."""
+    """The moments of an encoder's own accelerators: whole copies of it, one stage ahead of the language model's first."""
     separate = np.equal(run.ranks.vision, VisionPlacement.separate)
     stacks = [part for part in run.model.encoder if isinstance(part, Stack)]
     alone = Model("encoder", run.model.encoder, stacks[-1].block.hidden)
@@ -155,13 +155,13 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
 
 
 def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
-    """Adds what lies beside the tensors: context and communicators, and what the allocator holds unused.
+    """Add memory outside the tensors: context and communicators, and what the allocator reserves but does not use.
 
-    Gathering and dropping weights layer by layer leaves holes, no more than the ``dropped`` weights would take.
+    Gathering and freeing weights layer by layer leaves holes, at most the size of the ``dropped`` weights.
 
-    A full allocator waits for what other streams still hold and returns its cached blocks before it fails
-    (``release_cached_blocks`` of c10/cuda/CUDACachingAllocator.cpp): whether a run fits is asked of ``reserved_least``, and it never holds
-    more than the card has unless it needs that."""
+    A full allocator waits for memory in use by other streams and releases its cached blocks before it fails (``release_cached_blocks`` in
+    c10/cuda/CUDACachingAllocator.cpp): whether a run fits depends on ``reserved_least``, and the allocator never reserves more than the
+    card has unless it needs to."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
@@ -180,11 +180,11 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
 
 
 def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], allocated: Array) -> Array:
-    """Bytes that the allocator takes anew since buffers of split products' sums are still held by another stream: a share of activations
-    and logits (``MemoryFacts.reserved_split``), as far as the moment that is the fullest with them is, and n whole copies of the residual
-    stream, n 2 T h (``reserved_ahead``), where the host launches ahead of them: not where it waits for messages between stages, nor
-    where a slow ring holds up the host itself (``Cluster.delay``) and no stage's accelerator waits for the next one's, as the first of
-    three stages and more does while the pipeline fills."""
+    """Bytes that the allocator reserves additionally because buffers of tensor-parallel reductions are still in use by another stream: a
+    share of activations and logits (``MemoryFacts.reserved_split``), as far as the fullest moment including them, and n whole copies of the
+    residual stream, n 2 T h (``reserved_ahead``), if the host launches ahead of them: not if it waits for messages between stages, nor if a
+    slow ring delays the host itself (``Cluster.delay``) and no stage's accelerator waits for the next one's, as the first of three or more
+    stages does while the pipeline fills."""
     share, ahead = run.facts.reserved_split, run.facts.reserved_ahead
     if not share and not ahead:
         return 0.0
@@ -210,8 +210,8 @@ def _on_host(run: _Run) -> Array:
 
 
 def _highest(moments: Sequence[Parts]) -> Array:
-    """The largest total. Moments that share their states are compared before the states are added, while
-    their arrays are small: a sweep over layouts spends its time in these sums."""
+    """The largest total. Moments with the same states are compared before the states are added, while their arrays are small: a sweep over
+    layouts spends its time in these sums."""
     groups: dict[tuple[int, ...], tuple[list[Array], list[Array]]] = {}
     for parts in moments:
         kept = [parts[name] for name in STATES]
@@ -222,8 +222,8 @@ def _highest(moments: Sequence[Parts]) -> Array:
 
 
 def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
-    """The moments of one stage of which one is its fullest (a frozen part's forward pass, the loss, forward and backward, the last
-    layer's backward pass, the first layer's, the update), and the weights that it drops between layers."""
+    """The moments of one stage, one of which is its peak (a frozen part's forward pass, the loss, forward and backward, the last layer's
+    backward pass, the first layer's, the update), and the weights that it frees between layers."""
     there = standing(run.model, run.placement, run.ranks, stage)
     kept = states(parameters_of(there), run.ranks, run.layout, run.precision, run.facts)
     flows = _activations(run, stage, there)
@@ -255,7 +255,7 @@ def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
 
 
 def _update(kept: States) -> Parts:
-    """The parts while the optimiser updates: no activations, no weights gathered, no messages."""
+    """The parts during the optimiser update: no activations, gathered weights or messages."""
     states = {"weights": kept.weights, "gradients": kept.gradients, "optimiser": kept.optimiser + kept.update}
     return {**states, "activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
 
@@ -265,20 +265,20 @@ class _Activations:
     """Bytes of activations on one stage."""
 
     held: Array
-    """Of all micro-batches that wait."""
+    """Of all micro-batches in flight."""
     again: Array
-    """What the last layer's backward pass adds to them: what is computed again, and gradients that pass through it."""
+    """Additional during the last layer's backward pass: recomputed activations, and gradients passing through it."""
     first: Array
-    """What the first layer's holds, when all others are over."""
+    """During the first layer's backward pass, when all others are finished."""
     passing: Array
-    """While a frozen layer runs forward."""
+    """During a frozen layer's forward pass."""
 
 
 def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activations:
     """Activations of a stage at its moments.
 
-    held  waiting x sum over stacks of layers x kept per token x tokens;   again  all that a layer saves, less what it kept, and what
-    passes;   passing  what passes through a frozen layer beside what was loaded for it and the micro-batches that wait already
+    held  in flight x sum over stacks of layers x saved per token x tokens;   again  everything a layer saves, minus what it kept, and the
+    gradients passing;   passing  temporaries of a frozen layer, besides what was loaded for it and the micro-batches in flight
     """
     held: Array = 0.0
     again: Array = 0.0
@@ -314,8 +314,8 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
 
 
 def _kept(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Array) -> tuple[Array, Array]:
-    """(layers of a stack on a stage of ``on_stage`` layers in all that the layout's recompute mode covers, bytes per token that each of
-    them keeps); no mode keeps more than all."""
+    """(layers of a stack, on a stage with ``on_stage`` layers in all, that the layout's recompute mode covers; bytes per token that each
+    saves); no mode saves more than all."""
     ranks, mode = there.ranks, run.layout.recompute
     everything = block.on_rank(ranks)
     unkept = selective_policy(stack, run.layout, run.workload.software).unkept
@@ -327,7 +327,7 @@ def _kept(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Arra
 
 
 def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
-    """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
+    """Logits in memory on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     largest = 0.0
     for there in parts:
         if isinstance(there.part, Ends):

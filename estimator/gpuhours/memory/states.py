@@ -1,4 +1,4 @@
-"""Parameters that one rank holds, and the bytes of their weights, gradients and optimiser states."""
+"""Parameters on one rank, and the bytes of their weights, gradients and optimiser states."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ class Parameters:
     """Parameters on one rank before data-parallel sharding."""
 
     dense: Array
-    """Trained, the same on every data-parallel rank."""
+    """Trainable, replicated on every data-parallel rank."""
     expert: Array
-    """Trained, in experts: spread over expert-parallel ranks as well."""
+    """Trainable, in experts: also distributed over expert-parallel ranks."""
     frozen: Array
     frozen_ends: Array
-    """Embedding and head that do not train: never stored in 4 bit (Dettmers et al. 2023, QLoRA)."""
+    """Frozen embedding and head: never stored in 4 bit (Dettmers et al. 2023, QLoRA)."""
     layer: Array
     """The largest block, which ZeRO-3 gathers whole."""
     ends: Array
     """Embedding and head."""
     layer_trained: Array
-    """What trains of the largest block."""
+    """Trainable parameters of the largest block."""
     ends_trained: Array
 
     @property
     def trained(self) -> Array:
-        """Trained parameters, of experts and of all else."""
+        """Trainable parameters, experts and others."""
         return self.dense + self.expert
 
 
 def parameters_of(parts: Iterable[Standing]) -> Parameters:
-    """Parameters on one rank of a pipeline stage, from what stands there."""
+    """Parameters on one rank of a pipeline stage, from the parts on it."""
     dense: Array = 0.0
     expert: Array = 0.0
     frozen: Array = 0.0
@@ -69,46 +69,45 @@ def parameters_of(parts: Iterable[Standing]) -> Parameters:
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """Bytes on one rank that do not depend on how much data flows through."""
+    """Bytes on one rank that do not depend on the number of tokens."""
 
     weights: Array
     """Stored and quantised weights, shards under ZeRO-3."""
     casts: Array
-    """Autocast's cache of the weights it has cast."""
+    """Autocast's cache of cast weights."""
     gathered: Array
-    """ZeRO-3: whole layers that are in use, no more than the shards lack."""
+    """ZeRO-3: whole layers in use, at most what is missing from the shards."""
     dropped: Array
     """ZeRO-3: weights that are neither stored nor in use."""
     gradients: Array
-    """When the backward pass is over."""
+    """At the end of the backward pass."""
     early_gradients: Array
-    """When the last micro-batch's backward pass begins."""
+    """At the start of the last micro-batch's backward pass."""
     layer_gradients: Array
-    """One layer's, whole, on their way to where they are kept."""
+    """One layer's, unsharded, before they are reduced."""
     whole_gradients: Array
-    """All of them, were none dealt out."""
+    """All of them, if they were not sharded."""
     optimiser: Array
     update: Array
-    """Temporaries of the optimiser's update, and what updated weights are gathered through."""
+    """Temporaries of the optimiser's update, and buffers through which updated weights are gathered."""
     host: Array
-    """In host memory, of what the rank owns."""
+    """In host memory, for the rank's own part."""
     bucket: Array
-    """Buffers that gradients and weights pass through between data-parallel ranks, no larger than they."""
+    """Buffers for gradients and weights between data-parallel ranks, at most as large as these."""
 
 
 def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
-    """Bytes of P parameters dealt out to n ranks.
+    """Bytes of P parameters sharded over n ranks.
 
         weights    P w / n                     ZeRO-3
         gradients  P g / n                     ZeRO-2 and 3
         optimiser  P (master + moments + own) / n    ZeRO-1 to 3; own: the stack's ``partition``
 
-    A rank alone owns all of them, whatever the level is called: its optimiser is the same (InternEvo's and BigScience's runs with one
-    replica). Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
-    while they run (frozen 4-bit weights as they are stored), and no more than its shards lack; one layer's gradients, of what
-    trains in it, are there whole in the stored format and, where others are to sum with, in the reduced one. With the optimiser on the
-    host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
-    Rajbhandari et al. 2020, figure 1."""
+    A single rank owns all of them, whatever the ZeRO level: its optimiser is the same (InternEvo's and BigScience's runs with one replica).
+    Experts have fewer replicas, n t / (e t_e). ZeRO-3 keeps ``gathered_layers`` layers and the ends unsharded while they run (frozen 4-bit
+    weights as stored), but at most what is missing from its shards; one layer's gradients, of its trainable part, exist unsharded in the
+    stored format and, if they are reduced with other ranks, in the reduction's. With the optimiser on the host, sharded gradients are moved
+    there as well (Ren et al. 2021, ZeRO-Offload). Source: Rajbhandari et al. 2020, figure 1."""
     level = np.asarray(layout.sharding)
     stage3 = level == Sharding.zero3
 
@@ -158,9 +157,9 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
 def _gradients(
     weights: Parameters, ranks: Ranks, layout: Layout, facts: MemoryFacts, each: float, dealt: Array
 ) -> tuple[Array, Array]:
-    """Bytes of gradients on a rank, ``each`` a parameter: when the backward pass is over, and when that of the last micro-batch begins.
+    """Bytes of gradients on a rank, ``each`` per parameter: at the end of the backward pass, and at the start of the last micro-batch's.
 
-    ``dealt`` parameters of them are the rank's own under ZeRO-2. A replica that is wrapped keeps buckets of them beside (DDP).
+    ``dealt`` parameters are the rank's own under ZeRO-2. A wrapped replica has buckets of them in addition (DDP).
     """
     level = np.asarray(layout.sharding)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
@@ -176,5 +175,5 @@ def _gradients(
 
 
 def _expert_shards(ranks: Ranks) -> Array:
-    """Ranks that share out the states of experts, at most all of their replicas."""
+    """Ranks over which the states of experts are sharded, at most all of their replicas."""
     return np.minimum(ranks.expert_copies, ranks.shards)

@@ -1,1 +1,1 @@
-"""One run: what its user wrote, what was assumed, and every result that follows."""
+"""One run: the user's input, assumptions, and every result."""

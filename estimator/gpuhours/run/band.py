@@ -1,4 +1,4 @@
-"""How far off predictions were for runs like this one: its 80 % range, what is new about it, and which measured runs are like it.
+"""Error of predictions for similar runs: the 80 % range, what is new about a run, and which measured runs are similar.
 
 ``published/bands.json`` is written by ``gpuhours validate --update`` (``validating.learning``); nothing is learned at start-up.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Band:
-    """What to expect of measured / predicted, and the measured runs that are like this one."""
+    """The expected range of measured / predicted, and the measured runs that are similar."""
 
     low: float
     """Factor on the predicted step time, 10th percentile."""
@@ -30,25 +30,25 @@ class Band:
     """The same on the predicted memory."""
     memory_high: float
     kind: str
-    """What this run is: stack, generation of the card, kind and scale."""
+    """The class of this run: stack, generation of the card, kind and scale."""
     runs: int
-    """Measured runs that share all four."""
+    """Number of measured runs that share all four."""
     sources: int
-    """Sources of these runs."""
+    """Number of sources of these runs."""
     median_error: float | None
-    """Median absolute error over them, each source left out of what predicted it; None where there is none."""
+    """Median absolute error over them, each predicted without its source; None if there are none."""
     on_stack: int
-    """Measured runs on this stack, whatever else they are."""
+    """Number of measured runs on this stack, of whatever kind."""
     stack_error: float
-    """Their median absolute error, likewise; 0 where there are none."""
+    """Their median absolute error, likewise; 0 if there are none."""
     warnings: tuple[str, ...]
     """What is new about this run."""
     own_steps: int = 0
-    """Steps of its own site that ``low`` and ``high`` rest on."""
+    """Number of its own site's steps that ``low`` and ``high`` are based on."""
 
 
 def band(outcome: Outcome) -> Band | None:
-    """The band of a predicted run and what nobody measured about it; None where no step was predicted."""
+    """The band of a predicted run, and what about it was never measured; None if no step was predicted."""
     traits = traits_of(outcome.resolved, outcome.run.software is not None)
     if traits is None or outcome.step is None or outcome.resolved.cluster is None:
         return None
@@ -63,7 +63,7 @@ def band(outcome: Outcome) -> Band | None:
 
 
 def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
-    """What decides how much like measured runs a run is; None where it is not known enough."""
+    """The traits that determine how similar a run is to measured ones; None if too little is known."""
     if run.model is None or run.cluster is None or run.tokens_per_sample is None:
         return None
     chip = run.cluster.accelerator
@@ -75,8 +75,8 @@ def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
 
 
 def step_limits(run: Resolved, time: float) -> tuple[float, float]:
-    """Factors on a predicted step time, 10th and 90th percentile, of a run whose stack is spoken for otherwise (drawn, or said);
-    ``time`` s. Raises ``ValueError`` for a run that has no step time."""
+    """Factors on a predicted step time, 10th and 90th percentile, for a run whose stack is given or drawn; ``time`` in s. Raises
+    ``ValueError`` for a run without a step time."""
     traits = traits_of(run, stack_said=True)
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
@@ -85,8 +85,8 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
 
 
 def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
-    """The band of a run with such traits that is predicted to take ``time`` s a step: factors on step and memory, 10th and 90th
-    percentile, and what of it was measured."""
+    """The band of a run with such traits predicted to take ``time`` s per step: factors on step and memory, 10th and 90th percentile, and
+    which of its traits were measured."""
     new = features(traits, time, table()["world"])
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
@@ -98,11 +98,11 @@ def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Ba
 
 
 def novelty(traits: Traits, rests_on: str = "its data sheet") -> tuple[str, ...]:
-    """What a run has that no measured run had."""
+    """Traits of a run that no measured run has."""
     world, most = table()["world"], table()["most"]
     notes = []
     if traits.card not in world["card"]:
-        notes.append(f"no measured run on {traits.card}: its step times rest on {rests_on}")
+        notes.append(f"no measured run on {traits.card}: its step times are based on {rests_on}")
     if traits.stack not in world["stack"]:
         notes.append(f"no measured run of {traits.stack}")
     if traits.dtype not in table()["dtypes"]:

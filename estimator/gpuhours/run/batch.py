@@ -1,4 +1,4 @@
-"""The batch of a step: stated in samples or in tokens, usual where neither is, and shared evenly by the ranks."""
+"""The batch per step: stated in samples or tokens, typical if neither is, and divided evenly over the ranks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 
 MOST_PER_COPY = 8
-"""A stated batch that only larger copies of the model could share is rounded."""
+"""Copies of the model beyond this size are not used to fit a stated batch: it is rounded instead."""
 FINEST = 12
-"""It is rounded by at most one part in twice this."""
+"""Rounding changes it by at most one part in twice this."""
 ROUNDED_BATCH = 0.1
-"""A batch in tokens is stated in round numbers: 4 M for 4,194,304."""
+"""Tolerance for a batch in tokens, which is usually stated in round numbers: 4 M for 4,194,304."""
 
 
 def global_batch(
@@ -30,7 +30,7 @@ def global_batch(
     notes: list[Assumption],
     bases: dict[str, str],
 ) -> Array | None:
-    """Samples per step: stated, or tokens stated or usual over those of a sample, rounded so that every rank has its share."""
+    """Samples per step: stated, or stated or typical tokens divided by those of a sample, rounded to give every rank an equal share."""
     stated, wanted = run.training.global_batch, run.training.batch_tokens
     _refuse_two_batches(stated, wanted, tokens)
     laid_out = run.layout is not None and bool(run.layout.model_fields_set)
@@ -44,31 +44,31 @@ def global_batch(
     batch = whole * np.maximum(1, np.round((usual if wanted is None else wanted) / tokens / whole))
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
     if wanted is None:
-        reason = f"no batch is stated: {like}, shared evenly"
+        reason = f"no batch is stated: {like}, divided evenly"
         notes.append(Assumption("training.global_batch", shown, "", reason, source))
     else:
-        notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, shared evenly"))
+        notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, divided evenly"))
     bases["training.global_batch"] = "assumed"
     return batch
 
 
 def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Array | None) -> None:
-    """Raise where a batch in samples and one in tokens, both stated, differ by more than rounding."""
+    """Raise if a batch in samples and one in tokens, both stated, differ by more than rounding."""
     if samples is None or wanted is None or tokens is None or np.ndim(samples) or np.ndim(wanted) or np.ndim(tokens):
         return
     held = float(samples * tokens)
     if abs(held / float(wanted) - 1.0) > ROUNDED_BATCH:
         raise EstimateError(
-            f"{float(samples):,.0f} samples are {held:,.0f} tokens a step; training.batch_tokens says {float(wanted):,.0f}.",
+            f"{float(samples):,.0f} samples are {held:,.0f} tokens per step; training.batch_tokens is {float(wanted):,.0f}.",
             "Leave out one of training.global_batch, training.batch_tokens, or correct it.",
             "training.batch_tokens",
         )
 
 
 def _shared(batch: float, gpus: float, notes: list[Assumption]) -> float:
-    """The batch, or the nearest that data-parallel ranks can share where this one would force most of them into one copy of the model.
+    """The batch, or the nearest one that data-parallel ranks can divide, if this one would force most of them into one copy of the model.
 
-    A batch of 1,953 samples on 128 accelerators has no divisor of 128 but 1: 1,920 is what such a run takes.
+    A batch of 1,953 samples on 128 accelerators has only 1 as a common divisor: such a run would use 1,920.
     """
     if math.gcd(round(batch), round(gpus)) * MOST_PER_COPY >= min(gpus, batch):
         return batch
@@ -82,9 +82,9 @@ def _shared(batch: float, gpus: float, notes: list[Assumption]) -> float:
 
 
 def shared_out(layout: Layout, batch: Array) -> Array:
-    """Samples of the micro-batch that was assumed, or what of them divides a rank's share of the batch: gcd(m, B / d) where d divides B.
+    """Samples of the assumed micro-batch, or the part of them that divides a rank's share of the batch: gcd(m, B / d) if d divides B.
 
-    What was assumed for one layout of a sweep forbids no other.
+    An assumption made for one layout of a sweep must not exclude others.
     """
     if layout.data is None:
         return layout.microbatch

@@ -1,18 +1,19 @@
-"""Ranges that hold as often as they say on sources that nobody looked at: conformal prediction over left-out sources.
+"""Ranges calibrated for unseen sources: conformal prediction over left-out sources.
 
-Sources are what is exchangeable, not their rows: a source's rows err together. So the scores of all rows are pooled with every source
-weighing the same, as Lee, Barber and Willett 2023 ("Distribution-free inference with hierarchical data", arXiv:2306.06342) and Dunn,
-Wasserman and Ramdas 2022 ("Distribution-free prediction sets for two-layer hierarchical models", JASA, arXiv:1809.07441) do, and a
-score is the error over what is usual for a run as new as this one (normalised conformal prediction: Papadopoulos et al. 2002; Lei et al.
-2018, "Distribution-free predictive inference for regression", section 5.2):
+Sources, not their rows, are exchangeable: a source's rows have correlated errors. So the scores of all rows are pooled with equal weight
+for every source, as in Lee, Barber and Willett 2023 ("Distribution-free inference with hierarchical data", arXiv:2306.06342) and Dunn,
+Wasserman and Ramdas 2022 ("Distribution-free prediction sets for two-layer hierarchical models", JASA, arXiv:1809.07441), and a score
+is the error relative to the typical one for a run as new as this one (normalised conformal prediction: Papadopoulos et al. 2002; Lei
+et al. 2018, "Distribution-free predictive inference for regression", section 5.2):
 
-    e = log(measured / predicted), of a source that was left out of the prediction
-    s = exp(base + sum of coefficient x feature)         what is usual for such a run (``run.novelty``); no coefficient is below 0
+    e = log(measured / predicted), for a source left out of the prediction
+    s = exp(base + sum of coefficient x feature)         typical error of such a run (``run.novelty``); coefficients are non-negative
     score = (e - shift) / s                              shift: the median source's median error
     range = predicted x exp(shift - below x s) to exp(shift + above x s)
 
-``below`` and ``above`` are the scores' 10th and 90th percentile, times one factor with which sources left out are covered as wanted (so
-Romano, Patterson and Candes 2019 correct quantiles, arXiv:1905.03222): more runs are far slower than predicted than far faster.
+``below`` and ``above`` are the scores' 10th and 90th percentile, times a common factor chosen so that left-out sources are covered as
+intended (similar to the correction of quantiles in Romano, Patterson and Candes 2019, arXiv:1905.03222): more runs are far slower than
+predicted than far faster.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True)
 class Curve:
-    """A learned range: what is usual by feature, and the quantiles of the scores."""
+    """A learned range: typical errors by feature, and the quantiles of the scores."""
 
     base: float
     coefficients: tuple[float, ...]
@@ -47,7 +48,7 @@ class Curve:
         return min(1.0, float(np.exp(low))), max(1.0, float(np.exp(high)))
 
     def usual(self, features: Sequence[float]) -> float:
-        """The error that is usual for such a run, |ln(measured / predicted)|: exp(base + coefficients . features)."""
+        """The typical error of such a run, |ln(measured / predicted)|: exp(base + coefficients . features)."""
         return float(np.exp(self.base + np.dot(self.coefficients, features)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,13 +61,13 @@ def _rounded(value: Any) -> Any:
 
 
 def table_path() -> Path:
-    """Where the learned ranges are; ``gpuhours validate --update`` writes it."""
+    """The file of the learned ranges, written by ``gpuhours validate --update``."""
     return Path(str(files("gpuhours"))) / "published" / "bands.json"
 
 
 @functools.cache
 def table() -> Mapping[str, Any]:
-    """Everything that was learned, as ``bands.json`` holds it: curves by what they are of, what was measured by likeness and stack."""
+    """The contents of ``bands.json``: curves by quantity, and what was measured by likeness and stack."""
     learned: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
     return learned
 
@@ -80,12 +81,12 @@ def curve(of: str, without: str = "") -> Curve:
 
 
 def unmet_stack(without: str = "") -> float:
-    """How much longer steps take on a stack that nobody measured than the profile that stands for it says.
+    """Factor by which steps of an unmeasured stack take longer than predicted with its stand-in profile.
 
         exp(median over systems and ``learning.HELD`` zeros of  median log(measured / predicted))
 
-    over the measured stacks that no other system ran, each predicted by its parent's profile (``validating.leaving_out``); learned without
-    the system that is judged. Each system counts once, the zeros stand for as many of which the parent had been right.
+    over the measured stacks that no other system ran, each predicted with its parent's profile (``validating.leaving_out``); learned
+    without the system being validated. Each system counts once; the zeros are pseudo-systems for which the parent was right.
     """
     factor = table()["step"]["unmet"]
     return float(np.exp(factor["without"].get(without, factor["all"])))

@@ -1,4 +1,4 @@
-"""The layout of a run that names none: the fastest that fits, out of a few hundred usual ones, in one call of the equations."""
+"""The layout of a run that states none: the fastest that fits, of a few hundred usual ones, in one vectorised call."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from gpuhours.step import step
 from gpuhours.workload import Workload
 
 LONG_SEQUENCE = 16384
-"""Tokens from which sharing a sequence over several accelerators is tried."""
+"""Sequence length in tokens from which context parallelism is tried."""
 DEEPEST = 64
 PARTLY = 2e10
-"""Parameters from which full recomputation of every other layer is tried."""
+"""Number of parameters from which full recomputation of every other layer is tried."""
 QUARTER = 0.25
-"""Share of the layers whose recomputation is tried, too, where the fastest layout is asked for (usual is all of them or half), and beside
-it activations in host memory, which few ask for."""
+"""Share of the layers whose recomputation is also tried if the fastest layout is wanted (usual is all or half), together with
+activations in host memory, which few use."""
 LARGEST = 1e11
-"""Parameters from which activations in host memory are tried."""
+"""Number of parameters from which activation offloading is tried."""
 OFFLOADED = 5e11
-"""Parameters from which they are as usual as anything else."""
+"""Number of parameters from which it counts as usual."""
 MIXTURE_MODULES = (Module.layernorm, Module.moe_act, Module.mla_up_proj)
 FULL_TOKENS = 131072
-"""Tokens of a micro-batch up to which short samples are put together: images and clips come by hundreds."""
+"""Tokens per micro-batch up to which short samples are combined: images and clips come by the hundred."""
 
 
 def default_layout(
@@ -45,12 +45,12 @@ def default_layout(
     precision: Precision,
     stated: Layout | None = None,
 ) -> Layout | None:
-    """The fastest usual layout that fits with nine in ten; where none does, the one that needs least memory; None where none can run.
+    """The fastest usual layout that fits with nine in ten; if none does, the one that needs least memory; None if none is valid.
 
-    Inputs may be arrays: the layout then holds arrays of their shape, each row's own best. Usual: powers of two for
-    tensor (inside a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch,
-    ZeRO-1 or (without a pipeline) ZeRO-3, every recompute mode, one to four chunks per stage, an encoder on the first stage or
-    on all. ``plan`` searches all. What ``stated`` says stays as it is.
+    Inputs may be arrays: the layout then has arrays of their shape, each row's own best. Usual: powers of two for tensor (inside a node),
+    pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch, ZeRO-1 or (without a pipeline) ZeRO-3, every
+    recompute mode, one to four chunks per stage, an encoder on the first stage or on all. ``plan`` searches all. What ``stated`` sets is
+    kept.
     """
     axes = layout_axes(model, global_batch, cluster, stated, software)
     if len(axes.get("recompute_share", ())) > 1:
@@ -66,7 +66,7 @@ def default_layout(
     }
     layouts = laid_out(base, chosen, model)
     asked = Workload(model, global_batch, layouts, cluster, software, software.as_run(precision))
-    with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
+    with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
         predicted, held = step(asked), memory(asked)
     time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)
     score = np.where(valid & usual(layouts, global_batch, cluster), np.where(safe, time, 1e30 * filled), np.inf)
@@ -80,7 +80,7 @@ def default_layout(
 
 
 def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
-    """What every layout tried has: what is stated, and where a mixture's recomputation is open, what selective means for one.
+    """Fields common to all layouts tried: the stated ones, and for a mixture of experts the meaning of selective recomputation.
 
     Megatron-Core repeats norms, experts' activations and MLA's up-projections (``--recompute-modules``, since 2024), as DeepSeek-V3 does
     (arXiv:2412.19437, section 3.2.3); attention's scores alone, which fused kernels never keep, would free nothing.
@@ -94,8 +94,8 @@ def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
 
 
 def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
-    """Layouts that a stack offers, and that people use: more than four chunks in pipelines of four stages and more; micro-batches small
-    enough that a pipeline has as many of them as stages, where they can be."""
+    """Layouts that a stack offers and that people use: more than four chunks only in pipelines of four or more stages; micro-batches small
+    enough that a pipeline has at least as many as stages, if possible."""
     counted = ranks_of(layouts, cluster, global_batch).microbatches
     filled = np.greater_equal(counted, layouts.pipeline) | np.less_equal(layouts.microbatch, 1)
     chunks = np.less_equal(layouts.interleave, 4) | np.greater_equal(layouts.pipeline, 4)
@@ -103,16 +103,16 @@ def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
 
 
 def customary(layouts: Layout, software: Software, model: Model) -> Mask:
-    """Layouts that ask nothing of a stack that few ask of it: activations in host memory (Kimi K2 alone, a trillion parameters:
-    arXiv:2507.20534, section 2.4.2), and ZeRO-3 of Megatron's family, which shards optimiser states beside its pipelines (BLOOM, GLM-130B,
-    DeepSeek-V2 and V3, Kimi K2, Nemotron-4; Megatron-FSDP is of 2025)."""
+    """Layouts without rarely used features: activation offloading (only Kimi K2, a trillion parameters: arXiv:2507.20534, section 2.4.2),
+    and ZeRO-3 in Megatron's family, which shards optimiser states besides its pipelines (BLOOM, GLM-130B, DeepSeek-V2 and V3, Kimi K2,
+    Nemotron-4; Megatron-FSDP dates from 2025)."""
     gathered = np.greater(layouts.sharding, int(Sharding.zero2)) & (software.family == "megatron")
     offloaded = np.asarray(layouts.offload_activations, bool) & np.less(model.parameters, OFFLOADED)
     return np.logical_not(offloaded | gathered)
 
 
 def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:
-    """Layouts of some choices: ``recompute_share`` in layers of a stage, a schedule for several chunks."""
+    """Layouts for some choices: ``recompute_share`` in layers per stage, and a schedule if there are several chunks."""
     chosen = dict(fields)
     share = chosen.pop("recompute_share", None)
     if share is not None:
@@ -121,7 +121,7 @@ def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:
 
 
 def chosen_layout(base: Layout, picked: Mapping[str, Any], model: Model) -> Layout:
-    """One of them in plain numbers, without words that have no effect."""
+    """One of them as plain numbers, without settings that have no effect."""
     fastest = laid_out(base, {name: plain_value(name, value) for name, value in picked.items()}, model)
     if np.ndim(fastest.recompute):
         return fastest
@@ -132,7 +132,7 @@ def chosen_layout(base: Layout, picked: Mapping[str, Any], model: Model) -> Layo
 
 
 def schedule_of(base: Layout, interleave: Any) -> Any:
-    """Chunks need the interleaved schedule, where the run names none."""
+    """Several chunks require the interleaved schedule, if the run names none."""
     if "schedule" in base.model_fields_set:
         return base.schedule
     if np.ndim(interleave):
@@ -141,11 +141,11 @@ def schedule_of(base: Layout, interleave: Any) -> Any:
 
 
 DECISIVE = ("tensor", "pipeline", "microbatch", "sharding", "recompute")
-"""Fields that decide time and memory; a layout that names some of them is completed."""
+"""Fields that determine time and memory; a layout that sets only some of them is completed."""
 
 
 def is_partial(layout: Layout | None) -> bool:
-    """Whether a layout says something, and leaves something open that decides: of single values, not of a sweep's."""
+    """Whether a layout sets something but leaves a decisive field open; for single values, not a sweep's."""
     if layout is None or not layout.model_fields_set:
         return False
     numbers = (getattr(layout, name) for name in layout.model_fields_set - {"recompute_modules"})
@@ -155,18 +155,18 @@ def is_partial(layout: Layout | None) -> bool:
 
 
 def as_it_stands(layout: Layout | None) -> Layout | None:
-    """A layout that leaves nothing open: what it does not say is what it is without a word, as in a measured run's description."""
+    """A fully settled layout: unset fields get their defaults, as in a measured run's description."""
     return None if layout is None else layout.replaced(**{name: getattr(layout, name) for name in DECISIVE})
 
 
 def layout_axes(
     model: Model, global_batch: Array, cluster: Cluster, stated: Layout | None, software: Software
 ) -> dict[str, list[Any]]:
-    """What is tried for each field of the layout: what is stated alone, else what is usual and the stack has (any degree, where plain
-    data parallelism could not share the batch out evenly).
+    """The values tried for each field of the layout: only the stated one, otherwise the usual ones that the stack supports (any degree, if
+    plain data parallelism cannot divide the batch evenly).
 
-    Who names a tensor or pipeline degree shares no sequence over accelerators without saying so. Who names tensor and expert degrees
-    has experts split over the tensor ranks too where the stack does that unless it is told otherwise (``Dispatch.folded``).
+    A run that states a tensor or pipeline degree uses context parallelism only if it says so. If it states tensor and expert degrees,
+    experts are also split over the tensor ranks, if that is the stack's default (``Dispatch.folded``).
     """
     axes = candidates(model, global_batch, cluster)
     said = frozenset() if stated is None else stated.model_fields_set
@@ -187,12 +187,12 @@ def layout_axes(
 
 
 def _as_stated(stated: Layout, names: Iterable[str]) -> dict[str, list[Any]]:
-    """The one value of each field that a layout has one for; what it leaves out follows from the others (``expert_tensor``)."""
+    """The one value of each field that a layout sets; unset ones follow from the others (``expert_tensor``)."""
     return {name: [getattr(stated, name)] for name in names if getattr(stated, name) is not None}
 
 
 def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str, list[Any]]:
-    """The values tried for each field of the layout; counts as floats, as in every sweep."""
+    """The values tried for each field of the layout; counts as floats, as in all sweeps."""
     gpus, domain = float(np.max(cluster.gpus)), float(np.max(cluster.gpus_per_domain))
     longest = max(
         (float(np.max(stack.sequence if stack.sequence is not None else stack.tokens)) for stack in model.stacks),
@@ -222,21 +222,21 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
 
 
 def _pipelines(gpus: float, layers: float) -> list[float]:
-    """Powers of two, and where the accelerators are none what divides them and the layers: 12 stages of BLOOM's 70 on 384."""
+    """Powers of two; if the number of accelerators is not one, common divisors of it and the layers: 12 stages of BLOOM's 70 on 384."""
     most = min(gpus, layers, DEEPEST)
     odd = [] if np.log2(gpus) % 1 == 0 else [float(p) for p in range(3, int(most) + 1) if gpus % p == 0]
     return sorted({*_powers(most), *odd})
 
 
 def _microbatches(global_batch: Array, gpus: float, most: float) -> list[float]:
-    """Powers of two, and an accelerator's whole share of the batch with its halves where that is none: 84 images, 42, 21."""
+    """Powers of two; if an accelerator's share of the batch is not one, that share and its halves: 84 images, 42, 21."""
     share = float(np.max(global_batch)) / gpus
     halves = (share / 2**power for power in range(40)) if share % 1 == 0 else ()
     return sorted({*_powers(most), *(part for part in takewhile(lambda part: part % 1 == 0, halves) if part <= most)})
 
 
 def _chunks(model: Model, pipelines: list[float]) -> list[float]:
-    """Chunks a stage: 1, 2, 4, and in deep pipelines those of one or two layers each."""
+    """Chunks per stage: 1, 2, 4, and in deep pipelines those with one or two layers each."""
     layers = _depth(model)
     deep = {np.ceil(layers / stages) // depth for stages in pipelines if stages >= 4 for depth in (1, 2)}
     return sorted({1.0} | {float(chunks) for chunks in {2.0, 4.0} | deep if 1 < chunks <= layers / 2})
@@ -252,12 +252,12 @@ def _depth(model: Model) -> float:
 
 
 def _experts_of(model: Model) -> float:
-    """Experts of a layer, 1 where it has none."""
+    """Experts per layer, 1 if there are none."""
     return max((float(np.max(one.experts)) for stack in model.stacks for one in stack.block.linears), default=1.0)
 
 
 def _dimensions(model: Model, global_batch: Array, cluster: Cluster) -> int:
-    """Axes of the arrays among the inputs."""
+    """Number of array axes among the inputs."""
     numbers = [global_batch, cluster.gpus, cluster.network_bandwidth, model.hidden, model.parameters]
     numbers += [number for part in model.parts for number in (part.tokens, getattr(part, "layers", 0))]
     return max(np.ndim(number) for number in numbers)
@@ -267,7 +267,7 @@ ENUMERATIONS = {"sharding": Sharding, "recompute": Recompute, "vision": VisionPl
 
 
 def plain_value(name: str, value: Any) -> Any:
-    """A single choice as the layout holds it: a whole number or a member of its enumeration; arrays as they are."""
+    """A single choice as stored in the layout: a whole number or a member of its enumeration; arrays unchanged."""
     if np.ndim(value):
         return value
     if name == "recompute_share":

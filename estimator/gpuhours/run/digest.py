@@ -1,4 +1,4 @@
-"""A fingerprint of everything that predictions rest on beside the code: a prediction printed with it can be shown to be older than a
+"""A fingerprint of everything that predictions depend on besides the code: a prediction printed with it can be shown to predate a
 measurement."""
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 
 LENGTH = 12
-"""Hexadecimal digits that are shown."""
+"""Number of hexadecimal digits shown."""
 
 
 @cache
 def digest() -> str:
-    """SHA-256 of constants (``hardware_specs``), software profiles, what is usual, learned ranges and remainders: names and bytes, in the
+    """SHA-256 of constants (``hardware_specs``), software profiles, typical values, learned ranges and remainders: names and contents, in
     order of names."""
     hashed = hashlib.sha256()
     for name, content in sorted(covered()):

@@ -1,7 +1,7 @@
-"""The runs that a description may mean: a sample of them, the totals of all, and the one nearest to the median by name.
+"""A sample of the runs that match a description: the totals of all, and the run nearest to the median.
 
-Only what a run leaves open is drawn. What a prediction of the step cannot know is drawn too: the error of the step model (``band``),
-stops (``goodput``), and what remained between steps and published hours (``remainder``).
+Only what a run leaves open is drawn, and what cannot be known in advance: the error of the step model (``band``), stops (``goodput``), and
+the remainder between steps and published hours (``remainder``).
 """
 
 from __future__ import annotations
@@ -48,52 +48,52 @@ from gpuhours.run.typical import (
 )
 
 OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
-"""What may be drawn, a position of its own each."""
+"""Unknowns that may be drawn, each with its own coordinate."""
 LEAST_GOODPUT = 1e-6
-"""Share of its time that a run trains for which is not told from none: it never ends."""
+"""Share of productive time below which a run is considered never to finish."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "software": ("software",), "recomputation": ("recompute",), "layout": ("layout",), "network": ("network",),
     "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
     "remainder": ("remainder",),
 }  # fmt: skip
-"""The unknowns as a person names them, and what is drawn for each."""
+"""Groups of unknowns as shown to users, and what is drawn for each."""
 FACTS: Mapping[str, str] = {
     "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
     "network": "--set hardware.network.share=", "padding": "--set data.padding=",
     "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
 }  # fmt: skip
-"""Unknowns that a user can settle before the run, and how. What remains beside steps and stops nobody knows until it has run."""
+"""Unknowns that a user can settle before the run, and how. The remainder beyond steps and stops is not known until it has run."""
 NARROWS = 0.05
-"""Share of its range that a fact must take away to be worth saying."""
+"""Share of the range that a fact must remove to be mentioned."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """``DRAWS`` runs that fit one description. Arrays hold one value a draw."""
+    """``DRAWS`` runs that match one description. Arrays have one value per draw."""
 
     run: Run
-    """The one nearest to the median, everything said."""
+    """The run nearest to the median, fully specified."""
     outcome: Outcome
-    """What it comes to; its totals are the medians."""
+    """Its outcome; its totals are the medians."""
     kind: Kind
     year: int
     slower: Draws
-    """Step time over that of ``run``."""
+    """Step time relative to that of ``run``."""
     goodput: Draws
-    """Productive over wall-clock time, stops alone."""
+    """Productive time over wall-clock time, from stops only."""
     remainder: Draws
-    """Published hours over steps and stops."""
+    """Published hours over those of steps and stops."""
     gpu_time: Draws
     """GPU s."""
     at: Mapping[str, Draws]
-    """The position of each draw in every ``OPEN`` unknown."""
+    """The coordinate of each draw in every ``OPEN`` unknown."""
     stack: tuple[str, ...]
     """The stack of each draw."""
     drawn: frozenset[str]
-    """The groups of unknowns that were open."""
+    """The groups of unknowns that are open."""
     notes: tuple[Assumption, ...]
     elsewhere: Mapping[int, Draws] = field(default_factory=dict)
-    """GPU s on other numbers of accelerators, where they were asked for."""
+    """GPU s on other numbers of accelerators, if requested."""
 
     @property
     def params(self) -> float:
@@ -103,16 +103,16 @@ class Ensemble:
 
     @property
     def effective_goodput(self) -> Draws:
-        """What the wall-clock time of a draw follows from: goodput / remainder."""
+        """Productive time over wall-clock time of each draw, including the remainder: goodput / remainder."""
         return self.goodput / self.remainder
 
     @property
     def on_top(self) -> float:
-        """What comes on top of steps and stops, in the median."""
+        """Median factor on top of steps and stops."""
         return median(self.gpu_time) / median(self.gpu_time / self.remainder)
 
     def shares(self) -> dict[str, float]:
-        """First-order share of the variance of ln GPU-hours that each unknown carries, largest first (``first_order``)."""
+        """First-order share of the variance of ln GPU-hours for each unknown, largest first (``first_order``)."""
         found = {
             name: sum(first_order(self.at[one], np.log(self.gpu_time)) for one in drawn)
             for name, drawn in GROUPS.items()
@@ -122,7 +122,7 @@ class Ensemble:
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """What the sample was, and what of it carries the spread."""
+        """The size of the sample, and the unknowns that cause its spread."""
         first = self.narrowed()
         narrowed = None if first is None else {
             "unknown": first[0], "say": first[1],
@@ -137,10 +137,10 @@ class Ensemble:
         }  # fmt: skip
 
     def narrowed(self) -> tuple[str, str, float, float] | None:
-        """The fact that narrows GPU time most: (unknown, how to say it, 10th and 90th percentile with it said); None where none narrows
-        its range by ``NARROWS``.
+        """The fact that narrows GPU time most: (unknown, how to state it, 10th and 90th percentile if stated); None if none narrows the
+        range by ``NARROWS``.
 
-        An unknown that carries a share S of the variance of ln GPU time leaves sqrt(1 - S) of its range (``first_order``).
+        An unknown with a share S of the variance of ln GPU time leaves sqrt(1 - S) of the range (``first_order``).
         """
         carried = {name: share for name, share in self.shares().items() if name in FACTS}
         if not carried:
@@ -156,10 +156,10 @@ class Ensemble:
 def ensemble(
     run: Run, remainder: Remainder | None = None, *, elsewhere: bool = False, practice: Practice | None = None
 ) -> Ensemble | None:
-    """The sample of a run whose step or stops are open; None where something it needs is not known or nothing fits.
+    """The sample of a run whose step or stops are open; None if something it needs is not known or nothing fits.
 
-    ``elsewhere``: on a quarter and on four times the accelerators, too, where the run names no number. ``practice``: what ships, where
-    none is given.
+    ``elsewhere``: also on a quarter and four times the accelerators, if the run states no number. ``practice``: the included one by
+    default.
     """
     if not foreseeable(run):
         return None
@@ -192,10 +192,10 @@ def ensemble(
 
 
 def settled(run: Run) -> Run:
-    """The run with stack, network, goodput and the rest of a partial layout said, as in the one nearest to the sample's median.
+    """The run with stack, network, goodput and the rest of a partial layout set as in the sample's median run.
 
-    What a sweep, a plan or a comparison starts from, so that all commands say the same of one run: rows share what the file leaves open.
-    A run without a layout keeps none: each row has its own best.
+    The starting point of a sweep, a plan or a comparison, so that all commands agree on a run: rows share what the file leaves open. A run
+    without a layout still has none: each row gets its own best one.
     """
     run = of_other_runs(run)
     sample = ensemble(run)
@@ -224,14 +224,16 @@ def settled(run: Run) -> Run:
 
 
 def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choices | None]:
-    """Stack, recompute mode and layout of every draw of each; they differ in the number of accelerators alone."""
+    """Stack, recompute mode and layout of every draw for each; they differ only in the number of accelerators."""
     shared = grids_of([one.workloads for one in several], several[0].run.layout)
     found = []
     for one, grids in zip(several, shared, strict=True):
         network, share = np.ones(DRAWS), 1.0
         if not one.run.hardware.says_network_rate:
             usual = network_share(one.resolved.workload.cluster)
-            here = rated(one.run, one.resolved)  # steps of its site spoke for what is usual: their factor has the rest
+            here = rated(
+                one.run, one.resolved
+            )  # the site's steps are relative to typical values; the rest is in their factor
             network, share = np.full(DRAWS, usual.value) if here else np.asarray(usual.draw(at["network"])), usual.value
         found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network, share))
     return found
@@ -239,20 +241,20 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """What every draw takes."""
+    """Times of every draw."""
 
     seconds: Draws
-    """s a step."""
+    """s per step."""
     running: Draws
-    """Productive over wall-clock time, stops alone."""
+    """Productive time over wall-clock time, from stops only."""
     remainder: Draws
-    """Published hours over steps and stops."""
+    """Published hours over those of steps and stops."""
     gpu_time: Draws
     """GPU s."""
 
 
 def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Remainder) -> Times:
-    """Totals of every draw, arrays of ``DRAWS``: s a step, share of the time that trains, factor beside both, GPU s.
+    """Totals of every draw, arrays of ``DRAWS``: s per step, productive share of time, remainder, GPU s.
 
     GPU s = steps x step / goodput x remainder x GPUs
     """
@@ -269,7 +271,7 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
 
 
 def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> Draws:
-    """s a step of every draw: as it is stated; as it was measured of this very run, but for how steps vary; else as it is predicted."""
+    """s per step of every draw: as stated; as measured on this very run, with run-to-run variation; otherwise as predicted."""
     run, resolved = asked.run, asked.resolved
     if run.known.step_time is not None:
         return np.full(DRAWS, float(np.max(run.known.step_time)))
@@ -288,12 +290,12 @@ def assembled(
     notes: tuple[Assumption, ...],
     elsewhere: Mapping[int, Times],
 ) -> Ensemble:
-    """The sample with the run nearest to its median; raises ``EstimateError`` where stops leave a tenth of it no time to train."""
+    """The sample with the run nearest to its median; raises ``EstimateError`` if stops leave a tenth of it no time to train."""
     run, resolved, kind = asked.run, asked.resolved, asked.kind
     if quantiles(times.running, [0.1])[0] <= LEAST_GOODPUT:
         raise EstimateError(
-            "The run never ends: failures, restarts and saves take all of its time.",
-            "operation.failures counts those of one GPU in a day: 5e-4; operation.checkpoint_bandwidth is that of all ranks: 50 GB/s.",
+            "The run never ends: failures, restarts and checkpoints take all of its time.",
+            "operation.failures is per GPU and day: 5e-4; operation.checkpoint_bandwidth is for all ranks together: 50 GB/s.",
             "operation",
         )
     nearest = shown_draw(times.gpu_time, times.seconds, choices)
@@ -308,7 +310,7 @@ def assembled(
 
 
 def padded(run: Run, kind: Kind, position: Draws) -> Array:
-    """Factor on the step for tokens that carry nothing: 1 / (1 - padding), where clips or images stand with text of any length."""
+    """Factor on the step for padding tokens: 1 / (1 - padding), for clips or images with text of varying length."""
     data = run.data
     fixed = data.packed or data.seq_len is not None or "padding" in data.model_fields_set
     if kind == "text" or fixed or getattr(run.model, "kind", "") != "video-language":
@@ -317,7 +319,7 @@ def padded(run: Run, kind: Kind, position: Draws) -> Array:
 
 
 def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Array:
-    """s of the shortest step that the input pipeline can feed; 0 where nothing of it is known."""
+    """Shortest step that the input pipeline can sustain, s; 0 if nothing about it is known."""
     asked = resolved.workload
     fed = input_pipeline.feed(run.input, resolved.data, asked.global_batch, seconds, asked.cluster)
     if fed is None:
@@ -327,7 +329,7 @@ def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Ar
 
 
 def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: Mapping[str, Draws]) -> Draws:
-    """Productive over wall-clock time of every draw: stated, or what failures, saves and evaluation leave."""
+    """Productive time over wall-clock time of every draw: stated, or as left by failures, checkpoints and evaluation."""
     if run.known.goodput is not None:
         return np.full(DRAWS, float(run.known.goodput))
     asked = resolved.workload

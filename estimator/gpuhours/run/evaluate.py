@@ -1,7 +1,7 @@
-"""One run or a million: everything that follows from a run whose values may be arrays.
+"""Evaluate one run or a million: everything that follows from a run whose values may be arrays.
 
-This is the only path from inputs to results. ``estimate`` calls it with floats, ``sweep`` and ``plan`` with
-arrays; nothing here looks at single values.
+This is the only path from inputs to results. ``estimate`` calls it with floats, ``sweep`` and ``plan`` with arrays; nothing here
+depends on single values.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from gpuhours.step import Step, step
 
 NO_STOPS = Assumption(
     "known.goodput", 1.0, "",
-    "no stops are counted: failures, restarts and evaluation come on top",
-    "the run says neither how long it took in all nor how much of it was productive",
+    "no stops are counted: failures, restarts and evaluation are not included",
+    "the run states neither its total duration nor its productive share",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run comes to. ``totals`` holds every solved quantity in SI units."""
+    """The results of evaluating a run. ``totals`` has every solved quantity in SI units."""
 
     run: Run
     resolved: Resolved
@@ -47,7 +47,7 @@ class Outcome:
     memory: Memory | None
     bill: Bill
     feed: Feed | None
-    """What the input pipeline has to do; None for text."""
+    """The load on the input pipeline; None for text."""
     assumptions: tuple[Assumption, ...]
     warnings: tuple[str, ...]
 
@@ -57,15 +57,15 @@ class Outcome:
 
 
 def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> Outcome:
-    """Work out a run; ``slower`` multiplies the predicted step time (how a band enters).
+    """Evaluate a run; ``slower`` multiplies the predicted step time (used for error bands).
 
-    ``like``: an outcome of the same run, whose step and memory hold for this one, too. Values of the run may be arrays of one shape; every
-    result then has that shape. Raises ``EstimateError`` for a run of several stages, and for totals that contradict each other.
+    ``like``: an outcome of the same run whose step and memory can be reused. Values of the run may be arrays of one shape; every result
+    then has that shape. Raises ``EstimateError`` for a run of several stages, and for contradictory totals.
     """
     if run.stages:
         raise EstimateError(
             "A run of several stages has no single step.",
-            "Give one stage a file of its own to sweep, plan or trace it.",
+            "Give a stage its own file to sweep, plan or trace it.",
             "stages",
         )
     resolved = resolve(run) if like is None else like.resolved
@@ -85,7 +85,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
 
 
 def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
-    """The totals that the run states, or that its architecture, data and machine fix: name -> (value in SI units, how it came about)."""
+    """The totals that the run states, or that follow from its architecture, data and machine: name -> (value in SI units, origin)."""
     known: dict[str, tuple[Array, str]] = {}
 
     def note(name: str, value: Array | None, key: str = "") -> None:
@@ -121,7 +121,7 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
 
 
 def _charge(run: Run, resolved: Resolved, totals: Totals) -> Bill:
-    """Money, energy and carbon."""
+    """Cost, energy and carbon."""
     hours, hfu = totals.value("gpu_hours"), totals.value("hfu")
     kept = run.cost.storage is not None and run.cost.storage.checkpoints is not None
     model = resolved.model if kept else None
@@ -133,7 +133,7 @@ def _charge(run: Run, resolved: Resolved, totals: Totals) -> Bill:
 
 
 def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
-    """What a step asks of the input pipeline, where step, batch and machine are known."""
+    """The load of a step on the input pipeline, if step, batch and machine are known."""
     batch, seconds, cluster = resolved.global_batch, totals.value("step_time"), resolved.cluster
     if batch is None or seconds is None or cluster is None or resolved.gpus is None:
         return None
@@ -141,7 +141,7 @@ def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
 
 
 def as_measured(resolved: Resolved) -> Resolved:
-    """The run at the pace that makes its step what was measured of it; unchanged where none was."""
+    """The run at the pace that gives its measured step; unchanged if none was measured."""
     if resolved.measured is None or resolved.missing:
         return resolved
     pace = resolved.software.pace * resolved.measured / step(resolved.workload).time
@@ -149,16 +149,16 @@ def as_measured(resolved: Resolved) -> Resolved:
 
 
 def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:
-    """Step time and memory, where model, machine, batch and layout are there; otherwise why not."""
+    """Step time and memory, if model, machine, batch and layout are known; otherwise the reason."""
     if resolved.missing:
-        return None, None, (f"step time is not predicted; not known: {', '.join(resolved.missing)}",)
+        return None, None, (f"step time is not predicted; missing: {', '.join(resolved.missing)}",)
     return step(resolved.workload), memory(resolved.workload), ()
 
 
 def _solve(
     known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array, basis: str
 ) -> tuple[Totals, tuple[Assumption, ...]]:
-    """Solve from what is known; predict the step only where that leaves MFU open; assume no stops only where needed."""
+    """Solve from known values; predict the step only if that leaves MFU open; assume no stops only if needed."""
     no_stops = {"goodput": (1.0, "assumed")}
     totals = solve(known)
     if totals.value("mfu") is None:

@@ -1,6 +1,6 @@
-"""From productive time to wall-clock: failures, restarts, lost work, checkpoints, evaluation and the launch.
+"""From productive time to wall-clock time: failures, restarts, lost work, checkpoints, evaluation and launch.
 
-Every equation takes floats or arrays. What a run does not say is drawn from ``hardware_specs/operation/failures.yaml``.
+Every equation takes floats or arrays. What a run does not state is drawn from ``hardware_specs/operation/failures.yaml``.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.run.ranges import spread_over
 
 AT_SCALE = 4096
-"""Accelerators from which restarts are automatic."""
+"""Number of accelerators from which restarts are assumed automatic."""
 NEAR_BEST = 2.0
-"""Who does not state an interval saves at most this many times as rarely as would be best, which loses a quarter more."""
+"""Upper limit of an assumed checkpoint interval relative to the best one; twice the best loses a quarter more time."""
 
 
 class Operation(Section):
-    """The ``operation:`` block of a run: how it is kept going. What is None is drawn from what is usual."""
+    """The ``operation:`` block of a run: failures, restarts and checkpoints. None means drawn from typical values."""
 
     failures: Annotated[float, measured_in("")] | None = None
     """Failures that stop the run, per GPU and day: 5e-4."""
     restart: Seconds | None = None
     """From a failure to the next step: detection, replacement, start, loading."""
     checkpoint_interval: Seconds | None = None
-    """Productive time between two saves."""
+    """Productive time between checkpoints."""
     checkpoint_steps: Annotated[float, measured_in("step")] | None = None
     """The same in steps."""
     storage: Literal["lustre", "nvme", "object"] | None = None
-    """Where checkpoints go; what it takes in bounds how fast."""
+    """Where checkpoints are written; determines the speed."""
     checkpoint_bandwidth: Bandwidth | None = None
-    """Byte/s that all ranks together write, where it is known."""
+    """Write bandwidth of all ranks together in byte/s, if known."""
     blocking: bool | None = None
-    """Training waits until a save is written; where not, it waits for a copy only."""
+    """Whether training waits until a checkpoint is written; otherwise it waits only for a copy."""
     evaluation: Fraction | None = None
     """Share of the wall-clock time spent on evaluation."""
     launch: Seconds | None = None
@@ -59,7 +59,7 @@ class UsualSpread(Section):
     source: str
 
     def draw(self, position: Array) -> Array:
-        """The figure at a position between 0 and 1 of its distribution."""
+        """The value at a quantile between 0 and 1 of its distribution."""
         return spread_over(self.low, self.value, self.high, np.asarray(position, float))
 
 
@@ -94,17 +94,17 @@ class Usual(Section):
 
 @functools.cache
 def usual() -> Usual:
-    """The figures that ship with gpuhours."""
+    """The figures included in gpuhours."""
     path = Path(str(files("hardware_specs"))) / "operation" / "failures.yaml"
     figures: Any = validated(Usual, read_yaml(path))
     return figures
 
 
 def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Array:
-    """Bytes of one checkpoint: (weights + master + moments) P + stored F, P trained and F frozen parameters.
+    """Bytes of one checkpoint: (weights + master + moments) P + stored F, P trainable and F frozen parameters.
 
-    Bytes a parameter are those of ``Precision``: with Adam 2 + 4 + 8 = 14 in 16 bit with fp32 master weights, 12 in fp32 and under
-    autocast (the master is the weight), 6 all in 16 bit. BLOOM's 2.3 TB are 13.05 a parameter, MaxText's documentation says 12.
+    Bytes per parameter are those of ``Precision``: with Adam 2 + 4 + 8 = 14 in 16 bit with fp32 master weights, 12 in fp32 and under
+    autocast (the weight is the master), 6 in pure 16 bit. BLOOM's 2.3 TB are 13.05 per parameter, MaxText's documentation says 12.
 
     >>> float(checkpoint_bytes(70e9, 0, Precision())) / 1e9    # GB of a 70B model with Adam
     980.0
@@ -113,34 +113,35 @@ def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Arr
 
 
 def checkpoint_of(model: Model, precision: Precision) -> Array:
-    """Bytes of one checkpoint of a model: what trains with its optimiser, the rest as it is stored."""
+    """Bytes of one checkpoint of a model: trainable parameters with optimiser states, the rest as stored."""
     trained = model.trainable_parameters
     return checkpoint_bytes(trained, model.parameters - trained, precision)
 
 
 def best_interval(blocked: Array, failures: Array) -> Array:
-    """Productive seconds between saves that lose least: sqrt(2 C / f), C s blocked by a save, f failures of the run per s.
+    """The interval between checkpoints that loses least, in productive seconds: sqrt(2 C / f), C s blocked per checkpoint, f failures per
+    s.
 
-    Young 1974, CACM 17(9):530. Good where C is far below 1 / f; Daly 2006 (FGCS 22(3), equation 20) subtracts C, which we leave out:
+    Young 1974, CACM 17(9):530. Valid if C is far below 1 / f; Daly 2006 (FGCS 22(3), equation 20) subtracts C, which is left out here:
     it moves the loss by less than C f.
 
-    >>> float(best_interval(8.0, 1 / 3600))    # s, where a save takes 8 s and a failure comes every hour
+    >>> float(best_interval(8.0, 1 / 3600))    # s, if a checkpoint takes 8 s and a failure occurs every hour
     240.0
     """
     return np.sqrt(2.0 * np.asarray(blocked, float) / failures)
 
 
 def availability(failures: Array, restart: Array, interval: Array, blocked: Array) -> Array:
-    """Productive share of the wall-clock time of a run that saves every ``interval`` and starts again from the last save.
+    """Productive share of the wall-clock time of a run that checkpoints every ``interval`` and restarts from the last checkpoint.
 
         a = f tau / (e^(f R) (e^(f (tau + C)) - 1))
 
-    f failures of the whole run per s, tau s between saves, C s blocked by a save, R s to restart. Exact for failures that come at a
-    constant rate, during restarts too: Daly 2006, A higher order estimate of the optimum checkpoint interval, FGCS 22(3), equation
-    13. Where f (tau + C) is small it is (1 - f (R + tau / 2)) / (1 + C / tau), the form of Kokolis et al. (arXiv:2410.21680).
-    Checked by a simulation of events in tests/run/test_goodput.py.
+    f failures of the whole run per s, tau s between checkpoints, C s blocked per checkpoint, R s to restart. Exact for failures at a
+    constant rate, also during restarts: Daly 2006, A higher order estimate of the optimum checkpoint interval, FGCS 22(3), equation
+    13. For small f (tau + C) it is (1 - f (R + tau / 2)) / (1 + C / tau), the form of Kokolis et al. (arXiv:2410.21680).
+    Checked by an event simulation in tests/run/test_goodput.py.
 
-    >>> round(float(availability(1 / 86400, 900, 3600, 30)), 3)    # a failure a day, 15 minutes to restart, saves of 30 s
+    >>> round(float(availability(1 / 86400, 900, 3600, 30)), 3)    # a failure per day, 15 minutes to restart, checkpoints of 30 s
     0.961
     """
     f, tau = np.asarray(failures, float), np.asarray(interval, float)
@@ -158,7 +159,7 @@ def write_time(size: Array, bandwidth: Array) -> Array:
 
 
 def launched(productive: Array, launch: Array) -> Array:
-    """Share of the time that is left when a run of ``productive`` s was launched once: T / (T + L).
+    """Share of the time left after launching a run of ``productive`` s once: T / (T + L).
 
     >>> float(launched(5400.0, 600.0))
     0.9
@@ -167,7 +168,7 @@ def launched(productive: Array, launch: Array) -> Array:
 
 
 POSITIONS = ("failures", "restart", "checkpoints", "evaluation", "launch")
-"""What ``goodput`` draws where a run does not say, each from a position of its own."""
+"""What ``goodput`` draws if a run does not state it, each with its own coordinate."""
 
 
 def goodput(
@@ -182,7 +183,7 @@ def goodput(
 ) -> Array:
     """Productive over wall-clock time: availability x (1 - evaluation) x T / (T + launch).
 
-    ``at``          positions between 0 and 1 of what is not said (``POSITIONS``); 0.5 is the median
+    ``at``          quantiles of what is not stated (``POSITIONS``), between 0 and 1; 0.5 is the median
     ``size``        bytes of a checkpoint, ``step_time`` s, ``productive`` s of all steps together (T)
     """
     known = usual()
@@ -202,9 +203,9 @@ def goodput(
 
 
 def blocked_time(operation: Operation, position: Array, size: Array, nodes: Array, gpus: Array) -> Array:
-    """s that training waits for one save: until it is written, or for a copy only where it is written in the background.
+    """s that training waits for one checkpoint: until it is written, or only for a copy if it is written in the background.
 
-    Where neither is said, the upper half of the positions waits for the writing, and none of ``AT_SCALE`` accelerators or more.
+    If neither is stated, the upper half of the quantiles waits for the write, and none with ``AT_SCALE`` accelerators or more.
     """
     known, place = usual(), np.asarray(position, float)
     tier = known.storage[operation.storage or "lustre"]
@@ -217,7 +218,7 @@ def blocked_time(operation: Operation, position: Array, size: Array, nodes: Arra
 
 
 def interval_of(operation: Operation, position: Array, step_time: Array, blocked: Array, failures: Array) -> Array:
-    """Productive s between two saves: as stated, else as usual, but no more than ``NEAR_BEST`` times the best."""
+    """Productive s between checkpoints: as stated, otherwise typical, but at most ``NEAR_BEST`` times the best."""
     if operation.checkpoint_interval is not None:
         return operation.checkpoint_interval
     if operation.checkpoint_steps is not None:

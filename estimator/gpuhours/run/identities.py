@@ -1,8 +1,8 @@
-"""What must hold between the figures of one training run: the one list that ``estimate`` solves and that texts and tables are held to.
+"""Relations that must hold between the figures of one training run: one list, solved by ``estimate`` and used to check texts and tables.
 
-An identity is a product, prod(x_i ^ a_i) = c, so it is linear in logarithms; two are sums. ``estimate`` solves those of its totals
-exactly. Published figures keep to them to within ``sigma``: rounding only for GPUs = nodes x GPUs per node; where the field itself is
-loose (attention beside 6ND, hours that include stops) sigma says how loose.
+An identity is a product, prod(x_i ^ a_i) = c, so it is linear in logarithms; two are sums. ``estimate`` solves those of its totals exactly.
+Published figures satisfy them within ``sigma``: only rounding for GPUs = nodes x GPUs per node; larger where usage in the field is
+loose (6ND without attention, hours that include stops).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
 
 HARD = 0.002
-"""Relative s.d. of an identity that only rounding loosens."""
+"""Relative s.d. of an identity subject only to rounding."""
 LOOSE_HOURS = 0.02
-"""Of hours as published: some include a restart, some do not."""
+"""The same for hours as published: some include a restart, some do not."""
 STATE = 16.0
 """Bytes per trained parameter: 16-bit weight and gradient, 32-bit master weight and two moments (Rajbhandari et al. 2020)."""
 
@@ -37,16 +37,16 @@ class Identity:
     exponents: Mapping[str, float]
     constant: float = 1.0
     sigma: float = HARD
-    """Relative s.d. with which published figures keep to it."""
+    """Relative s.d. with which published figures satisfy it."""
     only: frozenset[str] = frozenset()
-    """What must be so of a published run to be held to it, in the words of ``checking.setting``; a run that is described to
-    ``estimate`` is what the identity means."""
+    """Conditions under which it applies to a published run, in the terms of ``checking.setting``; a run described to ``estimate``
+    satisfies them by definition."""
     use: Use = "everywhere"
-    """``solving``: it follows from others, and only solving one unknown at a time needs it, not least squares. ``published``: it
-    follows from others, and holds texts that give no more."""
+    """``solving``: it follows from others, and is needed only for solving one unknown at a time, not for least squares. ``published``: it
+    follows from others, and is used for texts that state no more."""
 
     def solve(self, unknown: str, known: Mapping[str, Array]) -> Array:
-        """The one unknown that makes the identity hold, in its SI unit; the others are ``known`` in theirs."""
+        """Solve the identity for the one unknown, in SI units; the others are ``known`` in theirs."""
         product: Array = 1.0 if self.constant == 1.0 else 1.0 / self.constant
         for name, exponent in self.exponents.items():
             if name != unknown:
@@ -54,7 +54,7 @@ class Identity:
         return _times(1.0, product, -1.0 / self.exponents[unknown])
 
     def mismatch(self, known: Mapping[str, Array]) -> Array:
-        """The product over the constant: 1 where the values agree."""
+        """The product over the constant: 1 if the values agree."""
         product: Array = 1.0 / self.constant
         for name, exponent in self.exponents.items():
             product = _times(product, known[name], exponent)
@@ -81,7 +81,7 @@ class Sum:
 
 
 def _times(product: Array, value: Array, exponent: float) -> Array:
-    """product x value^exponent; a multiplication or division where it is one, which arrays do ten times faster."""
+    """product x value^exponent; a multiplication or division if the exponent is +-1, which is ten times faster on arrays."""
     if exponent == 1:
         return product * np.asarray(value, float)
     if exponent == -1:
@@ -93,7 +93,7 @@ def product(
     text: str, *factors: str, per: Iterable[str] = (), times: float = 1.0, sigma: float = HARD, only: str = "",
     use: Use = "everywhere",
 ) -> Identity:  # fmt: skip
-    """``result = times x factors / per``; the first of ``factors`` is the result. ``only``: words, between blanks."""
+    """``result = times x factors / per``; the first of ``factors`` is the result. ``only``: conditions, separated by blanks."""
     result, *others = factors
     exponents = {result: 1.0} | dict.fromkeys(others, -1.0) | dict.fromkeys(per, 1.0)
     return Identity(text, exponents, times, sigma, frozenset(only.split()), use)
@@ -222,7 +222,7 @@ def _machine() -> Iterator[Identity | Sum]:
 
 
 def _bill() -> Iterator[Identity | Sum]:
-    """Energy, carbon, money."""
+    """Energy, carbon, cost."""
     yield product("energy = GPU-hours x power x PUE", "energy", "gpu_hours", "gpu_power", "pue", sigma=0.02)
     yield product("model FLOPs = energy x FLOPs per joule", "model_flops", "energy", "flops_per_energy", times=1e9 * HOUR,
                   use="published")  # fmt: skip

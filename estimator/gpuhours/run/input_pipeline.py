@@ -1,4 +1,4 @@
-"""Whether data arrive as fast as they are used: frames decoded, bytes read, cores and decoders that it takes."""
+"""Whether data arrive as fast as they are used: decoding of frames, reading of bytes, and the cores and decoders needed."""
 
 import functools
 from importlib.resources import files
@@ -17,7 +17,7 @@ from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 Pixels = Annotated[float, measured_in("pixel")]
 PixelRate = Annotated[float, measured_in("pixel/s")]
 STORED = 340 * 256
-"""Pixels of a stored frame where the run does not say: the size Kinetics is usually kept in."""
+"""Pixels of a stored frame if the run does not say: the size in which Kinetics is usually stored."""
 
 
 class InputPipeline(Section):
@@ -28,13 +28,13 @@ class InputPipeline(Section):
     frame_pixels: Pixels | None = None
     """Pixels of a stored frame."""
     stored_fps: Annotated[float, measured_in("FPS")] | None = None
-    """Frames per second of the stored video; what lies between the sampled ones is decoded too."""
+    """Frames per second of the stored video; frames between the sampled ones are decoded too."""
     cores_per_gpu: Annotated[float, measured_in("")] | None = None
-    """CPU cores for each GPU; those of the node when not given."""
+    """CPU cores per GPU; those of the node by default."""
     sample_bytes: Bytes | None = None
     """Bytes of one stored sample."""
     storage_bandwidth: Bandwidth | None = None
-    """What one node reads from storage; its network cards when not given."""
+    """Read bandwidth of one node from storage; its network cards' by default."""
 
 
 class Rate(Section):
@@ -69,27 +69,27 @@ class Decoding(Section):
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """What a step asks of the input pipeline. ``time`` is the shortest step that it can feed."""
+    """The load of a step on the input pipeline. ``time`` is the shortest step that it can sustain."""
 
     frames_per_second: Array
-    """Used, at the predicted or stated step time."""
+    """Frames used per second, at the predicted or stated step time."""
     cores_needed: Array | None
-    """CPU cores that keep up; None where nothing is decoded on them."""
+    """CPU cores needed to keep up; None if nothing is decoded on them."""
     time: Array
     low: Array
-    """``time`` with the fast end of every figure."""
+    """``time`` with the optimistic end of every figure."""
     high: Array
     limit: str
-    """What the time is for."""
+    """What limits the time."""
 
 
 def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cluster: Cluster) -> Feed | None:
-    """The input pipeline of a run over clips or images, at ``step_time`` s; None where nothing of it is known.
+    """The input pipeline of a run on clips or images, at ``step_time`` s; None if nothing about it is known.
 
         time = max( B c / (cores), B f r a / (decoders v), B y / (nodes w) )
 
-    B samples per step, c core seconds per sample (``core_seconds``), f frames, r decoded frames for each used one, a pixels of a
-    stored frame, v pixel/s of a hardware decoder, y bytes of a sample, w byte/s that a node reads.
+    B samples per step, c core seconds per sample (``core_seconds``), f frames, r decoded frames per used one, a pixels of a
+    stored frame, v pixel/s of a hardware decoder, y bytes per sample, w byte/s read by a node.
     Assumes perfect balance over nodes and workers; the figures are uncertain by a factor of two.
     """
     if data.frames is None:
@@ -133,8 +133,8 @@ def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cl
 def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> Array:
     """Core seconds of one sample: f r a / v + f x for a clip, one JPEG for an image.
 
-    f frames, r decoded frames for each used one, a pixels of a stored frame, v pixel/s of a core, x s to transform a frame.
-    ``bound`` "high" takes the fast end of every figure, "low" the slow one.
+    f frames, r decoded frames per used one, a pixels of a stored frame, v pixel/s of a core, x s to transform a frame.
+    ``bound`` "high" uses the optimistic end of every figure, "low" the pessimistic one.
     """
     figures = decoding()
     slow = {"value": "value", "high": "low", "low": "high"}[bound]
@@ -145,7 +145,7 @@ def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> A
 
 
 def decoded_per_used(pipeline: InputPipeline, data: Data) -> Array:
-    """How many frames are decoded for each one used: stored FPS / sampled FPS, at least 1; what lies between is decoded to be dropped.
+    """Frames decoded per frame used: stored FPS / sampled FPS, at least 1; frames in between are decoded and dropped.
 
     >>> decoded_per_used(InputPipeline(stored_fps=30), Data(fps=2)).tolist()
     15.0
@@ -161,17 +161,17 @@ def stored_pixels(pipeline: InputPipeline) -> Array:
 
 
 def warning(found: Feed, step_time: Array) -> str | None:
-    """What to say of a single run: that data bind, that they may, or nothing."""
+    """A remark for a single run: that input limits the step, that it may, or nothing."""
     if np.ndim(found.time) or np.ndim(step_time) or float(found.high) <= step_time:
         return None
-    wants = f"{float(found.frames_per_second):,.0f} frames a second"
-    span = f"{found.limit} takes {float(found.time):.3g} s a step ({float(found.low):.2g} to {float(found.high):.2g})"
+    wants = f"{float(found.frames_per_second):,.0f} frames per second"
+    span = f"{found.limit} takes {float(found.time):.3g} s per step ({float(found.low):.2g} to {float(found.high):.2g})"
     verb = "binds" if float(found.low) > step_time else "may bind"
-    return f"the input pipeline {verb}: {wants} at {float(step_time):.3g} s a step, but {span}"
+    return f"the input pipeline {verb}: {wants} at {float(step_time):.3g} s per step, but {span}"
 
 
 def _cores(pipeline: InputPipeline, cluster: Cluster) -> Array | None:
-    """CPU cores of all nodes together, or None where the node's are not known."""
+    """CPU cores of all nodes, or None if the node's are not known."""
     if pipeline.cores_per_gpu is not None:
         return np.multiply(pipeline.cores_per_gpu, cluster.gpus)
     own = cluster.node.cpu_cores
@@ -180,7 +180,7 @@ def _cores(pipeline: InputPipeline, cluster: Cluster) -> Array | None:
 
 @functools.cache
 def decoding() -> Decoding:
-    """The figures that ship with gpuhours."""
+    """The figures included in gpuhours."""
     path = Path(str(files("hardware_specs"))) / "input" / "decoding.yaml"
     figures: Any = validated(Decoding, read_yaml(path))
     return figures

@@ -1,4 +1,4 @@
-"""The points that a sample is drawn at, and how much of a spread each coordinate carries."""
+"""The points at which a sample is drawn, and the share of a spread due to each coordinate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINS = 16
 def lattice(dimensions: int) -> Draws:
     """``[dimensions, DRAWS]`` points in the unit cube: a rank-1 lattice, x_j(i) = frac(i a^j / n + 1/2n).
 
-    n = 509 is prime; a = 147 keeps every pair of the first 15 dimensions apart best (Zaremba's index 27, searched over all a).
+    n = 509 is prime; a = 147 gives the best separation of every pair of the first 15 dimensions (Zaremba's index 27, searched over all a).
     Source: Korobov 1959, Doklady Akademii Nauk 124; Sloan and Joe 1994, Lattice methods for multiple integration, section 4.
     """
     multipliers = np.array([pow(GENERATOR, power, DRAWS) for power in range(dimensions)])
@@ -22,7 +22,7 @@ def lattice(dimensions: int) -> Draws:
 
 
 def first_order(position: Draws, value: Draws) -> float:
-    """Sobol's first-order index from given data: Var(E[y | x]) / Var(y), x in ``BINS`` bins, less what bins of chance alone give.
+    """Sobol's first-order index from given data: Var(E[y | x]) / Var(y), x in ``BINS`` bins, minus the value expected by chance.
 
     Source: Plischke, Borgonovo, Smith 2013, Global sensitivity measures from given data, EJOR 226(3), section 3.
     """

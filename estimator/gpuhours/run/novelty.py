@@ -1,4 +1,4 @@
-"""How new a run is beside the runs that were measured: what it shares with none, or with those of one system only."""
+"""How new a run is relative to measured runs: traits that no measured run has, or those of one system only."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from gpuhours.inputs.arrays import some
 from gpuhours.inputs.records import dataclass
 
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""Trait -> its value -> the systems whose measured runs have it."""
+"""Trait -> its value -> the systems with measured runs that have it."""
 
 MIXTURE = "mixture of experts"
 ONCE = 0.5
-"""What a trait counts that one system has, of one that none has."""
+"""Weight of a trait that one system has, relative to one that none has."""
 SHORT = 0.3
-"""s of a step below which what a step costs beside its kernels counts."""
+"""s per step below which overheads besides the kernels matter."""
 SCALES = ((1, "one GPU"), (8, "one node"), (64, "up to 64 GPUs"), (512, "up to 512 GPUs"), (math.inf, "over 512 GPUs"))
 LENGTHS = ((2048, "2K"), (8192, "8K"), (32768, "32K"), (131072, "128K"), (math.inf, "over 128K"))
 GENERATIONS = {"ada": "Ada", "cdna2": "CDNA 2", "cdna3": "CDNA 3", "tpu": "TPU"}
 TRAITS = ("stack", "card", "generation", "stack on generation", "precision", "kind", "kind on stack", "scale", "length")
-"""What a run may share with measured ones; features of its range in this order."""
+"""Traits that a run may share with measured ones; features of its range in this order."""
 OF_STACK = ("stack", "stack on generation", "kind on stack", "scale", "length")
-"""Those that only runs of the same stack share."""
+"""Traits that only runs of the same stack can share."""
 BESIDES = ("short step", "stack not said", "experts", "GPUs")
-"""Features that say how hard a run is to predict, new or not."""
+"""Features that make a run hard to predict, whether new or not."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What decides how much like measured runs a run is."""
+    """The traits that determine how similar a run is to measured ones."""
 
     stack: str
     card: str
     generation: str
     dtype: str
     kind: str
-    """One of ``kind_of``'s."""
+    """One of the kinds of ``kind_of``."""
     gpus: float
     tokens: float
     stack_said: bool = True
     stands_in: bool = False
-    """Nobody measured its stack: ``stack`` names the profile that only stands for it."""
+    """Whether its stack was not measured: ``stack`` then names the stand-in profile."""
 
     def values(self) -> dict[str, str]:
         """The value of every one of ``TRAITS``."""
@@ -64,23 +64,23 @@ class Traits:
 
     @property
     def scale(self) -> str:
-        """How many GPUs, in steps of about eight."""
+        """The number of GPUs, in steps of about a factor of eight."""
         return step_of(self.gpus, SCALES)
 
     @property
     def likeness(self) -> str:
-        """Stack, generation of the card, kind and scale: runs that share these are alike."""
+        """Stack, generation of the card, kind and scale: runs that share these are considered similar."""
         return f"{self.stack} | {self.generation} | {self.kind} | {self.scale}"
 
     @property
     def words(self) -> str:
-        """The same for a person."""
+        """The same in words."""
         card = GENERATIONS.get(self.generation, self.generation.capitalize())
         return f"{self.stack} on {card}, {self.kind}, {self.scale}"
 
 
 def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
-    """What is trained: a mixture of experts, adapters or frozen parts, images or clips, or a dense text model."""
+    """The kind of training: a mixture of experts, adapters or frozen parts, images or clips, or a dense text model."""
     if experts:
         return MIXTURE
     if partly and not frames:
@@ -96,13 +96,13 @@ def kind_of_model(model: Model, frames: bool) -> str:
 
 
 def step_of(value: float, steps: tuple[tuple[float, str], ...]) -> str:
-    """The first step that reaches a value."""
+    """The first step that covers a value."""
     return next(name for most, name in steps if value <= most)
 
 
 def features(traits: Traits, time: float, world: World, without: frozenset[str] = frozenset()) -> tuple[float, ...]:
-    """How new a run is, trait by trait (1: no system but those ``without`` has it, ``ONCE``: one has), and what makes it hard. Runs of
-    the profile that stands for a stack are none of that stack."""
+    """Novelty by trait (1: no system except those in ``without`` has it, ``ONCE``: one has), and features that make a run hard to predict.
+    Runs of a stand-in profile do not count as runs of that stack."""
     counts = [
         sum(system not in without for system in world.get(trait, {}).get(value, ()))
         if not traits.stands_in or trait not in OF_STACK

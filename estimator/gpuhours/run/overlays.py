@@ -1,4 +1,4 @@
-"""A run's mapping before it is validated: keys set over it, stages over what they share, assumptions put where they belong."""
+"""A run's mapping before validation: keys overridden, stages merged with their common keys, assumptions put in place."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gpuhours.inputs.yaml_files import read_yaml_text, short
 from gpuhours.run.shortcuts import key_of
 
 MOST_STAGES = 32
-"""Stages of a run, each of which is worked out as a run of its own: eight times as many as any published one has."""
+"""Maximum number of stages, each of which is evaluated as a separate run: eight times that of any published run."""
 
 
 def staged(data: Mapping[str, Any]) -> list[Any]:
-    """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong; raises ``EstimateError`` for a stage
-    that is no mapping, and for more of them than ``MOST_STAGES``."""
+    """Each of ``stages`` merged with the keys outside, with its assumptions in place; raises ``EstimateError`` for a stage that is not a
+    mapping, and for more than ``MOST_STAGES``."""
     if len(data["stages"]) > MOST_STAGES:
         raise EstimateError(
-            f"{len(data['stages'])} stages; at most {MOST_STAGES} are worked out.",
-            "Join those that differ in little.",
+            f"{len(data['stages'])} stages; at most {MOST_STAGES} are supported.",
+            "Merge those that differ little.",
             "stages",
         )
     common = {key: value for key, value in data.items() if key not in ("stages", "name")}
@@ -49,12 +49,12 @@ def suppose(data: dict[str, Any]) -> None:
 
 
 def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``laid_over``; what was assumed below at a key that is said above is dropped."""
+    """``laid_over``; assumptions below about a key that is set above are dropped."""
     merged = laid_over(below, above)
     said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
     own, assumed = above.get("assumptions") or {}, merged.get("assumptions") or {}
     if not isinstance(assumed, Mapping) or not isinstance(own, Mapping):
-        return merged  # what it has to be is said where it is read
+        return merged  # invalid types are reported on reading
     kept = {
         key: assumption
         for key, assumption in assumed.items()
@@ -64,7 +64,7 @@ def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def keys_of(data: Mapping[str, Any]) -> set[str]:
-    """Dotted keys of everything that is said: ``{"data": {"frames": 16}}`` -> ``data.frames``."""
+    """Dotted keys of everything set: ``{"data": {"frames": 16}}`` -> ``data.frames``."""
     keys = set()
     for key, value in data.items():
         if isinstance(value, Mapping):
@@ -75,7 +75,7 @@ def keys_of(data: Mapping[str, Any]) -> set[str]:
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` where it says something, block by block; a model named by a word takes further keys as its own."""
+    """``above`` where it sets something, block by block; a model given by name accepts further keys."""
     merged = copy.deepcopy(dict(below))
     for key, value in above.items():
         under = merged.get(key)
@@ -90,15 +90,15 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set ``hardware.gpus`` in nested mappings, making those that are missing; raises ``EstimateError`` where a value is in the way."""
+    """Set ``hardware.gpus`` in nested mappings, creating missing ones; raises ``EstimateError`` if a value is in the way."""
     *parents, last = key.split(".")
     here = data
     for part in parents:
         below = here.setdefault(part, {})
         if part == "model" and here is data and isinstance(below, str):
-            below = here[part] = {"name": below}  # a model named by a word takes further keys as its own
+            below = here[part] = {"name": below}  # a model given by name accepts further keys
         if not isinstance(below, dict):
-            raise EstimateError(f"{part!r} holds {below!r}, so {key!r} cannot be set in it.", "", key)
+            raise EstimateError(f"{part!r} is {below!r}, so {key!r} cannot be set in it.", "", key)
         here = below
     here[last] = value
 

@@ -1,4 +1,4 @@
-"""How what is uncertain goes through to every result: deterministic draws, and the 80 % range of what comes out."""
+"""Propagation of uncertainty to every result: deterministic draws, and the 80 % range of the outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOW, HIGH = 0.1, 0.9
 def spread_over(low: float, value: float, high: float, position: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draws of a positive quantity with 10th percentile ``low``, median ``value`` and 90th percentile ``high``.
 
-    The logarithm is piecewise linear between the three, and runs on at the same slopes outside:
+    The logarithm is piecewise linear between the three, and extrapolated with the same slopes:
     ln x(u) through (0.1, ln low), (0.5, ln value), (0.9, ln high).
 
     >>> spread_over(2, 10, 160, np.array([0.1, 0.3, 0.5, 0.9])).round(1).tolist()
@@ -33,7 +33,7 @@ def spread_over(low: float, value: float, high: float, position: NDArray[np.floa
 
 
 def positions(dimensions: int, draws: int = DRAWS) -> NDArray[np.float64]:
-    """``[dimensions, 1 + draws]`` points in the unit cube: the centre first, then an additive recurrence that fills evenly.
+    """``[dimensions, 1 + draws]`` points in the unit cube: the centre first, then an additive recurrence with low discrepancy.
 
     u_j(i) = frac(1/2 + i / phi^(j+1)), phi the root of x^(d+1) = x + 1.
     Source: Roberts 2018, The unreasonable effectiveness of quasirandom sequences.
@@ -48,13 +48,13 @@ def positions(dimensions: int, draws: int = DRAWS) -> NDArray[np.float64]:
 def middle(value: Array) -> Any:
     """The centre of a drawn quantity, as a Python number."""
     first = np.asarray(value).reshape(-1)[0]
-    return first.item() if isinstance(first, np.generic) else first  # integers beyond 64 bit stay Python's
+    return first.item() if isinstance(first, np.generic) else first  # integers beyond 64 bits stay Python's
 
 
 def quantiles(values: Sequence[float] | NDArray[np.float64], shares: Sequence[float]) -> list[float]:
-    """The quantiles that ``np.quantile`` gives, to the last digit: linear between the values in order.
+    """The quantiles of ``np.quantile``, to the last digit: linear interpolation between ordered values.
 
-    NumPy's own loads ``numpy.ma``, which takes a thirtieth of a one-off estimate.
+    NumPy's own loads ``numpy.ma``, which takes a thirtieth of the time of a one-off estimate.
 
     >>> quantiles([4.0, 1.0, 3.0, 2.0], [0.0, 0.5, 0.9])
     [1.0, 2.5, 3.7]
@@ -71,7 +71,7 @@ def quantiles(values: Sequence[float] | NDArray[np.float64], shares: Sequence[fl
 
 
 def median(values: Sequence[float] | NDArray[np.float64]) -> float:
-    """The middle value, or the mean of the two, as ``np.median`` has it.
+    """The middle value, or the mean of the two, as in ``np.median``.
 
     >>> median([4.0, 1.0, 3.0, 2.0])
     2.5
@@ -85,7 +85,7 @@ def median(values: Sequence[float] | NDArray[np.float64]) -> float:
 
 
 def share_limits(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which ``hits`` of ``trials`` were seen: Wilson's.
+    """The 95 % interval (Wilson) of a share, given ``hits`` of ``trials``.
 
         (p + z^2 / 2 n -+ z sqrt(p (1 - p) / n + z^2 / 4 n^2)) / (1 + z^2 / n),  p = hits / n, z = 1.96
 
@@ -101,7 +101,7 @@ def share_limits(hits: int, trials: int) -> tuple[float, float]:
 
 
 def percentiles(value: Array) -> tuple[float, float] | None:
-    """10th and 90th percentile of the draws, in their unit; None where there are none or they do not differ."""
+    """10th and 90th percentile of the draws, in their unit; None if there are none or they do not differ."""
     array = np.asarray(value)
     if array.size <= 1 or array.dtype == bool:
         return None

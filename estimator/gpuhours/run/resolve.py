@@ -1,4 +1,4 @@
-"""From what the user wrote to what the equations need; every gap that is filled is listed with its reason."""
+"""From the user's input to the inputs of the equations; every gap that is filled is listed with its reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gpuhours.workload import Workload
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """The pieces an equation takes; None where the run does not determine them, ``missing`` says which."""
+    """The inputs of the equations; None if the run does not determine them, ``missing`` lists those."""
 
     data: Data
     model: Model | None
@@ -49,15 +49,15 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     bases: Mapping[str, str] = field(default_factory=dict)
     met: StackMet | None = None
-    """What steps of the run's own site say of its stack, accelerator and kind."""
+    """The calibration of the run's own site for its stack, accelerator and kind."""
 
     @property
     def measured(self) -> float | None:
-        """s that a step of this very run was measured to take."""
+        """Measured step time in s of this very run."""
         return None if self.met is None else self.met.here
 
     def basis(self, key: str) -> str:
-        """How a value came about: given, solved or assumed."""
+        """The origin of a value: given, solved or assumed."""
         return self.bases.get(key, "given")
 
     @property
@@ -68,7 +68,7 @@ class Resolved:
 
     @property
     def workload(self) -> Workload:
-        """What ``step`` and ``memory`` take. Raises ``ValueError`` where something is ``missing``."""
+        """The input of ``step`` and ``memory``. Raises ``ValueError`` if something is ``missing``."""
         if self.model is None or self.global_batch is None or self.layout is None or self.cluster is None:
             raise ValueError(f"not known: {', '.join(self.missing)}")
         return Workload(
@@ -82,7 +82,7 @@ class Resolved:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What a prediction of the step would still need."""
+        """What a prediction of the step still needs."""
         needed = {
             "the model": self.model,
             "the global batch": self.global_batch,
@@ -90,9 +90,7 @@ class Resolved:
             "the number of accelerators": self.gpus,
             "the layout": self.layout,
         }
-        kernels = (
-            () if self.cluster is None or self.priced else (f"how fast {self.cluster.accelerator.title} computes",)
-        )
+        kernels = () if self.cluster is None or self.priced else (f"the speed of {self.cluster.accelerator.title}",)
         return (*(name for name, value in needed.items() if value is None), *kernels)
 
     @property
@@ -104,7 +102,7 @@ class Resolved:
 def resolve(run: Run) -> Resolved:
     """Fill what the run leaves open, listing each gap.
 
-    Raises ``EstimateError`` for what cannot be meant together: frames of a model that sees none, two batches, a layout without such ranks.
+    Raises ``EstimateError`` for contradictory input: frames for a text model, two batches, a layout that does not match the ranks.
     """
     notes: list[Assumption] = [
         Assumption(key, supplied.value, "", supplied.reason, supplied.source)
@@ -114,12 +112,12 @@ def resolve(run: Run) -> Resolved:
     data = _data(run, notes, bases)
     if run.model is not None and data.frames is not None and not run.model.sees_frames(data):
         hint = "Leave data.frames out, give data.tokens_per_frame, or name a model with a vision encoder."
-        raise EstimateError("The model sees no frames: it reads text alone.", hint, "data.frames")
+        raise EstimateError("The model takes no frames, only text.", hint, "data.frames")
     model = None if run.model is None else run.model.build(data)
     tokens = None if run.model is None else run.model.tokens_per_sample(data)
     if tokens is not None and np.any(np.equal(tokens, 0)):
-        hint = "Give how much text a sample holds, or leave it out where data.seq_len says how long a sample is."
-        raise EstimateError("A sample holds nothing: no frames, and no text.", hint, "data.text_tokens")
+        hint = "Give the text per sample, or leave it out if data.seq_len gives the length of a sample."
+        raise EstimateError("A sample is empty: no frames and no text.", hint, "data.text_tokens")
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
@@ -141,7 +139,7 @@ def resolve(run: Run) -> Resolved:
         layout = layout.replaced(microbatch=shared_out(layout, batch))
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
-    if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
+    if (model is None or machine is None) and "software" not in run.assumptions:  # software does not matter then
         notes = [note for note in notes if note.name != "software"]
     return Resolved(
         data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases, met
@@ -149,9 +147,9 @@ def resolve(run: Run) -> Resolved:
 
 
 def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[Assumption]:
-    """The node an accelerator usually comes in, and what a layout leaves unsaid that decides time and memory."""
+    """Assumptions for an accelerator's default node, and for decisive fields of a layout that are not stated."""
     if machine is not None and run.hardware.node is None and find_instance(run.hardware.named or "") is None:
-        reason = f"no node is stated: the one {machine.accelerator.title} usually comes in"
+        reason = f"no node is stated: the usual one for {machine.accelerator.title}"
         yield Assumption("hardware.node", machine.node.name, "", reason)
     if run.layout is not None and not partial:
         said = run.layout.model_dump(
@@ -159,9 +157,7 @@ def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[A
         )
         if said:
             shown = ", ".join(f"{name} {value}" for name, value in said.items())
-            yield Assumption(
-                "layout", shown, "", "not stated: one sample at a time, nothing sharded, nothing computed again"
-            )
+            yield Assumption("layout", shown, "", "not stated: one sample at a time, no sharding, no recomputation")
 
 
 def _usual_layout(
@@ -173,7 +169,7 @@ def _usual_layout(
     stated: Layout | None,
     notes: list[Assumption],
 ) -> Layout | None:
-    """The fastest usual layout that fits, where the run names none or not all of it."""
+    """The fastest usual layout that fits, if the run states none or only a part."""
     if not kernel_constants.is_known(machine.accelerator.generation):
         return stated
     layout = default_layout(model, batch, machine, software, precision, stated)
@@ -191,24 +187,24 @@ def _usual_layout(
                 "layout",
                 shown or "plain data parallelism",
                 "",
-                "the fastest of the usual ones that fits and has what is stated",
+                "the fastest usual one that fits and matches what is stated",
             )
         )
     return layout
 
 
 def _unusual(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
-    """The fields of a layout that are neither stated nor their defaults, in the user's words."""
+    """The fields of a layout that are neither stated nor defaults, as a user writes them."""
     given = set() if stated is None else stated.model_fields_set
     said = layout.model_dump(mode="json", exclude={"data", *given}, exclude_defaults=True)
     return list(said.items())
 
 
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
-    """The data block; a text model without a sequence length takes the usual one, or all of its learned positions where they are fewer; a
-    sample of a model that looks at pictures is one of them."""
+    """The data block; a text model without a sequence length gets the typical one, or all of its learned positions if they are fewer; for a
+    model of images a sample is one image."""
     if run.model is not None and run.model.of_pictures and run.data.frames is None:
-        reason = "no frames are stated: a sample is one picture"
+        reason = "no frames are stated: a sample is one image"
         notes.append(Assumption("data.frames", 1, "", reason))
         bases["data.frames"] = "assumed"
         run = run.replaced("data", run.data.model_copy(update={"frames": 1}))
@@ -224,7 +220,7 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
 
 
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
-    """The cluster, and its GPUs: stated, or as many as the layout's degrees multiply to."""
+    """The cluster and its number of GPUs: stated, or the product of the layout's degrees."""
     hardware, layout = run.hardware, run.layout
     gpus: Array | None = hardware.gpus
     if gpus is None and layout is not None and layout.data is not None:
@@ -247,7 +243,7 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
 
 
 def _joined(machine: Cluster, network: Interconnect) -> Cluster:
-    """The machine with its nodes joined by another kind of network, at the rate that was measured or the share of it that is met."""
+    """The machine with its nodes joined by another kind of network, at the measured rate or the given share."""
     if network.kind is not None:
         machine = on_network(machine, network.kind)
     if network.share is not None:
@@ -258,7 +254,7 @@ def _joined(machine: Cluster, network: Interconnect) -> Cluster:
 
 
 def _data_degree(layout: Layout, gpus: Array) -> Array:
-    """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the GPUs there are."""
+    """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the number of GPUs."""
     ranks = layout.model_parallel
     degree: Array = np.divide(np.subtract(gpus, layout.encoder_gpus), ranks)
     if np.ndim(degree) == 0:
@@ -267,7 +263,7 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
         if stated is not None and np.ndim(stated) == 0 and stated != degree:
             raise EstimateError(
                 f"{product} x data {stated} = {ranks * stated} ranks, on {gpus} GPUs.",
-                "Leave out layout.data to have it solved from the GPUs.",
+                "Leave out layout.data to derive it from the GPUs.",
                 "layout",
             )
         if degree < 1 or degree != np.floor(degree):
@@ -279,7 +275,7 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
 
 def _software(run: Run, notes: list[Assumption]) -> Software:
     """The stack, or the usual one for the layout."""
-    unknown = "" if run.software is None else f"{run.software!r} is no stack that is known here: "
+    unknown = "" if run.software is None else f"{run.software!r} is not a known stack: "
     if run.stack is not None:
         name, remark = software_named(run.stack)
         if remark:
@@ -287,7 +283,7 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
         found = load_software(name).of_year(run.year)
         if not stands_in(run.stack):
             return found
-        reason = f"nobody measured it: {name} stands for it, and such stacks took that much longer in the median"
+        reason = f"not measured: {name} stands in for it, and such stacks took that much longer in the median"
         notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
         return found.model_copy(update={"unmet": unmet_stack()})
     layout = run.layout
@@ -302,29 +298,27 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
 def _at_pace(
     run: Run, software: Software, model: Model | None, machine: Cluster | None, notes: list[Assumption]
 ) -> tuple[Software, StackMet | None]:
-    """The stack at the pace that the site's own steps met, and what these say; unchanged where they do not speak for the run."""
+    """The stack at the pace of the site's own steps, and their calibration; unchanged if they do not apply to the run."""
     if run.site is None or model is None or machine is None:
         return software, None
     card, kind = machine.accelerator.name, kind_of_model(model, run.data.frames is not None)
     found = next((one for one in run.site.stacks if one.speaks_for(software.name, card, kind)), None)
     if found is None:
         met = "; ".join(f"{one.software}, {one.accelerator}, {one.kind}" for one in run.site.stacks)
-        reason = f"{run.site.name} speaks of {met or 'other stacks'}, not of {software.name}, {card}, {kind}"
-        notes.append(Assumption("site", "range and factor not taken", "", reason))
+        reason = f"{run.site.name} covers {met or 'other stacks'}, not {software.name}, {card}, {kind}"
+        notes.append(Assumption("site", "range and factor not used", "", reason))
         return software, None
     if found.here is not None:
-        reason = f"{run.site.name}: measured on this very run; where its time goes is predicted, all parts as much slower or faster"
+        reason = f"{run.site.name}: measured on this run; its breakdown is predicted, with all parts scaled by the same factor"
         notes.append(Assumption("step measured", found.here, "second", reason))
     elif found.factor != 1.0:
-        reason = (
-            f"{run.site.name}: of what {len(found.steps)} steps took over the prediction, the part that carries over"
-        )
+        reason = f"{run.site.name}: the part that carries over of the ratio of {len(found.steps)} measured steps to their predictions"
         notes.append(Assumption("site factor", found.factor, "", reason))
     return software.model_copy(update={"pace": found.factor}), found
 
 
 def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:
-    """Number formats; 16-bit products over fp32 master weights where the run does not say."""
+    """Number formats; 16-bit products with fp32 master weights if the run does not say."""
     if "dtype" in run.training.model_fields_set:
         return run.training.precision
     dtype, reason = "bf16", "no number format is stated: nearly all runs since 2022 use it"

@@ -1,7 +1,7 @@
-"""The results that every command speaks of: one table says what each is called, counted in, computed from, and how it is read.
+"""The results of all commands: one table with the name, unit, equation and interpretation of each.
 
-To add a result: compute it in its layer, and give it a line in ``RESULTS``. Every JSON, sweep, comparison, sum over stages, Pareto
-front and ``--explain`` asks this table.
+To add a result: compute it in its layer, and add a line to ``RESULTS``. Every JSON, sweep, comparison, sum over stages, Pareto front and
+``--explain`` uses this table.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gpuhours.run.goodput import checkpoint_of
 from gpuhours.run.ranges import middle
 
 OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})
-"""The step time in other words: predicted where it is."""
+"""Results equivalent to the step time: predicted whenever it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class ResultValue:
-    """One result of one outcome: a number or an array, and how it came about."""
+    """One result of one outcome: a number or an array, and its origin."""
 
     value: Any
     unit: str
@@ -36,7 +36,7 @@ class ResultValue:
 
 @dataclass(frozen=True)
 class Read:
-    """What ``ResultDefinition.read`` finds in an outcome: the value, and what is particular to this run."""
+    """What ``ResultDefinition.read`` finds in an outcome: the value, and details particular to this run."""
 
     value: Any
     basis: str = ""
@@ -48,16 +48,16 @@ class Read:
 class ResultDefinition:
     """One line of the table.
 
-    ``label``      what a row of a screen calls it; ``title`` an axis
+    ``label``      its name in a row of a screen; ``title`` on an axis
     ``unit``       of every JSON, CSV and condition
-    ``read``       finds it in an outcome; None where the outcome does not determine it
-    ``basis``, ``equation``, ``inputs``   how it comes about, unless ``read`` says
-    ``better``     which way is better, for a Pareto front; None for what is neither
-    ``stages``     how it combines over stages that follow one another: their sum, the largest or smallest of them, whether all of them
-    ``share_of``   what it is a share of, where it cannot exceed one
+    ``read``       extracts it from an outcome; None if the outcome does not determine it
+    ``basis``, ``equation``, ``inputs``   its origin, unless ``read`` says otherwise
+    ``better``     which direction is better, for a Pareto front; None if neither
+    ``stages``     how it combines over consecutive stages: sum, largest, smallest, or whether all are true
+    ``share_of``   what it is a share of, if it cannot exceed one
     ``ranged``     whether draws give it a range: a yes or no has none
-    ``absent``     why it is null where nothing of the run is missing
-    ``rests_on``   keys whose assumptions only this line of a bill rests on
+    ``absent``     why it is null if nothing about the run is missing
+    ``rests_on``   keys whose assumptions affect only this line of a bill
     """
 
     name: str
@@ -77,7 +77,7 @@ class ResultDefinition:
 
 
 def results(outcome: Outcome) -> dict[str, ResultValue | None]:
-    """Every result, in the order of the table; None where it is not determined."""
+    """Every result, in the order of the table; None if undetermined."""
     return {name: result(outcome, name) for name in RESULTS}
 
 
@@ -102,7 +102,7 @@ def plain_results(outcome: Outcome) -> dict[str, Any]:
 
 
 def total(name: str) -> Callable[[Outcome], Read | None]:
-    """Reads one of the solved totals."""
+    """Read one of the solved totals."""
 
     def read(outcome: Outcome) -> Read | None:
         solved = outcome.totals.values.get(name)
@@ -116,7 +116,7 @@ def total(name: str) -> Callable[[Outcome], Read | None]:
 
 
 def of_model(count: Callable[[Any, Outcome], Array]) -> Callable[[Outcome], Read | None]:
-    """Reads what the model alone decides."""
+    """Read what is determined by the model alone."""
 
     def read(outcome: Outcome) -> Read | None:
         model = outcome.resolved.model
@@ -126,12 +126,12 @@ def of_model(count: Callable[[Any, Outcome], Array]) -> Callable[[Outcome], Read
 
 
 def of_memory(field: str) -> Callable[[Outcome], Read | None]:
-    """Reads a field of the memory that was worked out."""
+    """Read a field of the predicted memory."""
     return lambda outcome: None if outcome.memory is None else Read(getattr(outcome.memory, field))
 
 
 def of_bill(field: str, per: float) -> Callable[[Outcome], Read | None]:
-    """Reads a total of the bill; ``per`` of its SI units make one unit of the result."""
+    """Read a total of the bill; ``per`` SI units make one unit of the result."""
 
     def read(outcome: Outcome) -> Read | None:
         amount = getattr(outcome.bill, field)
@@ -141,12 +141,12 @@ def of_bill(field: str, per: float) -> Callable[[Outcome], Read | None]:
 
 
 def of_input(field: str) -> Callable[[Outcome], Read | None]:
-    """Reads what only a run over frames has: a field of its input pipeline."""
+    """Read a field of the input pipeline, which only runs with frames have."""
     return lambda outcome: None if outcome.feed is None else Read(getattr(outcome.feed, field))
 
 
 def data_time(outcome: Outcome) -> Read | None:
-    """The shortest step that the input pipeline can feed, and what binds it."""
+    """The shortest step that the input pipeline can sustain, and what limits it."""
     feed = outcome.feed
     return None if feed is None else Read(feed.time, equation=feed.limit)
 
@@ -166,7 +166,7 @@ def data_parallel(outcome: Outcome) -> Read | None:
 
 
 def attention_flops(model: Any, outcome: Outcome) -> Array:
-    """Scores and weighted sums of one sample's forward pass, masked or not as the run's convention counts them."""
+    """Attention scores and weighted sums of one sample's forward pass, masked or not according to the run's convention."""
     full = outcome.run.training.convention != "causal"
     return sum(part_flops(part, full=full).attention for part in model.parts)
 
@@ -177,7 +177,7 @@ def checkpoint(model: Any, outcome: Outcome) -> Array:
 
 
 def effective_tokens(outcome: Outcome) -> Read | None:
-    """Tokens less padding: tokens x those of a sample that carry something / all of them."""
+    """Tokens without padding: tokens x (non-padding tokens / all tokens of a sample)."""
     tokens, model, data = outcome.value("tokens"), outcome.run.model, outcome.resolved.data
     if tokens is None:
         return None
@@ -189,34 +189,34 @@ def effective_tokens(outcome: Outcome) -> Read | None:
 
 
 def not_modelled(outcome: Outcome) -> Read | None:
-    """What no equation here gives yet."""
+    """A quantity that is not modelled."""
     del outcome
     return None
 
 
 _LINES = (
     ResultDefinition("parameters", "parameters", "parameters", "parameter", of_model(lambda model, _: model.parameters),
-                     equation="every weight of the model", stages="largest"),
+                     equation="all weights of the model", stages="largest"),
     ResultDefinition("trainable_parameters", "trainable", "trainable parameters", "parameter",
-                     of_model(lambda model, _: model.trainable_parameters), equation="the weights training changes"),
+                     of_model(lambda model, _: model.trainable_parameters), equation="the trainable weights"),
     ResultDefinition("tokens", "tokens", "training tokens", "token", total("tokens"), better="more", stages="sum"),
     ResultDefinition("effective_tokens", "effective", "tokens without padding", "token", effective_tokens,
-                     equation="tokens x those of a sample that carry something / all of them", inputs=("tokens",),
+                     equation="tokens x non-padding tokens of a sample / all of them", inputs=("tokens",),
                      better="more", stages="sum"),
     ResultDefinition("samples", "samples", "samples seen", "sample", total("samples"), better="more", stages="sum"),
     ResultDefinition("epochs", "epochs", "epochs", "epoch", total("epochs"), better="more"),
     ResultDefinition("steps", "steps", "steps", "step", total("steps"), stages="sum"),
-    ResultDefinition("model_flops_per_step", "FLOPs a step", "model FLOPs per step", "FLOP", total("model_flops_per_step")),
-    ResultDefinition("hardware_flops_per_step", "executed a step", "hardware FLOPs per step", "FLOP",
+    ResultDefinition("model_flops_per_step", "FLOPs per step", "model FLOPs per step", "FLOP", total("model_flops_per_step")),
+    ResultDefinition("hardware_flops_per_step", "hardware FLOPs", "hardware FLOPs per step", "FLOP",
                      total("hardware_flops_per_step")),
     ResultDefinition("model_flops", "model FLOPs", "model FLOPs", "FLOP", total("model_flops"), better="more", stages="sum"),
-    ResultDefinition("attention_flops", "attention", "attention FLOPs of a sample", "FLOP", of_model(attention_flops),
+    ResultDefinition("attention_flops", "attention", "attention FLOPs per sample", "FLOP", of_model(attention_flops),
                      equation="attention of one sample, forward"),
     ResultDefinition("step_time", "step", "step time", "second", total("step_time"), better="less"),
     ResultDefinition("tokens_per_second_per_gpu", "tokens/s", "tokens per second and GPU", "token/second/GPU",
                      total("tokens_per_second_per_gpu"), better="more"),
     ResultDefinition("mfu", "MFU", "MFU", "", total("mfu"), better="more", share_of="of the dense peak"),
-    ResultDefinition("hfu", "HFU", "HFU", "", total("hfu"), better="more", share_of="of the dense peak, recomputation counted"),
+    ResultDefinition("hfu", "HFU", "HFU", "", total("hfu"), better="more", share_of="of the dense peak, including recomputation"),
     ResultDefinition("memory_per_gpu", "memory", "memory per GPU", "byte", of_memory("total"), "predicted", better="less",
                      stages="largest"),
     ResultDefinition("fits", "fits", "fits", "", of_memory("fits"), "predicted", ranged=False, stages="all"),
@@ -232,7 +232,7 @@ _LINES = (
                      stages="sum"),
     ResultDefinition("gpu_hours", "GPU-hours", "GPU-hours", "GPU*hour", total("gpu_hours"), better="less", stages="sum"),
     ResultDefinition("goodput", "goodput", "goodput", "", total("goodput"), better="more",
-                     share_of="of the wall-clock time to make the steps"),
+                     share_of="of the wall-clock time to run the steps"),
     ResultDefinition("cost", "cost", "cost", "USD", of_bill("cost", 1.0), equation="rent or depreciation, storage, traffic",
                      inputs=("gpu_hours",), better="less", stages="sum", rests_on=("cost.price", "cost.owned")),
     ResultDefinition("energy", "energy", "energy", "Wh", of_bill("energy", HOUR), equation="GPU-hours x power x PUE",
@@ -240,7 +240,7 @@ _LINES = (
     ResultDefinition("carbon", "carbon", "carbon", "tCO2e", of_bill("carbon", 1e6), equation="energy x grid intensity",
                      inputs=("gpu_hours",), better="less", stages="sum", rests_on=("cost.power", "cost.host", "cost.pue", "cost.year")),
     ResultDefinition("embodied_carbon", "embodied", "embodied carbon", "tCO2e", of_bill("embodied_carbon", 1e6),
-                     equation="GPU-hours x what making the machines emitted / their time of use", inputs=("gpu_hours",),
+                     equation="GPU-hours x manufacturing emissions of the machines / their time in use", inputs=("gpu_hours",),
                      better="less", stages="sum", rests_on=("cost.embodied", "cost.lifetime")),
     ResultDefinition("checkpoint_bytes", "checkpoint", "checkpoint", "byte",
                      of_model(checkpoint),
@@ -250,11 +250,11 @@ _LINES = (
     ResultDefinition("frames_per_second", "frames/s", "frames per second", "frame/second", of_input("frames_per_second"),
                      equation="samples x frames / step time", inputs=("step_time",), better="more"),
     ResultDefinition("decoding_cores", "cores", "CPU cores that decode", "core", of_input("cores_needed"), "predicted",
-                     "samples x core seconds of one / step time", ("step_time",), better="less"),
-    ResultDefinition("data_time", "input", "shortest step the input feeds", "second", data_time, "predicted", better="less"),
+                     "samples x core seconds per sample / step time", ("step_time",), better="less"),
+    ResultDefinition("data_time", "input", "shortest step the input can sustain", "second", data_time, "predicted", better="less"),
 )  # fmt: skip
 
 RESULTS: Mapping[str, ResultDefinition] = {line.name: line for line in _LINES}
-"""Every result by name, in the order of the JSON."""
+"""Every result by name, in JSON order."""
 SHARES: Mapping[str, str] = {line.name: line.share_of for line in _LINES if line.share_of}
-"""Results that cannot exceed one, and what of."""
+"""Results that cannot exceed one, and what they are a share of."""

@@ -1,4 +1,4 @@
-"""What a run leaves open, and what is usual for runs like it: where its sample begins."""
+"""What a run leaves open, and typical values for similar runs: the starting point of its sample."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from gpuhours.workload import Workload
 
 @dataclass(frozen=True)
 class Practice:
-    """What is taken to be usual, and what is known of the stacks that it names."""
+    """Typical values, and the stacks that they refer to."""
 
     table: Typical
     software: Callable[[str], Software] = load_software
 
 
 def foreseeable(run: Run) -> bool:
-    """Whether a run has to be sampled: its totals are not settled, and its step or its stops are open."""
+    """Whether a run has to be sampled: its totals are not determined, and its step or its stops are open."""
     known = run.known
     settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days)
     said = run.stack is not None or known.step_time is not None
@@ -47,14 +47,14 @@ def foreseeable(run: Run) -> bool:
 
 
 def paced(run: Run, resolved: Resolved) -> float | None:
-    """s of a step where it is known: stated, or measured of this very run; None where it has to be predicted."""
+    """s per step if known: stated, or measured on this very run; None if it has to be predicted."""
     seconds = resolved.measured if run.known.step_time is None else run.known.step_time
     return None if seconds is None else float(np.max(seconds))
 
 
 @dataclass(frozen=True, eq=False)
 class Samplable:
-    """A run on a number of accelerators, and what is usual for such runs."""
+    """A run on a number of accelerators, with the typical values for such runs."""
 
     run: Run
     resolved: Resolved
@@ -73,12 +73,12 @@ class Samplable:
 
     @property
     def names(self) -> Mapping[str, float]:
-        """The stacks that it may run on, with their weights."""
+        """The stacks that it may run on, with weights."""
         return self.stacks.weights if self.run.stack is None else {self.resolved.software.name: 1.0}
 
     @property
     def workloads(self) -> Mapping[str, Workload]:
-        """What a step is asked of, by stack; on the run's own as it was resolved: slower where it only stands for one that was said."""
+        """The workload for each stack; on the run's own stack as resolved, slowed if that is a stand-in."""
         asked = self.resolved.workload
         if self.run.stack is not None:
             return dict.fromkeys(self.names, asked)
@@ -86,14 +86,14 @@ class Samplable:
 
     @property
     def notes(self) -> list[Assumption]:
-        """The rules that stack and recompute mode are drawn by."""
+        """The rules by which stack and recompute mode are drawn."""
         said = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
         notes = [] if self.run.stack is not None else [drawn_note("software", self.stacks)]
         return notes + ([] if "recompute" in said else [drawn_note("layout.recompute", self.modes)])
 
 
 def described(run: Run, practice: Practice) -> Samplable | None:
-    """A run with what is usual for its like; None where something that its step needs is not known."""
+    """A run with the typical values for similar runs; None if something that its step needs is not known."""
     if run.model is None or run.hardware.accelerator is None:
         return None
     resolved = resolve(run.replaced("layout", Layout()))
@@ -110,12 +110,12 @@ def described(run: Run, practice: Practice) -> Samplable | None:
 
 
 def usual_practice() -> Practice:
-    """What ships with gpuhours."""
+    """The values included in gpuhours."""
     return Practice(typical())
 
 
 def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
-    """The run on a usual number of accelerators, where it names none."""
+    """The run on a typical number of accelerators, if it states none."""
     layout = run.layout
     if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
         return run, []
@@ -140,5 +140,5 @@ def drawn_note(key: str, rule: UsualWeights) -> Assumption:
 
 
 def rated(run: Run, resolved: Resolved) -> bool:
-    """Whether the network's rate is stated, or spoken for by steps of its site."""
+    """Whether the network's rate is stated, or covered by a site calibration."""
     return run.hardware.says_network_rate or resolved.met is not None

@@ -1,7 +1,7 @@
-"""Hundreds of runs that all are what the user described: what is not said is drawn from what is usual (``typical.yaml``).
+"""Sampling of hundreds of runs that match a description: what is not stated is drawn from common practice (``typical.yaml``).
 
-A low-discrepancy sample, the same for the same input. For each stack one call of the equations over a few hundred layouts gives the
-step times; a draw looks one of them up. So every draw is a run that could be made, and the one nearest to the median has a name.
+A low-discrepancy sample, identical for identical input. For each stack one vectorised call over a few hundred layouts gives the step times;
+a draw looks one of them up. So every draw is a feasible run, and the one nearest to the median can be shown.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from gpuhours.workload import Workload
 
 Draws = NDArray[np.float64]
 SHARES = (1.0, 0.4)
-"""Shares of the rated network at which every layout is worked out; between them time is interpolated in logarithms."""
+"""Shares of the rated network at which every layout is evaluated; time is interpolated between them in log."""
 
 
 @dataclass(frozen=True)
 class LayoutGrid:
-    """The layouts of one stack that complete what the run says of its layout: flat arrays."""
+    """The layouts of one stack that complete the stated part of the layout: flat arrays."""
 
     software: Software
     model: Model
     base: Layout
     axes: Mapping[str, list[Any]]
     times: tuple[Draws, ...]
-    """s a step at each of ``SHARES``."""
+    """s per step at each of ``SHARES``."""
     filled: Draws
-    """What is needed of the memory there is."""
+    """Memory needed, relative to the available memory."""
     safe: NDArray[np.bool_]
-    """Fits with nine in ten."""
+    """Whether it fits with a probability of nine in ten."""
     likely: NDArray[np.bool_]
-    """Fits rather than not."""
+    """Whether it is more likely to fit than not."""
     valid: NDArray[np.bool_]
     customary: NDArray[np.bool_]
-    """Asks nothing of the stack that few ask of it (``customary``)."""
+    """Whether it uses only commonly used features of the stack (``customary``)."""
     recompute: NDArray[np.int64]
     parts: Draws
-    """Accelerators that one copy of the model is shared out over."""
+    """Accelerators over which one copy of the model is split."""
 
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
-        """Customary layouts that leave room; where none does, any that does, then those that fit, then those that need least."""
+        """Customary layouts that are safe; if there are none, any that are, then those likely to fit, then those that need least memory."""
         least = 1.001 * self.filled[self.valid].min(initial=np.inf)
         for kept in (self.safe & self.customary, self.safe, self.likely, self.filled <= least):
             if (self.valid & kept).any():
@@ -64,20 +64,20 @@ class LayoutGrid:
 
     @property
     def roomy(self) -> bool:
-        """Whether some layout fits at all."""
+        """Whether any layout fits."""
         return bool(np.any(self.valid & self.likely))
 
     def modes(self, within: float) -> frozenset[int]:
-        """Recompute modes with which something fits that is at most ``within`` behind the best of all: nobody saves a third of the
-        work by sharing the model out so finely that the step doubles."""
+        """Recompute modes with a layout that fits and is at most ``within`` slower than the best of all: nobody saves a third of the work
+        by splitting the model so finely that the step doubles."""
         best = {
             mode: float(self.times[0][self.fits & (self.recompute == mode)].min(initial=np.inf)) for mode in Recompute
         }
         return frozenset(int(mode) for mode, time in best.items() if time <= (1 + within) * min(best.values()) < np.inf)
 
     def near(self, mode: int, within: float) -> NDArray[np.int64]:
-        """Layouts of a recompute mode up to ``within`` slower than its best, fastest first: those that share a copy of the model out
-        over the fewest accelerators, as teams do (Narayanan et al. 2021, arXiv:2104.04473, takeaways 1 and 2; Hagemann et al. 2023,
+        """Layouts of a recompute mode up to ``within`` slower than its best, fastest first: those that split a copy of the model over the
+        fewest accelerators, as teams do (Narayanan et al. 2021, arXiv:2104.04473, takeaways 1 and 2; Hagemann et al. 2023,
         arXiv:2311.05610, section 5)."""
         cells = np.flatnonzero(self.fits & (self.recompute == mode))
         cells = cells[self.times[0][cells] <= self.times[0][cells].min() * (1 + within)]
@@ -85,13 +85,13 @@ class LayoutGrid:
         return cells[np.argsort(self.times[0][cells], kind="stable")]
 
     def at(self, cells: NDArray[np.int64], share: Array) -> Draws:
-        """s a step of cells at shares of the network: ln t linear in ln share."""
+        """s per step of cells at given shares of the network: ln t linear in ln share."""
         slope = np.log(self.times[1][cells] / self.times[0][cells]) / np.log(SHARES[1])
         seconds: Draws = self.times[0][cells] * np.power(share, slope)
         return seconds
 
     def layout(self, cell: int) -> Layout:
-        """One layout in plain numbers."""
+        """One layout as plain numbers."""
         shape = tuple(len(values) for values in self.axes.values())
         places = np.unravel_index(cell, shape)
         picked = {name: values[place] for (name, values), place in zip(self.axes.items(), places, strict=True)}
@@ -99,15 +99,15 @@ class LayoutGrid:
 
 
 def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
-    """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
+    """All usual layouts of a stack that complete the stated one, evaluated in one vectorised call."""
     return grids([asked], stated)[0]
 
 
 def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid]:
-    """The grid of each workload, all in one call of the equations: they differ in how many accelerators share which batch, nothing else.
+    """The grid of each workload, all in one vectorised call: they may differ only in the number of accelerators and the batch.
 
-    The call is over every value that any of them tries for a field, and each takes its own out of it: hundreds of small operations cost
-    what they cost once, whatever the number of values.
+    The call covers the union of all values tried for each field, and each workload selects its own: the overhead of hundreds of small
+    operations is paid once, whatever the number of values.
     """
     keep_freed_memory()
     asked, cluster = several[0], several[0].cluster
@@ -125,7 +125,7 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     sized = replace(cluster, gpus=along(1, [one.cluster.gpus for one in several]))
     slower = replace(sized, internode_bandwidth=cluster.network_bandwidth * along(0, SHARES))
     shared = replace(asked, layout=layouts, global_batch=batch, cluster=sized)
-    with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
+    with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
         predicted = step(replace(shared, cluster=slower))
         held = memory(shared)
     runs = predicted.valid & usual(layouts, batch, sized)
@@ -153,20 +153,20 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
 
 
 def _cells(places: Sequence[Sequence[int]]) -> Any:
-    """An index of these places along each axis: slices where they follow one another, which take less than gathering cell by cell."""
+    """An index of these places along each axis: slices for consecutive ones, which are faster than gathering."""
     if all(list(one) == list(range(one[0], one[0] + len(one))) for one in places):
         return tuple(slice(one[0], one[0] + len(one)) for one in places)
     return np.ix_(*places)
 
 
 def _tried_by_any(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
-    """Every value of each field that one of them tries."""
+    """The union of the values tried for each field."""
     return {name: list(dict.fromkeys(value for one in several for value in one[name])) for name in several[0]}
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What each draw chose, and the step time that it has. Indices refer to ``grids``."""
+    """The choice of each draw, and its step time. Indices refer to ``grids``."""
 
     grids: tuple[LayoutGrid, ...]
     stack: NDArray[np.int64]
@@ -174,13 +174,13 @@ class Choices:
     cell: NDArray[np.int64]
     step_time: Draws
     usual_time: Draws
-    """s of the step where collectives meet the usual share of the network's rate."""
+    """s per step if collectives reach the typical share of the network's rate."""
     share: float
-    """That share; 1 where the rate is known."""
+    """That share; 1 if the rate is known."""
 
 
 def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
-    """Which of the alternatives each position falls to, in their order: the inverse of the cumulative weights."""
+    """The alternative for each position, in order: the inverse of the cumulative weights."""
     ends = np.cumsum(list(weights.values())) / sum(weights.values())
     return np.minimum(np.searchsorted(ends, position, side="right"), len(ends) - 1)
 
@@ -194,7 +194,7 @@ def choose(
     network: Draws,
     share: float,
 ) -> Choices | None:
-    """A stack, a recompute mode among those that fit, and a layout near the best for every draw; None where nothing fits."""
+    """A stack, a feasible recompute mode, and a near-optimal layout for every draw; None if nothing fits."""
     fitting = {name: weight for name, weight in stacks.items() if grids[name].roomy} or {
         name: weight for name, weight in stacks.items() if grids[name].modes(slack.modes)
     }
@@ -220,7 +220,7 @@ def choose(
 
 
 def grids_of(asked: Sequence[Mapping[str, Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
-    """For each run (what one step is asked of, by the name of the stack that it may be on) a grid for every one of its stacks."""
+    """For each run (its workloads by name of the possible stack) a grid for every stack."""
     by_number: list[dict[str, LayoutGrid]] = [{} for _ in asked]
     for name in dict.fromkeys(name for workloads in asked for name in workloads):
         places = [place for place, workloads in enumerate(asked) if name in workloads]

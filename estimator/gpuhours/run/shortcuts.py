@@ -1,6 +1,6 @@
-"""Shortcuts: names that set one key of a run, enough for a one-off without a file. Declared once, for commands and for Python.
+"""Shortcuts: names that each set one key of a run, enough for a one-off without a file. Declared once, for commands and Python.
 
-The command line reads this table before it does anything else: nothing is imported at the top.
+The command line reads this table before anything else: nothing is imported at the top.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
 ADAPTERS = ("lora", "qlora")
 """Shortcuts that set more than the key they stand beside."""
 MODELS = ("params", "model", "lora", "qlora")
-"""Shortcuts that together say what is trained."""
+"""Shortcuts that describe the model."""
 
 
 def key_of(name: str) -> str:
@@ -66,15 +66,15 @@ def key_of(name: str) -> str:
 
 
 def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Run:
-    """The run of a file's contents with shortcuts, then ``settings`` (key -> value) put over it."""
+    """The run of a file's contents, overridden by shortcuts and then ``settings`` (key -> value)."""
     from gpuhours.run.spec import from_source
 
     return from_source(source, keys(shortcuts, source.data) | dict(settings or {}))
 
 
 def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
-    """A run, its file, its mapping or nothing but shortcuts, as a run. Raises ``EstimateError`` for a shortcut that there is not, and for
-    shortcuts over a run."""
+    """A run, its file, its mapping or only shortcuts, as a run. Raises ``EstimateError`` for an unknown shortcut, and for shortcuts with a
+    ``Run``."""
     from pathlib import Path
 
     from gpuhours.inputs.errors import EstimateError, nearest
@@ -88,21 +88,21 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
     if isinstance(run, Run):
         if shortcuts:
             raise EstimateError(
-                "Shortcuts go over a file or a mapping, not over a run.", "run.replaced(KEY, VALUE) sets a key."
+                "Shortcuts apply to a file or a mapping, not to a Run.", "run.replaced(KEY, VALUE) sets a key."
             )
         return run
     if run is None or isinstance(run, Mapping):
         return overlaid(Source("the run", {} if run is None else dict(run)), shortcuts)
     if not isinstance(run, str | Path):
-        hint = "An estimate's own is .run." if hasattr(run, "run") else ""
+        hint = "An estimate has its run as .run." if hasattr(run, "run") else ""
         raise EstimateError(
-            f"A {type(run).__name__} is no run.", f"Give a file, a mapping or a Run. {hint}".strip(), "run"
+            f"A {type(run).__name__} is not a run.", f"Give a file, a mapping or a Run. {hint}".strip(), "run"
         )
     return overlaid(run_file(run), shortcuts)
 
 
 def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """The keys that shortcuts set over a run file's ``data``. Raises ``EstimateError`` where two name the model or its adapters."""
+    """The keys that shortcuts set, given a run file's ``data``. Raises ``EstimateError`` if two describe the model or its adapters."""
     from gpuhours.inputs.errors import EstimateError
 
     for one, other in (("params", "model"), ("lora", "qlora")):
@@ -115,7 +115,7 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
     )
     if "active" in shortcuts and not sized:
         raise EstimateError(
-            f"--active {shortcuts['active']} is of a mixture of a size.",
+            f"--active {shortcuts['active']} needs the total size of the mixture.",
             "Give --params as well; a named model has its own.",
             "--active",
         )
@@ -132,7 +132,7 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
 
 
 def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``--gpu "2x RTX 4090"`` says the number as well. Raises ``EstimateError`` where --gpus says another."""
+    """``--gpu "2x RTX 4090"`` also sets the number. Raises ``EstimateError`` if --gpus gives another."""
     from gpuhours.inputs.errors import EstimateError
 
     match = re.fullmatch(r"\s*(\d{1,7})\s*[x×*]\s*(\D.*|\d{4}.*)", str(shortcuts.get("gpu", "")), re.IGNORECASE)
@@ -143,7 +143,9 @@ def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
     if (node := find_instance(match[2])) is not None:
         many = f"--gpu {match[2]} --gpus {int(match[1]) * node.gpus:.0f}"
         raise EstimateError(
-            f"{match[2]} is an instance of {node.gpus:.0f} accelerators.", f"Count these: {many}", "--gpu"
+            f"{match[2]} is an instance of {node.gpus:.0f} accelerators.",
+            f"Give the number of accelerators: {many}",
+            "--gpu",
         )
     said = shortcuts.get("gpus", match[1])
     if str(said).strip() != match[1]:
@@ -152,9 +154,9 @@ def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:
-    """Adapters on the model, behind an encoder on its language model; under QLoRA on every product and over 4-bit weights, as its
-    authors have it (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4): dotted keys and their values. Raises ``EstimateError``
-    where no model that takes adapters stands beside them."""
+    """Adapters on the model, or on the language model behind an encoder; with QLoRA on every product and over 4-bit weights, as in the
+    paper (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4): dotted keys and their values. Raises ``EstimateError`` if there is no
+    model that takes adapters."""
     from gpuhours.architecture.catalogue import fields
     from gpuhours.architecture.lora import ALL
     from gpuhours.inputs.errors import EstimateError
@@ -166,7 +168,7 @@ def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) 
         precision = {} if "precision" in shortcuts else {"training.dtype": "nf4"}
     model = found.get("model") or (data.get("model") if isinstance(data, Mapping) else None)
     if model is None:
-        raise EstimateError("Adapters need a model beside them.", "Give --model or --params.", "--lora")
+        raise EstimateError("Adapters need a model.", "Give --model or --params.", "--lora")
     if "model.vision.name" in found:
         model = {
             **({"name": model} if isinstance(model, str) else model),
@@ -175,11 +177,13 @@ def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) 
     try:
         whole = fields(model)
     except ValueError:
-        return precision  # what is wrong with the model is said where the run is read
+        return precision  # errors in the model are reported on reading the run
     if not isinstance(whole, Mapping) or "vision" not in whole:
         return {f"model.{key}": value for key, value in block.items()} | precision
     language = whole.get("language")
     if language is None:
-        raise EstimateError("Which part gets adapters?", "Give the language model: --model llama-2-7b.", "--lora")
+        raise EstimateError(
+            "It is not clear which part gets adapters.", "Give the language model: --model llama-2-7b.", "--lora"
+        )
     adapted = {**({"name": language} if isinstance(language, str) else language), **block}
     return {"model": {**whole, "language": adapted}} | precision

@@ -1,4 +1,4 @@
-"""The run of a sample that is shown: the draw nearest to the median, everything it draws said, its totals the medians."""
+"""The run of a sample that is shown: the draw nearest to the median, with everything it draws set and the medians as its totals."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gpuhours.run.typical import network_share
 
 SHARE = "hardware.network.share"
 NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
-USUAL = "not stated: what is usual, whatever else a run leaves open"
+USUAL = "not stated: the usual value, whatever else the run leaves open"
 ALIKE = 0.05
-"""How much farther from the medians a draw may lie that is shown for its plainer layout."""
-STOPS = "stops, and what remains between the steps and the hours of published runs: the median of the sample"
+"""Additional distance from the medians allowed in favour of a simpler layout."""
+STOPS = "stops, and the ratio of published hours to those of steps: the median of the sample"
 
 
 def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
-    """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms.
+    """The draw whose GPU time and predicted step are both nearest to the medians, in log.
 
-    Of those on its stack, with its recomputation, that lie within ``ALIKE`` of the nearest, the one whose layout departs least from a
-    plain one: it is told in the fewest words, and most others can be made of it by changing one key.
+    Among draws with the same stack and recomputation within ``ALIKE`` of the nearest, the one with the simplest layout: it is the
+    shortest to describe, and most others differ from it by one key.
     """
     step = np.log(choices.usual_time / median(seconds))
     far = np.sqrt(np.log(gpu_time / median(gpu_time)) ** 2 + 4 * step**2)
@@ -46,7 +46,7 @@ def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
 
 
 def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
-    """What a layout of a grid says beyond a plain one's: key -> value."""
+    """How a layout of a grid differs from a plain one: key -> value."""
     fields = [name for name in grid.axes if name in Layout.model_fields]
     names = (*fields, "recompute_layers", "recompute_modules", "schedule")
     plain = Layout()
@@ -54,7 +54,7 @@ def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
 
 
 def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
-    """The run of one draw: its stack and layout said, and the usual share of the network."""
+    """The run of one draw, with its stack, layout and the typical share of the network set."""
     grid = choices.grids[int(choices.stack[draw])]
     layout = grid.layout(int(choices.cell[draw]))
     said = {
@@ -79,10 +79,10 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
 
 
 def on_usual_network(run: Run) -> Run:
-    """The run over several nodes with the usual share of their network said, where nothing says what collectives meet."""
+    """The run over several nodes with the typical share of their network set, unless something gives the rate of collectives."""
     try:
         resolved = resolve(run)
-    except EstimateError:  # a run that cannot be made is refused where it is evaluated
+    except EstimateError:  # an invalid run is refused on evaluation
         return run
     if run.hardware.says_network_rate or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
         return run
@@ -94,7 +94,7 @@ def on_usual_network(run: Run) -> Run:
 
 
 def with_share(run: Run, share: float) -> Run:
-    """The run on a network of whose rate its collectives meet a share."""
+    """The run on a network of whose rate its collectives reach a given share."""
     kind = None if run.hardware.network is None else run.hardware.network.kind
     return run.replaced("hardware.network", Interconnect(kind=kind, share=share))
 
@@ -107,16 +107,16 @@ def spelt(value: Any) -> Any:
 
 
 def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tuple[Outcome, float]:
-    """A run whose stops are such that it takes ``gpu_time``, and the s of the step that it is predicted to take.
+    """A run with stops such that it takes ``gpu_time``, and the step time in s that is predicted for it.
 
-    Where its goodput is stated, or steps alone would take longer than that, the step is as much faster or slower instead.
+    If its goodput is stated, or steps alone would take longer, the step is scaled instead.
     """
     stated = named.known.goodput is not None and "known.goodput" not in named.assumptions
     plain = evaluate(named if stated else named.replaced("known.goodput", 1.0))
     if plain.value("gpu_hours") is None:
         plain = evaluate(named)
     assert plain.step is not None
-    if plain.value("gpu_hours") is None:  # without tokens or steps there is a step to be foreseen, and nothing else
+    if plain.value("gpu_hours") is None:  # without tokens or steps only the step can be predicted
         return dataclasses.replace(plain, assumptions=(*notes, *plain.assumptions)), float(plain.step.time)
     share = gpu_seconds(plain) / gpu_time
     if stated:
@@ -135,7 +135,7 @@ def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tup
 
 
 def gpu_seconds(outcome: Outcome) -> float:
-    """GPU s of a run whose hours are determined."""
+    """GPU s of a run whose GPU-hours are determined."""
     hours = outcome.value("gpu_hours")
     assert hours is not None
     return float(np.max(hours)) * HOUR

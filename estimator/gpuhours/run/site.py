@@ -1,7 +1,7 @@
-"""What a machine's own steps have said of it: the file that ``gpuhours calibrate`` writes, and how a run takes it over.
+"""Calibration of a site from a machine's own steps: the file that ``gpuhours calibrate`` writes, and how a run uses it.
 
-A site names, for each stack that its runs state, the shipped profile and network that their steps were likeliest to be of, how much of
-what remained carries over to other steps, and how far these may still be off.
+For each stack that its runs state, a site names the included profile and network that best explain their steps, how much of the residual
+carries over to other steps, and the remaining uncertainty.
 """
 
 from __future__ import annotations
@@ -20,104 +20,104 @@ from gpuhours.software.matching import software_named
 from gpuhours.software.profile import known_as, list_software
 
 QUANTILE = 1.5
-"""Standard deviations to the 10th and 90th percentile of what a site's other steps take: of 80 % of them, every open source left out in
-turn and weighing the same (``tests/benchmarks/calibrate.py``; 1.28 were they normal)."""
+"""Standard deviations from the median to the 10th and 90th percentile of a site's other steps: covers 80 % of them, with every open source
+left out in turn and weighted equally (``tests/benchmarks/calibrate.py``; 1.28 if they were normal)."""
 
 
 def _profile(name: str) -> str:
     if known_as(name) is None and not name.endswith((".yaml", ".yml")):
-        raise ValueError(f"is no software profile. {nearest(name, list_software())}".strip())
+        raise ValueError(f"is not a software profile. {nearest(name, list_software())}".strip())
     return name
 
 
 def _network(name: str | None) -> str | None:
     if name is not None and name not in list_networks():
-        raise ValueError(f"is no network. Known: {', '.join(list_networks())}.")
+        raise ValueError(f"is not a known network. Known: {', '.join(list_networks())}.")
     return name
 
 
 ProfileName = Annotated[str, AfterValidator(_profile)]
 NetworkName = Annotated[str | None, AfterValidator(_network)]
 MEASURED = 0.02
-"""What a step that was read off its log is off by when the same run takes it again: a standard deviation of logarithms."""
+"""Run-to-run variation of a step measured from a log when the same run is repeated: a standard deviation in log."""
 Spread = Annotated[float, measured_in("", positive=False, most=3.0)]
 Factor = Annotated[float, measured_in("", most=10.0)]
 
 
 class StepMet(Section):
-    """One of the steps that made a site."""
+    """One of the steps from which a site was calibrated."""
 
     name: str
-    """Where it was measured: a run, a log, a row of a table."""
+    """Where it was measured: a run, a log, or a row of a table."""
     measured: Seconds
-    """What it took."""
+    """The measured step time."""
     stated: Seconds
-    """Predicted as the run states its stack."""
+    """Predicted with the run's stated stack."""
     predicted: Seconds
-    """Predicted on what was chosen, its factor included."""
+    """Predicted with the chosen stack, including its factor."""
     left_out: Seconds | None = None
-    """The same, chosen by the other steps alone; none where there are no others."""
+    """The same with the choice made from the other steps only; none if there are no others."""
     of: str = ""
-    """What it was a step of: model, samples, batch, machine and layout as its run says them, as a digest."""
+    """Digest of the run that it is a step of: model, samples, batch, machine and layout as stated."""
 
 
 class StackMet(Section):
-    """What the steps of one stack say."""
+    """The calibration from the steps of one stack."""
 
     stated: ProfileName
-    """The profile that the runs name, or that was taken where they name none."""
+    """The profile that the runs name, or the default if they name none."""
     software: ProfileName
-    """The profile that their steps are likeliest to be of."""
+    """The profile that best explains their steps."""
     network: NetworkName = None
-    """The network between nodes that they are likeliest to be of, where it is not what the runs say."""
+    """The network between nodes that best explains them, if it differs from the runs'."""
     factor: Factor = 1.0
-    """Step time over what profile and network predict, as far as it carries over to other steps."""
+    """Step time relative to that predicted with profile and network, as far as it carries over to other steps."""
     own: Spread
-    """What steps are off each by itself: a standard deviation of logarithms."""
+    """Standard deviation in log of the error of each step by itself."""
     shared: Spread
-    """What all of them may still be off together: likewise."""
+    """Standard deviation in log of the error common to all."""
     usual: Annotated[float, measured_in("", most=3.0)]
-    """What is usual for such runs of a source that nobody has seen, likewise."""
+    """Typical error, likewise, for such runs from a source not seen before."""
     accelerator: str
-    """What the steps ran on."""
+    """The accelerator of the steps."""
     kind: str = "dense"
-    """What was trained: factor and range hold for the same accelerator and kind."""
+    """The kind of model: factor and range apply to the same accelerator and kind."""
     why: str = ""
-    """Why it was chosen."""
+    """The reason for the choice."""
     steps: Annotated[tuple[StepMet, ...], Field(min_length=1)]
-    """The steps that say so."""
+    """The steps used."""
     here: Seconds | None = None
-    """What a step of the very run that is asked of takes, where it was measured: it takes the place of the prediction. ``factor`` and
-    ranges, which are cautious, are for other runs."""
+    """The measured step time of the very run being estimated, if there is one: it replaces the prediction. ``factor`` and ranges, which are
+    more cautious, are for other runs."""
 
     def limits(self, usual: float) -> tuple[float, float]:
-        """Factors on a predicted step, 10th and 90th percentile; on a measured one of the same run, where there is one.
+        """Factors on a predicted step, 10th and 90th percentile; on the measured step of the same run, if there is one.
 
             exp(-+ q sqrt(own^2 + shared^2) max(1, usual / usual of its steps))        another run
             exp(-+ q MEASURED)                                                         this very run
 
-        ``usual`` is the error that is usual for the run that is asked of (``run.conformal``): one newer than the site's own steps is less
-        sure in the same proportion.
+        ``usual`` is the typical error for the run being estimated (``run.conformal``): a run less similar to measured ones than the
+        site's own steps gets a proportionally wider range.
         """
         spread = MEASURED if self.here is not None else math.hypot(self.own, self.shared) * max(1.0, usual / self.usual)
         return math.exp(-QUANTILE * spread), math.exp(QUANTILE * spread)
 
     def measured(self, of: str) -> float | None:
-        """s of a step of the run with this digest, the middle one of several; None where none was measured."""
+        """The measured step of the run with this digest in s, the median of several; None if not measured."""
         seconds = sorted(one.measured for one in self.steps if of and one.of == of)
         return seconds[len(seconds) // 2] if seconds else None
 
     @property
     def words(self) -> str:
-        """How far its steps were from the prediction, and how much of that other runs are taken to share."""
+        """How far its steps were from the prediction, and the part assumed to apply to other runs."""
         off = sorted(one.measured * self.factor / one.predicted for one in self.steps)
         steps = (
             f"{len(off)} measured step{'s' if len(off) > 1 else ''} took x {off[len(off) // 2]:.3g} of the prediction"
         )
-        return f"{steps}; runs that differ from {'these' if len(off) > 1 else 'it'} are taken to share x {self.factor:.3g} of that"
+        return f"{steps}; for other runs x {self.factor:.3g} of that is assumed"
 
     def speaks_for(self, software: str, accelerator: str, kind: str) -> bool:
-        """Whether factor and range hold for a run."""
+        """Whether factor and range apply to a run."""
         return (software, accelerator, kind) == (self.software, self.accelerator, self.kind)
 
 
@@ -125,20 +125,20 @@ class Site(Section):
     """The whole file."""
 
     made: str = ""
-    """When and by which version and constants."""
+    """Date, version and constants."""
     stacks: tuple[StackMet, ...] = Field(min_length=1)
-    """Each stack that its runs state, and what their steps say of it (``gpuhours calibrate LOG run.yaml -o site.yaml`` writes them)."""
+    """Each stack that its runs state, with its calibration (``gpuhours calibrate LOG run.yaml -o site.yaml`` writes them)."""
     name: str = ""
-    """Where it was read from."""
+    """The file that it was read from."""
 
 
 def carried_words(site: Site | None) -> list[str]:
-    """What a screen about other runs says of a site: one line a stack."""
+    """Remarks about a site's calibration on screens about other runs: one line per stack."""
     return [] if site is None else [f"{site.name or 'site'}: {one.words}" for one in site.stacks]
 
 
 def read_site(path: Path | str) -> Site:
-    """A file that ``gpuhours calibrate`` wrote, or one in its form; one in another form raises ``EstimateError``."""
+    """A file written by ``gpuhours calibrate``, or one of that form; otherwise raises ``EstimateError``."""
     source = read_yaml(path)
     return validated(Site, source).model_copy(update={"name": source.name})
 
@@ -152,7 +152,7 @@ SiteFile = Annotated[Site | None, BeforeValidator(_read, json_schema_input_type=
 
 
 def stack_of(site: Site, software: str | None) -> StackMet | None:
-    """What a site says of the stack that a run names."""
+    """The calibration for the stack that a run names."""
     if software is None:
         return max(site.stacks, key=lambda one: len(one.steps))
     name = software_named(software)[0]

@@ -1,4 +1,4 @@
-"""A training run as its user describes it: ``run.yaml``, validated, in SI floats.
+"""A training run as described by its user: ``run.yaml``, validated, in SI floats.
 
 The same frozen object serves one run and a sweep: ``run.replaced("layout.tensor", np.array([1, 2, 4]))``.
 """
@@ -30,17 +30,17 @@ from gpuhours.software.matching import is_unknown, software_named
 
 
 class Training(Section):
-    """One optimiser step, and how numbers are kept."""
+    """One optimiser step, and its number formats."""
 
     global_batch: Count | None = None
     """Samples (sequences, clips) per optimiser step; a text with the unit "tokens" is read as ``batch_tokens``."""
     batch_tokens: Tokens | None = None
-    """Tokens per optimiser step, where not the samples are stated."""
+    """Tokens per optimiser step, instead of samples."""
     dtype: Annotated[str, BeforeValidator(spelled)] = "bf16"
     state: str = "mixed"
-    """What is kept per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
+    """State stored per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
     optimizer: OptimiserName = "adamw"
-    """Decides what is kept a parameter beside its weights, and how long the update takes."""
+    """Determines the state per parameter besides its weights, and the time of the update."""
     convention: str = "causal"
     """How attention is counted in model FLOPs: causal, palm or 6nd."""
 
@@ -51,7 +51,7 @@ class Training(Section):
         batch = data.get("global_batch") if isinstance(data, Mapping) else None
         if isinstance(batch, str) and batch.strip().lower().endswith(("token", "tokens")):
             if data.get("batch_tokens") is not None:
-                raise ValueError("global_batch in tokens and batch_tokens say the same; keep one")
+                raise ValueError("global_batch in tokens and batch_tokens are the same; keep one")
             return {**{key: value for key, value in data.items() if key != "global_batch"}, "batch_tokens": batch}
         return data
 
@@ -62,15 +62,16 @@ class Training(Section):
 
 
 class Interconnect(Section):
-    """What joins the nodes: its kind, and what of its rate collectives meet, as an all-reduce of gigabytes was measured or as a share."""
+    """The network between nodes: its kind, and the rate that collectives reach, as a measured all-reduce of gigabytes or as a share."""
 
     kind: str | None = None
-    """A file of ``hardware_specs/networks``; the node's own where it is not given."""
+    """A file of ``hardware_specs/networks``; the node's own by default."""
     all_reduce: Bandwidth | None = None
-    """Bus rate, as nccl-tests print it."""
+    """Bus bandwidth, as printed by nccl-tests."""
     ranks: Count | None = None
     share: Fraction | None = None
-    """Of the rated bandwidth that collectives between nodes meet, beside what its kind loses at that scale; a usual one if not given."""
+    """Share of the rated bandwidth that collectives between nodes reach, besides the losses of its kind at that scale; typical by
+    default."""
 
     @field_validator("kind")
     @classmethod
@@ -82,11 +83,11 @@ class Interconnect(Section):
     @model_validator(mode="after")
     def _measured_whole(self) -> "Interconnect":
         if (self.all_reduce is None) != (self.ranks is None):
-            raise ValueError("a measured rate has all_reduce and ranks")
+            raise ValueError("a measured rate needs all_reduce and ranks")
         if self.kind is None and self.all_reduce is None and self.share is None:
-            raise ValueError("give its kind, all_reduce and ranks as measured, or a share of what is rated")
+            raise ValueError("give its kind, all_reduce and ranks as measured, or a share of the rated bandwidth")
         if self.all_reduce is not None and self.share is not None:
-            raise ValueError("all_reduce is what was met, share a part of what is rated; leave one of them out")
+            raise ValueError("all_reduce is a measured rate and share a part of the rated one; leave one of them out")
         if self.share is not None and not self.share > 0.0:
             raise ValueError("share must be above 0")
         return self
@@ -98,19 +99,19 @@ class Hardware(Section):
     accelerator: str | None = None
     node: str | None = None
     instance: str | None = None
-    """A cloud instance, which is accelerator and node at once: ``p5.48xlarge``; it may also stand as ``accelerator``."""
+    """A cloud instance, which sets accelerator and node: ``p5.48xlarge``; it may also be given as ``accelerator``."""
     gpus: Count | None = None
     internode_bandwidth: Bandwidth | None = None
-    """Per GPU and direction; the node's network cards when not given."""
+    """Per GPU and direction; from the node's network cards by default."""
     launch: Seconds | None = None
-    """What its processors take to launch a small nn.Linear (PyTorch, 64 by 64, from Python), 12 to 46 us: the pace of steps that are bound
-    by launches; a usual one when not given."""
+    """Time its processors take to launch a small nn.Linear (PyTorch, 64 by 64, from Python), 12 to 46 us: determines steps limited by
+    kernel launches; a typical one by default."""
     network: Interconnect | None = None
-    """Its kind, or as it was measured: that stands for ``internode_bandwidth``."""
+    """Its kind, or its measured rate, which replaces ``internode_bandwidth``."""
 
     @property
     def says_network_rate(self) -> bool:
-        """Whether anything says what collectives between nodes meet."""
+        """Whether anything gives the rate of collectives between nodes."""
         asked = self.network
         met = asked is not None and (asked.all_reduce is not None or asked.share is not None)
         return met or self.internode_bandwidth is not None
@@ -118,19 +119,21 @@ class Hardware(Section):
     @model_validator(mode="after")
     def _one_machine(self) -> "Hardware":
         if self.network is not None and self.network.all_reduce and self.internode_bandwidth is not None:
-            raise ValueError("network is what was measured, internode_bandwidth what is stated; leave one of them out")
+            raise ValueError(
+                "network gives a measured rate and internode_bandwidth a stated one; leave one of them out"
+            )
         if self.instance is not None and (self.accelerator is not None or self.node is not None):
-            raise ValueError("an instance is accelerator and node at once; leave those out")
+            raise ValueError("an instance sets accelerator and node; leave those out")
         return self
 
     @property
     def named(self) -> str | None:
-        """What the accelerator is called: its own name, or the instance's."""
+        """The name of the accelerator, or of the instance."""
         return self.accelerator if self.instance is None else self.instance
 
 
 class Known(Section):
-    """Results that are known already; the rest is solved from them."""
+    """Results that are already known; the others are solved from them."""
 
     mfu: Annotated[float, measured_in("", most=1.0)] | None = None
     gpu_hours: Annotated[float, measured_in("GPU*hour")] | None = None
@@ -147,16 +150,16 @@ class Known(Section):
 
 
 class Supplied(Section):
-    """Something the text leaves open: the value put at a key, its range, and why."""
+    """An assumption for something left open: the value at a key, its range, and the reason."""
 
     value: Any
     low: Any = None
     high: Any = None
-    """10th and 90th percentile; the range goes through to every result."""
+    """10th and 90th percentile; the range is propagated to every result."""
     reason: str
     source: str = ""
     depends_on: tuple[str, ...] = ()
-    """The claims of a document that it was chosen to agree with, where there are any."""
+    """The claims of a document that it was chosen to agree with, if any."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "Supplied":
@@ -168,7 +171,7 @@ class Supplied(Section):
 
 
 class Run(Section):
-    """Everything an estimate starts from."""
+    """The complete input of an estimate."""
 
     name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = "run"
     model: ModelSpec | None = None
@@ -179,19 +182,19 @@ class Run(Section):
     layout: Layout | None = None
     software: str | None = None
     year: Annotated[int, whole(least=2010)] | None = None
-    """When it runs: what is usual then stands in for what is not said. The present year when not given."""
+    """The year of the run, which sets typical values for what is not stated. The current year by default."""
     operation: Operation = Operation()
     site: SiteFile = None
-    """What this machine's own steps say: the file that ``gpuhours calibrate`` writes."""
+    """Calibration from this machine's own steps: the file that ``gpuhours calibrate`` writes."""
     known: Known = Known()
     cost: CostInputs = CostInputs()
     assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
     stages: tuple["Run", ...] = ()
-    """Training in several stages, each a whole run: in a file, what differs from the keys outside ``stages``."""
+    """Training in several stages, each a whole run: in a file, the keys that differ from those outside ``stages``."""
 
     @property
     def stack(self) -> str | None:
-        """The software that is named; None where none is, or one that nobody described, which is as open."""
+        """The named software; None if none is named, or an unknown one, which counts as open."""
         return None if self.software is None or is_unknown(self.software, self.year) else self.software
 
     def replaced(self, key: str, value: Any) -> "Run":
@@ -200,7 +203,7 @@ class Run(Section):
         return replaced
 
     def ranges(self) -> dict[str, tuple[float, float, float]]:
-        """The assumptions that have a range, at their keys: (low, value, high) in SI units."""
+        """The assumptions with a range, by key: (low, value, high) in SI units."""
         by_key = {}
         for key, supplied in self.assumptions.items():
             if supplied.low is None or supplied.high is None:
@@ -210,7 +213,7 @@ class Run(Section):
         return by_key
 
     def value(self, key: str) -> Any:
-        """What stands at ``key``: ``run.value("data.frames")``."""
+        """The value at ``key``: ``run.value("data.frames")``."""
         block: Any = self
         for part in key.split("."):
             block = getattr(block, part, None)
@@ -218,7 +221,7 @@ class Run(Section):
 
 
 def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
-    """A copy of a nested block with the value at ``parts`` exchanged."""
+    """A copy of a nested block with the value at ``parts`` replaced."""
     name = parts[0]
     if name not in type(block).model_fields:
         raise EstimateError(f"No key {key!r}.", nearest(name, type(block).model_fields), key)
@@ -226,23 +229,23 @@ def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
         inner = getattr(block, name)
         if not isinstance(inner, BaseModel):
             raise EstimateError(
-                f"The run has no {name!r} block to set {key!r} in.", "Write it in the run file first.", key
+                f"The run has no {name!r} block to set {key!r} in.", "Add it to the run file first.", key
             )
         value = _with(inner, parts[1:], value, key)
     return block.model_copy(update={name: value})
 
 
 Described = Run | Path | str | Mapping[str, Any]
-"""A run, its file, or what the file would say: what every question takes."""
+"""A run, its file, or the file's contents: accepted by every command's function."""
 
 
 def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
-    """Read ``run.yaml``; ``settings`` (key -> value) are set over what the file says."""
+    """Read ``run.yaml``; ``settings`` (key -> value) override the file."""
     return from_source(run_file(path), settings)
 
 
 def run_file(path: Path | str) -> Source:
-    """A run file's contents, with the paths in it read from its folder."""
+    """A run file's contents, with relative paths resolved from its folder."""
     source = read_yaml(path)
     return Source(source.name, beside(source.data, Path(path).parent), source.places)
 
@@ -251,8 +254,8 @@ FILES = (".json", ".yaml", ".yml")
 
 
 def beside(value: Any, folder: Path) -> Any:
-    """A run file's values with each relative path of a file that stands beside it made whole: paths are read from the file's folder, not
-    from where the command runs."""
+    """A run file's values with relative paths of existing files resolved: paths are relative to the file's folder, not to the current
+    directory."""
     if isinstance(value, Mapping):
         return {key: beside(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):
@@ -265,14 +268,14 @@ def beside(value: Any, folder: Path) -> Any:
 
 
 def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:
-    """A run from plain values, as YAML would hold them."""
+    """A run from plain values, as in YAML."""
     return from_source(Source(name, data), settings)
 
 
 def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:
-    """A run from a file's contents: settings first, then the assumptions put where they belong, then validated.
+    """A run from a file's contents: settings applied first, then assumptions put in place, then validated.
 
-    Raises ``EstimateError``, with the place in the file, for a key or a value that a run does not have.
+    Raises ``EstimateError``, with the position in the file, for a key or a value that a run does not have.
     """
     if not isinstance(source.data, Mapping):
         raise EstimateError("A run file is a mapping of keys to values.", "See `gpuhours schema run`.", source.name)
@@ -288,9 +291,9 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
 
 
 def at_site(run: Run) -> Run:
-    """The run on what its site's steps are likeliest to be of; its site is then what was said of this stack alone.
+    """The run with the stack chosen by its site's calibration; its site is then reduced to that stack.
 
-    A run that names a stack which none of the steps was of keeps its own; one that names none takes that of most steps.
+    A run that names a stack without calibrated steps keeps its own; one that names none takes that of most steps.
     """
     if run.stages:
         return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
@@ -301,7 +304,7 @@ def at_site(run: Run) -> Run:
         return run.replaced("site", run.site.model_copy(update={"stacks": ()}))
     supplied: Mapping[str, Supplied] = dict(run.assumptions)
     many = f"{len(met.steps)} step{'s' if len(met.steps) > 1 else ''}"
-    reason = f"{run.site.name}: what {many} of {met.stated} here are likeliest to be of"
+    reason = f"{run.site.name}: best explains {many} of {met.stated} here"
     if run.stack is None or met.software != software_named(run.stack)[0]:
         supplied = {**supplied, "software": Supplied(value=met.software, reason=reason)}
     here = met.measured(step_digest(run)) if met.here is None else met.here
@@ -314,8 +317,8 @@ def at_site(run: Run) -> Run:
 
 
 def step_digest(run: Run) -> str:
-    """What decides a run's step besides its stack, as it is written, in twelve hexadecimal digits: two runs with the same are one run to
-    a measured step, however long they take."""
+    """Digest of what determines a run's step besides its stack, as written, in twelve hexadecimal digits: for a measured step, runs with
+    the same digest are one run, however long they are."""
     amounts = {"tokens", "samples", "dataset_samples", "epochs", "steps"}
     said = run.model_dump(
         mode="json",
@@ -327,7 +330,8 @@ def step_digest(run: Run) -> str:
 
 
 def of_other_runs(run: Run) -> Run:
-    """The run with what its site says of others, where a step of its own stands in the way: a sweep, a plan and a comparison change it."""
+    """The run with its site's calibration for other runs, instead of its own measured step: a sweep, a plan and a comparison change the
+    run."""
     if run.site is None or all(one.here is None for one in run.site.stacks):
         return run
     stacks = tuple(one.model_copy(update={"here": None}) for one in run.site.stacks)

@@ -1,7 +1,7 @@
 """The totals of a run: any sufficient subset determines the rest.
 
-Every identity is a product, so whatever has one unknown left is solved, again and again, until nothing moves. What stays unknown is
-said to be so; what is over-determined must agree.
+Every identity is a product, so one with a single unknown is solved for it, repeatedly, until nothing changes. What stays unknown is
+reported; what is over-determined must agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.run.identities import IDENTITIES, Identity
 
 TOLERANCE = 1e-6
-"""Two sides of an identity that differ by less agree."""
+"""Two sides of an identity agree if they differ by less."""
 UNITS: Mapping[str, str] = {
     "samples": "sample", "global_batch": "sample", "dataset_samples": "sample", "steps": "step", "epochs": "epoch",
     "tokens": "token", "tokens_per_sample": "token/sample", "model_flops": "FLOP", "model_flops_per_step": "FLOP",
@@ -24,7 +24,7 @@ UNITS: Mapping[str, str] = {
     "step_time": "second", "productive_time": "second", "wall_clock": "second", "gpu_hours": "GPU*hour", "gpus": "GPU",
     "peak": "FLOP/second/GPU", "tokens_per_second_per_gpu": "token/second/GPU", "mfu": "", "hfu": "", "goodput": "",
 }  # fmt: skip
-"""What each total is counted in."""
+"""The unit of each total."""
 SOLVED: tuple[Identity, ...] = tuple(
     one
     for one in IDENTITIES
@@ -35,7 +35,7 @@ SOLVED: tuple[Identity, ...] = tuple(
 
 @dataclass(frozen=True)
 class Solved:
-    """One total, how it came about, and from what."""
+    """One total, its origin, and its inputs."""
 
     value: Array
     basis: str
@@ -45,7 +45,7 @@ class Solved:
 
 @dataclass(frozen=True)
 class Conflict:
-    """An identity whose members are all known and do not agree: the product is ``factor``, not 1."""
+    """An identity whose members are all known but do not agree: the product is ``factor`` instead of 1."""
 
     identity: Identity
     factor: Array
@@ -53,18 +53,18 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Totals:
-    """Everything that follows from what was known."""
+    """Everything that follows from the known values."""
 
     values: Mapping[str, Solved]
     conflicts: tuple[Conflict, ...]
 
     def value(self, name: str) -> Any:
-        """The value of one total, or None where it is not determined."""
+        """The value of one total, or None if it is not determined."""
         solved = self.values.get(name)
         return None if solved is None else solved.value
 
     def roots(self, names: Iterable[str]) -> tuple[str, ...]:
-        """What the totals of ``names`` come down to: those below them that no equation gave."""
+        """The totals that those in ``names`` are ultimately derived from: those not given by an equation."""
         roots: dict[str, None] = {}
         queue = list(names)
         seen: set[str] = set()
@@ -82,7 +82,7 @@ class Totals:
 
     @property
     def plainest(self) -> Conflict:
-        """The conflict between what was stated most directly."""
+        """The conflict between the most directly stated values."""
         return min(
             self.conflicts, key=lambda one: sum(self.values[name].basis == "solved" for name in one.identity.exponents)
         )
@@ -95,14 +95,14 @@ KEYS: Mapping[str, str] = {
     "gpus": "hardware.gpus", "mfu": "known.mfu", "gpu_hours": "known.gpu_hours", "wall_clock": "known.days",
     "step_time": "known.step_time", "goodput": "known.goodput",
 }  # fmt: skip
-"""Where in a run each total is stated that can be."""
+"""The key of a run at which each total can be stated."""
 
 WANTED = ("tokens", "steps", "mfu", "step_time", "gpus", "wall_clock", "gpu_hours")
-"""The totals that a run is asked for."""
+"""The totals that users ask for."""
 
 
 def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
-    """Which of the wanted totals are open, and which one further figure would settle most of them: found by supposing each."""
+    """Which of the wanted totals are undetermined, and which one further value would determine most of them; found by trying each."""
     names = [name for name in wanted if name not in totals.values]
     if not names:
         return None
@@ -114,7 +114,8 @@ def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
     most = max(settled.values())
     keys = [key for name, key in KEYS.items() if settled.get(name) == most]
     open_totals = ", ".join(names)
-    return f"not determined: {open_totals}; {'one' if most == len(names) else 'for some of them, one'} of {', '.join(keys)} is enough"
+    some = "one" if most == len(names) else "for some of them, one"
+    return f"not determined: {open_totals}; {some} of {', '.join(keys)} would determine them"
 
 
 def solve(
@@ -124,8 +125,8 @@ def solve(
 ) -> Totals:
     """Solve the identities from ``known``: name -> (value, basis: given, predicted or assumed).
 
-    Identities are tried in order until none has exactly one unknown left. Those whose members were all known and
-    disagree by more than ``tolerance`` come back as conflicts.
+    Identities are tried in order until none has exactly one unknown left. Those with all members known that disagree by more than
+    ``tolerance`` are returned as conflicts.
     """
     solved = {name: Solved(value, basis) for name, (value, basis) in known.items() if value is not None}
     used: set[int] = set()

@@ -1,6 +1,6 @@
-"""What runs use where they do not say: a small sourced table (``typical.yaml``), and what is drawn from it.
+"""Typical values for what runs leave open: a small sourced table (``typical.yaml``), and what is drawn from it.
 
-The year of a run is its ``year`` key, else that of ``--by``, else the present one.
+The year of a run is its ``year`` key, otherwise that of ``--by``, otherwise the current year.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ Weight = Annotated[float, Field(gt=0)]
 
 
 class Condition(Sourced):
-    """For which runs a line of the table is."""
+    """The runs that a line of the table applies to."""
 
     kind: Kind | None = None
     until: int | None = None
-    """The last year it holds for."""
+    """The last year it applies to."""
     since: int | None = None
-    """The first year it holds for."""
+    """The first year it applies to."""
     most_gpus: int | None = None
     least_gpus: int | None = None
     least_params: float | None = None
     mixtures: bool = False
-    """It is for mixtures of experts alone."""
+    """Whether it applies only to mixtures of experts."""
     settled_on: tuple[str, ...] = ()
-    """Organisations whose published hours were in view when it was added: judging them does without it."""
+    """Organisations whose published hours were known when it was added: they are validated without it."""
 
     def holds(self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> bool:
-        """Whether the rule is for such a run."""
+        """Whether the rule applies to such a run."""
         return (
             self.kind in (None, kind)
             and (self.until is None or year <= self.until)
@@ -60,17 +60,17 @@ Line = TypeVar("Line", bound=Condition)
 
 
 class UsualWeights(Condition):
-    """Weights of what is used."""
+    """Weights of the alternatives in use."""
 
     weights: Mapping[str, Weight]
 
 
 class Slack(Condition):
-    """How much slower than the best a usual layout is, at most."""
+    """How much slower than the best one a typical layout may be."""
 
     within: float
     modes: float
-    """The same of a recompute mode's best layout: full recomputation costs a third."""
+    """The same for a recompute mode's best layout: full recomputation costs a third."""
 
 
 class Share(Sourced):
@@ -81,32 +81,32 @@ class Share(Sourced):
     high: float
 
     def draw(self, position: Array) -> Array:
-        """The share at a position of its distribution, at most one."""
+        """The share at a quantile of its distribution, at most one."""
         return np.minimum(spread_over(self.low, self.value, self.high, np.asarray(position, float)), 1.0)
 
 
 class UsualAtSize(Section):
-    """A usual value at a number of parameters."""
+    """A typical value at a number of parameters."""
 
     params: float
     value: float
 
 
 class UsualLength(Sourced):
-    """A usual sequence length, and the last year it holds for."""
+    """A typical sequence length, and the last year it applies to."""
 
     until: int | None = None
     value: int
 
 
 class UsualBatch(Sourced):
-    """Samples of a step."""
+    """Samples per step."""
 
     value: float
 
 
 class UsualGpus(Sourced):
-    """How many accelerators a run is on where nobody says: gpus (GPU-hours / at)^grows."""
+    """The number of accelerators of a run that states none: gpus (GPU-hours / at)^grows."""
 
     gpus: float
     at: float
@@ -124,25 +124,25 @@ class Typical(Section):
     padding: Share
     seq_len: tuple[UsualLength, ...]
     read_len: UsualLength
-    """Of what an encoder reads for a decoder to write."""
+    """Length of the input that an encoder reads, for an encoder-decoder."""
     batch_tokens: tuple[UsualAtSize, ...]
     mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
     adapter_batch: UsualBatch
     kind_batch: Mapping[str, UsualBatch]
-    """By the kind of a model that learns from pictures alone or from pictures beside their captions."""
+    """By kind, for models that learn from images alone or from images with captions."""
     accelerators: UsualGpus
 
     def batch(self, params: Array, *, mixture: bool) -> Array:
-        """Tokens per step: a straight line between neighbours, both in logarithms."""
+        """Tokens per step: linear interpolation in log-log between neighbours."""
         points = self.mixture_batch_tokens if mixture else self.batch_tokens
         sizes, values = (np.log([getattr(one, name) for one in points]) for name in ("params", "value"))
         return np.exp(np.interp(np.log(params), sizes, values))
 
     def tokens_of_step(self, model: Model | None, kind: str, tokens: Array) -> tuple[Array, str, str]:
-        """Tokens of a step of a model of a kind, ``tokens`` a sample; what it is usual for, and from where."""
+        """Tokens per step for a kind of model with ``tokens`` per sample; what it is typical for, and its source."""
         if model is not None and any(stack.adapters for stack in model.stacks):
-            return self.adapter_batch.value * tokens, "as usual where adapters are trained", self.adapter_batch.source
+            return self.adapter_batch.value * tokens, "as usual for training adapters", self.adapter_batch.source
         if kind in self.kind_batch:
             usual = self.kind_batch[kind]
             return usual.value * tokens, f"samples as usual for {kind} models", usual.source
@@ -150,29 +150,29 @@ class Typical(Section):
         return self.batch(size, mixture=mixture), "tokens as usual for the size", self.batch_source
 
     def sequence(self, year: int, kind: str) -> UsualLength:
-        """Tokens of a sequence that language models of a year are trained on, or that those of a kind read."""
+        """Sequence length in tokens that language models of a year are trained on, or that those of a kind read."""
         if kind == "encoder-decoder":
             return self.read_len
         return next(one for one in self.seq_len if one.until is None or year <= one.until)
 
 
 def first(lines: tuple[Line, ...], kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> Line:
-    """The first line that is for such a run."""
+    """The first line that applies to such a run."""
     return next(line for line in lines if line.holds(kind, year, gpus, params, mixture=mixture))
 
 
 @functools.cache
 def typical() -> Typical:
-    """The table that ships with gpuhours."""
+    """The table included in gpuhours."""
     path = Path(str(files("gpuhours"))) / "run" / "typical.yaml"
     found: Any = validated(Typical, read_yaml(path))
     return found
 
 
 def network_share(cluster: Cluster) -> Share:
-    """Share of a network's rate that the collectives of a run met, beside what its kind usually loses at that many nodes.
+    """Share of a network's rate that the collectives of a run reach, besides the typical loss of its kind at that many nodes.
 
-    Where runs on its kind were measured at several sizes (``typical`` of its profile) their spread about that; else the table's.
+    If runs on its kind were measured at several sizes (``typical`` in its profile), their spread about that; otherwise the table's.
     """
     kind = cluster.node.fabric
     if not kind.typical:
@@ -182,7 +182,7 @@ def network_share(cluster: Cluster) -> Share:
 
 
 def this_year() -> int:
-    """The present calendar year, for a run that states none."""
+    """The current calendar year, for a run that states none."""
     return datetime.datetime.now(tz=datetime.UTC).year
 
 
@@ -192,7 +192,7 @@ def is_mixture(model: Model) -> bool:
 
 
 def kind_of(model: Model, frames: Array | None) -> Kind:
-    """text, vision or video: by what a sample is."""
+    """text, vision or video, by the content of a sample."""
     if frames is None:
         return "text"
     return "video" if np.max(frames) > 1 else "vision"
@@ -204,7 +204,8 @@ def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
 
 
 def usual_gpus(flops: float, cluster: Cluster, peak: float, usual: UsualGpus) -> int:
-    """Accelerators of a run that says none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; a power of two, at least a node.
+    """Number of accelerators of a run that states none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; a power of two, at
+    least a
 
     Dear runs are on more, and take longer: where ``grows`` is a half both are the root of their cost.
     """

@@ -1,1 +1,1 @@
-"""Training stacks: what one does with an operator, a message, a step and memory."""
+"""Training stacks: how each runs operators, communicates and uses memory."""

@@ -1,4 +1,4 @@
-"""The groups of figures that a software profile is made of, each with its source: bytes, host times, shares that nothing hides."""
+"""The groups of figures of a software profile, each with its source: bytes, host times, exposed shares."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -16,12 +16,12 @@ Positive = Annotated[float, Field(gt=0)]
 Selective = Literal[
     "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
 ]
-"""What ``recompute: selective`` computes again; see ``layout.recompute``."""
+"""What ``recompute: selective`` recomputes; see ``layout.recompute``."""
 
 
 @dataclass(frozen=True)
 class ChosenDefault:
-    """Beside a default that measured runs chose: by their names in ``published/sources.yaml``, and what the default is without them."""
+    """Marks a default that measured runs determined: by their names in ``published/sources.yaml``, and the default without them."""
 
     on: tuple[str, ...]
     without: float
@@ -35,11 +35,11 @@ class Traffic(Section):
 
 
 SCORES: Final = ("scores", "biased-scores", "disentangled-scores")
-"""What unfused attention moves for every score, plain, with a bias added to it or with two gathered (DeBERTa), among the operators of a
+"""Traffic of unfused attention per score: plain, with an added bias, or with two gathered ones (DeBERTa); among the operators of a
 profile."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
-"""What profiles call the operators of ``architecture.operators.Pointwise``."""
+"""Names of the operators of ``architecture.operators.Pointwise`` in profiles."""
 KERNELS: Final = (
     *NAMES,
     "product",
@@ -51,27 +51,27 @@ KERNELS: Final = (
     "place-bias",
     "adapter",
 )
-"""What a host launches kernels for."""
+"""Operators for which a host launches kernels."""
 NOTHING: Final = Traffic.model_construct(forward=0.0, backward=0.0)
 
 
 class PointwiseTraffic(Sourced):
-    """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
-    what unfused attention moves for every score beyond what its 16-bit kernels do."""
+    """Traffic of each memory-bound operator: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
+    the traffic of unfused attention per score beyond its 16-bit kernels."""
 
     operators: Annotated[dict[str, Traffic], keyed_by(OPERATOR, [*NAMES, *SCORES])]
     rows: Annotated[dict[str, Traffic], keyed_by(OPERATOR, NAMES)] = Field(
         default_factory=dict, examples=[{"layer-norm": {"forward": 1.0e-9, "backward": 3.5e-9}}]
     )
-    """s a token beside the bytes, on any card: kernels that reduce row by row."""
+    """s per token in addition to the bytes, on any card: kernels that reduce row by row."""
     issued: Share = 0.0
-    """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
+    """Share of their time on H100 that is limited by instruction issue and does not shrink with memory bandwidth."""
     weights: Traffic = NOTHING
     """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
 
 
 class Masking(Sourced):
-    """Time of attention that is handed a mask of padding, over that of all pairs without, in each direction."""
+    """Time of attention with a padding mask relative to that of all pairs without, in each direction."""
 
     forward: Positive
     backward: Positive
@@ -90,11 +90,11 @@ class Casts(Sourced):
     forward: NotNegative
     backward: NotNegative
     weights: NotNegative = 0.0
-    """Per weight and micro-batch, where weights are quantised again for each; forward and backward together."""
+    """Per weight and micro-batch, if weights are quantised again for each; forward and backward together."""
     blocks: Positive = 1.0
-    """Factor for 8-bit formats with a scale for each block of elements (mxfp8)."""
+    """Factor for 8-bit formats with one scale per block of elements (mxfp8)."""
     four_bit: Positive = 1.0
-    """Factor for nvfp4 (two levels of scales, rotations, both layouts written) and, an assumption, mxfp4."""
+    """Factor for nvfp4 (two levels of scales, rotations, both layouts written) and, as an assumption, mxfp4."""
 
 
 class Adapters(Sourced):
@@ -104,14 +104,14 @@ class Adapters(Sourced):
     backward: NotNegative
     """Its scaled gradient, and the sum of both branches' input gradients."""
     inputs: Traffic = NOTHING
-    """Per element of the adapter's input: its cast to the adapter's format, and its gradient's back."""
+    """Per element of the adapter's input: the cast to the adapter's format, and of its gradient back."""
     autocast: Traffic | None = None
-    """Per element of the output under autocast, where it differs."""
+    """Per element of the output under autocast, if different."""
     autocast_inputs: Traffic | None = None
     dtype: Literal["fp32"] | None = None
-    """The format of their products where it is not the run's (peft keeps adapters in fp32; autocast narrows them)."""
+    """The format of their products, if not the run's (peft keeps adapters in fp32; autocast narrows them)."""
     targets: tuple[str, ...] = ()
-    """What they stand beside where a run does not say; all products where this is empty."""
+    """The products that they are attached to if a run does not say; all products if empty."""
 
 
 class Accumulation(Sourced):
@@ -120,9 +120,9 @@ class Accumulation(Sourced):
     bytes: NotNegative
     """Per parameter and micro-batch."""
     amp: NotNegative | None = None
-    """The same under autocast, where it differs."""
+    """The same under autocast, if different."""
     first: bool = True
-    """The first micro-batch's are added too, into a buffer that is there; where not, a rank alone keeps them as they come."""
+    """Whether the first micro-batch's are added too, into an existing buffer; otherwise a single rank keeps them as they are."""
 
 
 class OptimiserTraffic(Sourced):
@@ -134,21 +134,21 @@ class OptimiserTraffic(Sourced):
     moved: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
         default_factory=dict, examples=[{"adafactor": 160.0}]
     )
-    """Of optimisers whose code moves other than their states tell, whatever the training state."""
+    """For optimisers whose code moves other amounts than their states imply, whatever the training state."""
     seconds: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
         default_factory=dict, examples=[{"adamw-8bit": 3.1e-11}]
     )
-    """s a parameter of those whose kernels no bytes bound, on any card."""
+    """s per parameter for optimisers whose kernels are not limited by bytes, on any card."""
 
 
 class Gathering(Sourced):
-    """Copies around a gather of ZeRO-3's weights, equivalent bytes for each byte that is read or written: none is free, since they take
-    bandwidth from what runs beside them."""
+    """Copies around ZeRO-3's gathers of weights, equivalent bytes per byte read or written: not free, since they take bandwidth from
+    concurrent work."""
 
     shares: NotNegative
-    """Of a rank's own share, as stored, into the buffer that is sent, in the format of products."""
+    """Copying a rank's own share, as stored, into the send buffer, in the products' format."""
     whole: NotNegative
-    """Of what was gathered, out of the buffer into weights."""
+    """Copying the gathered data out of the buffer into weights."""
 
 
 class Launches(Section):
@@ -162,50 +162,51 @@ NO_LAUNCHES: Final = Launches.model_construct()
 
 
 class Kernels(Sourced):
-    """A host's time by the kernels it launches, for stacks whose layers differ too much for one time per layer."""
+    """Host time by kernel launches, for stacks whose layers differ too much for one time per layer."""
 
     operators: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)]
-    """Kernels per operator of a layer: ``product`` (each of the unfused ones), ``expert``, ``unpacked`` (a 4-bit weight),
+    """Kernels per operator of a layer: ``product`` (each unfused one), ``expert``, ``unpacked`` (a 4-bit weight),
     ``attention``, ``unfused``, ``adapter`` and the names of ``architecture.operators.Pointwise``."""
     experts: Literal["grouped", "looped"] = "grouped"
-    """Experts as three tensors of a layer (transformers 5), or each with modules of its own that are run one after another (4)."""
+    """Experts as three tensors per layer (transformers 5), or each with its own modules, run one after another (4)."""
     looped_before: int | None = None
-    """They are ``looped`` in runs of the years before."""
+    """``looped`` applies to runs before this year."""
     autocast: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)] = Field(
         default_factory=dict
     )
-    """Further ones under autocast; ``bias`` of every biased product."""
+    """Additional ones under autocast; ``bias`` for every product with a bias."""
     each: Launches
     """s per kernel."""
     layer: Launches
-    """s per layer and micro-batch: its modules, whatever they launch."""
+    """s per layer and micro-batch: overhead of its modules, whatever they launch."""
     linear: Positive | None = None
-    """s that hosts like those that were measured take to launch a small nn.Linear, which tells their pace (``on_host``)."""
+    """s that the measured hosts take to launch a small nn.Linear, the reference for other hosts (``on_host``)."""
     follows: Annotated[Share, ChosenDefault(("hugging-face",), without=1.0)] = 0.5
-    """Power of a host's pace that launching times go with (``on_host``)."""
+    """Exponent of launching times in a host's relative pace (``on_host``)."""
     causal: NotNegative = 0.0
-    """s per causal layer and forward pass: masks, cache and positions handed through."""
+    """s per causal layer and forward pass: passing on masks, cache and positions."""
     recomputed: Launches = NO_LAUNCHES
-    """s per layer that is computed again: what is put aside before, and the second graph."""
+    """s per recomputed layer: saving state before, and the second graph."""
     gap: NotNegative = 0.0
-    """s between two kernels that the GPU waits in any case."""
+    """Unavoidable GPU gap between two kernels, s."""
     update: NotNegative = 0.0
     """s per step: clipping and the optimiser."""
     reads_back: bool = False
-    """The loss reads back how many labels count: what is behind the layers' forward pass is launched when that is over, not ahead of it."""
+    """Whether the loss reads back the number of labels: what follows the layers' forward pass is then launched after it, not ahead of
+    it."""
     waits: NotNegative = 0.0
-    """s per step that nothing hides: a trainer that reads the loss and the gradients' norm back, and logs."""
+    """s per step that nothing hides: a trainer that reads back the loss and gradient norm, and logs."""
     module: NotNegative = 0.0
-    """s per module with weights and pass under ZeRO-3: hooks that fetch, release and look ahead."""
+    """s per module with weights and pass under ZeRO-3: hooks that fetch, release and prefetch."""
     call: Launches = NO_LAUNCHES
-    """s per attention call beyond a layer's first: windows and pictures one by one."""
+    """s per attention call beyond a layer's first: windows and images one by one."""
 
     def on_host(self, linear: float) -> "Kernels":
-        """The same on a host that takes ``linear`` s for a small nn.Linear: all launching times (linear / usual)^``follows``, waits and
-        gaps as they are; unchanged where no usual one is known.
+        """The same on a host that takes ``linear`` s for a small nn.Linear: all launching times scaled by (linear / usual)^``follows``,
+        waits and gaps unchanged; unscaled if the reference is not known.
 
-        Half a power by default, since modules and autograd's bookkeeping vary less than the driver: own measurements on H200, 98 steps of
-        Hugging Face models beside 15 to 46 us: the 37 that the host bounds are 12.0 % off in the mean without, 9.8 with it.
+        The default exponent is one half, since modules and autograd's bookkeeping vary less than the driver: own measurements on H200, 98
+        steps of Hugging Face models with 15 to 46 us: the mean error of the 37 host-bound ones is 12.0 % without this, 9.8 with it.
         """
         if self.linear is None:
             return self
@@ -223,110 +224,111 @@ class StageEnds(Sourced):
     """Where a stack that balances FLOPs ends a pipeline stage."""
 
     reached: bool = False
-    """With the block that reaches its share of the FLOPs; else with the one that takes it past its share. Of one mind unless a share is
-    whole."""
+    """With the block that reaches its share of the FLOPs; otherwise with the one that exceeds it. They differ only if a share is a
+    whole number."""
 
 
 class Host(Sourced):
-    """Time of the CPU that launches kernels; only what exceeds the GPU's own time is felt."""
+    """CPU time of launching kernels; only the part beyond the GPU's own time is exposed."""
 
     forward: NotNegative
     """s per layer and micro-batch."""
     backward: NotNegative
     kernels: Kernels | None = None
-    """Where given, it stands for the two above."""
+    """If given, it replaces the two above."""
     autocast: Positive = 1.0
     """Factor under autocast."""
     shard: NotNegative = 0.0
     """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
     tensor: NotNegative = 0.0
-    """s per layer and micro-batch, forward and backward, for sums that are launched in pieces beside parts of split products."""
+    """s per layer and micro-batch, forward and backward, for reductions launched in pieces alongside parts of split products."""
     gap: NotNegative = 0.0
-    """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
+    """s per layer and micro-batch of unavoidable GPU waiting: hooks, random states, synchronisation."""
     step: NotNegative = 0.0
-    """s per optimiser step, however short: the next batch, the update's launches, norms and logging that wait for the GPU."""
+    """s per optimiser step, however short: the next batch, launching the update, norms and logging that wait for the GPU."""
 
 
 class Exposed(Sourced):
-    """Share of each kind of communication that no computation hides, however much there is to hide behind."""
+    """Share of each kind of communication that is exposed even if there is enough computation to hide it."""
 
     tensor: Share
     context: Share
     expert: Share
     data: Share
-    """Reduction of gradients and gathering of weights, once a step (ZeRO 0 to 2)."""
+    """Gradient reduction and weight gathering, once per step (ZeRO 0 to 2)."""
     shard: Share
-    """Gathers and reductions of every layer (ZeRO-3): what they cost the matrix products that hide them."""
+    """Gathers and reductions of every layer (ZeRO-3): their cost to the matrix products that hide them."""
     pipeline: Share
     one_chunk: Share | None = None
-    """The same for stages of one chunk, where it differs: nothing else can run while a stage waits for its message."""
+    """The same for stages of one chunk, if different: nothing else can run while a stage waits for its message."""
 
 
 class Context(Sourced):
-    """How ranks that share a sequence pass its keys and values on."""
+    """How ranks that split a sequence pass its keys and values on."""
 
     ring: Literal["flat", "double"]
-    """One ring through all ranks, or rings inside nodes beside rings between them."""
+    """One ring through all ranks, or rings inside nodes concurrent with rings between them."""
     merge: Traffic
     """Adding a block's partial output to the others', bytes per element of the output."""
     gradient: Positive = 2.0
-    """Bytes per element of the gradients of keys and values that travel."""
+    """Bytes per element of the gradients of keys and values that are sent."""
     fetched: Share = 1.0
-    """Share of the other ranks' blocks that a rank is sent where the mask is causal: half where nothing is that it masks whole."""
+    """Share of the other ranks' blocks that a rank receives with a causal mask: half if fully masked blocks are not sent."""
     backward: Literal["keys", "queries"] = "keys"
-    """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
+    """What is sent in the backward pass: keys and values, or the smaller of these and the queries, with their gradients."""
     balanced: bool = True
-    """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
+    """Whether a causal sequence is distributed so that every rank masks equally; otherwise ranks have consecutive parts and wait for the
+    last."""
     helped: bool = False
-    """Ranks that mask a block compute one of another rank's instead, whole (DistFlashAttn, arXiv:2310.03294, section 3.2)."""
+    """Whether ranks whose block is masked compute one of another rank's instead, whole (DistFlashAttn, arXiv:2310.03294, section 3.2)."""
     hop: Launches = NO_LAUNCHES
-    """What the host needs for a block of a ring: its sends, its attention, its merging."""
+    """Host time per block of a ring: its sends, attention and merging."""
     exchange: Launches = NO_LAUNCHES
-    """What it needs to exchange the heads of a layer, there and back."""
+    """Host time to exchange the heads of a layer, both ways."""
     repeats_keys: bool = False
-    """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
+    """Whether grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
 
 
 class Dispatch(Sourced):
-    """How tokens reach the experts of a mixture, and come back."""
+    """Dispatch of tokens to the experts of a mixture, and back."""
 
     sends: Literal["copies", "ranks"]
-    """Every copy of a token is a message, or one for each rank (across nodes: each node) that holds some of its experts."""
+    """One message per copy of a token, or one per rank (across nodes: per node) with some of its experts."""
     folded: bool = True
-    """Experts are not split over tensor ranks where a run does not say (Megatron's parallel folding)."""
+    """Whether experts are not split over tensor ranks by default (Megatron's parallel folding)."""
     load: Positive = 1.0
-    """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
+    """Tokens on the busiest rank relative to the mean: 1 if routing is forced to balance, the capacity if slots are padded."""
     packing: Traffic = NOTHING
-    """Further bytes per element of the copies where they go to other ranks (sorted by rank, and again by expert)."""
+    """Additional bytes per element of the copies if they go to other ranks (sorted by rank, and again by expert)."""
     slots: Traffic = NOTHING
-    """The same where every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
+    """The same if every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
     host: Mapping[str, NotNegative]
-    """s per such layer and micro-batch, forward and backward, on top of ``Host``: accelerator (or ``default``) -> time."""
+    """s per such layer and micro-batch, forward and backward, in addition to ``Host``: accelerator (or ``default``) -> time."""
 
     def host_time(self, accelerator: str) -> float:
-        """What the host of an accelerator needs."""
+        """Host time on the host of an accelerator."""
         return self.host.get(accelerator, self.host["default"])
 
 
 class Network(Sourced):
-    """What the stack makes of the network."""
+    """How the stack uses the network."""
 
     sends: Literal["sharded", "whole"]
     """Pipeline messages split over tensor ranks, or sent whole by each of them."""
     gradient: Positive
     """Bytes per parameter in a gradient reduction."""
     scattered: Positive | None = None
-    """The same where ZeRO-3 scatters every layer's, where it differs."""
+    """The same for ZeRO-3's per-layer reduce-scatter, if different."""
     weight: Positive = 2.0
     """Bytes per parameter in a weight gather."""
     shard_broadcast: NotNegative = 0.0
-    """s per GB of weights and shard, where every shard broadcasts its part on its own."""
+    """s per GB of weights and shard, if every shard broadcasts its part separately."""
     shard_wait: NotNegative = 0.0
-    """s per such broadcast, however little it carries."""
+    """s per such broadcast, whatever its size."""
     stragglers: NotNegative = 0.0
     """Slow-down per doubling of GPUs beyond one node."""
     send_wait: NotNegative = 0.0
-    """s per message between stages on different nodes, on top of its bytes."""
+    """s per message between stages on different nodes, in addition to its bytes."""
     data_share: Positive = 1.0
     """Share of the network's rate that data-parallel collectives reach between nodes."""
     zero3_share: Positive = 1.0
@@ -334,39 +336,39 @@ class Network(Sourced):
 
 
 class Defaults(Sourced):
-    """What the stack does where a run does not say."""
+    """The stack's defaults for what a run does not state."""
 
     recompute: Literal["none", "selective", "full"]
     documented: Literal["none", "selective", "full"] | None = None
-    """What its configuration documents, where measured runs settled another ``recompute``: what is known without them."""
+    """The documented default, if measured runs determined another ``recompute``: used when these are left out."""
     adapters: Literal["none", "selective", "full"] = "none"
-    """What is computed again where adapters train beside frozen weights."""
+    """Recomputation when adapters are trained with frozen weights."""
     quantised: Literal["none", "selective", "full"] | None = None
-    """The same beside weights of 4 bit; as beside others where this is not said."""
+    """The same with 4-bit weights; as with other weights if not given."""
     short: Literal["none", "selective", "full"] | None = None
-    """What is computed again where ``recompute`` does not fit; nobody knows where this is not said."""
+    """Recomputation if ``recompute`` does not fit; unknown if not given."""
     sharding: Literal["none", "zero1", "zero2", "zero3"]
     state: Literal["amp", "mixed", "pure"]
     interleaved: bool = False
-    """Pipelines run interleaved chunks."""
+    """Whether pipelines run interleaved chunks by default."""
     dropout: Literal["none", "ulysses", "all"] = "none"
-    """Which steps of a table that does not say are taken to drop out scores and hidden states: none, those whose ranks exchange heads
-    (``ulysses``), or all; a run's own model says so itself."""
+    """Which steps of a table that does not say are assumed to use dropout on scores and hidden states: none, those that exchange heads
+    (``ulysses``), or all; a run's own model states it itself."""
 
     def recomputed(self, *, adapters: bool, narrow: bool) -> str:
-        """What is computed again: beside trained weights, beside adapters, beside adapters on weights of 4 bit."""
+        """The default recomputation: for trained weights, for adapters, for adapters on 4-bit weights."""
         if not adapters:
             return self.recompute
         return self.quantised if narrow and self.quantised is not None else self.adapters
 
 
 class Met(Section):
-    """Measured runs that a profile was tried on."""
+    """Measured runs that a profile was compared with."""
 
     source: str
-    """As ``published`` calls it."""
+    """Its name in ``published``."""
     steps: Annotated[int, Field(ge=1)]
     years: tuple[int, ...]
     releases: tuple[str, ...] = ()
     system: str = ""
-    """Machine or code, where the source is about one."""
+    """Machine or code, if the source is about one."""

@@ -1,5 +1,5 @@
-"""Which profile a stack's words mean: what is stated, how a framework is described, its release, its year. The rules are data, one line
-each, in ``matching.yaml``."""
+"""Which profile a stack's name or description refers to: by stated name, framework description, release and year. The rules are data, one
+line each, in ``matching.yaml``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.software.profile import ancestors, known_as, list_software, load_software
 
 HALVES = {"early": 2, "mid": 6, "late": 11}
-"""Month that a release of no month is taken to be of."""
+"""Month assumed for a release without one."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 SPLIT, SHARDED, ALONE, EXPERTS = "split", "sharded", "alone", "experts"
 SLIP = 0.8
-"""How near a word is to the profile's name that it was meant to be, as ``difflib`` measures it."""
+"""Similarity (``difflib``) from which a word counts as a misspelt profile name."""
 
 
 class When(Section):
-    """Years and releases in which a rule holds; one that names either needs to know it."""
+    """Years and releases to which a rule applies; a rule that names either requires it to be known."""
 
     from_year: Annotated[int | None, Field(alias="from")] = None
     until: int | None = None
@@ -33,7 +33,7 @@ class When(Section):
     before: float | None = None
 
     def holds(self, year: int | None, release: float | None) -> bool:
-        """Whether it holds in this year and release."""
+        """Whether it applies to this year and release."""
         if (self.since, self.before) != (None, None) and (
             release is None or not (self.since or 0) <= release < (self.before or 100)
         ):
@@ -44,18 +44,18 @@ class When(Section):
 
 
 class MatchingRule(When):
-    """One rule for words."""
+    """One rule for a description."""
 
     words: str
     profile: str
     example: str
     year: int | None = None
-    """Of the example."""
+    """Year of the example."""
     kin: bool = False
-    """What it reads is a stack of its own, which nobody measured and the profile stands for."""
+    """Whether it matches an unmeasured stack of its own, for which the profile stands in."""
 
     def reads(self, text: str, year: int | None, release: float | None) -> bool:
-        """Whether it reads these words of this year and release."""
+        """Whether it matches this description, year and release."""
         return re.search(self.words, text) is not None and self.holds(year, release)
 
 
@@ -67,7 +67,7 @@ class Aged(When):
 
 
 class UnknownStack(Section):
-    """Stacks that an unknown one of its year may be, the one in the middle first."""
+    """Stacks that an unknown one of its year may be, the median one first."""
 
     until: int = 9999
     split: tuple[str, ...]
@@ -78,7 +78,7 @@ class UnknownStack(Section):
 
 
 class MatchingFile(Section):
-    """The file."""
+    """The whole file."""
 
     lines: tuple[MatchingRule, ...]
     aged: tuple[Aged, ...]
@@ -92,32 +92,32 @@ class MatchingFile(Section):
 
 @dataclass(frozen=True)
 class StatedStack:
-    """What is said of a stack, in whatever words."""
+    """What is stated about a stack, in any wording."""
 
     stated: str = ""
-    """The software that was named."""
+    """The named software."""
     described: str = ""
-    """The framework's own words."""
+    """The framework's own description."""
     release: str = ""
     year: int | None = None
     layout: str = ALONE
-    """How its layout asks for it where nothing else does: ``split``, ``sharded`` or ``alone``."""
+    """What its layout implies if nothing else does: ``split``, ``sharded`` or ``alone``."""
     expert_ranks: bool = False
     """Its model has experts, on ranks of their own."""
     mixture: bool = False
-    """Its model has experts, on no ranks of their own."""
+    """Whether its model has experts without expert parallelism."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """The profile taken, what was read or assumed, and what else an unknown stack may be."""
+    """The chosen profile, remarks on the choice, and alternatives for an unknown stack."""
 
     profile: str
     remark: str = ""
     others: tuple[str, ...] = ()
-    """Where the stack is not known: the profiles that it is as likely to be, beside ``profile``."""
+    """For an unknown stack: other profiles that are equally likely."""
     stands_in: bool = False
-    """The profile only stands for a stack that nobody measured: one that is not known, or that a rule calls its relative."""
+    """Whether the profile only stands in for an unmeasured stack: an unknown one, or one that a rule matches to a relative."""
 
 
 @functools.cache
@@ -129,9 +129,9 @@ def table() -> MatchingFile:
 def match(stack: StatedStack) -> Match:
     """The profile of a stack.
 
-    A stated name wins; a class of stacks is told apart by the framework's words, release and year (``classes``); a name that is the one
-    system a table is about yields to another system's own name beside it (its comparisons). Words that nothing reads are a stack nobody
-    described: it is taken as the middle one of its year.
+    A stated name takes precedence; a class of stacks is resolved by the framework's description, release and year (``classes``); a name
+    that is a table's own system yields to another system's name next to it (its comparisons). A description that nothing matches is an
+    unknown stack: the median one of its year is used.
     """
     stated, described = stack.stated.strip().lower(), stack.described.strip().lower()
     year = _year_in(described) or stack.year or _year_in(stated)
@@ -160,7 +160,7 @@ def match(stack: StatedStack) -> Match:
 
 
 def profile_in(text: str, year: int | None = None, release: float | None = None) -> str | None:
-    """The profile that a description means: by its name, an alias, or the first line that reads it."""
+    """The profile that a description refers to: by its name, an alias, or the first matching rule."""
     plain = text.strip().lower()
     if not plain:
         return None
@@ -171,26 +171,26 @@ def profile_in(text: str, year: int | None = None, release: float | None = None)
 
 
 def _rule(text: str, year: int | None, release: float | None) -> MatchingRule | None:
-    """The rule that reads a description; none where it is a profile's name or alias."""
+    """The rule that matches a description; none if it is a profile's name or alias."""
     if not text or known_as(text) is not None:
         return None
     return next((line for line in table().lines if line.reads(text, year, release)), None)
 
 
 def under(title: str, stated: str) -> str | None:
-    """The profile of a stack that a source states, where the source's title says that its models are Hugging Face's; None: as stated."""
+    """The profile of a stated stack if the source's title says that its models are Hugging Face's; None: as stated."""
     return table().hugging_face.get(stated) if (profile_in(title) or "").startswith("huggingface") else None
 
 
 def unknown(year: int | None, layout: str, otherwise: str = ALONE) -> tuple[str, ...]:
-    """The stacks that one nobody named may be, the middle one first; those of the layout ``otherwise`` where its year has none."""
+    """The stacks that an unnamed one may be, the median one first."""
     entry = next(one for one in table().unknown if (year or 9999) <= one.until)
     found = {SPLIT: entry.split, SHARDED: entry.sharded, ALONE: entry.alone, EXPERTS: entry.experts}
     return found[layout] or found[otherwise]
 
 
 def release_of(text: str, year: int | None = None) -> float | None:
-    """A release as year.month: ``25.04.02``, ``r0.11``, ``2026-06``, ``June 2026``, ``mid-2026``; None where there is none."""
+    """A release as year.month: ``25.04.02``, ``r0.11``, ``2026-06``, ``June 2026``, ``mid-2026``; None if there is none."""
     text = text.lower()
     versions = table().versions
     core = re.search(r"(?:megatron.?core|mcore|core)[ _-]?(?:v|r)?(0\.\d+)", text)
@@ -210,7 +210,7 @@ def release_of(text: str, year: int | None = None) -> float | None:
 
 
 def _finer(stated: str, found: str | None, described: str) -> str:
-    """The stated profile, or what the framework's words may make of it."""
+    """The stated profile, or the variant that the framework's description implies."""
     if found is None or found == stated:
         return stated
     if found in table().classes.get(stated, ()):
@@ -225,7 +225,7 @@ def _finer(stated: str, found: str | None, described: str) -> str:
 
 
 def _sharded_by(named: str, described: str) -> str:
-    """A profile of Hugging Face's models, or that of what shards them in the framework's words."""
+    """A profile for Hugging Face's models, or for the library that shards them according to the description."""
     sharded = (profile for words, profile in table().sharders.items() if re.search(words, described))
     return next((one for one in sharded if one in table().classes.get(named, ())), named)
 
@@ -241,8 +241,8 @@ def _year_in(text: str) -> int | None:
 
 
 def software_named(name: str, year: int | None = None) -> tuple[str, str]:
-    """The profile that ``--software NAME`` means and a remark where the name is none of ours; ``load_software``'s error where nothing
-    reads it, or where one word is nearly a profile's."""
+    """The profile for ``--software NAME``, and a remark if the name is not one of ours; ``load_software``'s error if nothing matches it,
+    or if a word is nearly a profile's name."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return name, ""
     if is_misspelt(name) or profile_in(name, year) is None:
@@ -252,13 +252,13 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
 
 
 def is_misspelt(name: str) -> bool:
-    """Whether a word is all but one of our profiles' names."""
+    """Whether a word is nearly one of our profiles' names."""
     word = name.strip().lower()
     return " " not in word and known_as(word) is None and bool(nearest(word, list_software(), SLIP))
 
 
 def is_unknown(name: str, year: int | None = None) -> bool:
-    """Whether ``--software NAME`` names a stack that nothing here reads; ``load_software``'s error where it is a slip of the pen."""
+    """Whether ``--software NAME`` is an unknown stack; ``load_software``'s error if it looks misspelt."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return False
     if is_misspelt(name):
@@ -267,7 +267,7 @@ def is_unknown(name: str, year: int | None = None) -> bool:
 
 
 def stands_in(name: str, year: int | None = None) -> bool:
-    """Whether the profile that ``--software NAME`` means only stands for a stack of that name."""
+    """Whether the profile for ``--software NAME`` only stands in for a stack of that name."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return False
     return match(StatedStack(stated=name, year=year)).stands_in

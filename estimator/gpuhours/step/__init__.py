@@ -1,4 +1,4 @@
-"""One optimiser step, from first principles: what every rank computes and sends, put on a schedule."""
+"""One optimiser step from first principles: the compute and communication of every rank, put on a schedule."""
 
 from gpuhours.step.breakdown import PARTS, Step
 from gpuhours.step.predict import step

@@ -1,4 +1,4 @@
-"""A predicted step: its time, the parts that add up to it, and the way from peak to MFU."""
+"""A predicted step: its time, the parts that add up to it, and the waterfall from peak to MFU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS = (
     "optimiser",
     "host",
 )
-"""What a step's seconds are spent on, in the order of the waterfall."""
+"""The parts of a step's time, in the order of the waterfall."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +31,17 @@ class Step:
     """One optimiser step. Arrays keep the axes of the inputs they depend on.
 
     ``parts``   seconds by name, adding up to ``time``; means over the ranks, idle time is the pipeline bubble
-    ``valid``   the layout can run at all; ``reasons`` say where not: text -> where it is violated
+    ``valid``   whether the layout is valid; ``reasons`` say why not: text -> mask of violations
     """
 
     time: Array
     parts: Mapping[str, Array]
     model_flops: Array
-    """Of the whole step, all accelerators, causal convention."""
+    """Of the whole step on all accelerators, causal convention."""
     hardware_flops: Array
-    """The same with what is computed twice."""
+    """The same including recomputation."""
     peak: Array
-    """FLOP/s of all accelerators, in the format of the products."""
+    """FLOP/s of all accelerators, in the products' format."""
     valid: Mask
     reasons: Mapping[str, Mask]
 
@@ -52,13 +52,13 @@ class Step:
 
     @property
     def hfu(self) -> Array:
-        """Hardware FLOPs utilisation, a share of the dense peak: hardware_flops / (time x peak), what is computed again counted."""
+        """Hardware FLOPs utilisation, a share of the dense peak, including recomputation: hardware_flops / (time x peak)."""
         return self.hardware_flops / (self.time * self.peak)
 
     def waterfall(self) -> tuple[tuple[str, Array], ...]:
         """(name, share of the step's peak FLOPs): from 1 down to MFU; the shares add up to 1.
 
-        The first is MFU itself; "matrix products" and "attention" are what these lose against peak, everything else its whole time.
+        The last is MFU itself; "matrix products" and "attention" are their losses against peak, everything else its whole time.
         """
         spent = {name: seconds / self.time for name, seconds in self.parts.items()}
         useful = self.mfu
@@ -68,7 +68,7 @@ class Step:
 
 
 def where_violated(reasons: Mapping[str, Mask]) -> Mask:
-    """True where any reason holds."""
+    """True where any reason applies."""
     violated: Mask = False
     for broken in reasons.values():
         violated = np.logical_or(violated, broken)

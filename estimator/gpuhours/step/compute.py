@@ -1,4 +1,4 @@
-"""How long one rank computes on one micro-batch of one layer: products, attention, memory-bound operators."""
+"""Compute time of one rank for one micro-batch of one layer: products, attention, memory-bound operators."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def product_passes(
     trainable: Trainable,
     dtype: str | None = None,
 ) -> Passes:
-    """Seconds of Y = X W' forward, of the input gradient dX = dY W and the weight gradient dW = dY' X, each in its own shape.
+    """Seconds of Y = X W' forward, of the input gradient dX = dY W and the weight gradient dW = dY' X, each with its own shape.
 
         forward [T, n] over k;   input gradient [T, k] over n;   weight gradient [n, k] over T
 
@@ -80,10 +80,10 @@ def product_passes(
 
 
 def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passes:
-    """Seconds of one layer's memory-bound operators, casts and what joins adapters (every second one leads out of its rank) to the
-    products beside them: equivalent bytes of the software profile at copy speed.
+    """Seconds of one layer's memory-bound operators, casts, and joining adapters (every second one ends a branch) to their products:
+    equivalent bytes of the software profile at copy speed.
 
-    Half of a permutation comes after the tokens of ``expert_tensor`` ranks were gathered: (1 + g) / 2 of it in all.
+    Half of a permutation comes after the tokens of ``expert_tensor`` ranks were gathered: (1 + g) / 2 of it in total.
     """
     forward: Array = 0.0
     backward: Array = 0.0
@@ -123,17 +123,18 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
 
 
 H100_BANDWIDTH, H100_SMS = 3.35e12, 132
-"""B/s and multiprocessors of the card that eager operators were timed on."""
+"""B/s and multiprocessors of the card on which eager operators were timed."""
 
 
 def issue_bound(workload: Workload) -> float:
-    """Factor on the bytes of eager operators on cards with more bandwidth for a multiprocessor than H100.
+    """Factor on the bytes of eager operators on cards with more bandwidth per multiprocessor than H100.
 
-        max(1, 1 - s + s (2 / e) (B / S) / (B / S of H100))       B byte/s, S multiprocessors, s the profile's ``issued``, e bytes of an
-                                                                  element: twice as wide ones are no more to issue
+        max(1, 1 - s + s (2 / e) (B / S) / (B / S of H100))       B byte/s, S multiprocessors, s the profile's ``issued``, e bytes per
+        element:
+                                                                  elements of twice the size take no more instructions
 
     Source: own measurements, the same step of a llama model on H100 and H200: 21.9 and 18.9 ms forward, 40.9 and 33.0 backward,
-    where bandwidth says 14.9 and 27.8.
+    where bandwidth alone would give 14.9 and 27.8.
     """
     share = workload.software.pointwise.issued
     chip = workload.accelerator
@@ -144,12 +145,12 @@ def issue_bound(workload: Workload) -> float:
 
 
 def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """Bytes that joining adapters to the products beside them moves on a rank, (forward, backward), for ``tokens`` tokens.
+    """Bytes moved on a rank to join adapters to their products, (forward, backward), for ``tokens`` tokens.
 
         sum over adapters of  b_out T a n / t + b_in T a k / t
 
-    T tokens, n outputs and k inputs of the adapter, a active experts, t ranks that split it (of k only where rows are split), b bytes an
-    element of the profile.
+    T tokens, n outputs and k inputs of the adapter, a active experts, t ranks that split it (k only if rows are split), b bytes per element
+    from the profile.
     """
     facts, ranks = workload.software.adapters, workload.ranks
     autocast = workload.precision.autocast
@@ -166,8 +167,8 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
 
 
 def narrowing_bytes(block: Block, tokens: Array, ranks: Ranks) -> Array:
-    """Bytes of casting what quantised products read to 16 bit, and what they put out back to fp32, in one direction (bitsandbytes'
-    ``Linear4bit``): each of several that read one input casts it for itself.
+    """Bytes of casting the inputs of quantised products to 16 bit and their outputs back to fp32, in one direction (bitsandbytes'
+    ``Linear4bit``): products that share an input each cast it again.
 
         6 T sum over products of  (f k + n) / t        T tokens, n outputs, k inputs, f products in one; 4 B on one side, 2 on the other
     """
@@ -191,9 +192,9 @@ def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
 
 
 def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """Quantising inputs (forward) and output gradients (backward) of a layer's products, and weights (half in each), bytes.
+    """Bytes for quantising inputs (forward) and output gradients (backward) of a layer's products, and weights (half in each).
 
-    Where a dense product is split, ranks cast their share before it is gathered; experts get their tokens gathered, and cast them all.
+    For a split dense product, ranks cast their share before the gather; experts receive their tokens gathered, and cast them all.
     """
     ranks, casts = workload.ranks, workload.software.casts
     factor = {"plain": 1.0, "blocks": casts.blocks, "four_bit": casts.four_bit}[workload.precision.format.casts]
@@ -211,7 +212,7 @@ def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, 
 
 
 def convolution_passes(linear: Linear, tokens: Array, workload: Workload, trainable: Trainable, dtype: str) -> Passes:
-    """Seconds of embedding patches by a convolution whose windows do not overlap: forward, and the weights' gradient; pixels need none.
+    """Seconds of patch embedding by a convolution with non-overlapping windows: forward and weight gradient; pixels need no gradient.
 
     t = 2 T k n / (u P)        T patches, k pixels of one, n width, u share of the peak P
 
@@ -226,12 +227,12 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
 
 
 def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) -> Passes:
-    """A head's products over n blocks of T tokens: no pass is shorter than reading its weights and logits takes.
+    """A head's products over n blocks of T tokens: no pass is shorter than reading its weights and logits.
 
         t = max(t of all tokens at once, e (n k V / t + T V / t) / (beta B))        where n > 1
 
-    e bytes an element, k width, V words over t ranks, beta B what products read (``GemmConstants.memory_share``). Source: own
-    measurements on H200, Liger's 128 blocks of 128 tokens (93 us a product, where this gives 87).
+    e bytes per element, k width, V words over t ranks, beta B the operand bandwidth (``GemmConstants.memory_share``). Source: own
+    measurements on H200, Liger's 128 blocks of 128 tokens (93 us per product, where this gives 87).
     """
     blocks, chip = workload.loss_blocks(tokens), workload.accelerator
     if not some(np.greater(blocks, 1)):
@@ -247,8 +248,8 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
 
 
 def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Seconds of embedding, patch embedding, final products and loss of one micro-batch on a rank, by kind of kernel; head and loss
-    block by block of tokens where there are several."""
+    """Seconds of embedding, patch embedding, final products and loss of one micro-batch on a rank, by kind of kernel; head and loss in
+    blocks of tokens if there are several."""
     ranks = workload.ranks
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
     products = Passes()

@@ -1,4 +1,4 @@
-"""One sequence on several ranks: rings of keys and values, exchanged heads (Ulysses), both, or keys gathered whole."""
+"""One sequence on several ranks: rings of keys and values, exchanged heads (Ulysses), both, or all-gathered keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gpuhours.workload import Workload
 
 
 def attention_passes(stack: Stack, workload: Workload) -> Passes:
-    """Seconds of one layer's attention cores on one rank, its sequence shared by ring x ulysses ranks, for one micro-batch."""
+    """Seconds of one layer's attention cores on one rank, its sequence split over ring x ulysses ranks, for one micro-batch."""
     total = Passes()
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
@@ -38,10 +38,10 @@ def attention_passes(stack: Stack, workload: Workload) -> Passes:
 
 
 def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
-    """Whether ranks take whole sequences rather than parts of one: a sample of many short ones (the patches of its frames, dealt
-    out frame by frame), or keys of another stream, which every rank holds.
+    """Whether ranks get whole sequences rather than parts of one: for a sample of many short ones (the patches of its frames, distributed
+    by frame), or keys of another stream, which every rank has.
 
-    A stack says so by a ``sequence`` of its own; one that attends over all of its ``tokens`` hands in the same value twice.
+    A stack indicates this by its own ``sequence``; one that attends over all of its ``tokens`` passes the same value twice.
     """
     own = stack.sequence is not None and stack.sequence is not stack.tokens
     return own or core.keys is not None
@@ -50,11 +50,11 @@ def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
 def _core_passes(
     core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
 ) -> Passes:
-    """One attention core on one rank, its mask as the stack hands it to the kernel.
+    """One attention core on one rank, with its mask as the stack passes it to the kernel.
 
-    A mask of padding reaches fused kernels as a tensor over all pairs, which none skips by: what the profile says times the time of all
-    pairs without a mask; unfused attention adds it to its scores in any case.
-    So does a window, or a causal mask that is written out, on a stack that says what that costs.
+    A padding mask reaches fused kernels as a tensor over all pairs, of which none are skipped: the profile's factor times the time of all
+    pairs without a mask; unfused attention adds it to its scores in any case. The same applies to a window, or an explicit causal mask,
+    for a stack that has a figure for it.
     """
     masking = workload.software.padding_mask
     if core.padded and masking is not None and kernel != "unfused":
@@ -78,9 +78,9 @@ def _shared_passes(
             plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
             helped                                  s / r on s / r, floor(r / 2) of them: an even number leaves half of the ranks idle once
 
-    Unfused attention adds what the stack moves per score beyond its kernels (an fp32 softmax under autocast).
-    s length, r ring. Between blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output).
-    Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
+    Unfused attention adds what the stack moves per score beyond its kernels (an fp32 softmax under autocast). s length, r ring. Between
+    blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output). Sources: Liu et al. 2023 (ring);
+    Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
     """
     ranks = workload.ranks
     r = 1 if whole else ranks.ring
@@ -130,7 +130,7 @@ def _shared_passes(
 
 
 def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:
-    """What ranks that share a sequence send in one layer and micro-batch, s as far as it is felt.
+    """Communication of ranks that split a sequence, in one layer and micro-batch, exposed seconds.
 
         exchange   all-to-all of q, k, v and of the output among u ranks, b s / c (2 a + 2 k) d / t elements, each way; not hidden
         ring       r - 1 blocks M = b s / r (2 k d / t u) elements forward; backward the same and their gradients, or the queries',
@@ -171,10 +171,10 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
 
 
 def ring_time(block: Array, ranks: Ranks, cluster: Cluster, kind: str) -> Array:
-    """Seconds to hand ``block`` bytes to the next rank r - 1 times.
+    """Seconds to pass ``block`` bytes to the next rank r - 1 times.
 
-        flat     (r - 1) sends, each as slow as the slowest link: across nodes one rank in each waits for its NIC
-        double   rings inside nodes, r - d sends, beside rings between nodes, d - 1 sends over every NIC at once
+        flat     (r - 1) sends, each as slow as the slowest link: across nodes one rank per node waits for its NIC
+        double   rings inside nodes, r - d sends, concurrent with rings between nodes, d - 1 sends over all NICs at once
 
     r ring, d domains of scale-up links that it spans. Source for double rings: Gu et al. 2024 (LoongTrain), section 4.
     """

@@ -1,4 +1,4 @@
-"""The contrastive loss: every sample's features against those of the whole batch, which ranks gather from one another."""
+"""The contrastive loss: every sample's features are compared with those of the whole batch, gathered between ranks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gpuhours.workload import Workload
 
 
 def contrast_parts(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Seconds of one micro-batch of the loss over pairs, both ways round, on one rank, by kind.
+    """Seconds of one micro-batch of the loss over pairs, in both directions, on one rank, by kind.
 
-        gather     2 B e features;  their gradients scattered back; nothing to hide behind
+        gather     2 B e features;  their gradients scattered back; not hidden
         products   2 x [b, B] over e forward, twice as many backward
         softmax    2 b B logits
 
-    b samples on the rank, B = b x data those compared, e ``compared`` width. Each rank computes its own rows (open_clip's local
+    b samples on the rank, B = b x data samples compared, e ``compared`` width. Each rank computes its own rows (open_clip's local
     loss). Source: Radford et al. 2021, arXiv:2103.00020, figure 3; Ilharco et al. 2021, open_clip.
     """
     ranks = workload.ranks

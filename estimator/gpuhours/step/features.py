@@ -1,4 +1,4 @@
-"""Features on their way from the ranks that encoded frames to those that read them."""
+"""Transfer of features from the ranks that encoded frames to those that read them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gpuhours.workload import Workload
 
 
 def feature_parts(workload: Workload) -> dict[str, Passes]:
-    """Seconds that features of a micro-batch take from the ranks that encoded its frames to those that read them; nothing hides it.
+    """Seconds to transfer a micro-batch's features from the ranks that encoded its frames to those that read them; not hidden.
 
-        first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
+        first stage   all-gather over the ranks that split a sequence (frames are distributed, then tokens)
         replicated    all-gather over the stages, then over the ranks of a stage that share a sample
-        separate      sent: M d / g from each of the encoder's g accelerators, M / (t c) to each rank that reads
+        separate      sent: M d / g from each of the encoder's g accelerators, M / (t c) to each reading rank
 
-    M = T b h e bytes, T tokens of a sample that leave the encoder's last layer, class token and all, before a bridge makes fewer of
-    them, b samples, h its width, e bytes of an element; d, t, c data, tensor, context. Gradients go the same way back where the
-    encoder trains. Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
+    M = T b h e bytes, T tokens per sample leaving the encoder's last layer, including the class token, before a bridge reduces them,
+    b samples, h its width, e bytes per element; d, t, c data, tensor, context. Gradients take the same way back if the encoder trains.
+    Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
     """
     ranks, stack = workload.ranks, [part for part in workload.model.encoder if isinstance(part, Stack)][-1]
     message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * workload.precision.element

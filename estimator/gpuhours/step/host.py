@@ -1,4 +1,4 @@
-"""Waiting for the host: what it takes to launch a step's kernels, as far as it exceeds the accelerator's own time."""
+"""CPU overhead: the host's time to launch a step's kernels, as far as it exceeds the accelerator's own time."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 LLAMA_LAUNCHES = 14
-"""Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
+"""Launches of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
 SWITCHED = 0.83
 """Share of a ring's steps that a sum through the switch of a node takes the host where steps are slow (nanotron's bench: 24.3 ms a layer
 over 8 ranks of a node in the median of 66 runs, where rings in steps would take 28)."""
 
 
 def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Passes | None = None) -> Array:
-    """Seconds of waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in
-    any case.
+    """Seconds of waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, plus unavoidable
+    gaps.
 
     max(0, H / p + E + (U - u) / m - busy) + gaps
 
-    H launching all layers, E an encoder in front, whole on a stage; U the host's, u the accelerator's time for the update, once in m
-    micro-batches; ``busy`` s of computing
+    H time to launch all layers, E an encoder in front, whole on a stage; U the host's, u the accelerator's time for the update, once per m
+    micro-batches; ``busy`` s of compute
 
-    Where the loss reads a number back (``reads_back``), forward pass and what follows it are compared with ``layers``, the passes of all
-    layers, each on its own: max(0, (H_f - F) / p) + max(0, (H - H_f - B) / p + E + (U - u) / m).
+    If the loss reads a number back (``reads_back``), the forward pass and the rest are compared separately with ``layers``, the passes of
+    all layers: max(0, (H_f - F) / p) + max(0, (H - H_f - B) / p + E + (U - u) / m).
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
     launching, gaps = launch_time(rest, workload)
@@ -59,7 +59,7 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Pass
 
 
 def forward_launches(workload: Workload) -> Array:
-    """Seconds that the host takes to launch the forward pass of all layers and micro-batch, for a profile that is timed by kernels."""
+    """Host seconds to launch the forward pass of all layers for one micro-batch, for a profile modelled by kernels."""
     total: Array = 0.0
     for part in workload.model.stacks:
         total = total + part.layers * launches_forward(part, workload, layer_kernels(part, workload)[0])
@@ -67,11 +67,11 @@ def forward_launches(workload: Workload) -> Array:
 
 
 def table_copies(part: Ends, workload: Workload) -> Array:
-    """Seconds that the host is held up by copying a fixed table, widened to every sample and fp32, from pageable memory.
+    """Seconds that the host is blocked by copying a fixed table, expanded to every sample in fp32, from pageable memory.
 
         t = 4 T w / pageable        T tokens of a micro-batch on a rank, w elements of the table for each, pageable byte/s of the profile
 
-    Source: own measurements of VideoMAE's positions on H100, 4.4 to 10 ms a step at 8 GB/s.
+    Source: own measurements of VideoMAE's positions on H100, 4.4 to 10 ms per step at 8 GB/s.
     """
     rate = workload.software.pageable
     tokens = np.divide(np.multiply(part.tokens, workload.ranks.microbatch), workload.ranks.context)
@@ -79,7 +79,8 @@ def table_copies(part: Ends, workload: Workload) -> Array:
 
 
 def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
-    """The part as the stack runs it: a frozen one carries gradients where the stack asks them of all inputs to compute layers again."""
+    """The part as the stack runs it: a frozen one passes gradients through if the stack requires gradients of all inputs for
+    recomputation."""
     full = every(np.equal(workload.layout.recompute, Recompute.full))
     if workload.software.frozen_carry_gradients and full and part.trainable is Trainable.FROZEN:
         return part if isinstance(part, Ends) else replace(part, trainable=Trainable.PASS_THROUGH)
@@ -87,7 +88,7 @@ def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
 
 
 def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Array, Array]:
-    """(s that the host takes to launch one micro-batch of all layers among ``parts``, s of gaps between them)."""
+    """(host seconds to launch one micro-batch of all layers among ``parts``, seconds of gaps between them)."""
     launching: Array = 0.0
     gaps: Array = 0.0
     for part in parts:
@@ -100,9 +101,9 @@ def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Arra
 
 
 def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """One layer by the time of a layer that was measured: (launching, gaps).
+    """One layer by the measured time per layer: (launching, gaps).
 
-    A layer whose sequence is shared is launched block by block (``_sharing_time``). A frozen stack is launched forward only; a block of
+    A layer with a split sequence is launched block by block (``_sharing_time``). A frozen stack is launched forward only; a block with
     fewer operators than the measured one takes its share (``launches``).
     """
     host = workload.software.host
@@ -116,9 +117,9 @@ def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _splitting_time(stack: Stack, workload: Workload) -> Array:
-    """What the host adds in a layer whose products are split over t tensor ranks: launching sums in pieces, and 4 S t steps of rings at
-    what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward. Half of it is
-    the forward pass's, and comes again where layers are computed again. Through a node's switch it is ``SWITCHED`` of those steps."""
+    """Additional host time in a layer whose products are split over t tensor ranks: launching reductions in pieces, and 4 S t ring steps at
+    the cost measured in a run (``Cluster.delay``); S reductions forward, each a gather and a scatter, and as many backward. Half of it is
+    in the forward pass, and repeated if layers are recomputed."""
     tensor = workload.ranks.tensor
     group, node = workload.ranks.tensor_group, workload.cluster.node
     switched = np.greater_equal(tensor, SWITCH_RANKS) & np.equal(group.domains(workload.cluster), 1) & node.sharp
@@ -129,7 +130,7 @@ def _splitting_time(stack: Stack, workload: Workload) -> Array:
 
 
 def _dispatch_time(stack: Stack, workload: Workload) -> Array:
-    """What the host adds in a layer with experts on several ranks."""
+    """Additional host time in a layer with experts on several ranks."""
     if not any(has_experts(linear) for linear in stack.block.linears):
         return 0.0
     needed = workload.software.dispatch.host_time(workload.cluster.accelerator.name)
@@ -137,20 +138,20 @@ def _dispatch_time(stack: Stack, workload: Workload) -> Array:
 
 
 def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """One layer and micro-batch by the kernels that it launches: (s of launching, s of gaps).
+    """One layer and micro-batch by its kernel launches: (s of launching, s of gaps).
 
-        forward     l_f + k_f c_f + calls (+ what decoders hand through)
-        backward    l_b + k_b c_b + calls (+ forward + r_b, computed again)
-        hooks       ZeRO-3: h M for each pass, h for every module with weights where the stack fetches them one by one; else ``shard``
+        forward     l_f + k_f c_f + calls (+ overhead of decoders)
+        backward    l_b + k_b c_b + calls (+ forward + r_b if recomputed)
+        hooks       ZeRO-3: h M per pass, h per module with weights if the stack fetches them one by one; otherwise ``shard``
         gaps        g (k_f + k_b)
 
-    k kernels (``layer_kernels``), c s of each, l s of the layer's modules, r s of computing again
+    k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation
 
-    Raises ``ValueError`` for a profile that is timed by layers, not by kernels.
+    Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
     """
     host, facts = workload.software.host, workload.software.host.kernels
     if facts is None:
-        raise ValueError("this stack is timed by layers, not by kernels")
+        raise ValueError("this stack is modelled by layers, not by kernels")
     there, back = layer_kernels(stack, workload)
     extra = attention_calls(stack, workload)
     forward = launches_forward(stack, workload, there)
@@ -168,10 +169,10 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
-    """Seconds of launching the forward pass of one layer of so many ``kernels`` (``kernel_launches``)."""
+    """Seconds of launching the forward pass of one layer with this many ``kernels`` (``kernel_launches``)."""
     facts = workload.software.host.kernels
     if facts is None:
-        raise ValueError("this stack is timed by layers, not by kernels")
+        raise ValueError("this stack is modelled by layers, not by kernels")
     handed = facts.causal * any(core.causal for core in stack.block.attention)
     return (
         facts.layer.forward
@@ -182,13 +183,13 @@ def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
 
 
 def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """How many kernels one layer launches, (forward, backward): those of its operators, and under autocast of its casts.
+    """Number of kernels that one layer launches, (forward, backward): those of its operators, and under autocast of its casts.
 
-    Raises ``ValueError`` for a profile that is timed by layers, not by kernels.
+    Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
     """
     facts = workload.software.host.kernels
     if facts is None:
-        raise ValueError("this stack is timed by layers, not by kernels")
+        raise ValueError("this stack is modelled by layers, not by kernels")
     tables = [facts.operators] + ([facts.autocast] if workload.precision.autocast else [])
     forward: Array = 0.0
     backward: Array = 0.0
@@ -201,7 +202,7 @@ def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]:
-    """(operator, how often a layer runs it) as modelling files have them: products one by one, adapters in pairs."""
+    """(operator, how often a layer runs it), as in modelling files: products one by one, adapters in pairs."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     counts: list[tuple[str, Array]] = [
@@ -222,12 +223,12 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
 
 
 def _products(stack: Stack) -> Array:
-    """Products of a layer, one by one."""
+    """Number of products of a layer, unfused."""
     return sum(linear.fused for linear in stack.block.linears)
 
 
 def attention_calls(stack: Stack, workload: Workload) -> Array:
-    """How many attention calls one layer and micro-batch take beyond the first: those that loop over sequences."""
+    """Number of attention calls of one layer and micro-batch beyond the first: for those that loop over sequences."""
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     loops = sum(core.looped for core in stack.block.attention)
@@ -235,7 +236,7 @@ def attention_calls(stack: Stack, workload: Workload) -> Array:
 
 
 def modules(stack: Stack, workload: Workload) -> Array:
-    """How many modules of one layer have weights of their own: products (of every expert), norms, both halves of adapters."""
+    """Number of modules of one layer with weights of their own: products (of every expert), norms, both halves of adapters."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     products = sum(one.fused * (one.experts if looped else 1) for one in stack.block.linears)
@@ -243,9 +244,9 @@ def modules(stack: Stack, workload: Workload) -> Array:
 
 
 def _sharing_time(stack: Stack, workload: Workload) -> Array:
-    """What the host launches for one layer whose sequence several ranks share, in each direction that is run.
+    """Host launches for one layer whose sequence is split over several ranks, in each direction that is run.
 
-    r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads
+    r x hop for a ring of r > 1 ranks  +  one exchange if u > 1 ranks exchange heads
     """
     facts, ranks = workload.software.context, workload.ranks
     if all(shared_out_whole(stack, core) for core in stack.block.attention):
@@ -261,11 +262,11 @@ def _sharing_time(stack: Stack, workload: Workload) -> Array:
 
 
 def launches(block: Block, *, unfused: bool = False) -> float:
-    """How many operators a host launches for a block, as a share of the llama block that hosts were timed on.
+    """Number of operators that a host launches for a block, relative to the llama block on which hosts were timed.
 
-        (products + attention cores + memory-bound operators, biases none, rotary as the four it is made of) / 14
+        (products + attention cores + memory-bound operators, without biases, rotary as its four kernels) / 14
 
-    Unfused attention is six: two products, scale, softmax, mask or dropout, a copy. Checked on H200: ViT blocks take 0.70 of a llama
+    Unfused attention counts as six: two products, scale, softmax, mask or dropout, a copy. Checked on H200: ViT blocks take 0.70 of a llama
     block's host time without gradients, 0.77 and 0.68 forward and backward with.
     """
     weight = {Pointwise.BIAS: 0, Pointwise.ROTARY: 4}

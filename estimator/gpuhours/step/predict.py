@@ -1,4 +1,4 @@
-"""The step's time: layers on stages, stages on a schedule, the ends of the step around them."""
+"""The step time: layers on stages, stages on a schedule, and the work outside it."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ Parts = dict[str, Passes]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One micro-batch's work by kind: the layers that the pipeline shares out, and what only an end stage does."""
+    """One micro-batch's work by kind: the layers distributed over the pipeline, and the work of its first and last stage."""
 
     layers: Array = 0
-    """How many layers are shared out."""
+    """Number of layers that are distributed."""
     shared: bool = False
-    """Whether any are."""
+    """Whether there are any."""
     all_layers: Parts = field(default_factory=dict)
-    """Of all of them together."""
+    """Of all these layers together."""
     first: Parts = field(default_factory=dict)
     last: Parts = field(default_factory=dict)
     spread: Parts = field(default_factory=dict)
-    """On all stages alike: a vocabulary that they share."""
+    """Split evenly over all stages: a shared vocabulary."""
     apart: Parts = field(default_factory=dict)
-    """On accelerators of its own."""
+    """On separate accelerators."""
 
     def at_pace(self, slower: Array) -> Work:
-        """All of it as much slower."""
+        """All work scaled by a factor."""
 
         def slowed(parts: Parts) -> Parts:
             return {name: one * slower for name, one in parts.items()}
@@ -76,9 +76,9 @@ class Work:
 def step(workload: Workload) -> Step:
     """Predict one optimiser step. Any number may be an array with an axis of its own; what does not depend on it keeps its shape.
 
-        time = pace (schedule(stages, micro-batches) + sums of gradients + optimiser + waiting)
+        time = pace (schedule(stages, micro-batches) + gradient reduction + optimiser + waiting)
 
-    A layout that cannot run is marked (``valid``), not raised.
+    An invalid layout is marked (``valid``); nothing is raised.
     """
     ranks, cluster, layout = workload.ranks, workload.cluster, workload.layout
     work = shared_work(workload)
@@ -121,24 +121,24 @@ def step(workload: Workload) -> Step:
 
 
 def pace_of(workload: Workload) -> Array:
-    """Factor on each part of a step, over what the equations of its parts give: ``unmet_factor`` x ``Software.pace``."""
+    """Factor on each part of a step, relative to its equations: ``unmet_factor`` x ``Software.pace``."""
     return unmet_factor(workload) * workload.software.pace
 
 
 def unmet_factor(workload: Workload) -> float:
-    """Factor on each part of a step of a stack that nobody measured, over what the profile of its relative says: ``Software.unmet`` for
-    dense models. No mixture was measured for that factor, and none is given it."""
+    """Factor on each part of a step of an unmeasured stack, relative to its stand-in profile: ``Software.unmet`` for dense models. No
+    mixture of experts contributed to that factor, and it is not applied to any."""
     experts = any(has_experts(linear) for stack in workload.model.stacks for linear in stack.block.linears)
     return 1.0 if experts else workload.software.unmet
 
 
 def waiting_share(cluster: Cluster, software: Software) -> Array:
-    """Share of a step that is waited for the slowest: w = stragglers x log2(nodes), 0 on one node."""
+    """Share of a step spent waiting for the slowest rank: w = stragglers x log2(nodes), 0 on one node."""
     return software.network.stragglers * np.maximum(np.log2(np.divide(cluster.gpus, cluster.gpus_per_node)), 0.0)
 
 
 def added(parts: Mapping[str, Passes]) -> Passes:
-    """The passes of all kinds added up, s."""
+    """The sum of the passes of all kinds, s."""
     total = Passes()
     for passes in parts.values():
         total += passes
@@ -146,8 +146,8 @@ def added(parts: Mapping[str, Passes]) -> Passes:
 
 
 def shared_work(workload: Workload) -> Work:
-    """Everything one micro-batch meets: the stacks on the pipeline's own stream are shared out over its stages, an encoder in front
-    stands where ``layout.vision`` says, any other stack on the last stage."""
+    """All work of one micro-batch: the pipelined stacks are distributed over the stages, an encoder in front is placed as ``layout.vision``
+    says, any other stack on the last stage."""
     model, encoder = workload.model, workload.model.encoder
     work = _encoder_work(workload) if encoder else Work()
     seen = False
@@ -178,7 +178,7 @@ def _part_work(part: Stack | Ends, workload: Workload) -> Parts:
 
 
 def _encoder_work(workload: Workload) -> Work:
-    """An encoder's part of a micro-batch: on the first stage, on all of them alike, or apart."""
+    """An encoder's part of a micro-batch: on the first stage, on all of them, or separate."""
     parts: Parts = {}
     for part in workload.model.encoder:
         parts = joined(parts, _part_work(part, workload.encoding))
@@ -198,16 +198,16 @@ def _encoder_work(workload: Workload) -> Work:
 
 
 def encoding_time(work: Work, workload: Workload) -> Array:
-    """Seconds of one micro-batch on an encoder's own accelerators: computing or the host's launching, whichever takes longer, and gaps."""
+    """Seconds of one micro-batch on an encoder's own accelerators: the larger of compute and host launching, plus gaps."""
     launching, gaps = launch_time(workload.model.encoder, workload.encoding)
     apart = np.equal(workload.ranks.vision, VisionPlacement.separate)
     return np.where(apart, np.maximum(added(work.apart).total, launching) + gaps, 0.0)
 
 
 def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
-    """Seconds that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
+    """Seconds that the language model waits for an encoder on its own accelerators, which works one micro-batch ahead.
 
-    wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all, as the host lets it
+    wait = e + max(0, m e - t)        e encoding time per micro-batch, m micro-batches, t the pipeline's passes including host overhead
 
     >>> float(encoder_wait(1.0, 4, 3.0))    # four micro-batches of 1 s ahead of passes of 3 s
     2.0
@@ -228,12 +228,12 @@ def _scaled(parts: Parts, factor: Array) -> Parts:
 
 
 def joined(one: Parts, other: Parts) -> Parts:
-    """The passes of both added up kind by kind, s."""
+    """The sum of both, kind by kind, s."""
     return {name: one.get(name, Passes()) + other.get(name, Passes()) for name in {**one, **other}}
 
 
 def _layer_parts(stack: Stack, workload: Workload) -> Parts:
-    """One layer on one micro-batch: computing, talking, computing again."""
+    """One layer on one micro-batch: compute, communication, recomputation."""
     parts = layer_compute(stack, workload)
     products, attention = parts[PRODUCTS], parts[ATTENTION]
     parts[TENSOR] = tensor_passes(stack, workload, products)
@@ -250,7 +250,7 @@ def _layer_parts(stack: Stack, workload: Workload) -> Parts:
 
 
 def _end_parts(part: Ends, workload: Workload) -> Parts:
-    """Embeddings, heads and losses on one micro-batch, with the tensor ranks' sum of the embedding or the head's input."""
+    """Embeddings, heads and losses on one micro-batch, with the tensor-parallel reduction of the embedding or the head's input."""
     parts = ends_compute(part, workload)
     if some(part.compared):
         parts = joined(parts, contrast_parts(part, workload))
@@ -261,13 +261,13 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
 
 
 def send_time(workload: Workload, layer: Array) -> Array:
-    """Seconds of activations to the next stage and gradients back, per micro-batch: 2 v messages of 2 b s h / c bytes, as far as they
-    are felt.
+    """Exposed seconds of sending activations to the next stage and gradients back, per micro-batch: 2 v P2P messages of 2 b s h / c
+    bytes.
 
-    ``layer``  s of one layer, waiting for the host included: what messages hide behind.
+    ``layer``  s of one layer, including waiting for the host: what messages can hide behind.
 
-    Split over tensor ranks where the stack does so (Narayanan et al. 2021, section 4.1). A stack whose messages to other nodes wait
-    besides (``send_wait``, w) does so for both of each border, of which a stage has two at most; one micro-batch crosses all of them while
+    Split over tensor ranks if the stack does so (Narayanan et al. 2021, section 4.1). A stack with an additional wait per message between
+    nodes (``send_wait``) pays it for both directions of each border, of which an inner stage has two, also while the pipeline fills.
     the pipeline fills and drains.
 
         waits = 2 w (min(p - 1, 2) + (p - 1) / m)        p stages, m micro-batches; 0 inside a node

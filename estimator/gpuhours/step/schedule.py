@@ -1,4 +1,4 @@
-"""Pipeline schedules: how long a step's micro-batches take on stages of unequal length."""
+"""Pipeline schedules: the time of a step's micro-batches on stages of unequal length."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gpuhours.layout.placement import Placement
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """Seconds of one micro-batch, split as schedules can move it: forward, gradients of inputs, of weights."""
+    """Seconds of one micro-batch, split as schedules can reorder it: forward, input gradients, weight gradients."""
 
     forward: Array = 0.0
     backward: Array = 0.0
-    """What the stage before waits for."""
+    """What the previous stage waits for."""
     weight: Array = 0.0
-    """What nobody waits for."""
+    """What no stage waits for."""
 
     @property
     def total(self) -> Array:
@@ -37,7 +37,7 @@ class Passes:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """A pipeline's stages, one micro-batch each: the sum over all of them and the slowest one."""
+    """A pipeline's stages for one micro-batch: the sum over all and the slowest."""
 
     together: Passes
     slowest: Array
@@ -50,12 +50,12 @@ def stages(  # a pass is frozen
     last: Passes,
     spread: Passes = Passes(),  # noqa: B008
 ) -> Stages:
-    """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers as they are placed on stages, with what
-    else the ``first`` and ``last`` stage do, and what is ``spread`` over all.
+    """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers placed on stages, plus the additional work
+    of the ``first`` and ``last`` stage, and work ``spread`` over all.
 
         slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
-    n_s layers of stage s, n those of the fullest inside. One stage holds everything.
+    n_s layers of stage s, n those of the fullest inner stage. With one stage, it has everything.
     """
     pipeline = placement.pipeline
     together = layer * placement.layers + first + last + spread
@@ -66,29 +66,29 @@ def stages(  # a pass is frozen
 
 
 class Order(NamedTuple):
-    """In which order a rank makes its passes of m micro-batches, with r ranks before and q behind it in the pipeline."""
+    """The order of a rank's passes over m micro-batches, with r ranks before and q after it in the pipeline."""
 
     ahead: int | None
     """Forward passes before the first backward one: ahead x q, at most m; None: all m."""
     lag: int | None = None
-    """Weights' gradients follow lag x r micro-batches behind their backward passes; None: they are part of them."""
+    """Weight gradients follow their backward passes by lag x r micro-batches; None: they are part of them."""
 
 
 ORDERS: Mapping[Schedule, Order] = {
     Schedule.f1b1: Order(1),  # Narayanan et al. 2021, section 2.2
-    Schedule.interleaved: Order(1),  # of one chunk; of several, those of all chunks pass first (the same, section 2.2)
+    Schedule.interleaved: Order(1),  # for one chunk; with several, those of all chunks come first (ibid., section 2.2)
     Schedule.zb1p: Order(1, lag=1),  # ZB-H1; Qi et al. 2023, section 2
     Schedule.zb2p: Order(2, lag=2),  # ZB-H2, the same
     Schedule.gpipe: Order(None),  # all of them; Huang et al. 2019
 }
-"""The order of the passes that ``pipeline_time`` is the length of; a trace plays it."""
+"""The order of passes whose duration ``pipeline_time`` gives; used by the trace."""
 
 
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
     """Seconds of a step's forward and backward passes over all micro-batches.
 
         t = m T + bubble                       T the slowest stage, S the sum of all stages, of one micro-batch
-        1f1b, gpipe    bubble = S - T          fill and drain: the first micro-batch walks through every stage
+        1f1b, gpipe    bubble = S - T          fill and drain: the first micro-batch passes through every stage
         interleaved    bubble = (S - T) / v
         zb-1p          bubble = (S - T) / 3    weight gradients fill two thirds
         zb-2p          bubble = max(0, (S_F + S_B) (1 - 1/p) - (m - 1) S_F / (2 p))
@@ -117,18 +117,18 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
 
 
 MOST_DISTURBED = 2.0
-"""Times a collective's own time over the scale-up links that it can slow down what runs beside it."""
+"""Multiple of a collective's own time over the scale-up links during which it can slow concurrent work."""
 
 
 def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
-    """Seconds that are felt of a collective that may overlap: what it costs the products beside it, and all that finds nothing to hide
+    """Exposed seconds of a collective that may overlap: its cost to concurrent products, and the part with nothing left to hide
     behind.
 
         t = cost + max(0, sent - cost - hidden_behind);   cost = exposed x min(sent, 2 u)
 
-    u ``scale_up``, s of the same message over the scale-up links alone: products lose to the bytes that a collective moves through
-    their memory and multiprocessors, not to a network that stretches it (own overlap measurements on one node: sent = u). ``sent``
-    where it is not given.
+    u ``scale_up``, s of the same message over the scale-up links alone: products are slowed by the bytes that a collective moves through
+    their memory and multiprocessors, not by a slower network (own overlap measurements on one node: sent = u). ``sent`` if not
+    given.
 
     >>> float(left_over(3.0, 2.0, 0.0)), float(left_over(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of products
     (1.0, 1.5)

@@ -1,4 +1,4 @@
-"""What a step does with weights and gradients: gathers and sums of ZeRO, accumulation, the optimiser's update."""
+"""Weights and gradients in a step: ZeRO's gathers and reductions, accumulation, the optimiser update."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from gpuhours.workload import Workload
 
 DATA = "data communication"
 BACKWARD = 2 / 3
-"""Share of a pass that its backward half takes, by FLOPs. A fixed share, so that a faster card never hides less of the whole."""
+"""Backward share of a pass, by FLOPs. Fixed, so that a faster card never hides less in total."""
 
 
 def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
-    """ZeRO-3 and FSDP, s of one layer and micro-batch as it is felt: gather a layer's weights before each pass, scatter the sums of its
+    """ZeRO-3 and FSDP, exposed s of one layer and micro-batch: all-gather of a layer's weights before each pass, reduce-scatter of its
     gradients after the last.
 
         forward   all-gather 2 P          backward  all-gather 2 P, reduce-scatter of the gradients
 
-    P parameters of the layer on a rank. Prefetched beside the layer before; what that costs its products is ``exposed.shard``
-    (measured: products slow down 1.1 to 1.35 times), what finds no room is felt whole. ZeRO-2 only scatters.
+    P parameters of the layer on a rank. Prefetched during the previous layer; the cost to its products is ``exposed.shard`` (measured:
+    products slow down 1.1 to 1.35 times), the part that does not fit is fully exposed. ZeRO-2 only scatters.
     """
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
@@ -57,11 +57,11 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
 
 
 def gather_copies(held: Weights, trained: Weights, workload: Workload) -> Array:
-    """Seconds of the copies around one gather of P weights over n shards, where the stack has figures for them.
+    """Seconds of the copies around one gather of P weights over n shards, if the stack has figures for them.
 
         t = (s P (e_s + e) / n + w 2 P e) / copy speed
 
-    e_s bytes of a stored weight, e of a gathered one (trained in the products' format, frozen as they are stored), s and w the stack's
+    e_s bytes of a stored weight, e of a gathered one (trainable in the products' format, frozen as stored), s and w the stack's
     ``gathering``. Source: own measurements on H200, FSDP2's ``foreach_copy`` and ``split_with_sizes_copy`` (38.9 and 15.5 ms in two
     gathers of 7.6e9 parameters over two ranks, where this gives 34.7 and 15.5).
     """
@@ -77,10 +77,10 @@ def gather_copies(held: Weights, trained: Weights, workload: Workload) -> Array:
 
 
 def _sharding_between_passes(workload: Workload) -> Array:
-    """Which sharding decides what is sent: behind a pipeline, ZeRO-2 and 3 send as ZeRO-1 does, once a step.
+    """The sharding that determines communication: with a pipeline, ZeRO-2 and 3 communicate like ZeRO-1, once per step.
 
-    Many micro-batches pass before a gradient is needed, so gathered weights and whole gradients stay until the last one
-    (Llama Team 2024, section 3.3.1: no resharding after the forward pass; Liang et al. 2024, torchtitan: the same under pipelines).
+    Many micro-batches pass before a gradient is needed, so gathered weights and whole gradients are kept until the last one (Llama Team
+    2024, section 3.3.1: no resharding after the forward pass; Liang et al. 2024, torchtitan: the same with pipelines).
     """
     sharding = np.asarray(workload.layout.sharding)
     kept = np.greater(workload.ranks.pipeline, 1) & (sharding >= Sharding.zero2)
@@ -106,15 +106,15 @@ def _shard_time(
 
 
 def step_reduction(workload: Workload, beside: Array) -> Array:
-    """Seconds of summing gradients and gathering weights once a step, as far as they are felt (ZeRO 0, 1 and 2, and between shard
+    """Exposed seconds of gradient reduction and weight gathering once per step (ZeRO 0, 1 and 2, and between shard
     groups).
 
         none    all-reduce of the gradients                       zero1   reduce-scatter them, all-gather the weights
-        zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
+        zero2   all-gather the weights                            zero3   all-reduce between shard groups, if there are several
 
-    ``beside``  s of a micro-batch's passes on the slowest stage, waiting for host and encoder included. Sums hide behind the last one's
-    backward pass, taken as two thirds of it (those between shard groups layer by layer, at what their bytes cost), gathers behind the
-    next step's first forward pass. An encoder on accelerators of its own sums its gradients at the same time.
+    ``beside``  s of a micro-batch's passes on the slowest stage, including waiting for host and encoder. Reductions overlap with the last
+    micro-batch's backward pass, taken as two thirds of it (those between shard groups layer by layer, at the cost of their bytes), gathers
+    with the next step's first forward pass. An encoder on its own accelerators reduces its gradients concurrently.
     """
     software, ranks = workload.software, workload.ranks
     weights = workload.trained_weights
@@ -136,7 +136,7 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
 
 
 def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:
-    """Seconds of what ``step_reduction`` sums and gathers of ``weights``, were nothing beside it."""
+    """Seconds of the reductions and gathers of ``step_reduction`` for ``weights``, without overlap."""
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
     sums: Array = 0.0
@@ -164,7 +164,8 @@ def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Arra
 
 
 def _replica_reduction(workload: Workload) -> Array:
-    """All-reduce of a trained encoder's gradients over the tensor ranks and then the stages that each hold it whole (``replicated``)."""
+    """All-reduce of a trained encoder's gradients over the tensor ranks and then the stages that each have a whole copy
+    (``replicated``)."""
     ranks, size = workload.ranks, workload.software.network.gradient
     everywhere = size * encoder_weights(workload.model, ranks, VisionPlacement.replicated, trained=True).all
     inside = all_reduce_time(everywhere, ranks.tensor_group, workload.cluster)
@@ -174,7 +175,7 @@ def _replica_reduction(workload: Workload) -> Array:
 def accumulation_time(weights: Weights, workload: Workload) -> Array:
     """Seconds of adding one micro-batch's weight gradients to the step's: bytes per parameter at copy speed.
 
-    A rank alone may keep the first micro-batch's as they come, (m - 1) / m of the sums are left; more ranks copy them into buckets.
+    A single rank may keep the first micro-batch's as they are, leaving (m - 1) / m of the additions; more ranks copy them into buckets.
     """
     software, ranks = workload.software.accumulation, workload.ranks
     kept = np.divide(ranks.microbatches - 1.0, ranks.microbatches)
@@ -187,12 +188,12 @@ def accumulation_time(weights: Weights, workload: Workload) -> Array:
 
 
 def blocks_time(part: Ends, workload: Workload) -> Array:
-    """Seconds that a loss by blocks of tokens costs a micro-batch: each block's gradient of the head's P weights, tied or not, is added
-    to that of those before.
+    """Seconds per micro-batch of a loss by blocks of tokens: each block's gradient of the head's P weights, tied or not, is added to that
+    of the previous blocks.
 
-    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes of an element. No product is repeated, since each block's gradients are taken as
-    soon as its loss is known (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100, 8 and 32
-    blocks of 128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11. Reading the weights for every block is in its products.
+    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes per element. No product is repeated, since each block's gradients are computed as
+    soon as its loss is known (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100, 8 and 32 blocks of
+    128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11. Reading the weights for every block is included in its products.
     """
     if part.trainable is not Trainable.FULL:
         return 0.0
@@ -204,10 +205,10 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 
 
 def optimiser_time(workload: Workload) -> Array:
-    """Seconds of clipping and updating what the fullest rank owns, once a step: bytes per parameter at copy speed, or on the host.
+    """Seconds of clipping and updating the fullest rank's own parameters, once per step: bytes per parameter at copy speed, or on the host.
 
-    The stack's bytes are fused AdamW's; another optimiser moves its share of them (``OPTIMISERS``), unless the stack has a figure of its
-    own. An encoder's own accelerators are among the ranks; ZeRO shares the parameters out.
+    The stack's bytes are those of fused AdamW; another optimiser moves its share of them (``OPTIMISERS``), unless the stack has its own
+    figure. An encoder's own accelerators count among the ranks; ZeRO shards the parameters.
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
@@ -229,11 +230,11 @@ def optimiser_time(workload: Workload) -> Array:
 
 
 def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
-    """Seconds of Newton-Schulz of every trained matrix [m, n] of the layers on a rank, m the smaller side.
+    """Seconds of Newton-Schulz iterations on every trained matrix [m, n] of the layers on a rank, m the smaller side.
 
         t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
 
-    I iterations, each X X', its square and a product with X; t tensor ranks and the shards divide the matrices among them; rho P the
+    I iterations, each X X', its square and a product with X; t tensor ranks and the shards distribute the matrices among them; rho P the
     rate that large products sustain. Source: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
     """
     ranks, chip = workload.ranks, workload.accelerator

@@ -182,7 +182,7 @@ def test_a_sweep_and_a_comparison_take_it_too(gpuhours_command: Command, tmp_pat
     ("change", "where", "problem"),
     [
         ({"software": "megatron-cor"}, "stacks.0.software", "Did you mean 'megatron-core'"),
-        ({"network": "token-ring"}, "stacks.0.network", "is no network"),
+        ({"network": "token-ring"}, "stacks.0.network", "is not a known network"),
         ({"factor": -1}, "stacks.0.factor", "greater than 0"),
         ({"speed": 2}, "stacks.0.speed", "No such key"),
     ],

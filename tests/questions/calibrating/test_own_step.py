@@ -161,4 +161,4 @@ def test_what_is_carried_over_is_said_where_the_run_changes(gpuhours_command: Co
     assert ran.code == 0, ran.err
     said = " ".join(ran.out.split())
     assert "--observed step_time=30 s: 1 measured step took x" in said
-    assert "are taken to share x" in said
+    assert "for other runs x" in said
