@@ -65,9 +65,9 @@ def test_every_reader_has_a_row() -> None:
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("wav2vec2", "convolutions over sound"), ("convnextv2", "has convolutions"), ("UNet2DConditionModel", "U-Net"), ("albert", "share"),
-     ("SanaTransformer2DModel", "linear attention"), ("LTX2VideoTransformer3DModel", "stream of sound"), ("qwen2_audio", "sound"),
-     ("segformer", "stages"), ("detr", "finds objects"), ("longcat_flash", "two attentions"), ("instructblip", "Q-Former")],
+    [("wav2vec2", "convolutions over audio"), ("convnextv2", "has convolutions"), ("UNet2DConditionModel", "U-Net"), ("albert", "share"),
+     ("SanaTransformer2DModel", "linear attention"), ("LTX2VideoTransformer3DModel", "audio stream"), ("qwen2_audio", "audio"),
+     ("segformer", "stages"), ("detr", "object detector"), ("longcat_flash", "two attentions"), ("instructblip", "Q-Former")],
 )  # fmt: skip
 def test_what_is_not_modelled_is_refused_with_its_name(name: str, missing: str, tmp_path: Path) -> None:
     with pytest.raises(EstimateError, match=f"{name}.*{missing}.*not modelled") as refused:
@@ -76,7 +76,7 @@ def test_what_is_not_modelled_is_refused_with_its_name(name: str, missing: str, 
 
 
 def test_an_unknown_type_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(EstimateError, match="is not read") as refused:
+    with pytest.raises(EstimateError, match="is not supported") as refused:
         read_model(written(tmp_path, {"model_type": "qwen3_nxt"}))
     assert "'qwen3_next'" in refused.value.hint
     assert "gpuhours models types" in refused.value.hint
@@ -157,7 +157,7 @@ def test_a_value_that_is_not_modelled_is_listed(type_: str, change: dict[str, An
 
 def test_other_heads_in_the_decoder_are_refused(tmp_path: Path) -> None:
     bart = next(row["config"] for row in ROWS if row["config"].get("model_type") == "bart")
-    with pytest.raises(EstimateError, match="decoder_attention_heads are not read"):
+    with pytest.raises(EstimateError, match="decoder_attention_heads are not supported"):
         read_model(written(tmp_path, {**bart, "decoder_attention_heads": 2 * bart["encoder_attention_heads"]}))
 
 

@@ -36,7 +36,7 @@ def test_layers_that_skip_crops_work_less() -> None:
 def test_another_teacher_is_frozen_and_the_student_is_not() -> None:
     taught = read_model({**SMALL, "teacher": {**STUDENT, "layers": 8, "trainable": "frozen"}}).build(PICTURE)
     assert taught.stacks[0].layers == 8
-    with pytest.raises(EstimateError, match="student is what trains"):
+    with pytest.raises(EstimateError, match="student is always trained"):
         read_model({**SMALL, "student": {**STUDENT, "trainable": "frozen"}})
     with pytest.raises(EstimateError, match="holds no patch"):
         read_model({**SMALL, "local_size": 8})

@@ -1,4 +1,4 @@
-"""What is trained: architectures as operators, exact to the parameter."""
+"""Model architectures as lists of operators, with exact parameter counts."""
 
 from gpuhours.architecture.model_spec import ModelSpec, read_model
 

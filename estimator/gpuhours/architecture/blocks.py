@@ -1,4 +1,4 @@
-"""The pieces that transformer layers are made of: norms, attention, feed-forward layers, experts."""
+"""The building blocks of transformer layers: norms, attention, feed-forward layers, experts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gpuhours.inputs.records import dataclass
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
 Activation = Literal["gelu", "written-gelu", "erf-gelu", "quick-gelu", "relu"]
-"""How the activation of a feed-forward layer that is not gated is written."""
+"""How the activation of an ungated feed-forward layer is implemented."""
 WRITTEN_OUT = ("written-gelu", "erf-gelu", "quick-gelu")
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
 Keys = Literal["own", "values", "borrowed"]
-"""A layer's keys and values: products of its own, one product for both (Gemma 4), or those of a layer below (Gemma 3n)."""
+"""A layer's keys and values: separate products, one product for both (Gemma 4), or those of a lower layer (Gemma 3n)."""
 """A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
 
 
@@ -26,11 +26,11 @@ class Piece:
     attention: tuple[AttentionCore, ...] = ()
     elementwise: tuple[Elementwise, ...] = ()
     reductions: int = 0
-    """Tensor-parallel sums its last product needs."""
+    """Tensor-parallel reductions that its last product needs."""
 
 
 def block(hidden: Array, *pieces: Piece, reductions: int | None = None) -> Block:
-    """A layer of ``pieces``; ``reductions`` replaces their sum where branches share one."""
+    """A layer of ``pieces``; ``reductions`` replaces their sum if branches share one."""
     return Block(
         linears=tuple(linear for piece in pieces for linear in piece.linears),
         attention=tuple(core for piece in pieces for core in piece.attention),
@@ -52,12 +52,12 @@ def norm(kind: Norm, width: Array, *, sharded: bool = False) -> Elementwise:
 
 
 def weights(count: Array) -> Elementwise:
-    """``count`` weights that move no element: scales, gates and the like, counted where nothing is computed on their account."""
+    """``count`` weights without traffic: scales, gates and the like, counted but not timed."""
     return Elementwise(Pointwise.BIAS, 0, sharded=False, parameters=count)
 
 
 def glue(hidden: Array, kind: Norm, *, norms: int, residuals: int, dropout: bool) -> Piece:
-    """What stands between the products of a layer: norms, residual additions, dropout."""
+    """Operators between the products of a layer: norms, residual additions, dropout."""
     operators = [norm(kind, hidden)] * norms
     operators += [Elementwise(Pointwise.RESIDUAL, hidden, sharded=False)] * residuals
     if dropout:
@@ -88,8 +88,8 @@ def self_attention(
 
         qkv  [h, (a + 2 k) d + gate]    scores and sum over a heads of d    output  [a d, h]
 
-    rotary: the share of a head that is rotated; ``own_keys``: a + k heads where keys are values, a where they are borrowed
-    gate: a d numbers a token (``width``) or a (``head``) that the output is multiplied with; ``sinks``: a learned scores.
+    rotary: the share of a head with rotary positions; ``own_keys``: a + k heads if keys are also values, a if they are reused
+    gate: a d numbers per token (``width``) or a (``head``) that multiply the output; ``sinks``: a learned logits.
 
     a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
     al. 2017."""
@@ -129,7 +129,7 @@ def latent_attention(
     causal: bool = True,
     index: tuple[Array, Array, Array] = (0, 0, 0),
 ) -> Piece:
-    """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), as it is trained: keys
+    """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), in its training form: keys
     and values are expanded per head.
 
         q     h -> q_rank -> a (nope + rope)        (or straight, without q_rank)
@@ -192,7 +192,7 @@ def cross_attention(
 
 
 def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = False) -> Piece:
-    """Keys and values [source, 2 k d] that a cross-attention layer makes of each token it looks at."""
+    """Keys and values [source, 2 k d] that a cross-attention layer computes from each token it attends to."""
     linears = (Linear("cross key-value", source, 2 * heads * head_dim, Split.COLUMN, bias, role=Role.QKV),)
     return Piece(linears, (), biases(linears))
 
@@ -209,8 +209,8 @@ def feed_forward(
     """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
     product, down.
 
-    The activation's ``width`` is its output's: a gated one reads twice as much. A gate whose activation is written out of several
-    operators runs these beside it.
+    The activation's ``width`` is its output's: a gated one reads twice as much. A gate with an unfused activation runs its operators
+    separately.
     """
     name, fused = ("gate and up", 2) if gated else ("up", 1)
     linears = (
@@ -238,8 +238,8 @@ def experts(
     groups: tuple[Array, Array] = (1, 1),
 ) -> Piece:
     """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of
-    ``width``; ``shared`` is the width of the expert that sees every token; ``groups`` are how many there are and
-    how many of them a token's experts may be of. Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared)."""
+    ``width``; ``shared`` is the width of the shared expert; ``groups`` are the number of groups and
+    how many of them a token's experts may be from. Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared)."""
     outputs = (2 if gated else 1) * width
     linears = [
         Linear("router", hidden, count, Split.WHOLE, bias, role=Role.ROUTER),
@@ -275,7 +275,7 @@ def experts(
 
 
 def biases(linears: tuple[Linear, ...]) -> tuple[Elementwise, ...]:
-    """The additions of biased products; software that adds them in the product's epilogue charges nothing."""
+    """The additions of biases; free in software that fuses them into the product's epilogue."""
     return tuple(
         Elementwise(Pointwise.BIAS, linear.outputs, sharded=linear.split is Split.COLUMN)
         for linear in linears

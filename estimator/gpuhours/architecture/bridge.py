@@ -1,7 +1,7 @@
-"""What stands between a vision encoder and a language model, and how many tokens it lets through.
+"""The bridge between a vision encoder and a language model, and the number of tokens that it outputs.
 
-A projector keeps a token per patch (or per merged square of patches); a resampler answers fixed queries;
-cross-attention layers keep visual tokens out of the language model's stream altogether.
+A projector keeps one token per patch (or per merged square of patches); a resampler outputs a fixed number of queries; cross-attention
+layers keep visual tokens out of the language model's sequence altogether.
 """
 
 from collections.abc import Mapping
@@ -25,32 +25,32 @@ Parts: TypeAlias = tuple[Stack | Ends, ...]
 
 
 class Bridge(Spec):
-    """What every bridge answers."""
+    """The interface of all bridges."""
 
     trainable: Training = "full"
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Tokens that leave the bridge for one sample."""
+        """Tokens that the bridge outputs for one sample."""
         raise NotImplementedError
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
-        """The bridge's computation; ``text`` is the language model's own tokens, ``upstream`` that vision
-        trains."""
+        """The bridge's computation; ``text`` is the language model's own tokens, ``upstream`` whether vision
+        is trained."""
         raise NotImplementedError
 
     def in_stream(self) -> bool:
-        """Visual tokens stand in the language model's sequence."""
+        """Whether visual tokens are part of the language model's sequence."""
         return True
 
     def treated(self, upstream: bool) -> Trainable:
-        """What training does to the bridge."""
+        """How training affects the bridge."""
         return treatment(self.trainable, gradient_upstream=upstream)
 
 
 class Projector(Bridge):
     """One product (``linear``, LLaVA) or two with a GELU between (``mlp``, LLaVA-1.5), after merging patches.
 
-    ``downsample`` stacks the channels of n x n neighbours (VILA, InternVL): 4 tokens become one of four
+    ``downsample`` concatenates the channels of n x n neighbours (VILA, InternVL): 4 tokens become one of four
     times the width.
     ``pool`` averages n x n neighbours after the product. ``norm``: LayerNorm in front, as VILA has.
     """
@@ -60,25 +60,25 @@ class Projector(Bridge):
     pool: Count = 1
     norm: bool = False
     norm_before_merging: bool = False
-    """The norm is on single patches (Qwen-VL), not on merged ones."""
+    """Whether the norm is on single patches (Qwen-VL) rather than merged ones."""
     norm_kind: blocks.Norm = "layer"
     middle: Count | None = None
-    """Width between the two products of an MLP; the language model's when not given."""
+    """Width between the two products of an MLP; the language model's by default."""
     out: Count | None = None
-    """Width of what leaves the projector; the language model's when not given."""
+    """Output width of the projector; the language model's by default."""
     inputs: Count | None = None
-    """Width of what is projected, where it is not merged patches: several layers side by side (Llama 3.2 Vision)."""
+    """Input width, if not merged patches: several layers concatenated (Llama 3.2 Vision)."""
     then: Count | None = None
-    """Width that a last product without bias brings to the language model's (Llama 4)."""
+    """Width that a last product without bias maps to the language model's (Llama 4)."""
     bias: bool = True
     gated: bool = False
-    """Half of ``middle`` gates the other half (SwiGLU; Aya Vision)."""
+    """Whether half of ``middle`` gates the other half (SwiGLU; Aya Vision)."""
     merge_product: bool = False
-    """Merged patches are first brought back to one patch's width by a product (Mistral 3)."""
+    """Whether merged patches are first reduced to one patch's width by a product (Mistral 3)."""
     levels: Count = 1
-    """Layers of the encoder that are projected, each by a projector of its own (Qwen3-VL's deepstack)."""
+    """Number of encoder layers that are projected, each by its own projector (Qwen3-VL's deepstack)."""
     extra_weights: NotNegative = 0
-    """Weights that no product multiplies: a norm behind, a line break's embedding."""
+    """Weights without a product: a final norm, a line-break embedding."""
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
         """Frames x ceil(rows / n) x ceil(columns / n)."""
@@ -118,9 +118,9 @@ class Projector(Bridge):
 
 
 class Resampler(Bridge):
-    """Fixed learnable queries that look at the frames: Flamingo's perceiver resampler (``resampler``) or
+    """Fixed learnable queries that attend to the frames: Flamingo's perceiver resampler (``resampler``) or
     BLIP-2's
-    ``q-former``, whose queries also see each other and look at the frames every second layer.
+    ``q-former``, whose queries also attend to each other and to the frames in every second layer.
 
     Defaults by kind: resampler 6 layers of the encoder's width, heads of 64 (Alayrac et al. 2022, table 2);
     q-former 12 layers of 768, 12 heads (Li et al. 2023, section 3.1).
@@ -129,17 +129,17 @@ class Resampler(Bridge):
     kind: Literal["resampler", "q-former"] = "resampler"
     queries: Count
     per: Literal["frame", "clip"] = "clip"
-    """Queries for every frame, or for all of a clip's together."""
+    """Queries for every frame, or one set for the whole clip."""
     layers: Count | None = None
     hidden: Count | None = None
     heads: Count | None = None
     project: bool = True
-    """A product to the language model's width behind it."""
+    """Whether it ends with a product to the language model's width."""
 
     @model_validator(mode="after")
     def _looks_at_the_frames(self) -> Self:
         if self.kind == "q-former" and self.layers == 1:
-            raise ValueError("a q-former looks at the frames in every second layer; give at least 2 layers")
+            raise ValueError("a q-former attends to the frames in every second layer; give at least 2 layers")
         return self
 
     @property
@@ -152,18 +152,18 @@ class Resampler(Bridge):
         return self.hidden if self.hidden is not None else vision.hidden if self.kind == "resampler" else 768
 
     def heads_of(self, hidden: Array) -> Array:
-        """``heads``, or as many of 64 as the width holds."""
+        """``heads``, or the number of heads of 64 in the width."""
         if np.any(np.remainder(hidden, 64 if self.heads is None else self.heads)):
             said = "heads of 64" if self.heads is None else f"{self.heads} heads"
-            raise EstimateError(f"A width of {hidden} does not divide into {said}.", "Give heads.", "model.bridge")
+            raise EstimateError(f"A width of {hidden} is not divisible by {said}.", "Give heads.", "model.bridge")
         return np.floor_divide(hidden, 64) if self.heads is None else self.heads
 
     def pictures(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """How often the queries are asked for one sample."""
+        """Number of times the queries are applied per sample."""
         return slices(clip.frames, vision.tubelet) if self.per == "frame" else 1
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Queries, for each frame or once."""
+        """Number of queries, per frame or once."""
         return self.queries * self.pictures(clip, vision)
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
@@ -206,10 +206,10 @@ class Resampler(Bridge):
 
 
 class CrossAttention(Bridge):
-    """Layers added to the language model that look at the visual tokens (Flamingo; Llama 3.2 Vision).
+    """Layers added to the language model that attend to the visual tokens (Flamingo; Llama 3.2 Vision).
 
-    One gated layer after ``every`` layers: cross-attention and, with ``feed_forward``, a feed-forward
-    layer as the language model's. With ``resampler`` they look at its queries, else at every patch,
+    One gated layer after every ``every`` layers: cross-attention and, with ``feed_forward``, a feed-forward layer like the language
+    model's. With ``resampler`` they attend to its queries, otherwise to every patch,
     projected to the model's width.
     """
 
@@ -219,15 +219,15 @@ class CrossAttention(Bridge):
     qk_norm: bool = False
     """Norms on the heads of queries and keys."""
     projector: Projector = Projector()
-    """What patches go through where there is no resampler."""
+    """Applied to patches if there is no resampler."""
     resampler: Resampler | None = None
 
     def in_stream(self) -> bool:
-        """The visual tokens are looked at; the sequence is text alone."""
+        """Visual tokens are attended to; the sequence is only text."""
         return False
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Keys that every added layer sees."""
+        """Keys that every added layer attends to."""
         return vision.patches_per_sample(clip) if self.resampler is None else self.resampler.visual_tokens(clip, vision)
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
@@ -239,12 +239,12 @@ class CrossAttention(Bridge):
         return (*front, *self.layers(language, text, keys, kind))
 
     def layers(self, language: Decoder, text: Array, keys: Array, kind: Trainable) -> tuple[Stack, Stack]:
-        """Keys and values, made once per added layer and visual token; the layers themselves, per text
+        """Keys and values, computed once per added layer and visual token; the layers themselves, per text
         token."""
         h, d, kv = language.hidden, language.head_width, language.key_heads
         count = np.floor_divide(language.layers, self.every)
         if np.any(np.less(count, 1)):
-            problem = f"After every {self.every} layers of {language.layers} no layer is added."
+            problem = f"With one layer after every {self.every} of {language.layers}, none is added."
             raise EstimateError(problem, "Lower every.", "model.bridge.every")
         looks = blocks.cross_attention(h, language.heads, d, keys, key_heads=kv)
         mixer = blocks.feed_forward(h, language.ffn_width, gated=language.gated, bias=False)
@@ -277,9 +277,9 @@ def kind(value: object) -> str:
 
 
 def known_kind(value: object) -> object:
-    """The block as it is, unless it asks for a kind that there is not."""
+    """The block unchanged, or an error for an unknown kind."""
     if kind(value) not in TYPES.values():
-        raise ValueError(f"{kind(value)!r} is no kind of bridge; there are {', '.join(TYPES)}")
+        raise ValueError(f"{kind(value)!r} is not a kind of bridge; known kinds: {', '.join(TYPES)}")
     return value
 
 

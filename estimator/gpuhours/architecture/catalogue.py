@@ -1,4 +1,4 @@
-"""Published models by name, and other people's ``config.json``: text in, the shape's fields out."""
+"""Published models by name, and Hugging Face ``config.json`` files: text in, the shape's fields out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 
 ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14"})
-"""Names that only their capital letter tells from another: ViT-g/14 is half as large."""
+"""Names distinguished only by a capital letter: ViT-g/14 is half as large."""
 
 
 TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking|v0\.1|\dt|fp16|bf16|\d{4}|\d{1,3}k)$")
-"""Endings of a hub's names that say how the weights were trained further, not another shape."""
+"""Suffixes of hub names for fine-tuned weights of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,28 @@ class NamedModel:
     shape: Mapping[str, Any]
     source: str
     parameters: float | None
-    """The public count, if there is one."""
+    """The published count, if there is one."""
     within: float
-    """How exact that count is: 0 to the parameter, else the half of its last digit as a fraction."""
+    """Tolerance of that count: 0 if exact, otherwise half of its last digit as a fraction."""
     counted: str
     """Where the count comes from."""
     seen: float | None
-    """Samples that its published training saw: steps x batch of its recipe, where data sets are named without epochs."""
+    """Samples seen in its published training: steps x batch of its recipe, for data sets named without epochs."""
 
 
 def folder() -> Path:
-    """Where the named models are."""
+    """The folder of the named models."""
     return Path(str(files("gpuhours.architecture"))) / "models"
 
 
 def names() -> list[str]:
-    """Every name, without reading a file."""
+    """Every name, without reading files."""
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
 def plain(name: str) -> str:
-    """``ViT-L/14`` -> ``vit-l-14``; ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``: a hub's name without its owner and what
-    was made of the weights, where that leaves a model that is known."""
+    """``ViT-L/14`` -> ``vit-l-14``; ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``: a hub name without owner and fine-tuning
+    suffix, if that leaves a known model."""
     spelt = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
     if "/" not in name or spelt in names():
         return spelt
@@ -69,10 +69,10 @@ def plain(name: str) -> str:
 def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
     file = plain(name)
-    if file not in names():  # not by looking for a file: a name may be longer than one can be
+    if file not in names():  # not by looking for a file: the name may exceed the file system's limit
         hint = nearest((name.rpartition("/")[2].lower() or file)[:LONGEST_NAME], names())
         if "/" in name:
-            hint = f"{hint} The path of its config.json is read, too.".strip()
+            hint = f"{hint} The path of its config.json works, too.".strip()
         listing = f"{hint}   `gpuhours models list` shows all.".strip()
         raise EstimateError(f"No model {name[:LONGEST_NAME]!r}.", listing, "model")
     content = read_yaml(folder() / f"{file}.yaml").data
@@ -84,10 +84,10 @@ def named(name: str) -> NamedModel:
 
 
 def fields(value: Any) -> Any:
-    """What the ``model:`` block means: a name or file -> its fields; a mapping with a known name ->
+    """The fields meant by the ``model:`` block: a name or file -> its fields; a mapping with a known name ->
     those, overridden.
 
-    Anything else passes as it is and is judged by its own type.
+    Anything else is passed on and validated by its own type.
     """
     if isinstance(value, str):
         return _from_text(value)
@@ -99,9 +99,9 @@ def fields(value: Any) -> Any:
 
 
 def _is_whole(value: Mapping[Any, Any]) -> bool:
-    """A mapping that needs no named model: ``name`` is then only what the user calls it.
+    """Whether a mapping needs no named model: ``name`` is then only a label.
 
-    One with ``unread`` is a model as our JSON writes it, complete: a named model's figure that it does not have was taken out.
+    One with ``unread`` is a complete model from our JSON, in which a missing figure is intentional.
     """
     if {"params", "language", "text", "unread"} & value.keys():
         return True
@@ -113,7 +113,7 @@ def _is_known(name: str) -> bool:
 
 
 def _from_text(text: str) -> dict[str, Any]:
-    """A size (names start with letters), a configuration file or the folder of one, or a name."""
+    """A size (names start with letters), a configuration file or its folder, or a name."""
     if text[:1].isdigit():
         return {"params": text}
     if text.endswith(".json") or ("/" in text and os.path.isdir(text)):

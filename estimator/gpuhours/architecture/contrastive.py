@@ -1,4 +1,4 @@
-"""Two towers, pictures and text, trained to agree: CLIP, SigLIP, and their video descendants."""
+"""Two towers, for images and text, trained to agree: CLIP, SigLIP, and their video descendants."""
 
 from typing import Literal
 
@@ -24,12 +24,12 @@ class Contrastive(Spec):
     vision: AnyVision
     text: Decoder
     embedding: Count
-    """Width both towers project to."""
+    """Width that both towers project to."""
     context: Count = 77
     """Text tokens per sample."""
     text_projection_bias: bool = False
     scales: int = 1
-    """Learned numbers of the loss: a temperature, and SigLIP's bias."""
+    """Learned scalars of the loss: a temperature, and SigLIP's bias."""
 
     def build(self, data: Data) -> Model:
         """One pair: the frames and the text."""
@@ -52,7 +52,7 @@ class Contrastive(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As its encoder."""
+        """As for its encoder."""
         return self.vision.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:

@@ -48,7 +48,7 @@ class Decoder(Spec):
     """Width of the feed-forward layer; ``ffn_width`` gives the rule when not given."""
     gated: bool = True
     activation: blocks.Activation = "gelu"
-    """How the activation is written where the feed-forward layer is not gated."""
+    """How the activation is implemented if the feed-forward layer is not gated."""
     vocab: Count
     tied: bool = False
     norm: blocks.Norm = "rms"
@@ -58,49 +58,50 @@ class Decoder(Spec):
     mlp_bias: bool = False
     head_bias: bool = False
     positions: Literal["rotary", "learned", "alibi", "disentangled", "none"] = "rotary"
-    """``disentangled``: content looks at distances, and they at content (DeBERTa); ``max_positions`` rows of a table of distances."""
+    """``disentangled``: attention between content and distances, in both directions (DeBERTa); ``max_positions`` rows of a table of
+    distances."""
     rotary_share: Fraction = 1.0
-    """Share of a head that is rotated where positions are rotary (a quarter in GPT-NeoX); the rest is copied beside it."""
+    """Share of a head that rotary positions apply to (a quarter in GPT-NeoX); the rest is copied unchanged."""
     max_positions: Count | None = None
     """Rows of a learned position table; the sample's tokens when not given."""
     qk_norm: blocks.QKNorm = "none"
     """A norm on queries and keys, per head (Qwen3) or over the whole width (OLMo 2)."""
     attention_gate: Literal["none", "width", "head"] = "none"
-    """A gate on the attention's output, an element (Qwen3-Next) or a head of it each, made by a wider query product."""
+    """A gate on the attention's output, per element (Qwen3-Next) or per head, computed by a wider query product."""
     sinks: bool = False
-    """A learned number per head in the softmax (gpt-oss)."""
+    """Whether there is a learned logit per head in the softmax (gpt-oss)."""
     layer_weights: NotNegative = 0
-    """Further weights of a layer that no product multiplies (scales, activation parameters): counted, not timed."""
+    """Additional weights of a layer without a product (scales, activation parameters): counted, not timed."""
     extra_weights: NotNegative = 0
-    """Further weights of the whole model: counted, not timed."""
+    """Additional weights of the whole model: counted, not timed."""
     segments: NotNegative = 0
     """Rows of BERT's table of token types."""
     pooler: bool = False
-    """A product [h, h] on the first token behind the layers, as BERT and ViT have."""
+    """Whether a product [h, h] is applied to the first token after the layers, as in BERT and ViT."""
     head: Literal["language", "masked", "none"] = "language"
-    """What stands on top: the language model's head, BERT's (a product [h, h] and a norm before it), or nothing."""
+    """The head: a language model's, BERT's (preceded by a product [h, h] and a norm), or none."""
     transform_bias: bool = True
-    """A bias of that product."""
+    """Whether that product has a bias."""
     head_share: Fraction = 1.0
-    """Share of the tokens that head and loss are computed of: 0.15 where a masked model gathers its hidden words first."""
+    """Share of the tokens for which head and loss are computed: 0.15 if a masked model gathers its masked words first."""
     final_norm: bool = True
     parallel_residual: bool = False
     """Attention and feed-forward read the same input and share one reduction (GPT-J, PaLM)."""
     dropout: bool = False
     attention_dropout: bool | None = None
-    """Dropout on the scores of attention too; as ``dropout`` where it is not given (OPT and T5 differ)."""
+    """Dropout on attention scores; as ``dropout`` by default (OPT and T5 differ)."""
     broadcast_keys: bool = False
-    """Attention gets the one key head as it is, and broadcasts it (Falcon's modelling file)."""
+    """Whether attention receives a single key head and broadcasts it (Falcon's modelling file)."""
     causal: bool = True
     """False for a bidirectional encoder such as BERT."""
     window: Count | None = None
     """Keys a query sees in sliding-window layers."""
     global_every: int = 0
-    """One layer in so many sees every key although ``window`` is given (Gemma); 0: none does."""
+    """One layer in this many attends to every key even if ``window`` is given (Gemma); 0: none does."""
     layer_groups: tuple[LayerGroup, ...] = ()
-    """Layers that differ, in any order, in place of what ``window``, ``global_every`` and ``experts`` say of their numbers."""
+    """Layers that differ, in any order, replacing what ``window``, ``global_every`` and ``experts`` say about their number."""
     state_space: StateSpace | None = None
-    """Widths of the mixers of ``layer_groups`` that are not attention."""
+    """Widths of the mixers of ``layer_groups`` other than attention."""
     experts: Experts | None = None
     latent: LatentAttention | None = None
     per_layer_input: PerLayerInput | None = None
@@ -116,21 +117,21 @@ class Decoder(Spec):
         if self.head_dim is None and self.latent is None:
             refuse_uneven_heads(self.hidden, self.heads, "; give head_dim")
         if self.kv_heads is not None and self.heads % self.kv_heads:
-            raise ValueError(f"{self.heads} heads do not share {self.kv_heads} key-value heads evenly")
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly")
         if self.layer_groups and sum(group.layers for group in self.layer_groups) != self.layers:
             grouped = sum(group.layers for group in self.layer_groups)
-            raise ValueError(f"layer_groups hold {grouped} layers, layers = {self.layers}")
+            raise ValueError(f"layer_groups add up to {grouped} layers, but layers = {self.layers}")
         if self.trainable == "lora" and self.rank > self.hidden:
             raise ValueError(
-                f"adapters of rank {self.rank:,} are no smaller than what they stand beside: hidden is {self.hidden:,}"
+                f"adapters of rank {self.rank:,} are not smaller than the weights they adapt: hidden is {self.hidden:,}"
             )
         if self.state_space is None and any(group.mixer in STATE_SPACE for group in self.layer_groups):
-            raise ValueError("layer_groups name a mixer that needs the widths of state_space")
+            raise ValueError("layer_groups name a mixer that needs state_space")
         if self.experts is None and any(group.feed_forward == "experts" for group in self.layer_groups):
-            raise ValueError("layer_groups name experts, and experts are not given")
+            raise ValueError("layer_groups name experts, but experts are not given")
         if self.experts is not None and self.layer_groups and (self.experts.first_dense or self.experts.every != 1):
             raise ValueError(
-                "which layers have experts stands in layer_groups; leave out experts.first_dense and experts.every"
+                "layer_groups already say which layers have experts; leave out experts.first_dense and experts.every"
             )
         if self.experts is not None and not self.layer_groups and self.experts.first_dense >= self.layers:
             raise ValueError(f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts")
@@ -138,7 +139,7 @@ class Decoder(Spec):
 
     @property
     def shape(self) -> "Decoder":
-        """Itself: nothing about it is unknown."""
+        """The decoder itself: its shape is fully known."""
         return self
 
     @property
@@ -153,14 +154,14 @@ class Decoder(Spec):
 
     @property
     def ffn_width(self) -> Array:
-        """``ffn_hidden``, or its rule: plain 4 h (Vaswani et al. 2017); gated 8/3 h, which has as many
+        """``ffn_hidden``, or its default: plain 4 h (Vaswani et al. 2017); gated 8/3 h, which has as many
         weights, rounded up to 256 (Touvron et al. 2023)."""
         if self.ffn_hidden is not None:
             return self.ffn_hidden
         return np.ceil(8 * self.hidden / 3 / 256) * 256 if self.gated else 4 * self.hidden
 
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
-        """What the shape leaves open and the rules filled in."""
+        """Values that the shape leaves open, filled in by rules."""
         if self.ffn_hidden is not None or (self.experts and self.experts.width and not self.has_dense_layers):
             return ()
         if self.gated:
@@ -173,7 +174,7 @@ class Decoder(Spec):
 
     @property
     def has_dense_layers(self) -> bool:
-        """Some layers have a plain feed-forward layer."""
+        """Whether some layers have a plain feed-forward layer."""
         if self.layer_groups:
             return any(group.feeding(self.experts) == "dense" and not group.ffn_hidden for group in self.layer_groups)
         return (
@@ -191,17 +192,17 @@ class Decoder(Spec):
         """The model over text alone."""
         tokens = self.tokens_per_sample(data)
         if tokens is None:
-            raise EstimateError("The tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
+            raise EstimateError("The number of tokens per sample is missing.", "Give data.seq_len.", "data.seq_len")
         return self.model(tokens, padded=data.hands_mask)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
-        """``seq_len``; where only frames and tokens per frame are known, those and the text."""
+        """``seq_len``; if only frames and tokens per frame are known, those plus the text."""
         if data.tokens_per_frame is None:
             return data.language_tokens()
         return data.language_tokens(data.tokens_per_frame * data.clip_frames())
 
     def sees_frames(self, data: Data) -> bool:
-        """Where each frame is a number of tokens."""
+        """Whether each frame is a given number of tokens."""
         return data.tokens_per_frame is not None
 
     def effective_tokens(self, data: Data) -> Array | None:
@@ -212,7 +213,7 @@ class Decoder(Spec):
         return data.carrying_tokens(each * data.unpadded.clip_frames(), each * data.clip_frames())
 
     def model(self, tokens: Array, *, gradient_upstream: bool = False, padded: bool = False) -> Model:
-        """The whole language model over samples of ``tokens`` tokens, ``padded`` to it and attending with a mask of that or not."""
+        """The whole language model for samples of ``tokens`` tokens; ``padded`` if it attends with a padding mask."""
         kind = treatment(self.trainable, gradient_upstream=gradient_upstream)
         front, layers = self.front(tokens), self.stacks(tokens, kind)
         layers = tuple(stack.with_mask for stack in layers) if padded else layers
@@ -220,7 +221,7 @@ class Decoder(Spec):
         return Model(self.name or "decoder", parts, self.hidden)
 
     def front(self, tokens: Array) -> tuple[Ends, ...]:
-        """Token embedding and, where learned, positions (and the norm that BLOOM has on them)."""
+        """Token embedding and learned positions, if any (and BLOOM's norm on them)."""
         kind = Trainable.FULL if self.trainable == "full" else Trainable.FROZEN
         rows = self.vocab * self.hidden
         embedding = Ends("embedding", (), rows, tokens, first=True, split=Split.VOCABULARY, trainable=kind)
@@ -235,7 +236,7 @@ class Decoder(Spec):
         return (embedding, extra, *second)
 
     def top(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
-        """What stands behind the layers: norm, pooler, head."""
+        """Everything after the layers: norm, pooler, head."""
         kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
         square = Linear("pooler", self.hidden, self.hidden, Split.WHOLE, bias=True)
         pooled = (Ends("pooler", (square,), 0, 1, first=False, trainable=kind),) if self.pooler else ()
@@ -266,7 +267,7 @@ class Decoder(Spec):
         )
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:
-        """The layers, one stack for each kind: dense or experts, sliding window or not, as ``layer_groups`` say."""
+        """The layers, one stack per kind: dense or experts, sliding window or not, as given by ``layer_groups``."""
         groups = []
         for group in self.layer_groups:
             fed = group.feeding(self.experts)
@@ -292,7 +293,7 @@ class Decoder(Spec):
         return lora.adapters(self.rank, [target for target in targets if target not in tuple(missing)], known)
 
     def _of(self, group: LayerGroup) -> "Decoder":
-        """The model with the shape that a group of its layers has."""
+        """The model with the shape of one of its layer groups."""
         changed = {name: getattr(group, name) for name in ("heads", "kv_heads", "head_dim", "ffn_hidden")}
         return self.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
@@ -309,7 +310,7 @@ class Decoder(Spec):
         return self._layer((self._attention(windowed),), (self._mixer(is_expert),), self.norms_per_layer)
 
     def _layer(self, mixing: tuple[blocks.Piece, ...], feeding: tuple[blocks.Piece, ...], norms: int) -> Block:
-        """Token mixing and feeding forward with the norms and residuals around them."""
+        """Token mixing and feed-forward with the norms and residuals around them."""
         residuals = (1 if mixing else 0) + (1 if feeding else 0)
         glue = blocks.glue(self.hidden, self.norm, norms=norms, residuals=residuals, dropout=self.dropout)
         scales = blocks.Piece(elementwise=(blocks.weights(self.layer_weights),) if self.layer_weights else ())
@@ -318,7 +319,7 @@ class Decoder(Spec):
         return blocks.block(self.hidden, *mixing, *feeding, glue, scales, *beside, reductions=shared)
 
     def _grouped(self, group: LayerGroup, fed: str) -> Block:
-        """One layer of a group; a half that is not there takes its norms along."""
+        """One layer of a group; a missing half also removes its norms."""
         own = self._of(group)
         mixing: tuple[blocks.Piece, ...] = ()
         if group.mixer in ATTENDS:
@@ -383,7 +384,7 @@ class Decoder(Spec):
         )
 
     def projections(self, is_expert: bool = False) -> dict[str, Linear]:
-        """The weights of one layer under the names that LoRA targets have, not fused."""
+        """The weights of one layer under the names of LoRA targets, unfused."""
         if self.latent is not None:
             return {linear.name: linear for linear in self._block(is_expert, False).linears}
         h, q, k = self.hidden, self.heads * self.head_width, self.key_heads * self.head_width

@@ -1,4 +1,4 @@
-"""Parts of a decoder's shape that a run file writes as blocks of their own: latent attention, experts, groups of unlike layers."""
+"""Parts of a decoder's shape written as blocks of their own in a run file: latent attention, experts, groups of unlike layers."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,12 +11,12 @@ from gpuhours.inputs.yaml_files import Section
 
 NotNegative = Annotated[int, whole(least=0)]
 ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
-"""Mixers that look at keys."""
+"""Mixers that attend to keys."""
 MIXED = {"attention": "", "window": ", windowed", "none": ", no mixing"}
 FED = {"dense": "", "experts": " with experts", "none": " without feed-forward"}
-"""What the layers of a group are called on a screen."""
+"""Suffixes for the layers of a group on a screen."""
 STATE_SPACE = frozenset({"mamba", "mamba2", "delta", "kda", "lightning", "short-conv", "attention+mamba2"})
-"""Mixers that carry a state."""
+"""Mixers with a recurrent state."""
 
 
 class LatentAttention(Section):
@@ -29,14 +29,14 @@ class LatentAttention(Section):
     rope_dim: Count
     value_dim: Count
     index_heads: NotNegative = 0
-    """Small heads of ``index_dim`` that choose which ``index_top`` keys a query sees (DeepSeek-V3.2, arXiv:2512.02556)."""
+    """Small heads of ``index_dim`` that select the ``index_top`` keys that a query attends to (DeepSeek-V3.2, arXiv:2512.02556)."""
     index_dim: NotNegative = 0
     index_top: Count = 2048
 
     @model_validator(mode="after")
     def _index_reads_the_queries(self) -> Self:
         if self.index_heads and self.query_rank is None:
-            raise ValueError("index_heads read the compressed queries; give query_rank")
+            raise ValueError("index_heads use the compressed queries; give query_rank")
         return self
 
 
@@ -48,10 +48,10 @@ class Experts(Section):
     width: Count | None = None
     """Hidden width of one expert; the model's ``ffn_hidden`` when not given."""
     shared_width: Count | None = None
-    """Width of the experts that see every token, together."""
+    """Total width of the experts that process every token."""
     shared_gate: bool = False
     router_bias: bool = False
-    """One trained or balanced number per expert beside the router (DeepSeek-V3)."""
+    """One trained or balancing number per expert in the router (DeepSeek-V3)."""
     first_dense: int = 0
     """Layers at the start with a plain feed-forward layer."""
     every: Count = 1
@@ -59,9 +59,9 @@ class Experts(Section):
     bias: bool = False
     """Biases in the experts and their router (gpt-oss)."""
     groups: Count = 1
-    """Groups that the experts stand in, a node or more each."""
+    """Groups of experts, each on one or more nodes."""
     top_groups: Count = 1
-    """Groups that a token's experts may be of: it is sent to few nodes (DeepSeek-V3, arXiv:2412.19437, section 2.1.2)."""
+    """Groups from which a token's experts may be chosen: limits it to few nodes (DeepSeek-V3, arXiv:2412.19437, section 2.1.2)."""
 
     @model_validator(mode="after")
     def _no_more_used_than_there_are(self) -> Self:
@@ -70,44 +70,44 @@ class Experts(Section):
         if self.top_groups > self.groups:
             raise ValueError(f"top_groups = {self.top_groups} of only {self.groups} groups")
         if self.count % self.groups:
-            raise ValueError(f"{self.count} experts do not divide into {self.groups} groups")
+            raise ValueError(f"{self.count} experts are not divisible by {self.groups} groups")
         return self
 
 
 class PerLayerInput(Section):
-    """A second embedding that every layer gets its own part of (Gemma 3n and 4): looked up, and made of the first by a product."""
+    """A second embedding of which every layer gets its own part (Gemma 3n and 4): looked up, and computed from the first by a product."""
 
     width: Count
-    """Of each layer's part."""
+    """Width of each layer's part."""
     vocab: Count
-    """Rows of its table, of all layers' widths."""
+    """Rows of its table, which has the widths of all layers."""
 
 
 class Streams(Section):
-    """Several residual streams in place of one (AltUp, Baykal et al. 2023, arXiv:2301.13310), and a low-rank product beside attention
-    (LAuReL, Menghani et al. 2024, arXiv:2411.07501), as Gemma 3n has them."""
+    """Several parallel residual streams (AltUp, Baykal et al. 2023, arXiv:2301.13310), and a low-rank product parallel to attention
+    (LAuReL, Menghani et al. 2024, arXiv:2411.07501), as in Gemma 3n."""
 
     count: Count
-    """Streams beside each other."""
+    """Number of parallel streams."""
     laurel_rank: Count
-    """Width between the two products beside attention."""
+    """Width between the two low-rank products."""
 
 
 class LayerGroup(Section):
-    """Equal layers of a stack whose layers differ: how they mix tokens, and what feeds forward behind it."""
+    """Equal layers of a stack with unlike layers: their token mixer and feed-forward layer."""
 
     layers: Count
     mixer: Literal["attention", "window", "attention+mamba2", "none"] | Mixer = "attention"
     feed_forward: Literal["dense", "experts", "none"] | None = None
     """Experts where the model has any, when not given."""
     heads: Count | None = None
-    """Where they differ from the model's, as the next three."""
+    """If different from the model's, like the next three."""
     kv_heads: Count | None = None
     head_dim: Count | None = None
     ffn_hidden: Count | None = None
     keys: Keys = "own"
-    """Keys and values: products of their own, one product for both (``values``), or a layer's below (``borrowed``)."""
+    """Keys and values: separate products, one product for both (``values``), or a lower layer's (``borrowed``)."""
 
     def feeding(self, experts: Experts | None) -> str:
-        """``feed_forward``, or what the model has."""
+        """``feed_forward``, or the model's default."""
         return self.feed_forward or ("dense" if experts is None else "experts")

@@ -18,9 +18,9 @@ NotNegative = Annotated[int, whole(least=0)]
 
 
 class Latent(Spec):
-    """What is denoised: patches of a latent that an autoencoder, which is not trained here, makes of pictures or clips.
+    """The input to denoise: patches of a latent into which a frozen autoencoder compresses images or clips.
 
-    It shrinks a clip by ``compression`` in space and ``time_compression`` in time (the first frame on its own where time is
+    The autoencoder shrinks a clip by ``compression`` in space and ``time_compression`` in time (keeping the first frame separate if time is
     compressed); patches of the latent are the tokens.
     """
 
@@ -28,7 +28,7 @@ class Latent(Spec):
     time_patch: Count = 1
     latent_channels: Count = 4
     out_channels: Count | None = None
-    """Channels predicted; as many as go in when not given (DiT predicts a variance too: twice as many)."""
+    """Channels predicted; as many as the input by default (DiT also predicts a variance: twice as many)."""
     image_size: Count = 256
     compression: Count = 8
     time_compression: Count = 1
@@ -36,11 +36,11 @@ class Latent(Spec):
     rank: Count = 8
     """Rank of the adapters that ``trainable: lora`` trains."""
     targets: tuple[str, ...] = lora.ATTENTION
-    """The projections that get adapters: q, k, v, o (of cross-attention too), up, gate, down, or all-linear."""
+    """The projections that get adapters: q, k, v, o (also of cross-attention), up, gate, down, or all-linear."""
 
     @property
     def of_pictures(self) -> bool:
-        """Without a patch or a compression along time: it was made for pictures."""
+        """Whether neither patch nor compression extends along time, so that samples are images."""
         return (
             bool(np.all(np.equal(self.time_patch, 1)) and np.all(np.equal(self.time_compression, 1)))
             and not self.along_time
@@ -52,12 +52,12 @@ class Latent(Spec):
         return False
 
     def trained(self, model: Model) -> Model:
-        """The model as ``trainable`` says."""
+        """The model with the trainable parts set by ``trainable``."""
         return model if self.trainable == "full" else lora.adapted(model, self.rank, self.targets)
 
     def latent_frames(self, data: Data) -> Array:
-        """Frames of the latent: 1 + (frames - 1) / compression where time is compressed by a causal
-        autoencoder."""
+        """Frames of the latent: 1 + (frames - 1) / compression if a causal autoencoder
+        compresses time."""
         frames = data.clip_frames()
         times = frames if self.time_compression == 1 else 1 + np.ceil((frames - 1) / self.time_compression)
         return np.ceil(np.divide(times, self.time_patch))
@@ -71,15 +71,15 @@ class Latent(Spec):
         return self.latent_frames(data) * self.tokens_per_frame(data)
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """The resolution, where the run does not say."""
+        """The resolution, if the run does not state it."""
         if data.resolution is not None:
             return ()
-        reason = "no resolution is stated: what the model was made for"
+        reason = "no resolution is stated: the model's own"
         return (Assumption("data.resolution", self.image_size, "pixel", reason),)
 
 
 class Diffusion(Latent):
-    """DiT (Peebles and Xie 2023, arXiv:2212.09748) and its video forms."""
+    """DiT (Peebles and Xie 2023, arXiv:2212.09748) and its video variants."""
 
     kind: Literal["diffusion"] = "diffusion"
     layers: Count
@@ -91,39 +91,40 @@ class Diffusion(Latent):
     biases: bool = True
     qk_norm: blocks.QKNorm = "none"
     attends: Literal["clip", "alternating", "divided"] = "clip"
-    """Every token sees the whole clip, layers in turn see one frame and one place over time (Latte), or each layer does both (STDiT)."""
+    """Every token attends to the whole clip, layers alternate between one frame and one position over time (Latte), or each layer does
+    both (STDiT)."""
     modulation: Literal["per-layer", "shared", "none"] = "per-layer"
-    """adaLN: ``vectors`` per layer from the time step, by a product in each layer or by one for all
+    """adaLN: ``vectors`` per layer computed from the time step, by a product in each layer or by one shared by all
     (PixArt)."""
     vectors: Count = 6
-    """12 where text in the stream has its own (CogVideoX)."""
+    """12 if text in the stream has its own (CogVideoX)."""
     time_hidden: Count | None = None
-    """Width of the time step's vector; the model's when not given."""
+    """Width of the time embedding; the model's by default."""
     time_per_layer: bool = False
-    """Each layer embeds time step and class on its own (DiT as the diffusers library has it)."""
+    """Whether each layer embeds time step and class separately (DiT in the diffusers library)."""
     norm: blocks.Norm = "no-weights"
     text_in_stream: bool = False
-    """Text tokens stand in the sequence, projected by one product, in place of cross-attention (CogVideoX)."""
+    """Whether text tokens are part of the sequence, projected by one product, instead of cross-attention (CogVideoX)."""
     caption_products: Literal[0, 1, 2] = 2
-    """Products that bring the text to the model's width."""
+    """Number of products that project the text to the model's width."""
     size_frequencies: NotNegative = 0
-    """Width of each of the three vectors of size and shape that join the time step (PixArt at 1024 pixels)."""
+    """Width of each of the three embeddings of size and aspect ratio added to the time step (PixArt at 1024 pixels)."""
     classes: Annotated[int, whole(least=0)] = 0
-    """Rows of a class-label table."""
+    """Rows of a class embedding table."""
     text_hidden: Count | None = None
-    """Width of a text encoder's tokens that cross-attention looks at."""
+    """Width of the text encoder's tokens for cross-attention."""
     cross_norm: bool = False
-    """A trained norm before cross-attention, and on its queries and keys (Wan)."""
+    """Whether there is a trained norm before cross-attention, and on its queries and keys (Wan)."""
     cross_qk_norm: bool = False
-    """Norms on its queries and keys alone (LTX-Video)."""
+    """Whether there are norms only on its queries and keys (LTX-Video)."""
     image_hidden: Count | None = None
-    """Width of an image encoder's tokens whose keys and values stand beside the text's, each layer's own (Wan 2.1 from a picture)."""
+    """Width of an image encoder's tokens, with their own keys and values in each layer next to the text's (Wan 2.1 image-to-video)."""
     image_tokens: Count = 257
-    """Those tokens: CLIP's ViT-H has 16 x 16 patches and a class token."""
+    """Number of those tokens: CLIP's ViT-H has 16 x 16 patches and a class token."""
     text_length: Count = 120
-    """Text tokens that are looked at, unless the data say."""
+    """Text tokens for cross-attention, unless the data give them."""
     frequencies: Count = 256
-    """Sines and cosines the time step is embedded with."""
+    """Number of sines and cosines in the time embedding."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
@@ -140,7 +141,7 @@ class Diffusion(Latent):
 
     @property
     def along_time(self) -> bool:
-        """Latte's layers in turn, STDiT's each."""
+        """True for Latte's alternating layers and STDiT's."""
         return self.attends != "clip"
 
     @property
@@ -149,7 +150,7 @@ class Diffusion(Latent):
         return self.hidden if self.time_hidden is None else self.time_hidden
 
     def _front(self, tokens: Array) -> tuple[Ends, ...]:
-        """Patches in; the time step through an MLP; a table of classes."""
+        """Patch embedding; the time step through an MLP; a class table."""
         h, e, pixels = self.hidden, self.time_width, self.latent_channels * self.patch**2 * self.time_patch
         step = [] if self.time_per_layer else [biased("time step", self.frequencies, e), biased("time step 2", e, e)]
         if self.modulation == "shared":
@@ -164,7 +165,7 @@ class Diffusion(Latent):
         return (patch, Ends("time step", tuple(step), table, 1, first=True))
 
     def _stacks(self, tokens: Array, times: Array, places: Array, data: Data) -> tuple[Stack, ...]:
-        """Layers over the latent, what modulates them (once per sample), and keys of the text."""
+        """Layers over the latent, their modulation (once per sample), and keys of the text."""
         text = self.text_length if data.text_tokens is None else data.text_tokens
         block = self._block(text)
         tokens = tokens + (text if self.text_in_stream else 0)
@@ -202,7 +203,7 @@ class Diffusion(Latent):
         return self.text_hidden is not None and not self.text_in_stream
 
     def _modulation(self) -> Block:
-        """One layer's vectors from the time step."""
+        """One layer's modulation vectors from the time step."""
         e, h = self.time_width, self.hidden
         own = (biased("time step", self.frequencies, h), biased("time step 2", h, h)) if self.time_per_layer else ()
         table = (blocks.weights(self.classes * h),) if self.time_per_layer and self.classes else ()
@@ -228,13 +229,13 @@ class Diffusion(Latent):
         return blocks.block(h, sees, looks, *also, mixer, glue, *self._modulated(), *self._cross_norms())
 
     def _looks_at_image(self, looks: blocks.Piece) -> tuple[blocks.Piece, ...]:
-        """A second attention of the same queries, to the image's keys."""
+        """A second attention with the same queries, to the image's keys."""
         if self.image_hidden is None:
             return ()
         return (blocks.Piece((), tuple(replace(core, keys=self.image_tokens) for core in looks.attention)),)
 
     def _modulated(self) -> tuple[blocks.Piece, ...]:
-        """Attention and MLP each behind a shift and a scale and before a gate; a table of six vectors where layers share a product."""
+        """Shift and scale before attention and MLP, and a gate after each; a table of six vectors if layers share a product."""
         if self.modulation == "none":
             return ()
         table = self.vectors * self.hidden if self.modulation == "shared" else 0
@@ -242,14 +243,14 @@ class Diffusion(Latent):
         return (blocks.Piece(elementwise=(halves,)),)
 
     def _cross_norms(self) -> tuple[blocks.Piece, ...]:
-        """LayerNorm in front (2 h), RMS norms on queries and keys (h each)."""
+        """LayerNorm before it (2 h), RMS norms on queries and keys (h each)."""
         on_both = Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=2 * self.hidden)
         if self.cross_norm:
             return (blocks.Piece(elementwise=(blocks.norm("layer", self.hidden), on_both)),)
         return (blocks.Piece(elementwise=(on_both,)),) if self.cross_qk_norm else ()
 
     def _end(self, tokens: Array) -> tuple[Ends, ...]:
-        """The caption's MLP, which runs once per text token; the last modulation; the patches out."""
+        """The caption's MLP, applied once per text token; the last modulation; the output projection."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
         linears = []
@@ -270,5 +271,5 @@ class Diffusion(Latent):
 
 
 def biased(name: str, inputs: Array, outputs: Array) -> Linear:
-    """A product with a bias that every tensor rank holds whole."""
+    """A product with a bias that is replicated on every tensor rank."""
     return Linear(name, inputs, outputs, Split.WHOLE, bias=True)

@@ -16,7 +16,7 @@ NotNegative = Annotated[int, whole(least=0)]
 
 class EncoderDecoder(Spec):
     """T5 (Raffel et al. 2020, arXiv:1910.10683): RMS norms, no biases, relative positions shared by the
-    layers; BART, Whisper and their kind with LayerNorm, biases and tables of positions.
+    layers; BART, Whisper and similar ones with LayerNorm, biases and position tables.
 
     ``data.seq_len`` is the encoder's length, ``target_tokens`` the decoder's.
     """
@@ -30,30 +30,30 @@ class EncoderDecoder(Spec):
     head_dim: Count = 64
     ffn_hidden: Count
     decoder_heads: Count | None = None
-    """Where the decoder's differ from the encoder's, as the next."""
+    """If different from the encoder's, like the next."""
     decoder_ffn_hidden: Count | None = None
     gated: bool = False
     activation: blocks.Activation = "gelu"
-    """How it is written, behind a gate too: T5's gated kind is written out."""
+    """How it is implemented, also with a gate: T5's gated variant is unfused."""
     vocab: Count
     tied: bool = True
     token_tables: Literal[1, 2] = 1
-    """A table that both sides look tokens up in, or one each."""
+    """One token table for both sides, or one each."""
     norm: blocks.Norm = "rms"
     norms_per_half: Count = 1
-    """2 where each half of a layer is normed before and behind (T5Gemma)."""
+    """2 if each half of a layer is normed before and after (T5Gemma)."""
     final_norm: bool = True
     embedding_norm: bool = False
     biases: bool = False
     key_bias: bool = True
-    """Keys have a bias where there are biases (Whisper's have none)."""
+    """Whether keys have a bias if the model has biases (Whisper's do not)."""
     position_buckets: NotNegative = 32
-    """Rows of a table of relative positions with a number per head, one table a side; 0: there is none."""
+    """Rows of a table of relative positions with a number per head, one table per side; 0: none."""
     encoder_positions: NotNegative = 0
-    """Rows of a table of positions in front of the encoder."""
+    """Rows of a position table for the encoder."""
     decoder_positions: NotNegative = 0
     sound_channels: NotNegative = 0
-    """Channels of sound that two convolutions of three taps read in place of tokens, the second at every other step (Whisper)."""
+    """Audio channels read by two convolutions of width three instead of tokens, the second with stride two (Whisper)."""
     target_tokens: Count = 114
     """T5's span corruption leaves 114 of 512 tokens (section 3.1.4)."""
     dropout: bool = False
@@ -85,7 +85,7 @@ class EncoderDecoder(Spec):
         return Model(self.name or "encoder-decoder", parts, self.hidden)
 
     def _front(self, read: Array, words: Array) -> tuple[Ends, ...]:
-        """What the encoder reads: tokens, or sound through two convolutions [3 c, h] and, at every other step, [3 h, h]."""
+        """The encoder's input: tokens, or audio through two convolutions [3 c, h] and, with stride two, [3 h, h]."""
         if not self.sound_channels:
             return (Ends("embedding", (), words, read, first=True, split=Split.VOCABULARY),)
         c, h = self.sound_channels, self.hidden
@@ -97,30 +97,30 @@ class EncoderDecoder(Spec):
         )
 
     def _written(self, written: Array, words: Array) -> tuple[Ends, ...]:
-        """The decoder's own token table, where the encoder's does not serve both."""
+        """The decoder's own token table, if not shared with the encoder."""
         if self.token_tables == 1 and not self.sound_channels:
             return ()
         return (Ends("decoder embedding", (), words, written, first=False, split=Split.VOCABULARY),)
 
     def _end(self, heads: Array, positions: Array) -> Array:
-        """Weights around a side's layers: norms and tables of positions."""
+        """Other weights of a side: norms and position tables."""
         norms = (1 if self.final_norm else 0) + (1 if self.embedding_norm else 0)
         tables = self.position_buckets * heads + positions * self.hidden
         return norms * blocks.norm_parameters(self.norm, self.hidden) + tables
 
     def _cross_keys(self, heads: Array) -> tuple[blocks.Piece, ...]:
-        """Keys and values of what was read, made once a decoder layer."""
+        """Keys and values of the encoder's output, computed once per decoder layer."""
         kv = heads if self.kv_heads is None else self.kv_heads
         piece = blocks.cross_keys(self.hidden, kv, self.head_dim, bias=self.biases)
         return (piece, self._no_key_bias(kv))
 
     def _no_key_bias(self, kv: Array) -> blocks.Piece:
-        """Takes the bias of keys out again, where values have one and keys have none."""
+        """Removes the bias of keys, if values have one and keys do not."""
         missing = kv * self.head_dim if self.biases and not self.key_bias else 0
         return blocks.Piece(elementwise=(blocks.weights(-missing),) if missing else ())
 
     def _block(self, heads: Array, width: Array, read: Array | None) -> Block:
-        """An encoder layer; with ``read`` tokens to look at, a decoder layer."""
+        """An encoder layer; with ``read`` tokens to attend to, a decoder layer."""
         h, d, decodes = self.hidden, self.head_dim, read is not None
         kv = heads if self.kv_heads is None else self.kv_heads
         plain = blocks.self_attention(h, heads, kv, d, causal=decodes, qkv_bias=self.biases, output_bias=self.biases)
@@ -133,23 +133,25 @@ class EncoderDecoder(Spec):
         return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv))
 
     def _target(self, data: Data) -> Array:
-        """``text_tokens`` where the input's length is given beside it, else ``target_tokens``."""
+        """``text_tokens`` if the input's length is given too, otherwise ``target_tokens``."""
         both = data.seq_len is not None and data.text_tokens is not None
         return data.text_tokens if both and data.text_tokens is not None else self.target_tokens
 
     def _read(self, data: Data) -> Array:
         tokens = data.language_tokens() if data.seq_len is None else data.seq_len
         if tokens is None:
-            raise EstimateError("The input tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
+            raise EstimateError(
+                "The number of input tokens per sample is missing.", "Give data.seq_len.", "data.seq_len"
+            )
         return tokens
 
     def tokens_per_sample(self, data: Data) -> Array | None:
-        """Input and target; None where the input's length is open."""
+        """Input and target; None if the input's length is open."""
         read = data.language_tokens() if data.seq_len is None else data.seq_len
         return None if read is None else read + self._target(data)
 
     def sees_frames(self, data: Data) -> bool:
-        """Where each frame is a number of tokens."""
+        """Whether each frame is a given number of tokens."""
         return False
 
     def effective_tokens(self, data: Data) -> Array | None:

@@ -1,4 +1,4 @@
-"""Low-rank adapters: small trained products beside frozen weights."""
+"""Low-rank adapters: small trained products parallel to frozen weights."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gpuhours.inputs.errors import EstimateError, nearest
 ATTENTION = ("q", "k", "v", "o")
 EVERY = (*ATTENTION, "gate", "up", "down")
 ALL = "all-linear"
-"""A target that stands for every projection there is, as PEFT calls it."""
+"""A target that means every projection, as in PEFT."""
 
 
 def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Linear]) -> tuple[Linear, ...]:
-    """Y = X W + (X A) B, with A [inputs, rank] and B [rank, outputs] beside every target W of one layer.
+    """Y = X W + (X A) B, with A [inputs, rank] and B [rank, outputs] parallel to every target W of one layer.
 
     Source: Hu et al. 2021, arXiv:2106.09685, section 4.1.
     """
@@ -32,10 +32,10 @@ def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Line
 
 
 def adapted(model: Model, rank: Array, targets: Sequence[str]) -> Model:
-    """A diffusion transformer whose layers get adapters beside frozen weights.
+    """A diffusion transformer whose layers get adapters on frozen weights.
 
-    Layers over tokens get those of the targets that they have, and pass gradients on; what stands before them, or is worked out once a
-    sample (time step, modulation), needs none. A target that no layer has raises ``EstimateError``.
+    Layers over tokens get adapters on the targets that they have, and pass gradients on; what precedes them, or is computed once per sample
+    (time step, modulation), gets none. A target that no layer has raises ``EstimateError``.
     """
     over_tokens = [part for part in model.parts if isinstance(part, Stack) and not once(part)]
     known = {name: one for part in over_tokens for name, one in projections(part.block)}
@@ -56,12 +56,12 @@ def _adapted(part: Stack | Ends, rank: Array, targets: Sequence[str]) -> Stack |
 
 
 def once(stack: Stack) -> bool:
-    """Whether it is worked out once a sample."""
+    """Whether it is computed once per sample."""
     return bool(np.all(np.equal(stack.tokens, 1)))
 
 
 def projections(block: Block) -> Iterator[tuple[str, Linear]]:
-    """The products of a layer by what they do, not fused, each with the target that means it."""
+    """The products of a layer by role, unfused, each with its target name."""
     for one in block.linears:
         if one.role is Role.QKV:
             several = round(float(np.max(one.outputs / block.hidden)))

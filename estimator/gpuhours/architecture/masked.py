@@ -1,4 +1,4 @@
-"""Masked autoencoders of images and video: an encoder on what is visible, a light decoder on everything."""
+"""Masked autoencoders of images and video: an encoder on the visible patches, a light decoder on all."""
 
 from typing import Literal, Self
 
@@ -18,8 +18,8 @@ from gpuhours.inputs.units import Count, Fraction
 class MaskedAutoencoder(Spec):
     """MAE (He et al. 2022, arXiv:2111.06377) and VideoMAE (Tong et al. 2022, arXiv:2203.12602).
 
-    Of T slices of P patches, ``mask_ratio`` of each slice is hidden: the encoder sees T visible(P), joint
-    over time; the decoder all T P; the pixels of the hidden ones are predicted.
+    Of T slices of P patches, ``mask_ratio`` of each slice is masked: the encoder processes T visible(P), jointly over time; the decoder all
+    T P; the pixels of the masked ones are predicted.
     """
 
     kind: Literal["masked-autoencoder"] = "masked-autoencoder"
@@ -30,24 +30,25 @@ class MaskedAutoencoder(Spec):
     decoder_heads: Count | None = None
     """Heads of 64 when not given."""
     decoder_bias: bool = True
-    """A bias on the product from encoder to decoder (MAE has one, VideoMAE has not)."""
+    """Whether the product from encoder to decoder has a bias (MAE has one, VideoMAE does not)."""
     decoder_keeps: Fraction = 1.0
-    """Share of the patches that the decoder sees beside the encoder's: VideoMAE V2 masks them too (arXiv:2303.16727, section 3.2)."""
+    """Share of the patches that the decoder processes in addition to the encoder's: VideoMAE V2 masks them too (arXiv:2303.16727, section
+    3.2)."""
     predicts: Literal["hidden", "all"] = "hidden"
-    """Patches whose pixels the head computes."""
+    """Patches whose pixels the head predicts."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if self.decoder_hidden % (64 if self.decoder_heads is None else self.decoder_heads):
             said = "heads of 64" if self.decoder_heads is None else f"{self.decoder_heads} heads"
-            raise ValueError(f"decoder_hidden = {self.decoder_hidden} does not divide into {said}; give decoder_heads")
+            raise ValueError(f"decoder_hidden = {self.decoder_hidden} is not divisible by {said}; give decoder_heads")
         if self.encoder.trainable != "full":
-            raise ValueError("the encoder of a masked autoencoder is what trains; leave trainable out")
+            raise ValueError("the encoder of a masked autoencoder is always trained; leave trainable out")
         return self
 
     @property
     def heads(self) -> int:
-        """``decoder_heads``, or as many of 64 as the width holds."""
+        """``decoder_heads``, or the number of heads of 64 in the width."""
         return self.decoder_hidden // 64 if self.decoder_heads is None else self.decoder_heads
 
     def build(self, data: Data) -> Model:
@@ -87,7 +88,7 @@ class MaskedAutoencoder(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As its encoder."""
+        """As for its encoder."""
         return self.encoder.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
@@ -95,7 +96,7 @@ class MaskedAutoencoder(Spec):
         return self.encoder.shape.tokens_per_sample(data)
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Those of the encoder, and the decoder's width where it is not given."""
+        """Those of the encoder, and the decoder's width if not given."""
         assumed = list(self.encoder.assumptions(data))
         if "decoder_hidden" not in self.model_fields_set:
             reason, source = (

@@ -1,4 +1,4 @@
-"""The ``model:`` block of a run: a name, a configuration file, a shape, or several models put together."""
+"""The ``model:`` block of a run: a name, a configuration file, a shape, or a combination of models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = {
     "latent_channels": "diffusion",
     "patch": "vision",
 }
-"""Keys that only one kind of model has."""
+"""Keys specific to one kind of model."""
 KINDS = tuple(dict.fromkeys(("decoder", *KEYS.values(), "standard-vision")))
 HOMES = {
     "decoder": "gpuhours.architecture.decoder:Decoder",
@@ -42,11 +42,11 @@ HOMES = {
     "single-stream": "gpuhours.architecture.single_stream:SingleStream",
     "encoder-decoder": "gpuhours.architecture.encoder_decoder:EncoderDecoder",
 }
-"""Where each kind of model is described."""
+"""The module and class of each kind of model."""
 
 
 def kind(value: Any) -> str:
-    """Which type a block is: its ``kind``, or the one that its keys belong to."""
+    """The kind of a block: its ``kind``, or the one that its keys belong to."""
     if not isinstance(value, Mapping):
         return str(getattr(value, "kind", "decoder"))
     for key, meant in KEYS.items():
@@ -56,21 +56,21 @@ def kind(value: Any) -> str:
 
 
 def known_kind(value: Any) -> Any:
-    """The block as it is, unless it asks for a kind that there is not."""
+    """The block unchanged, or an error for an unknown kind."""
     if not isinstance(value, Mapping | Spec):
         raise ValueError("must be a model's name, a config.json, or a mapping such as {params: 30B}")
     asked = kind(value)
     if asked not in KINDS:
-        raise ValueError(f"{asked!r} is no kind of model; there are {', '.join(KINDS)}")
+        raise ValueError(f"{asked!r} is not a kind of model; known kinds: {', '.join(KINDS)}")
     return value
 
 
 ModelSpec: TypeAlias = Annotated[Spec, ByKind(HOMES, kind), BeforeValidator(known_kind), BeforeValidator(fields)]
-"""Any architecture a run can name."""
+"""Any architecture supported in a run."""
 
 
 def read_model(value: Any) -> Spec:
-    """``read_model("llama-3-8b")``, ``read_model({"params": "30B"})``: the architecture of a ``model:``
+    """``read_model("llama-3-8b")``, ``read_model({"params": "30B"})``: the architecture for a ``model:``
     block."""
     try:
         return _adapter().validate_python(value)

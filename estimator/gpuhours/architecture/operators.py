@@ -1,7 +1,7 @@
-"""What a model computes, operator by operator: one list that counts parameters, FLOPs, bytes and time.
+"""A model as a list of operators, from which parameters, FLOPs, bytes and time are computed.
 
-An architecture knows nothing of layouts: each operator says how tensor parallelism may split it, and whoever
-prices it (FLOPs, memory, step time) divides. Every number may be a float or a NumPy array.
+An architecture is independent of layouts: each operator says how tensor parallelism may split it, and the code that costs it (FLOPs,
+memory, step time) divides. Every number may be a float or a NumPy array.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ class Split(Enum):
     VOCABULARY = "vocabulary"
     """outputs / tensor along the padded vocabulary: embedding and language-model head."""
     WHOLE = "whole"
-    """every tensor rank holds all of it: routers, small bridges."""
+    """replicated on every tensor rank: routers, small bridges."""
 
 
 class Role(Enum):
-    """What a matrix product does in its layer: what recomputation, memory and communication go by, never its name."""
+    """The role of a matrix product in its layer, used for recomputation, memory and communication instead of its name."""
 
     QKV = "qkv"
-    """Queries, keys and values of what a layer reads, in one product or several."""
+    """Queries, keys and values of the layer's input, in one product or several."""
     LATENT_DOWN = "latent down"
     """To the compressed queries, keys and values of latent attention."""
     LATENT_UP = "latent up"
-    """From them to those of each head."""
+    """From these to each head's."""
     ATTENTION_OUTPUT = "attention output"
     MLP_IN = "mlp in"
-    """Up, or gate and up; of experts too."""
+    """Up, or gate and up; also of experts."""
     MLP_OUT = "mlp out"
     SHARED_IN = "shared in"
-    """Of the expert that every token sees."""
+    """Of the shared expert."""
     SHARED_OUT = "shared out"
     ROUTER = "router"
     OTHER = "other"
-    """Projections, modulation, heads: nothing asks for them by what they do."""
+    """Projections, modulation, heads: no role-specific treatment."""
 
 
 class Trainable(Enum):
-    """What training does to a part."""
+    """How training affects a part."""
 
     FULL = "full"
     """forward, activation and weight gradients: 6 FLOP per weight and token."""
@@ -67,8 +67,8 @@ class Trainable(Enum):
 class Linear:
     """One matrix product per token: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
 
-    ``outputs`` of products that kernels fuse stand together (qkv; gate and up). ``experts`` weights exist,
-    ``active`` of them see each token. ``bias`` counts parameters only. Nothing is worked out from ``name``."""
+    ``outputs`` of products that kernels fuse are added (qkv; gate and up). ``experts`` weights exist, ``active`` of them process each
+    token. ``bias`` only counts parameters. Nothing depends on ``name``."""
 
     name: str
     inputs: Array
@@ -79,14 +79,14 @@ class Linear:
     active: Array = 1
     role: Role = Role.OTHER
     fused: int = 1
-    """Products that modelling files run one by one, where it stands for several."""
+    """Number of unfused products in modelling files that it represents."""
     groups: Array = 1
-    """Groups of experts, ``top_groups`` of which hold all that a token may see."""
+    """Groups of experts; all experts of a token are in ``top_groups`` of them."""
     top_groups: Array = 1
 
     @property
     def parameters(self) -> Array:
-        """Weights, and the bias where there is one."""
+        """Weights, and the bias if there is one."""
         return self.experts * (self.inputs * self.outputs + (self.outputs if self.bias else 0))
 
     @property
@@ -100,7 +100,7 @@ class AttentionCore:
     """Scores and weighted sum: softmax(Q K^T) V, per sequence of ``length`` tokens.
 
     Q [length, heads, head_dim], K [keys, kv_heads, head_dim], V [keys, kv_heads, value_dim]; ``keys`` =
-    length for self-attention. Heads split over tensor ranks. ``window`` caps the keys a query sees."""
+    length for self-attention. Heads are split over tensor ranks. ``window`` limits the keys per query."""
 
     heads: Array
     kv_heads: Array
@@ -110,19 +110,19 @@ class AttentionCore:
     keys: Array | None = None
     window: Array | None = None
     biased: bool = False
-    """Scores get a learned bias for the distance (T5)."""
+    """Whether scores get a learned bias for the distance (T5)."""
     disentangled: bool = False
-    """They get two more products, of content with distances, gathered from a table of these (DeBERTa)."""
+    """Whether they get two more products, of content with distances, gathered from a table (DeBERTa)."""
     broadcast: bool = False
-    """Its one key head is handed to attention as it is, to be broadcast to all of the queries' (Falcon)."""
+    """Whether a single key head is passed to attention, to be broadcast to all query heads (Falcon)."""
     dropped: bool = False
-    """Scores are dropped out at random."""
+    """Whether dropout is applied to scores."""
     padded: bool = False
-    """It is handed a mask over all pairs: of the padding of its batch, or a bias for each pair of places (BEiT)."""
+    """Whether it gets a mask over all pairs: of its batch's padding, or a bias per pair of positions (BEiT)."""
     from_table: bool = False
-    """That mask is made in each layer, of a table of distances."""
+    """Whether that mask is computed in each layer from a table of distances."""
     looped: bool = False
-    """Modelling files call it for one sequence after another (windows and pictures of different sizes)."""
+    """Whether modelling files call it for one sequence after another (windows and images of different sizes)."""
 
     def flops(self, length: Array, *, full: bool) -> Array:
         """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when
@@ -138,10 +138,10 @@ class AttentionCore:
 
 
 class Family(Enum):
-    """What memory-bound operators have in common: what recomputation and memory go by."""
+    """Groups of memory-bound operators, used for recomputation and memory."""
 
     NORM = "norm"
-    """Its input is the residual stream, in the stream's own format."""
+    """Its input is the residual stream, in the stream's format."""
     ACTIVATION = "activation"
     """Between the products of a feed-forward layer."""
     ATTENTION = "attention"
@@ -150,12 +150,12 @@ class Family(Enum):
 
 
 class Pointwise(Enum):
-    """The memory-bound operators, by what they do; the software profile says what each moves. To add one, add a line.
+    """The memory-bound operators; the software profile gives each one's traffic. To add one, add a line.
 
-    ``saved``    elements that autograd keeps for each of its own where nothing is fused, unless a stack's ``memory.saved`` says
-                 otherwise; None: those of what it is like
-    ``family``   what it is one of
-    ``like``     the operator that it is taken for in a stack that says nothing of it, having it as one kernel
+    ``saved``    elements that autograd saves per element if nothing is fused, unless a stack's ``memory.saved`` says
+                 otherwise; None: those of the operator it is like
+    ``family``   its group
+    ``like``     the operator whose figures are used in a stack that has none for it (and runs it as one kernel)
     """
 
     _value_: str
@@ -164,40 +164,40 @@ class Pointwise(Enum):
     like: str
 
     def __new__(cls, name: str, saved: float | None = None, family: Family = Family.OTHER, like: str = "") -> Pointwise:
-        """A member, whose value is its name in profiles."""
+        """A member, with its name in profiles as value."""
         member = object.__new__(cls)
         member._value_, member.saved, member.family, member.like = name, saved, family, like or name
         return member
 
-    RMS_NORM = "rms-norm", 1, Family.NORM  # keeps its input
+    RMS_NORM = "rms-norm", 1, Family.NORM  # saves its input
     LAYER_NORM = "layer-norm", 1, Family.NORM
     RESIDUAL = "residual", 0
-    ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy beside the projection, whose storage the values keep alive
-    GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is kept by the product that reads it
+    ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy besides the projection, whose storage the values keep alive
+    GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is saved by the product that reads it
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"
-    """GELU written out of powers and tanh, as GPT-2's modelling files have it."""
+    """Unfused GELU with powers and tanh, as in GPT-2's modelling files."""
     ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"
-    """GELU written out of erf, as ESM's modelling file has it."""
+    """Unfused GELU with erf, as in ESM's modelling file."""
     QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"
     """x sigmoid(1.702 x), OpenAI's CLIP."""
-    RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which the product that reads it keeps
-    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), for each element of their product
+    RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
+    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"
-    """On the halves of what routed experts put out together."""
-    DROPOUT = "dropout", 0.5  # the mask, a byte
+    """On the concatenated outputs of routed experts."""
+    DROPOUT = "dropout", 0.5  # the mask, one byte
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"
-    """A learned factor for each of the width (LayerScale), behind one half of a block."""
+    """A learned factor per element of the width (LayerScale), after one half of a block."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
     """Tokens copied to and from expert order."""
     QK_NORM = "qk-norm", 1, Family.ATTENTION
     MODULATION = "modulation", 2  # the norm's output, and what is gated
-    """Shift and scale behind a norm, and the gate before the residual (adaLN), of one half of a block."""
+    """Shift and scale after a norm, and the gate before the residual (adaLN), of one half of a block."""
 
     @classmethod
     def of(cls, family: Family) -> tuple[Pointwise, ...]:
-        """Those of a family."""
+        """The operators of a family."""
         return tuple(kind for kind in cls if kind.family is family)
 
 

@@ -1,4 +1,4 @@
-"""A vision transformer that learns from a teacher's view of other crops of the same picture: DINO, iBOT, DINOv2 and v3."""
+"""A vision transformer trained to match a teacher's view of other crops of the same image: DINO, iBOT, DINOv2 and v3."""
 
 from dataclasses import replace
 from typing import Literal, Self
@@ -17,22 +17,22 @@ from gpuhours.inputs.units import Count, Fraction
 
 
 class SelfDistillation(Spec):
-    """DINOv2 (Oquab et al. 2023, arXiv:2304.07193): the student sees ``global_crops`` large and ``local_crops`` small crops of a picture,
-    the teacher the large ones, forward alone. Heads with a class for each of ``prototypes`` stand on the class tokens of all crops and on
-    the ``hidden_share`` of the student's large patches that are hidden.
+    """DINOv2 (Oquab et al. 2023, arXiv:2304.07193): the student processes ``global_crops`` large and ``local_crops`` small crops of an
+    image, the teacher only the large ones, forward only. Heads with ``prototypes`` classes are applied to the class tokens of all crops
+    and to the ``hidden_share`` of the student's large patches that are masked.
     """
 
     kind: Literal["self-distillation"] = "self-distillation"
     student: AnyVision
-    """The encoder that trains."""
+    """The encoder being trained."""
     teacher: AnyVision | None = None
-    """Another encoder, frozen; when not given the student's moving average, as large as it."""
+    """A separate frozen encoder; by default the student's moving average, of the same size."""
     global_crops: Count = 2
-    """Large crops of each picture, which student and teacher see."""
+    """Large crops per image, processed by student and teacher."""
     local_crops: Count = 8
-    """Small crops of each picture, which the student alone sees."""
+    """Small crops per image, processed only by the student."""
     local_size: Count = 98
-    """Pixels on a side of a small crop."""
+    """Side of a small crop in pixels."""
     prototypes: Count = 131072
     """Classes of the heads' last product."""
     head_hidden: Count = 2048
@@ -40,20 +40,22 @@ class SelfDistillation(Spec):
     bottleneck: Count = 384
     """Width before the prototypes."""
     skipped: Fraction = 0.0
-    """Share of crops that a layer of the student passes over: stochastic depth that leaves out the work (DINOv2, section 4)."""
+    """Share of crops skipped by a layer of the student: stochastic depth that saves the work (DINOv2, section 4)."""
     hidden_share: Fraction = 0.15
-    """Of patches: half of the pictures hide 10 to 50 % (Oquab et al. 2023, table 16)."""
+    """Share of masked patches: half of the images have 10 to 50 % masked (Oquab et al. 2023, table 16)."""
 
     @model_validator(mode="after")
     def _the_student_learns(self) -> Self:
         if self.student.trainable != "full":
-            raise ValueError("the student is what trains; leave trainable out")
+            raise ValueError("the student is always trained; leave trainable out")
         if self.local_size < self.student.shape.patch:
-            raise ValueError(f"a crop of {self.local_size} pixels holds no patch of {self.student.shape.patch}")
+            raise ValueError(
+                f"a crop of {self.local_size} pixels is smaller than a patch of {self.student.shape.patch}"
+            )
         return self
 
     def build(self, data: Data) -> Model:
-        """One picture: the teacher's crops, the student's, and the heads of both."""
+        """One image: the teacher's crops, the student's, and the heads of both."""
         student = self.student.shape
         teacher = student if self.teacher is None else self.teacher.shape
         large, small = self.crops(student, data)
@@ -76,8 +78,8 @@ class SelfDistillation(Spec):
     def _layers(
         self, encoder: VisionEncoder, crops: tuple[tuple[Array, Array], ...], kind: Trainable
     ) -> tuple[Stack | Ends, ...]:
-        """Embedding and layers over crops of several sizes: n of s tokens each count as N sequences of S tokens with N S = sum(n s) and
-        N S^2 = sum(n s^2), which leaves products and attention as they are."""
+        """Embedding and layers over crops of several sizes: n crops of s tokens each count as N sequences of S tokens with N S = sum(n s)
+        and N S^2 = sum(n s^2), which preserves the FLOPs of products and attention."""
         tokens = sum((count * size for count, size in crops), 0.0)
         lengths = [(count, size + encoder.extra_tokens) for count, size in crops]
         whole = sum((count * length for count, length in lengths), 0.0)
@@ -101,7 +103,7 @@ class SelfDistillation(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As its encoder."""
+        """As for its encoder."""
         return self.student.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:

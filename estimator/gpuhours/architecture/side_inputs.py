@@ -1,4 +1,4 @@
-"""What Gemma 3n and 4 have beside a decoder's layers: a second embedding for each layer, several residual streams, low-rank residuals."""
+"""Extras of Gemma 3n and 4 besides a decoder's layers: a second embedding per layer, several residual streams, low-rank residuals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gpuhours.inputs.arrays import Array
 
 
 def product(name: str, inputs: Array, outputs: Array) -> Linear:
-    """A narrow product that every tensor rank holds whole."""
+    """A narrow product replicated on every tensor rank."""
     return Linear(name, inputs, outputs, Split.WHOLE)
 
 
 def front(
     hidden: Array, layers: Array, tokens: Array, second: PerLayerInput | None, streams: Streams | None, kind: Trainable
 ) -> tuple[Ends, ...]:
-    """The second embedding's table [vocab, layers p] and product [h, layers p] under a norm of p; a product [h, h] for each further
+    """The second embedding's table [vocab, layers p] and product [h, layers p] under a norm of p; a product [h, h] for each additional
     stream. Source: transformers, models/gemma3n/modeling_gemma3n.py."""
     ends = []
     if second is not None:
@@ -31,7 +31,7 @@ def front(
 
 
 def back(hidden: Array, tokens: Array, streams: Streams | None, kind: Trainable) -> tuple[Ends, ...]:
-    """A product [h, h] for each further stream before they are one again."""
+    """A product [h, h] for each additional stream before they are merged."""
     if streams is None:
         return ()
     made = (product("stream", hidden, hidden),) * (streams.count - 1)
@@ -41,9 +41,9 @@ def back(hidden: Array, tokens: Array, streams: Streams | None, kind: Trainable)
 def layer(hidden: Array, second: PerLayerInput | None, streams: Streams | None) -> tuple[blocks.Piece, ...]:
     """In each layer.
 
-    second embedding    gate [h, p], its product with the layer's part, up [p, h], a norm of h, an addition
+    second embedding    gate [h, p], its product with the layer's part, up [p, h], a norm of h, a residual addition
     n streams           a router [h, n] under a norm; n^2 and n coefficients of its n outputs [n, n^2], [n, n]; the streams are mixed
-                        before the layer and corrected behind it, with a scale of h
+                        before the layer and corrected after it, with a scale of h
     low-rank residual   [h, r], [r, h], a norm of h, an addition
     """
     pieces = []

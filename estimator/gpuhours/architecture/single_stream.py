@@ -1,4 +1,4 @@
-"""Diffusion transformers whose one stack of layers reads picture and text together, each after a few layers of its own: Lumina-Image 2,
+"""Diffusion transformers with one stack of layers for image and text together, after a few layers for each: Lumina-Image 2,
 Z-Image."""
 
 from typing import Annotated, Literal, Self
@@ -15,14 +15,14 @@ from gpuhours.inputs.units import Count, whole
 
 
 class SingleStream(Latent):
-    """The unified transformer of Lumina-Image 2.0 (Qin et al. 2025, arXiv:2503.21758): Llama's layers with norms before and behind both
-    halves, whose scales and gates the time step makes; ``refiner_layers`` of the same over the picture and over the text first.
+    """The unified transformer of Lumina-Image 2.0 (Qin et al. 2025, arXiv:2503.21758): Llama's layers with norms before and after both
+    halves, whose scales and gates are computed from the time step; ``refiner_layers`` of the same over image and text separately first.
     """
 
     kind: Literal["single-stream"] = "single-stream"
     layers: Count
     refiner_layers: Annotated[int, whole(least=0)] = 2
-    """Layers over the picture alone, and as many over the text alone, in front."""
+    """Layers over the image alone, and as many over the text alone, at the start."""
     hidden: Count
     heads: Count
     kv_heads: Count | None = None
@@ -35,16 +35,16 @@ class SingleStream(Latent):
     time_hidden: Count
     """Width between the two products on the time step."""
     time_width: Count
-    """Width of what they make, which each layer's modulation reads."""
+    """Width of their output, which each layer's modulation reads."""
     frequencies: Count = 256
     extra_weights: Annotated[int, whole(least=0)] = 0
-    """Further weights that no product multiplies (tokens that fill up a length): counted, not timed."""
+    """Additional weights without a product (padding tokens): counted, not timed."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
         refuse_uneven_heads(self.hidden, self.heads)
         if self.kv_heads is not None and self.heads % self.kv_heads:
-            raise ValueError(f"{self.heads} heads do not share {self.kv_heads} key-value heads evenly")
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly")
         return self
 
     def build(self, data: Data) -> Model:
@@ -67,7 +67,7 @@ class SingleStream(Latent):
         return self.trained(Model(self.name or "single-stream diffusion transformer", parts, h))
 
     def _front(self, picture: Array, text: Array) -> tuple[Ends, ...]:
-        """Patches in; text under an RMS norm; the time step through an MLP."""
+        """Patch embedding; text under an RMS norm; the time step through an MLP."""
         h, pixels = self.hidden, self.latent_channels * self.patch**2 * self.time_patch
         step = (
             biased("time step", self.frequencies, self.time_hidden),
@@ -81,7 +81,7 @@ class SingleStream(Latent):
         )
 
     def _layer(self, *, modulated: bool) -> Block:
-        """One layer: four norms; scale and gate of each half where it is modulated."""
+        """One layer: four norms; scale and gate of each half if modulated."""
         h, keys = self.hidden, self.heads if self.kv_heads is None else self.kv_heads
         sees = blocks.self_attention(
             h, self.heads, keys, h // self.heads, causal=False, qkv_bias=False, output_bias=False, rotary=1.0, qk_norm=self.qk_norm
@@ -92,7 +92,7 @@ class SingleStream(Latent):
         return blocks.block(h, sees, mixer, glue, *((halves,) if modulated else ()))
 
     def _end(self, picture: Array) -> tuple[Ends, ...]:
-        """A last scale and the patches out."""
+        """A last scale and the output projection."""
         out = self.latent_channels if self.out_channels is None else self.out_channels
         pixels = biased("pixels", self.hidden, out * self.patch**2 * self.time_patch)
         last = biased("last modulation", self.time_width, self.hidden)

@@ -1,4 +1,4 @@
-"""What every architecture that a run can name has in common."""
+"""The common base of all architectures."""
 
 from typing import Literal
 
@@ -12,24 +12,24 @@ Training = Literal["full", "frozen", "lora"]
 
 
 class Spec(Section):
-    """A shape, read from the ``model:`` block; numbers may be exchanged for arrays, words and flags may
+    """A shape, read from the ``model:`` block; numbers may be replaced by arrays, words and flags may
     not."""
 
     name: str = ""
     """The published model that the shape is taken from, if any."""
     unread: tuple[str, ...] = ()
-    """Keys of a configuration file that nobody here understands, with their values: listed, without effect."""
+    """Keys of a configuration file that were not understood, with their values: reported, without effect."""
 
     def build(self, data: Data) -> Model:
-        """What one training sample of ``data`` computes."""
+        """The computation for one training sample of ``data``."""
         raise NotImplementedError
 
     def tokens_per_sample(self, data: Data) -> Array | None:
-        """Tokens of one sample in the stream that the run counts its tokens in."""
+        """Tokens of one sample in the stream that the run's tokens are counted in."""
         raise NotImplementedError
 
     def effective_tokens(self, data: Data) -> Array | None:
-        """Those of them that carry something, the rest being padding."""
+        """Those of them that are not padding."""
         return self.tokens_per_sample(data.unpadded)
 
     def sees_frames(self, data: Data) -> bool:
@@ -38,11 +38,11 @@ class Spec(Section):
 
     @property
     def of_pictures(self) -> bool:
-        """Whether a sample is one picture where nobody states frames."""
+        """Whether a sample is one image if no frames are stated."""
         return False
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """What the shape leaves open and a rule filled in."""
+        """Values that the shape leaves open, filled in by rules."""
         return ()
 
     @property
@@ -58,13 +58,13 @@ class Spec(Section):
 
 
 def refuse_uneven_heads(hidden: int, heads: int, remedy: str = "") -> None:
-    """Raise ``ValueError`` where a width does not divide into its heads; ``remedy`` says what to do."""
+    """Raise ``ValueError`` if a width is not divisible by its heads; ``remedy`` says what to do."""
     if hidden % heads:
-        raise ValueError(f"hidden = {hidden} does not divide into {heads} heads{remedy}")
+        raise ValueError(f"hidden = {hidden} is not divisible by {heads} heads{remedy}")
 
 
 def treatment(training: Training, *, gradient_upstream: bool) -> Trainable:
-    """What training does to a part: a frozen one passes gradients on to whatever before it is trained."""
+    """How training affects a part: a frozen one passes gradients on if anything before it is trained."""
     if training == "full":
         return Trainable.FULL
     if training == "lora":

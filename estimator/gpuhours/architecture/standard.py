@@ -1,5 +1,5 @@
-"""The shape to take when only the number of parameters is known: what public families of that size look
-like."""
+"""The assumed shape if only the number of parameters is known: that of public model families of the same
+size."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -31,29 +31,29 @@ ENCODERS = np.array([
 ])  # fmt: skip
 VOCABULARY = 32_000
 COARSE = 4.5
-"""Feed-forward weights over those that a token meets up to which public mixtures choose two large experts."""
+"""Ratio of total to active feed-forward weights up to which public mixtures use two large experts."""
 FAMILIES = "GPT-3, Llama 1-3 and Megatron-LM shapes (arXiv:2005.14165, 2302.13971, 2407.21783, 2104.04473)"
 
 
 def rounded(value: Array, step: Array) -> Array:
-    """To the nearest multiple of ``step``, at least one of it."""
+    """Rounded to the nearest multiple of ``step``, at least one."""
     return np.maximum(np.round(value / step), 1) * step
 
 
 def between(table: np.ndarray, params: Array, column: int) -> Array:
-    """A column of a family table at ``params``: a straight line between neighbours, both in logarithms."""
+    """A column of a family table at ``params``: linear interpolation in log-log between neighbours."""
     return np.exp(np.interp(np.log(params), np.log(table[:, 0]), np.log(table[:, column])))
 
 
 def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
-    """Depth and width between those of neighbouring public models; the feed-forward width takes up the rest.
+    """Depth and width interpolated between public models; the feed-forward width takes the remaining parameters.
 
         layers   to a multiple of 8 (2 below 24 layers), so that pipelines divide them
         hidden   to a multiple of 1024 (128 below 4096): heads of 128 that tensor ranks divide
         ffn      (params - 2 V h - L (2 h^2 + 2 h k)) / (3 L h), to a multiple of 128: gated
         k        key-value width: 1024 (8 heads of 128) from 4096 on, h below
 
-    Misses ``params`` by less than 1 %.
+    Deviates from ``params`` by less than 1 %.
     """
     layers, hidden = between(DECODERS, params, 1), between(DECODERS, params, 2)
     layers = rounded(layers, np.where(layers < 24, 2, 8))
@@ -69,17 +69,17 @@ def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
 
 
 def mixture_shape(params: Array, active: Array, vocab: Array = VOCABULARY) -> tuple[dict[str, Array], dict[str, Array]]:
-    """A mixture of experts of a size, ``active`` parameters of which a token meets, and its experts.
+    """A mixture of experts of a given total size with ``active`` parameters per token, and its experts.
 
-    Depth, width and heads are those of a dense decoder of ``active`` parameters, as public mixtures have them (Mixtral 8x7B 32 x 4,096,
+    Depth, width and heads are those of a dense decoder with ``active`` parameters, as in public mixtures (Mixtral 8x7B 32 x 4,096,
     DBRX 40 x 6,144, DeepSeek-V3 61 x 7,168, Qwen3 30B 48 x 2,048). In every layer
 
-        r = F / f         F, f the feed-forward widths that ``params`` and ``active`` leave room for
+        r = F / f         F, f the feed-forward widths that match ``params`` and ``active``
         top_k = 2 up to r = 4.5 (Mixtral, DBRX, Grok), 8 beyond (OLMoE, Qwen3, DeepSeek, Kimi K2)
         count = r top_k, up to a multiple of 8 (16 from 64 on);   width = (F - f) / (count - top_k)
-        what every token sees = f - top_k width
+        shared width = f - top_k width
 
-    Misses either count by less than 1 %.
+    Deviates from either count by less than 1 %.
     """
     shape = decoder_shape(active, vocab)
     layers, hidden = shape["layers"], shape["hidden"]
@@ -95,7 +95,7 @@ def mixture_shape(params: Array, active: Array, vocab: Array = VOCABULARY) -> tu
 
 
 def encoder_shape(params: Array) -> dict[str, Array]:
-    """A vision transformer between the public ones: depth to 4, width to 64, feed-forward width for the rest.
+    """A vision transformer interpolated between public ones: depth in multiples of 4, width of 64, feed-forward width for the rest.
 
     ffn = (params / L - 4 h^2) / (2 h), to a multiple of 64.
     """
@@ -105,12 +105,12 @@ def encoder_shape(params: Array) -> dict[str, Array]:
 
 
 def plain(shape: dict[str, Array]) -> dict[str, Array]:
-    """Numbers of one model as ints, arrays as they are."""
+    """Scalars as ints, arrays unchanged."""
     return {key: int(value) if np.ndim(value) == 0 else value for key, value in shape.items()}
 
 
 def size_label(params: Array) -> str:
-    """``30B decoder``; of many sizes, only that they are decoders."""
+    """``30B decoder``; for several sizes, just the kind."""
     if np.ndim(params):
         return "decoder"
     scale, letter = (1e9, "B") if params >= 1e9 else (1e6, "M")
@@ -122,7 +122,7 @@ class StandardShape(Spec):
 
     params: Annotated[float, measured_in("parameter", most=1e18)]
     active: Annotated[float, measured_in("parameter", most=1e18)] | None = None
-    """Of a mixture of experts: parameters that a token meets."""
+    """For a mixture of experts: parameters used per token."""
     vocab: Count = VOCABULARY
     trainable: Training = "full"
     rank: Count = 8
@@ -133,13 +133,13 @@ class StandardShape(Spec):
     def _fewer_are_active_than_there_are(self) -> Self:
         if self.active is not None and self.active >= self.params:
             raise ValueError(
-                f"{self.active:.4g} active parameters of only {self.params:.4g}; leave active out of a dense model"
+                f"{self.active:.4g} active parameters exceed the total of {self.params:.4g}; leave active out for a dense model"
             )
         return self
 
     @property
     def shape(self) -> Decoder:
-        """The decoder that stands in for the unknown one."""
+        """The assumed decoder."""
         shape: dict[str, Any] = plain(decoder_shape(self.params, self.vocab))
         if self.active is not None:
             dense, experts = mixture_shape(self.params, self.active, self.vocab)
@@ -153,7 +153,7 @@ class StandardShape(Spec):
         return SMALLEST.model_copy(update={**shape, **fixed})
 
     def build(self, data: Data) -> Model:
-        """The stand-in over text alone."""
+        """The assumed decoder on text only."""
         return self.shape.build(data)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
@@ -161,7 +161,7 @@ class StandardShape(Spec):
         return self.shape.tokens_per_sample(data)
 
     def sees_frames(self, data: Data) -> bool:
-        """Where each frame is a number of tokens."""
+        """Whether each frame is a given number of tokens."""
         return data.tokens_per_frame is not None
 
     def effective_tokens(self, data: Data) -> Array | None:

@@ -1,4 +1,4 @@
-"""Diffusion transformers whose picture and text have weights of their own and attend to each other: SD3, Flux, FLUX.2, AuraFlow, Chroma,
+"""Diffusion transformers whose image and text streams have separate weights and joint attention: SD3, Flux, FLUX.2, AuraFlow, Chroma,
 HunyuanVideo."""
 
 from dataclasses import replace
@@ -19,17 +19,17 @@ NotNegative = Annotated[int, whole(least=0)]
 
 
 class Approximator(Section):
-    """A network that makes every layer's modulation from the time step, in place of a product in each (Chroma)."""
+    """A network that computes every layer's modulation from the time step, instead of a product in each layer (Chroma)."""
 
     channels: Count
-    """Sines and cosines that it reads for each vector."""
+    """Sines and cosines that it reads per vector."""
     hidden: Count
     layers: Count
 
 
 class TwoStream(Latent):
-    """MMDiT (Esser et al. 2024, arXiv:2403.03206): ``double_layers`` in which both streams have their own products and one attention;
-    then ``single_layers`` over both together, whose attention and feed-forward layer stand beside each other (Flux).
+    """MMDiT (Esser et al. 2024, arXiv:2403.03206): ``double_layers`` in which both streams have their own products and joint attention;
+    then ``single_layers`` over both together, with attention and feed-forward in parallel (Flux).
     """
 
     kind: Literal["two-stream"] = "two-stream"
@@ -43,39 +43,39 @@ class TwoStream(Latent):
     """Feed-forward layers with a gate (FLUX.2, AuraFlow)."""
     biases: bool = True
     modulation: Literal["per-layer", "shared"] = "per-layer"
-    """Shift, scale and gate by a product in each layer, or by one for all layers of a kind (FLUX.2)."""
+    """Shift, scale and gate by a product in each layer, or by one shared by all layers of a kind (FLUX.2)."""
     approximator: Approximator | None = None
-    """A small network that makes the modulation of all layers (Chroma)."""
+    """A small network that computes the modulation of all layers (Chroma)."""
     single: Literal["parallel", "serial"] = "parallel"
-    """Attention and feed-forward layer of a single layer: beside each other (Flux), or one behind the other (AuraFlow)."""
+    """Attention and feed-forward of a single layer: in parallel (Flux), or in series (AuraFlow)."""
     qk_norm: blocks.QKNorm = "none"
     text_hidden: Count
     """Width of the text encoder's tokens."""
     text_length: Count = 512
     pooled_hidden: NotNegative = 0
-    """Width of a vector of the whole text that joins the time step."""
+    """Width of a pooled text embedding that is added to the time step."""
     guidance: bool = False
-    """A third such vector: how strongly the text guides."""
+    """Whether there is a third such vector, for the guidance scale."""
     refiner_layers: NotNegative = 0
-    """Layers over the text alone in front (HunyuanVideo)."""
+    """Layers applied to the text alone first (HunyuanVideo)."""
     text_norm: bool = False
     """An RMS norm on the text encoder's tokens (Qwen-Image)."""
     text_2_hidden: NotNegative = 0
-    """Width of a second text encoder's tokens, which stand beside the first's (HunyuanVideo 1.5)."""
+    """Width of a second text encoder's tokens, appended to the first's (HunyuanVideo 1.5)."""
     text_2_width: Count = 2048
     """Width of the products that embed them."""
     text_2_length: Count = 256
-    """Tokens that the second encoder makes of a text."""
+    """Number of tokens from the second encoder."""
     image_hidden: NotNegative = 0
-    """Width of an image encoder's tokens, which stand there too (HunyuanVideo 1.5)."""
+    """Width of an image encoder's tokens, also appended (HunyuanVideo 1.5)."""
     image_tokens: Count = 729
-    """Tokens that it makes of an image."""
+    """Number of tokens from the image encoder."""
     extra_weights: NotNegative = 0
-    """Further weights that no product multiplies (a table of places, registers): counted, not timed."""
+    """Additional weights without a product (a position table, registers): counted, not timed."""
     rotated: bool | None = None
-    """Positions are rotated into queries and keys; where layers of both streams together follow (Flux), when not given."""
+    """Whether rotary positions are applied; by default, if joint single layers follow (Flux)."""
     text_ends_early: bool = False
-    """The last double layer only reads the text (SD3)."""
+    """Whether the last double layer only reads the text (SD3)."""
     frequencies: Count = 256
 
     @model_validator(mode="after")
@@ -89,13 +89,13 @@ class TwoStream(Latent):
         return 4 * self.hidden if self.ffn_hidden is None else self.ffn_hidden
 
     def text_tokens(self, data: Data) -> Array:
-        """Tokens of a sample that the picture's stand beside: of the text, of a second encoder of it, of an image."""
+        """Tokens of a sample joined with the image's: of the text, of a second text encoder, of an image encoder."""
         text = self.text_length if data.text_tokens is None else data.text_tokens
         also = (self.text_2_length if self.text_2_hidden else 0) + (self.image_tokens if self.image_hidden else 0)
         return text + also
 
     def product(self, name: str, inputs: Array, outputs: Array) -> Linear:
-        """A product that every tensor rank holds whole, with a bias where the model has them."""
+        """A product replicated on every tensor rank, with a bias if the model has biases."""
         return Linear(name, inputs, outputs, Split.WHOLE, bias=self.biases)
 
     def build(self, data: Data) -> Model:
@@ -110,7 +110,7 @@ class TwoStream(Latent):
         return self.trained(Model(self.name or "two-stream diffusion transformer", parts, self.hidden))
 
     def _front(self, picture: Array, text: Array) -> tuple[Stack | Ends, ...]:
-        """Patches and text in; time step, pooled text and guidance through an MLP each; refining layers."""
+        """Patch and text embedding; time step, pooled text and guidance through an MLP each; refiner layers."""
         h, pixels = self.hidden, self.latent_channels * self.patch**2 * self.time_patch
         vectors = [
             self.frequencies,
@@ -145,7 +145,7 @@ class TwoStream(Latent):
         )
 
     def _beside(self, text: Array) -> Array:
-        """Of ``text`` tokens those of the second encoder and of the image."""
+        """The tokens among ``text`` from the second encoder and from the image."""
         return (
             text
             - text
@@ -154,7 +154,7 @@ class TwoStream(Latent):
         )
 
     def _embeddings_beside(self) -> tuple[Ends, ...]:
-        """A norm and three products on a second text encoder's tokens; two norms and two products on an image's; a table of the kinds."""
+        """A norm and three products on a second text encoder's tokens; two norms and two products on an image's; a table of token types."""
         h, t, w, i = self.hidden, self.text_2_hidden, self.text_2_width, self.image_hidden
         ends = []
         if t:
@@ -166,12 +166,12 @@ class TwoStream(Latent):
         return tuple(ends)
 
     def _shared_modulation(self) -> tuple[Linear, ...]:
-        """Six vectors for the picture and six for the text in double layers, three in single ones: once a step."""
+        """Six vectors for the image and six for the text in double layers, three in single ones: once per step."""
         both = (self.product("modulation", self.hidden, 6 * self.hidden),) * 2
         return (*both, self.product("single modulation", self.hidden, 3 * self.hidden)) if self.single_layers else both
 
     def _approximated(self) -> Ends:
-        """c -> n -> ... -> h over one token a vector: twelve a double layer, three a single one, two at the end."""
+        """c -> n -> ... -> h over one token per vector: twelve per double layer, three per single one, two at the end."""
         assert self.approximator is not None
         c, n, layers = self.approximator.channels, self.approximator.hidden, self.approximator.layers
         inner = (biased("approximator", n, n), biased("approximator 2", n, n)) * layers
@@ -199,7 +199,7 @@ class TwoStream(Latent):
         )
 
     def _double(self, picture: Array, text: Array) -> tuple[Stack, ...]:
-        """Products of each stream over its own tokens, attention over both together, six vectors of modulation for each."""
+        """Each stream's products over its own tokens, joint attention, and six modulation vectors for each stream."""
         h, layers = self.hidden, self.double_layers
         core = self._attention()
         own = tuple(one for one in core.elementwise if one.kind is not Pointwise.BIAS)
@@ -218,14 +218,14 @@ class TwoStream(Latent):
         return tuple(stacks)
 
     def _modulating(self, name: str, vectors: int, layers: Array) -> tuple[Stack, ...]:
-        """Each layer's product that makes its ``vectors`` of the time step's, where layers have one."""
+        """Each layer's product that computes its ``vectors`` from the time step, if layers have one."""
         if self.modulation == "shared" or self.approximator is not None:
             return ()
         one = Block((self.product("modulation", self.hidden, vectors * self.hidden),), (), (), self.hidden, 0)
         return (Stack(name, one, layers, 1),)
 
     def _attention(self) -> blocks.Piece:
-        """Attention of either kind of layer; queries and keys of each stream have norms of their own."""
+        """Attention of either kind of layer; queries and keys of each stream have their own norms."""
         h, d = self.hidden, self.hidden // self.heads
         return blocks.self_attention(
             h,
@@ -241,7 +241,7 @@ class TwoStream(Latent):
 
     @property
     def rotary(self) -> bool:
-        """Positions are turned into queries and keys where layers of both streams together follow (Flux, HunyuanVideo)."""
+        """Rotary positions are applied if joint single layers follow (Flux, HunyuanVideo)."""
         return bool(self.single_layers) if self.rotated is None else self.rotated
 
     def _side(self) -> Block:
@@ -256,21 +256,21 @@ class TwoStream(Latent):
         return blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.biases)
 
     def _glue(self, halves: int) -> blocks.Piece:
-        """A norm without weights before each half and an addition behind it."""
+        """A norm without weights before each half and a residual addition after it."""
         return blocks.glue(self.hidden, "no-weights", norms=halves, residuals=halves, dropout=False)
 
     def _halves(self, halves: int) -> blocks.Piece:
-        """Shift and scale before each half, a gate behind it."""
+        """Shift and scale before each half, a gate after it."""
         return blocks.Piece(elementwise=(Elementwise(Pointwise.MODULATION, halves * self.hidden, sharded=False),))
 
     def _read_only(self) -> Block:
-        """The text's half of SD3's last layer: keys, values and queries, nothing behind them."""
+        """The text's half of SD3's last layer: keys, values and queries, and nothing after them."""
         qkv = self._attention().linears[0]
         norm = (blocks.norm("no-weights", self.hidden), *blocks.biases((qkv,)))
         return blocks.block(self.hidden, blocks.Piece((qkv,)), blocks.Piece(elementwise=norm))
 
     def _single(self, tokens: Array) -> tuple[Stack, ...]:
-        """Parallel: qkv and up [h, 3 h + w] in one reading, [h + w, h] out, three vectors of modulation. Serial: a plain layer with six."""
+        """Parallel: qkv and up [h, 3 h + w] in one product, [h + w, h] out, three modulation vectors. Serial: a plain layer with six."""
         if not self.single_layers:
             return ()
         h, w, piece, mixer = self.hidden, self.ffn_width, self._attention(), self._mixer()
@@ -290,7 +290,7 @@ class TwoStream(Latent):
         )
 
     def _end(self, picture: Array) -> tuple[Ends, ...]:
-        """The last modulation and the patches out."""
+        """The last modulation and the output projection."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
         pixels = self.product("pixels", h, out * self.patch**2 * self.time_patch)

@@ -34,7 +34,7 @@ class VideoLanguage(Spec):
 
     kind: Literal["video-language"] = "video-language"
     params: Annotated[float, measured_in("parameter")] | None = None
-    """All parameters together, where no language model is given: it gets what encoder and bridge leave."""
+    """Total parameters, if no language model is given: it gets what encoder and bridge leave."""
     vision: AnyVision
     bridge: AnyBridge = Field(default_factory=Projector)
     language: Language | None = None
@@ -42,9 +42,9 @@ class VideoLanguage(Spec):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "VideoLanguage":
         if (self.params is None) == (self.language is None):
-            raise ValueError("give the language model, or params of the whole, and not both")
+            raise ValueError("give either the language model or params of the whole, not both")
         if self.language is None and self._left_for_language() <= 0:
-            raise ValueError("encoder and bridge alone have more parameters than params")
+            raise ValueError("encoder and bridge alone exceed params")
         trained = {self.vision.trainable, self.bridge.trainable, self._language.trainable}
         if trained == {"frozen"}:
             raise ValueError("vision, bridge and language are all frozen: nothing is trained")
@@ -52,14 +52,14 @@ class VideoLanguage(Spec):
 
     @property
     def _language(self) -> Decoder | StandardShape:
-        """The language model, or one of the size that is left for it."""
+        """The language model, or one of the remaining size."""
         if self.language is not None:
             return self.language
         return ANY_SIZE.model_copy(update={"params": self._left_for_language()})
 
     def _left_for_language(self) -> Array:
-        """params - encoder - bridge. The bridge grows with the language model, so the size is found in a few
-        rounds: P <- params - encoder - bridge(P)."""
+        """params - encoder - bridge. The bridge grows with the language model, so the size is found by a few
+        iterations: P <- params - encoder - bridge(P)."""
         vision = self.vision.shape
         encoder = _parameters(vision.parts(STILL, pooled=False))
         params = np.asarray(self.params, float)
@@ -84,7 +84,7 @@ class VideoLanguage(Spec):
         return Model(self.name or "video-language model", parts, language.hidden)
 
     def visual_tokens(self, data: Data) -> Array:
-        """Visual tokens of one sample behind the bridge: stated per frame, or what the bridge gives."""
+        """Visual tokens of one sample after the bridge: stated per frame, or as computed by the bridge."""
         clip = self.vision.shape.clip(data)
         if data.tokens_per_frame is not None:
             return data.tokens_per_frame * clip.frames
@@ -105,20 +105,20 @@ class VideoLanguage(Spec):
         tokens = data.language_tokens(visual)
         if tokens is None:
             hint = "Give data.text_tokens or data.seq_len."
-            raise EstimateError("The text tokens per sample are not known.", hint, "data.text_tokens")
+            raise EstimateError("The number of text tokens per sample is missing.", hint, "data.text_tokens")
         return tokens
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Those of the parts, and the text where none is given."""
+        """Those of the parts, and the text if none is given."""
         assumed = [*self.vision.assumptions(data), *_renamed(self._language.assumptions(data))]
         if data.text_tokens is None and data.seq_len is None and data.text_corpus is None:
-            reason = "no text per sample is stated: visual tokens alone are counted"
+            reason = "no text per sample is stated: only visual tokens are counted"
             assumed.append(Assumption("data.text_tokens", 0, "token", reason))
         return tuple(assumed)
 
 
 def _renamed(found: tuple[Assumption, ...]) -> list[Assumption]:
-    """The language model's assumptions under the key they have here."""
+    """The language model's assumptions with their keys in this block."""
     return [
         Assumption(one.name.replace("model", "model.language", 1), one.value, one.unit, one.reason, one.source)
         for one in found

@@ -40,7 +40,7 @@ class Clip:
 class VisionEncoder(Spec):
     """A vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929).
 
-    Defaults are CLIP's: class token, learned positions, biases. It sees each frame on its own unless
+    Defaults are CLIP's: class token, learned positions, biases. Frames are processed independently unless
     ``attends`` says otherwise.
     """
 
@@ -53,45 +53,45 @@ class VisionEncoder(Spec):
     """4 x hidden when not given."""
     gated: bool = False
     activation: blocks.Activation = "gelu"
-    """How the activation is written where the feed-forward layer is not gated."""
+    """How the activation is implemented if the feed-forward layer is not gated."""
     patch: Count
     tubelet: Count = 1
     """Frames that share a patch."""
     image_size: Count = 224
-    """Pixels on a side that the position table was made for."""
+    """Side in pixels of the images that the position table was made for."""
     channels: Count = 3
     class_token: bool = True
     registers: Annotated[int, whole(least=0)] = 0
     positions: Literal["learned", "fixed", "rotary"] = "learned"
     place_bias: Literal["none", "layer", "shared"] = "none"
-    """A learned bias of scores for each pair of places, a table in each layer or one for all (BEiT)."""
+    """A learned bias of scores per pair of positions, with a table in each layer or one for all (BEiT)."""
     patch_bias: bool = False
     pre_norm: bool = True
-    """A norm between the embeddings and the first layer, as CLIP has."""
+    """Whether there is a norm between the embeddings and the first layer, as in CLIP."""
     final_norm: bool = True
     norm: blocks.Norm = "layer"
     norms_per_layer: Count = 2
     attention_bias: Literal["none", "qkv", "output", "all", "no-key"] = "all"
-    """``no-key``: all but the key's, as BEiT and VideoMAE have."""
+    """``no-key``: all but the key's, as in BEiT and VideoMAE."""
     mlp_bias: bool = True
     qk_norm: blocks.QKNorm = "none"
     layer_scale: bool = False
     attends: Literal["frame", "clip", "divided"] = "frame"
-    """Which tokens see each other: a frame's, the clip's, or in turn a frame's and one place's over time."""
+    """Which tokens attend to each other: a frame's, the clip's, or alternately a frame's and one position's over time."""
     window: Count | None = None
-    """Patches that see each other in windowed layers; ``windowed`` says what holds when not given."""
+    """Patches that attend to each other in windowed layers; see ``windowed`` for the default."""
     global_every: Annotated[int, whole(least=1)] = 8
-    """One layer in so many sees all of its picture although there are windows."""
+    """One layer in this many attends to its whole image even with windows."""
     time_product: bool = False
-    """A product [h, h] behind the attention along time (TimeSformer)."""
+    """Whether a product [h, h] follows the attention along time (TimeSformer)."""
     pooling: Literal["none", "attention", "dense"] = "none"
-    """What makes one vector of a picture: a query that looks at the patches (SigLIP), a product on the class token (ViT)."""
+    """How an image becomes one vector: a query that attends to the patches (SigLIP), or a product on the class token (ViT)."""
     pooler_width: Count | None = None
-    """Width of that product's output; the encoder's when not given."""
+    """Output width of that product; the encoder's by default."""
     time_places: Annotated[int, whole(least=0)] = 0
     """Rows of a learned table of frames (TimeSformer)."""
     extra_weights: Annotated[int, whole(least=0)] = 0
-    """Further weights that no product multiplies (mask tokens, a head that is not used): counted, not timed."""
+    """Additional weights without a product (mask tokens, an unused head): counted, not timed."""
     projection: Count | None = None
     """Width that the pooled feature is projected to."""
     classes: Count | None = None
@@ -109,7 +109,7 @@ class VisionEncoder(Spec):
 
     @property
     def shape(self) -> "VisionEncoder":
-        """Itself: nothing about it is unknown."""
+        """The encoder itself: its shape is fully known."""
         return self
 
     @property
@@ -119,15 +119,15 @@ class VisionEncoder(Spec):
 
     @property
     def extra_tokens(self) -> Array:
-        """Class token and registers beside the patches."""
+        """Class token and registers besides the patches."""
         return self.registers + (1 if self.class_token else 0)
 
     def clip(self, data: Data) -> Clip:
-        """The sample's frames; at the encoder's own size where no resolution is given."""
+        """The sample's frames; at the encoder's own size if no resolution is given."""
         return Clip(data.clip_frames(), *data.image(self.image_size))
 
     def patches_per_slice(self, clip: Clip) -> Array:
-        """Patches of one position in time."""
+        """Patches per temporal position."""
         return patches(clip.height, clip.width, self.patch)
 
     def patches_per_sample(self, clip: Clip) -> Array:
@@ -140,7 +140,7 @@ class VisionEncoder(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """Where no patch reaches over frames."""
+        """True if no patch extends over several frames."""
         return not np.any(np.greater(self.tubelet, 1))
 
     def tokens_per_sample(self, data: Data) -> Array:
@@ -148,14 +148,14 @@ class VisionEncoder(Spec):
         return self.patches_per_sample(self.clip(data))
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """The resolution, where the run does not say."""
+        """The resolution, if the run does not state it."""
         if data.resolution is not None:
             return ()
-        reason = f"no resolution is stated: what {self.name or 'the encoder'} was made for"
+        reason = f"no resolution is stated: that of {self.name or 'the encoder'}"
         return (Assumption("data.resolution", self.image_size, "pixel", reason),)
 
     def parts(self, clip: Clip, *, pooled: bool) -> tuple[Stack | Ends, ...]:
-        """Patch embedding, layers, and ``pooled``: what makes one feature of them."""
+        """Patch embedding, layers, and with ``pooled`` the pooling into one feature."""
         kind = treatment(self.trainable, gradient_upstream=False)
         count, times = self.patches_per_slice(clip), slices(clip.frames, self.tubelet)
         tokens = times * count
@@ -185,7 +185,7 @@ class VisionEncoder(Spec):
         )
 
     def stacks(self, tokens: Array, sequence: Array, times: Array, kind: Trainable) -> tuple[Stack, ...]:
-        """The layers; if divided, a second stack that looks along time (Bertasius et al. 2021)."""
+        """The layers; if divided, a second stack that attends along time (Bertasius et al. 2021)."""
         layers = Stack("vision layers", self.block(), self.layers, tokens, sequence, kind)
         if self.attends != "divided":
             return (layers,)
@@ -198,7 +198,7 @@ class VisionEncoder(Spec):
 
     @property
     def own_sizes(self) -> bool:
-        """Pictures keep their own sizes, so that attention runs picture by picture: pairs of frames without a class token
+        """Whether images keep their own sizes, so that attention runs image by image: for frame pairs without a class token
         (Qwen2-VL, arXiv:2409.12191)."""
         return bool(np.all(np.greater(self.tubelet, 1))) and not self.class_token and self.attends == "frame"
 
@@ -208,7 +208,7 @@ class VisionEncoder(Spec):
         return 64 if self.window is None and self.own_sizes and self.gated else self.window
 
     def in_windows(self, layers: Stack, sequence: Array) -> tuple[Stack, ...]:
-        """Layers that attend picture by picture, most of them in windows where there are any."""
+        """Layers that attend image by image, most of them in windows if there are any."""
         cores = tuple(replace(core, looped=self.own_sizes) for core in layers.block.attention)
         unwindowed = replace(layers, block=replace(layers.block, attention=cores))
         if self.windowed is None:
@@ -254,11 +254,11 @@ class VisionEncoder(Spec):
 
     @property
     def place_table(self) -> Array:
-        """Weights of a table of biases: for each head, one for every distance in both directions, and three for the class token."""
+        """Weights of a table of biases: per head, one for every distance in both directions, and three for the class token."""
         return ((2 * self.image_size // self.patch - 1) ** 2 + 3) * self.heads
 
     def pooled(self, tokens: Array, pictures: Array, kind: Trainable) -> tuple[Ends, ...]:
-        """The final norm and what makes one vector of a picture: attention pooling, projection,
+        """The final norm and the pooling of an image into one vector: attention pooling, projection,
         classifier."""
         h = self.hidden
         norm = blocks.norm_parameters(self.norm, h) if self.final_norm else 0
@@ -295,18 +295,18 @@ class StandardVision(Spec):
 
     @property
     def shape(self) -> VisionEncoder:
-        """The encoder that stands in for the unknown one."""
+        """The assumed encoder."""
         shape = standard.plain(standard.encoder_shape(self.params))
         fields = ("name", "patch", "image_size", "attends", "trainable")
         return SMALLEST.model_copy(update={**shape, **{field: getattr(self, field) for field in fields}})
 
     def build(self, data: Data) -> Model:
-        """The stand-in alone."""
+        """The assumed encoder alone."""
         return self.shape.build(data)
 
     @property
     def of_pictures(self) -> bool:
-        """As its stand-in."""
+        """As for the assumed encoder."""
         return self.shape.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
@@ -327,7 +327,7 @@ SMALLEST = VisionEncoder(layers=1, hidden=64, heads=1, patch=14)
 
 
 def known_by(value: Any) -> str:
-    """Whether a part is given by its size alone or by its shape: the tag of its member in a union."""
+    """Whether a part is given by its size or by its shape: the tag of its member in a union."""
     sized = "params" in value if isinstance(value, Mapping) else hasattr(value, "params")
     return "[size]" if sized else "[shape]"
 

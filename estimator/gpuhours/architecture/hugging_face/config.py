@@ -1,7 +1,7 @@
-"""Hugging Face ``config.json`` files, or a folder that holds one: the keys of each model type -> the fields of a model.
+"""Hugging Face ``config.json`` files, or a folder with one: the keys of each model type -> the fields of a model.
 
-A reader takes the keys that it understands; those of ``NEUTRAL`` change nothing that costs; every other key that is set is listed with
-the model, so that nothing is ignored in silence.
+A reader takes the keys that it understands; those in ``NEUTRAL`` do not affect cost; every other key that is set is reported with the
+model, so that nothing is ignored silently.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Reader = Callable[["Config"], Fields]
 
 
 class Config:
-    """The file's keys, each remembered when it is read."""
+    """The file's keys, tracking which were read."""
 
     def __init__(self, keys: Mapping[str, Any], where: str = "") -> None:
         self._keys, self._where = keys, where
@@ -41,7 +41,7 @@ class Config:
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; ``default`` where it is missing or null. Where that is true or false, so must the value be."""
+        """The value of a key; ``default`` if missing or null. If the default is a boolean, the value must be one."""
         self._read.add(key)
         value = self._keys.get(key)
         if isinstance(default, bool) and value not in (None, True, False):
@@ -49,15 +49,15 @@ class Config:
         return default if value is None else value
 
     def without_effect(self, *keys: str) -> None:
-        """Keys that are understood and move nothing that is counted here."""
+        """Mark keys as understood but without effect on what is counted here."""
         self._read.update(keys)
 
     def only(self, **values: Any) -> None:
-        """Keys that are modelled with these values alone: any other is listed, however the rest of the reader took it."""
+        """Keys supported only with these values: any other value is reported, whatever the reader does with it."""
         self._otherwise.update(key for key, value in values.items() if self.get(key, value) != value)
 
     def number(self, *names: str, default: int | None = None) -> int:
-        """A whole number under the first of ``names`` that the file has: families and releases name one idea differently."""
+        """A whole number under the first of ``names`` in the file: families and releases use different names for one quantity."""
         for name in names:
             if name in self:
                 return self._whole(name)
@@ -83,14 +83,14 @@ class Config:
         return int(value)
 
     def listed(self, key: str) -> list[Any]:
-        """A list, empty where the key is missing."""
+        """A list, empty if the key is missing."""
         values = self.get(key, [])
         if not isinstance(values, list):
             raise EstimateError(f"The key {self._where + key!r} must be a list, not {str(values)[:60]!r}.")
         return values
 
     def inside(self, key: str, *, required: bool = True) -> Config:
-        """A mapping under a key, read in the same way."""
+        """A mapping under a key, with the same tracking."""
         block = self[key] if required else self.get(key, {})
         if not isinstance(block, Mapping):
             raise EstimateError(f"The key {self._where + key!r} must be a mapping, not {str(block)[:60]!r}.")
@@ -99,27 +99,27 @@ class Config:
         return inner
 
     def renamed(self, names: Mapping[str, str]) -> Config:
-        """The same file with keys under the names that a reader asks for; what is read of it is read of the file."""
+        """The same file with keys renamed for a reader; tracking is shared."""
         found = Config({names.get(key, key): value for key, value in self._keys.items()}, self._where)
         found._read, found._otherwise = self._read, self._otherwise
         self._read.update(names)
         return found
 
     def replaced(self, **keys: Any) -> Config:
-        """The same file with other values under some of its keys."""
+        """The same file with some values replaced."""
         found = Config({**self._keys, **keys}, self._where)
         found._read, found._otherwise, found._inside = self._read, self._otherwise, self._inside
         return found
 
     def supplied(self, keys: Mapping[str, int]) -> Config:
-        """The same file with keys that it leaves out because no layer uses them, or because another key says it."""
+        """The same file with keys added that it omits because no layer uses them, or because another key implies them."""
         found = Config({**keys, **self._keys}, self._where)
         found._read, found._otherwise = self._read, self._otherwise
         return found
 
     @property
     def unread(self) -> Iterator[str]:
-        """``key value`` of what is set and nobody understood."""
+        """``key value`` of what is set and was not understood."""
         for key, value in self._keys.items():
             known = key in self._read or key in NEUTRAL or key.startswith("_") or value in EMPTY
             if not known or key in self._otherwise:
@@ -158,7 +158,7 @@ NEUTRAL = frozenset(
     use_mamba_kernels num_logits_to_keep rescale_prenorm_residual residual_in_fp32 hidden_size_per_layer mlp_multiplier
     """.split()  # noqa: SIM905 - a table that a person reads and extends
 )
-"""Keys without weight, FLOP or byte: names, tokens, initial values, losses, what a rotary table holds, factors on a product."""
+"""Keys that affect neither weights, FLOPs nor bytes: names, tokens, initial values, losses, rotary tables, factors on a product."""
 
 HOMES = (
     "text",
@@ -190,7 +190,7 @@ def read_config(path: Path) -> Fields:
     except EstimateError as error:
         raise EstimateError(error.problem, error.hint, str(file)) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise EstimateError(f"holds a value of the wrong kind: {str(error)[:80]}", where=str(file)) from None
+        raise EstimateError(f"has a value of the wrong type: {str(error)[:80]}", where=str(file)) from None
     stem = file.parent.name if file.name == "config.json" else file.stem
     named = content.get("_name_or_path")
     shape = {"name": str(named) if isinstance(named, str) and named else stem, **read}
@@ -212,7 +212,7 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 
 def readers() -> dict[str, Reader]:
-    """Every model type that is read, with what reads it."""
+    """Every supported model type, with its reader."""
     by_type: dict[str, Reader] = {}
     for home in HOMES:
         by_type |= import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
@@ -220,7 +220,7 @@ def readers() -> dict[str, Reader]:
 
 
 def reader(kind: str) -> Reader:
-    """What reads a model type; one that nobody reads is refused with the nearest."""
+    """The reader of a model type; an unsupported one raises an error with the nearest."""
     for home in HOMES:
         known = import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
         if kind in known:

@@ -1,4 +1,4 @@
-"""Diffusion transformers as the diffusers library writes them (``_class_name`` in place of ``model_type``)."""
+"""Diffusion transformers in the diffusers library's format (``_class_name`` instead of ``model_type``)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def patched(config: Config) -> Fields:
 
 
 def dit(config: Config) -> Fields:
-    """DiT with classes, each layer with an embedding of its own for them."""
+    """DiT with classes, each layer with its own class embedding."""
     ignored(config, "dropout", "norm_type", "num_vector_embeds", "attention_bias")
     hidden, heads = width(config)
     channels = config.number("in_channels")
@@ -58,7 +58,7 @@ def dit(config: Config) -> Fields:
 
 
 def pixart(config: Config) -> Fields:
-    """PixArt: one product of modulation for all layers, cross-attention; vectors of size and shape at 1024 pixels."""
+    """PixArt: one modulation product for all layers, cross-attention; embeddings of size and aspect ratio at 1024 pixels."""
     ignored(config, "dropout", "norm_type", "num_embeds_ada_norm", "attention_bias", "cross_attention_dim")
     hidden, heads = width(config)
     sample = config.number("sample_size", default=128)
@@ -74,14 +74,14 @@ def pixart(config: Config) -> Fields:
 
 
 def wan(config: Config) -> Fields:
-    """Wan 2.1 and 2.2, from text or from a picture that CLIP has seen."""
+    """Wan 2.1 and 2.2, text-to-video or image-to-video with CLIP features."""
     ignored(config, "cross_attn_norm", "num_frame_per_block", "rope_temporal_skip_len")
     config.only(inject_sample_info=False)
     hidden, heads = width(config)
     image, added = config.optional("image_dim"), config.optional("added_kv_proj_dim")
     if (added is not None and added != hidden) or (image is None) is not (added is None):
         raise EstimateError(
-            f"image_dim {image} and added_kv_proj_dim {added} of a width of {hidden} are not read.",
+            f"image_dim {image} and added_kv_proj_dim {added} of a width of {hidden} are not supported.",
             "Wan has neither, or both.",
         )
     seen = {} if image is None else {"image_hidden": image}
@@ -98,7 +98,7 @@ def wan(config: Config) -> Fields:
 
 
 def ltx(config: Config) -> Fields:
-    """LTX-Video: one token for 32 x 32 x 8 pixels, norms over the width of queries and keys."""
+    """LTX-Video: one token per 32 x 32 x 8 pixels, norms over the width of queries and keys."""
     ignored(config, "cross_attention_dim", "attention_bias", "attention_out_bias", "norm_eps", "qk_norm")
     hidden, heads = width(config)
     return {
@@ -129,7 +129,7 @@ def cogvideox(config: Config) -> Fields:
 
 
 def sd3(config: Config) -> Fields:
-    """Stable Diffusion 3: double layers alone; the last one only reads the text."""
+    """Stable Diffusion 3: only double layers; the last one only reads the text."""
     ignored(config, "dual_attention_layers", "caption_projection_dim")
     hidden, heads = width(config)
     return {
@@ -143,7 +143,7 @@ def sd3(config: Config) -> Fields:
 
 
 def flux(config: Config) -> Fields:
-    """Flux: latents already packed two by two, so a patch is one of 64 channels. LongCat-Image and Bria have no vector of the text."""
+    """Flux: latents already packed two by two, so a patch is one of 64 channels. LongCat-Image and Bria have no pooled text embedding."""
     ignored(config, "guidance_embeds", "time_theta")
     hidden, heads = width(config)
     pooled = config.number("pooled_projection_dim", default=0)
@@ -158,11 +158,11 @@ def flux(config: Config) -> Fields:
 
 
 def qwen_image(config: Config) -> Fields:
-    """Qwen-Image: double layers alone over packed latents (``in_channels`` four of the latent's), the text under an RMS norm, positions
-    rotated. One vector, of the time step."""
+    """Qwen-Image: only double layers over packed latents (``in_channels`` four of the latent's), the text under an RMS norm, rotary
+    positions. One vector, from the time step."""
     ignored(config, "zero_cond_t", "use_layer3d_rope", "guidance_embeds")
     if config.get("use_additional_t_cond"):
-        raise EstimateError("use_additional_t_cond of Qwen-Image is not read.", "Qwen-Image-Layered alone has it.")
+        raise EstimateError("use_additional_t_cond of Qwen-Image is not supported.", "Only Qwen-Image-Layered has it.")
     hidden, heads = width(config)
     patch, channels = config.number("patch_size", default=2), config.number("in_channels")
     out = config.number("out_channels", default=channels)
@@ -190,7 +190,7 @@ def hunyuan_video(config: Config) -> Fields:
 
 
 def flux2(config: Config) -> Fields:
-    """FLUX.2: gates, no biases, one product of modulation for all layers of a kind."""
+    """FLUX.2: gated, no biases, one modulation product for all layers of a kind."""
     ignored(config, "timestep_guidance_channels")
     hidden, heads = width(config)
     return {
@@ -204,7 +204,7 @@ def flux2(config: Config) -> Fields:
 
 
 def chroma(config: Config) -> Fields:
-    """Chroma: Flux whose modulation one small network makes for all layers."""
+    """Chroma: Flux with the modulation of all layers computed by one small network."""
     made = {
         "channels": config.number("approximator_num_channels"), "hidden": config.number("approximator_hidden_dim"),
         "layers": config.number("approximator_layers"),
@@ -227,13 +227,13 @@ def ovis_image(config: Config) -> Fields:
 
 
 def auraflow(config: Config) -> Fields:
-    """AuraFlow: four double layers and many plain ones over both streams, gates, no biases, registers, a table of places."""
+    """AuraFlow: four double layers and many plain ones over both streams, gated, no biases, registers, a position table."""
     ignored(config)
     hidden, heads = width(config)
     if config.number("caption_projection_dim", default=hidden) != hidden:
-        raise EstimateError("A caption_projection_dim other than the width is not read.")
+        raise EstimateError("A caption_projection_dim other than the width is not supported.")
     places = config.number("pos_embed_max_size", default=1024)
-    of_input = 3 * hidden  # the biases of patches and time step, which alone have them
+    of_input = 3 * hidden  # only patches and time step have biases
     return {
         "kind": "two-stream", "double_layers": config.number("num_mmdit_layers"),
         "single_layers": config.number("num_single_dit_layers"), "single": "serial", "hidden": hidden, "heads": heads,
@@ -245,10 +245,10 @@ def auraflow(config: Config) -> Fields:
 
 
 def hunyuan_image(config: Config) -> Fields:
-    """HunyuanImage 2.1: HunyuanVideo's layers over pictures shrunk 32 times; a second text encoder reads letters."""
+    """HunyuanImage 2.1: HunyuanVideo's layers over images compressed 32 times; a second text encoder for glyphs."""
     ignored(config, "qk_norm")
     if config.get("use_meanflow", False):
-        raise EstimateError("use_meanflow is not read.", "The distilled HunyuanImage alone has it.")
+        raise EstimateError("use_meanflow is not supported.", "Only the distilled HunyuanImage has it.")
     hidden, heads = width(config)
     return {
         "kind": "two-stream", "double_layers": config.number("num_layers"),
@@ -262,7 +262,7 @@ def hunyuan_image(config: Config) -> Fields:
 
 
 def sided(config: Config) -> Fields:
-    """A patch of a picture, whose two sides are one number."""
+    """A patch of an image with equal sides."""
     patch = config.get("patch_size", 1)
     if isinstance(patch, list) and len(set(patch[-2:])) == 1:
         return {"patch": patch[-1], "time_patch": patch[0] if len(patch) > 2 else 1}
@@ -270,7 +270,7 @@ def sided(config: Config) -> Fields:
 
 
 def hunyuan_video_15(config: Config) -> Fields:
-    """HunyuanVideo 1.5: double layers alone; a second text encoder's and an image encoder's tokens stand beside the text's."""
+    """HunyuanVideo 1.5: only double layers; a second text encoder's and an image encoder's tokens are appended to the text's."""
     config.without_effect("task_type", "target_size")
     shape = hunyuan_image(config)
     return {
@@ -293,12 +293,12 @@ def lumina2(config: Config) -> Fields:
 
 
 def z_image(config: Config) -> Fields:
-    """Z-Image: as many keys as queries whatever ``n_kv_heads`` says, a narrow vector of the time step, tokens that fill up a length."""
+    """Z-Image: as many keys as queries whatever ``n_kv_heads`` says, a narrow time embedding, padding tokens."""
     ignored(config, "n_kv_heads", "norm_eps", "t_scale", "axes_dims", "axes_lens")
     config.only(siglip_feat_dim=None)
     hidden, sides, times = config.number("dim"), config.listed("all_patch_size"), config.listed("all_f_patch_size")
     if len(sides) > 1 or len(times) > 1:
-        raise EstimateError("Several all_patch_size are not read.", "The published files have one.")
+        raise EstimateError("Several all_patch_size are not supported.", "The published files have one.")
     return {
         **one_stream(config, hidden), "layers": config.number("n_layers"), "heads": config.number("n_heads"),
         "refiner_layers": config.number("n_refiner_layers"), "ffn_hidden": int(hidden / 3 * 8), "patch": sides[0] if sides else 2,
@@ -308,7 +308,7 @@ def z_image(config: Config) -> Fields:
 
 
 def one_stream(config: Config, hidden: int) -> Fields:
-    """What both have."""
+    """Fields common to both."""
     return {
         "kind": "single-stream", "hidden": hidden, "latent_channels": config.number("in_channels"),
         "text_hidden": config.number("cap_feat_dim"), "image_size": 1024,

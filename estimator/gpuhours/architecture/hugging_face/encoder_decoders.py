@@ -1,4 +1,4 @@
-"""Encoders with a decoder behind them: T5 and its relatives, BART, Whisper."""
+"""Encoder-decoders: T5 and its relatives, BART, Whisper."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def t5(config: Config) -> Fields:
 
 
 def umt5(config: Config) -> Fields:
-    """UMT5: every layer has a table of positions of its own."""
+    """UMT5: every layer has its own table of relative positions."""
     shape = t5(config)
     if shape["encoder_layers"] != shape["decoder_layers"]:
-        raise EstimateError("A UMT5 with another depth on either side is not read.", "No published one has.")
+        raise EstimateError("A UMT5 with another depth on either side is not supported.", "No published one has.")
     return {**shape, "position_buckets": shape["encoder_layers"] * shape["position_buckets"]}
 
 
 def spoken(config: Config) -> Fields:
-    """What BART, Whisper and their kind share: LayerNorm, biases, learned positions on both sides."""
+    """Common to BART, Whisper and similar models: LayerNorm, biases, learned positions on both sides."""
     config.without_effect(
         "encoder_layerdrop",
         "decoder_layerdrop",
@@ -53,7 +53,7 @@ def spoken(config: Config) -> Fields:
     heads, hidden = config.number("encoder_attention_heads"), config.number("d_model")
     if config.number("decoder_attention_heads") != heads:
         raise EstimateError(
-            f"{heads} encoder_attention_heads and {config['decoder_attention_heads']} decoder_attention_heads are not read.",
+            f"{heads} encoder_attention_heads and {config['decoder_attention_heads']} decoder_attention_heads are not supported.",
             "No published one differs.",
         )
     return {
@@ -68,7 +68,7 @@ def spoken(config: Config) -> Fields:
 
 
 def whisper(config: Config) -> Fields:
-    """Whisper: sound in, stored sines as the encoder's positions, no bias on keys."""
+    """Whisper: audio input, stored sinusoids as the encoder's positions, no bias on keys."""
     for key in (
         "apply_spec_augment",
         "mask_time_prob",
@@ -105,20 +105,20 @@ def bart(config: Config) -> Fields:
 
 
 def m2m(config: Config) -> Fields:
-    """M2M-100 and NLLB: mBART's norms, sines for positions."""
+    """M2M-100 and NLLB: mBART's norms, sinusoidal positions."""
     config.without_effect("activation_dropout")
     return {**spoken(config), "final_norm": True}
 
 
 def pegasus(config: Config) -> Fields:
-    """Pegasus, Blenderbot and Marian: mBART's kind without a norm on the embeddings; of Pegasus and Marian the positions are sines, which
-    the library stores."""
+    """Pegasus, Blenderbot and Marian: like mBART without a norm on the embeddings; for Pegasus and Marian the positions are sinusoids,
+    which the library stores."""
     places, fixed = config.number("max_position_embeddings"), config["model_type"] == "marian"
     config.without_effect(
         "extra_pos_embeddings", "encoder_no_repeat_ngram_size", "share_encoder_decoder_embeddings", "decoder_vocab_size"
     )
     if config.get("share_encoder_decoder_embeddings", True) is False:
-        raise EstimateError("A Marian with a table of tokens for each side is not read.", "Most share it.")
+        raise EstimateError("A Marian with a table of tokens for each side is not supported.", "Most share it.")
     return {**spoken(config), "encoder_positions": places, "decoder_positions": places, "final_norm": not fixed}
 
 
@@ -131,7 +131,7 @@ def t5gemma(config: Config) -> Fields:
         part.without_effect("sliding_window", "layer_types", "cross_attention_hidden_size", "tie_word_embeddings")
     if differing := [key for key in ("hidden", "heads", "kv_heads", "head_dim") if one[key] != other[key]]:
         raise EstimateError(
-            f"A T5Gemma whose sides differ in {', '.join(differing)} is not read.", "Its balanced sizes are."
+            f"A T5Gemma whose sides differ in {', '.join(differing)} is not supported.", "Its balanced sizes are."
         )
     return {
         "kind": "encoder-decoder", "encoder_layers": one["layers"], "decoder_layers": other["layers"], "hidden": one["hidden"],

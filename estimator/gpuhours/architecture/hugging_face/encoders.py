@@ -1,4 +1,4 @@
-"""Encoders: BERT and its relatives, vision transformers, towers that are compared."""
+"""Encoders: BERT and its relatives, vision transformers, contrastive towers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def bert(config: Config) -> Fields:
-    """BERT: learned positions and token types under a norm, biases everywhere; the pooler on top, or the masked head where the file names
+    """BERT: learned positions and token types under a norm, biases everywhere; the pooler on top, or the masked head if the file names
     that class."""
     masked = any("MaskedLM" in str(name) or "PreTraining" in str(name) for name in config.listed("architectures"))
     config.get("position_embedding_type")
@@ -30,7 +30,7 @@ def bert(config: Config) -> Fields:
 
 
 def masked_head(config: Config) -> Fields:
-    """BERT's head over hidden words where the file names that class; nothing on top where not."""
+    """BERT's head over masked words if the file names that class; otherwise nothing on top."""
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
     return {"head": "masked", "head_bias": True} if masked else {"head": "none"}
 
@@ -95,7 +95,7 @@ def modern_head(config: Config) -> Fields:
 
 
 def modernbert_decoder(config: Config) -> Fields:
-    """ModernBERT's layers behind a mask, with its head over words."""
+    """ModernBERT's layers with a causal mask, and its head over words."""
     shape = modernbert(config)
     config.without_effect("sliding_window")
     return {**shape, "causal": True, "head": "masked", "window": shape["window"] // 2, **modern_head(config)}
@@ -117,12 +117,12 @@ def tower(config: Config) -> Fields:
 
 
 def biases(config: Config) -> str:
-    """Biases of queries, keys and values where ``qkv_bias`` says so; the output's is always there."""
+    """Biases of queries, keys and values if ``qkv_bias`` is set; the output's is always present."""
     return "all" if config.get("qkv_bias", True) else "output"
 
 
 def vit(config: Config) -> Fields:
-    """ViT with its pooler; with a classifier in its place where the file names that class."""
+    """ViT with its pooler, or with a classifier instead if the file names that class."""
     config.without_effect("encoder_stride", "pooler_act", "pooler_output_size")
     top = (
         {"classes": labels(config)}
@@ -138,7 +138,7 @@ def classifies(config: Config) -> bool:
 
 
 def labels(config: Config) -> int:
-    """Classes: those that the file names, else as many as it says, else the library's two."""
+    """Number of classes: those named in the file, otherwise as stated, otherwise the library's two."""
     return len(config.get("id2label") or ()) or config.number("num_labels", default=2)
 
 
@@ -154,13 +154,13 @@ def ijepa(config: Config) -> Fields:
 
 
 def deit(config: Config) -> Fields:
-    """DeiT: a token more for the teacher, with a place of its own."""
+    """DeiT: an additional distillation token with its own position."""
     shape = vit(config)
     return {**shape, "registers": 1, "extra_weights": shape["hidden"]}
 
 
 def vit_mae(config: Config) -> Fields:
-    """MAE's encoder; with its decoder where the file names the class that pre-trains. Fixed positions are stored with the weights."""
+    """MAE's encoder; with its decoder if the file names the pre-training class. Fixed positions are stored with the weights."""
     keys = (
         "decoder_num_attention_heads",
         "decoder_hidden_size",
@@ -179,7 +179,7 @@ def vit_mae(config: Config) -> Fields:
 
 
 def beit(config: Config) -> Fields:
-    """BEiT: no bias on keys, scales on the halves, positions only where the file asks for them."""
+    """BEiT: no bias on keys, scales on the halves, positions only if enabled in the file."""
     absolute = config.get("use_absolute_position_embeddings", False)
     own, shared = (
         config.get(key, False) for key in ("use_relative_position_bias", "use_shared_relative_position_bias")
@@ -197,7 +197,7 @@ BEIT_ENDS = (
     "pool_scales", "use_auxiliary_head", "auxiliary_loss_weight", "auxiliary_channels", "auxiliary_num_convs",
     "auxiliary_concat_input", "semantic_loss_ignore_index", "vocab_size",
 )  # fmt: skip
-"""Keys of what stands behind BEiT's layers, and of how it drops."""
+"""Keys of what follows BEiT's layers, and of its dropout."""
 
 
 def dinov2(config: Config) -> Fields:
@@ -257,13 +257,13 @@ def dinov3(config: Config) -> Fields:
 
 
 def clip_vision(config: Config) -> Fields:
-    """CLIP's tower: a norm in front, no bias on the patches."""
+    """CLIP's tower: a norm at the start, no bias on the patches."""
     config.get("projection_dim")
     return {**tower(config), "pre_norm": True, "patch_bias": False}
 
 
 def siglip_vision(config: Config) -> Fields:
-    """SigLIP's tower: no class token, a query that looks at the patches."""
+    """SigLIP's tower: no class token, a query that attends to the patches."""
     pooled = config.get("vision_use_head", True)
     return {**tower(config), "class_token": False, "pooling": "attention" if pooled else "none"}
 
@@ -275,7 +275,7 @@ def pooling_weights(vision: Fields) -> int:
 
 
 def siglip2_vision(config: Config) -> Fields:
-    """SigLIP 2's tower for any shape of picture: places for ``num_patches``."""
+    """SigLIP 2's tower for any image shape: ``num_patches`` positions."""
     places = config.number("num_patches", default=256)
     side = round(places**0.5)
     shape = siglip_vision(config)
@@ -283,7 +283,7 @@ def siglip2_vision(config: Config) -> Fields:
 
 
 def videomae(config: Config) -> Fields:
-    """VideoMAE's encoder: tubelets of a clip that all see each other, fixed positions."""
+    """VideoMAE's encoder: tubelets of a clip with full attention, fixed positions."""
     keys = ("decoder_num_attention_heads", "decoder_hidden_size", "decoder_num_hidden_layers", "decoder_intermediate_size",
             "use_mean_pooling", "norm_pix_loss", "num_frames")  # fmt: skip
     config.without_effect(*keys)
@@ -296,7 +296,7 @@ def videomae(config: Config) -> Fields:
 
 
 def vjepa2(config: Config) -> Fields:
-    """V-JEPA 2's encoder: rotary positions, tubelets of a clip that all see each other. Its predictor is counted, not timed."""
+    """V-JEPA 2's encoder: rotary positions, tubelets of a clip with full attention. Its predictor is counted, not timed."""
     shape = tower(config)
     config.only(qkv_bias=True)
     h, p, layers = shape["hidden"], config.number("pred_hidden_size"), config.number("pred_num_hidden_layers")
@@ -315,7 +315,7 @@ def vjepa2(config: Config) -> Fields:
 
 
 def timesformer(config: Config) -> Fields:
-    """TimeSformer: attention along time and within a frame in turn, and a product behind the first."""
+    """TimeSformer: alternating attention along time and within a frame, and a product after the first."""
     if config.get("attention_type", "divided_space_time") != "divided_space_time":
         raise EstimateError("Only divided attention (attention_type: divided_space_time) is read.")
     config.get("drop_path_rate")

@@ -1,4 +1,4 @@
-"""Gemma 3 with its eyes, 3n and 4: layers that differ in width and keys, and what stands beside them."""
+"""Gemma 3 with vision, 3n and 4: layers that differ in width and keys, and their extra inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def gemma3(config: Config) -> Fields:
-    """Gemma 3: SigLIP, 256 tokens a picture by averaging, an RMS norm and a product; the tower's own head is stored, not used."""
+    """Gemma 3: SigLIP, 256 tokens per image by averaging, an RMS norm and a product; the tower's own head is stored, not used."""
     ignored(config, "mm_tokens_per_image")
     part = config.inside("vision_config")
     vision = encoder(part)
@@ -32,11 +32,11 @@ def gemma3(config: Config) -> Fields:
 
 
 def kinds(config: Config, every: int) -> list[bool]:
-    """Of each layer whether it has a window: as ``layer_types`` lists them, else all but one in ``every``."""
+    """Whether each layer has a window: from ``layer_types`` if listed, otherwise all but one in ``every``."""
     listed = [str(kind) for kind in config.listed("layer_types")]
     layers = config.number("num_hidden_layers")
     if listed and len(listed) != layers:
-        raise EstimateError(f"layer_types holds {len(listed)} layers, num_hidden_layers is {layers}.")
+        raise EstimateError(f"layer_types lists {len(listed)} layers, but num_hidden_layers is {layers}.")
     return ["sliding" in kind for kind in listed] or [(layer + 1) % every != 0 for layer in range(layers)]
 
 
@@ -46,14 +46,14 @@ def grouped(layers: Sequence[tuple[tuple[str, object], ...]]) -> list[Fields]:
 
 
 def second_embedding(config: Config, vocab: int) -> Fields:
-    """The embedding that every layer gets its part of, where there is one."""
+    """The embedding of which every layer gets a part, if there is one."""
     width = config.number("hidden_size_per_layer_input", default=0 if "unified" in str(config["model_type"]) else 256)
     rows = config.number("vocab_size_per_layer_input", default=vocab)
     return {"per_layer_input": {"width": width, "vocab": rows}} if width else {}
 
 
 def gemma3n(config: Config) -> Fields:
-    """Gemma 3n: four streams, low-rank residuals, a second embedding; the last layers borrow the keys of layers below."""
+    """Gemma 3n: four streams, low-rank residuals, a second embedding; the last layers reuse the keys of lower layers."""
     config.without_effect("altup_active_idx", "altup_coef_clip", "altup_correct_scale", "activation_sparsity_pattern")
     wide = config.get("intermediate_size")
     widths = (
@@ -80,7 +80,7 @@ def gemma3n(config: Config) -> Fields:
 
 
 def wide_heads(config: Config) -> tuple[int, int | None]:
-    """Head size and key-value heads of the layers that see everything: by their own keys, or in ``per_layer_config``."""
+    """Head size and key-value heads of the global layers: from their own keys, or from ``per_layer_config``."""
     listed = config.get("per_layer_config", {})
     first: Mapping[str, int] = next(iter(listed.values()), {}) if isinstance(listed, Mapping) else {}
     size = config.number("global_head_dim", default=int(first.get("head_dim") or 512))
@@ -90,8 +90,8 @@ def wide_heads(config: Config) -> tuple[int, int | None]:
 
 
 def gemma4(config: Config) -> Fields:
-    """Gemma 4: layers that see everything have wider heads, whose keys may be their values; a second embedding; the last layers borrow
-    keys, and may be twice as wide; experts beside the dense layer."""
+    """Gemma 4: global layers have wider heads, whose keys may also be their values; a second embedding; the last layers reuse keys, and may
+    be twice as wide; experts parallel to the dense layer."""
     config.without_effect("use_bidirectional_attention")
     windowed, borrowed = kinds(config, 6), config.number("num_kv_shared_layers", default=0)
     windowed[-1] = False
@@ -113,7 +113,7 @@ def gemma4(config: Config) -> Fields:
 
 
 def experts_beside(config: Config, width: int) -> Fields:
-    """Experts whose output is added to the dense layer's: that is one which every token sees. Three norms more; a scale for each input and
+    """Experts whose output is added to the dense layer's, which acts as a shared expert. Three additional norms; a scale for each input and
     output of the router."""
     if not config.get("enable_moe_block", False):
         config.without_effect("num_experts", "top_k_experts", "moe_intermediate_size")
@@ -141,14 +141,14 @@ MOBILENET = 294_126_912
 
 
 def gemma3n_whole(config: Config) -> Fields:
-    """Gemma 3n trained on text: what sees and hears is counted and stands still, and is listed since it takes no time here."""
+    """Gemma 3n trained on text: vision and audio encoders are counted but frozen, and listed because their time is not modelled."""
     config.without_effect("audio_soft_tokens_per_image", "vision_soft_tokens_per_image")
     said = config.inside("text_config")
     shape, h = gemma3n(said), said.number("hidden_size")
     vision, audio = config.get("vision_config") or {}, config.get("audio_config") or {}
     config.only(vision_config=None, audio_config=None)
     if vision.get("architecture", "mobilenetv5_300m_enc") != "mobilenetv5_300m_enc":
-        raise EstimateError("A vision encoder of Gemma 3n other than mobilenetv5_300m_enc is not read.")
+        raise EstimateError("A vision encoder of Gemma 3n other than mobilenetv5_300m_enc is not supported.")
     heard = Config(audio, "audio_config.")
     kernel, channels = (
         heard.number("conf_conv_kernel_size", default=5),
@@ -175,7 +175,7 @@ def gemma4_vision(vision: Config) -> Fields:
 
 
 def gemma4_whole(config: Config) -> Fields:
-    """Gemma 4: its tower, patches averaged three by three, one product; what hears is counted and stands still, and is listed."""
+    """Gemma 4: its tower, patches averaged three by three, one product; the audio encoder is counted but frozen, and listed."""
     config.without_effect("vision_soft_tokens_per_image")
     text = config.inside("text_config")
     said, h = gemma4(text), text.number("hidden_size")

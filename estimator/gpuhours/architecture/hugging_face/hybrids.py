@@ -1,4 +1,4 @@
-"""State-space models, linear attention, and what mixes them with attention."""
+"""State-space models, linear attention, and hybrids with attention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def groups(layers: Sequence[tuple[str, str]]) -> list[Fields]:
-    """Layers by (mixer, feed-forward layer), those of a kind together."""
+    """Layers grouped by (mixer, feed-forward layer)."""
     return [
         {"layers": len(list(equal)), "mixer": mixed, "feed_forward": fed}
         for (mixed, fed), equal in groupby(sorted(layers))
@@ -21,12 +21,12 @@ def groups(layers: Sequence[tuple[str, str]]) -> list[Fields]:
 
 
 def attends(kind: object) -> bool:
-    """Whether a name of ``layer_types`` means softmax attention: ``attention`` or ``full_attention``, not ``linear_attention``."""
+    """Whether an entry of ``layer_types`` means softmax attention: ``attention`` or ``full_attention``, not ``linear_attention``."""
     return str(kind) in ("attention", "full_attention", "sliding_attention")
 
 
 def pure(config: Config, kind: str, state: Fields) -> Fields:
-    """A model of state-space layers alone: one norm a layer, no feed-forward layer."""
+    """A model with only state-space layers: one norm per layer, no feed-forward layer."""
     layers = config.number("num_hidden_layers", "n_layer")
     return {
         "layers": layers, "hidden": config.number("hidden_size", "d_model"), "heads": 1, "vocab": config.number("vocab_size"),
@@ -70,7 +70,7 @@ def mamba2(config: Config) -> Fields:
 
 
 def mamba2_widths(config: Config, *, norm: bool = True) -> Fields:
-    """Mamba-2 layers of a hybrid, under the names that hybrids have."""
+    """Mamba-2 layers of a hybrid, under the hybrids' key names."""
     heads, hidden = config.number("mamba_n_heads", "mamba_num_heads"), config.number("hidden_size")
     size = config.get("mamba_d_head", config.get("mamba_head_dim", "auto"))
     expand = config.get("mamba_expand", config.get("expand", 2))
@@ -119,7 +119,7 @@ def granite_hybrid(config: Config) -> Fields:
 
 
 def falcon_h1(config: Config) -> Fields:
-    """Falcon-H1: attention and Mamba-2 beside each other in every layer."""
+    """Falcon-H1: attention and Mamba-2 in parallel in every layer."""
     config.only(projectors_bias=False, mamba_proj_bias=False)
     count = config.number("num_hidden_layers")
     for key in (
@@ -141,7 +141,7 @@ def falcon_h1(config: Config) -> Fields:
 
 
 def nemotron_h(config: Config) -> Fields:
-    """Nemotron-H and Nemotron 3: one half a layer: Mamba-2 (M), attention (*), feed-forward (-) or experts (E)."""
+    """Nemotron-H and Nemotron 3: one half per layer: Mamba-2 (M), attention (*), feed-forward (-) or experts (E)."""
     config.only(use_bias=False, mlp_bias=False, mamba_proj_bias=False, attention_bias=False, tie_word_embeddings=False)
     pattern = config.get("hybrid_override_pattern")
     kinds = config.listed("layers_block_type") or [
@@ -171,7 +171,7 @@ HALVES = {
     **dict.fromkeys(("attention", "full_attention"), ("attention", "none")),
     "mlp": ("none", "dense"), "moe": ("none", "experts"),
 }  # fmt: skip
-"""What the names of a layer mean here: what mixes tokens, what feeds forward."""
+"""The meaning of a layer's name: its mixer and its feed-forward layer."""
 PATTERN = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
 
@@ -227,7 +227,7 @@ def minimax(config: Config) -> Fields:
 
 
 def lfm2(config: Config) -> Fields:
-    """LFM2: gated short convolutions with grouped-query attention between; a width that is shrunk and rounded where the file asks."""
+    """LFM2: gated short convolutions alternating with grouped-query attention; a width that is shrunk and rounded if configured."""
     hidden, width = config.number("hidden_size"), config.number("intermediate_size", "block_ff_dim")
     if config.get("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)
@@ -277,7 +277,7 @@ def delta_layers(config: Config, fed: str) -> tuple[Fields, list[Fields]]:
 def qwen3_next(config: Config) -> Fields:
     """Qwen3-Next: gated delta rule and gated attention, experts with a shared one."""
     if config.get("mlp_only_layers") or config.number("decoder_sparse_step", default=1) != 1:
-        raise EstimateError("Layers without experts are not read here.", "Write the shape out, with layer_groups.")
+        raise EstimateError("Layers without experts are not supported.", "Write out the shape, with layer_groups.")
     state, layers = delta_layers(config, "experts")
     config.get("intermediate_size")
     return {
@@ -320,7 +320,7 @@ def olmo_hybrid(config: Config) -> Fields:
 
 
 def kimi_linear(config: Config) -> Fields:
-    """Kimi Linear: three layers of delta attention to one of latent attention, DeepSeek's experts behind a dense layer."""
+    """Kimi Linear: three layers of delta attention to one of latent attention, DeepSeek's experts after a dense layer."""
     config.without_effect("moe_renormalize", "num_expert_group", "use_grouped_topk", "head_dim")
     told = config.inside("linear_attn_config", required=False)
     told.without_effect("kda_layers")

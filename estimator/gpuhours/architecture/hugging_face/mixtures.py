@@ -12,7 +12,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def routed(config: Config) -> Fields:
-    """Experts under the names that families have for them."""
+    """Experts under the key names of different families."""
     return {
         "count": config.number("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"),
         "top_k": config.number("num_experts_per_tok", "moe_top_k", "num_experts_per_token", "moe_k", "top_k"),
@@ -37,12 +37,12 @@ def phimoe(config: Config) -> Fields:
 def sparse_steps(config: Config) -> Fields:
     """Qwen's experts: one layer in ``decoder_sparse_step``; ``mlp_only_layers`` is a list of those without."""
     if config.get("mlp_only_layers"):
-        raise EstimateError("mlp_only_layers is not read.", "Write the shape out, with layer_groups.")
+        raise EstimateError("mlp_only_layers is not supported.", "Write out the shape, with layer_groups.")
     return {**routed(config), "every": config.number("decoder_sparse_step", default=1)}
 
 
 def shared_gate(config: Config) -> Fields:
-    """An expert that sees every token behind a gate."""
+    """An expert for every token, with a gate."""
     return {"shared_width": config.number("shared_expert_intermediate_size"), "shared_gate": True}
 
 
@@ -82,18 +82,20 @@ def first_dense(config: Config) -> Fields:
     stated = config.number("first_k_dense_replace", default=0)
     dense = kinds.index("sparse") if "sparse" in kinds else stated
     if kinds and "dense" in kinds[dense:]:
-        raise EstimateError("Layers without experts stand among those with.", "Write the shape out, with layer_groups.")
+        raise EstimateError(
+            "Layers without experts are interleaved with those with.", "Write out the shape, with layer_groups."
+        )
     return {"first_dense": dense, "every": config.number("moe_layer_freq", default=1)}
 
 
 def grouped(config: Config) -> Fields:
-    """Groups of experts, few of which a token's experts may be of: DeepSeek's routing limited to nodes."""
+    """Groups of experts to which a token's experts are limited: DeepSeek's node-limited routing."""
     groups, chosen = config.optional("n_group"), config.optional("topk_group")
     return {"groups": groups, "top_groups": chosen} if groups and chosen and groups > 1 else {}
 
 
 def shared_experts(config: Config) -> Fields:
-    """DeepSeek's experts: ``n_shared_experts`` of the routed width that every token sees."""
+    """DeepSeek's experts: ``n_shared_experts`` of the routed width for every token."""
     count, width = (
         config.number("n_shared_experts", "num_shared_experts", default=0),
         config.optional("moe_intermediate_size"),
@@ -117,7 +119,7 @@ def latent(config: Config) -> Fields:
 def deepseek(config: Config) -> Fields:
     """DeepSeek-V2 and V3, Kimi K2, and others of their kind: latent attention, shared and routed experts.
 
-    The number per expert that balances V3's routing is a buffer of the library, no parameter."""
+    The number per expert that balances V3's routing is a buffer in the library, not a parameter."""
     config.get("ep_size")
     experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
     shape = {**llama(config), "attention_bias": "none", **latent(config)}
@@ -127,7 +129,7 @@ def deepseek(config: Config) -> Fields:
 
 
 def deepseek_v32(config: Config) -> Fields:
-    """DeepSeek-V3.2: small heads choose the keys that are attended to."""
+    """DeepSeek-V3.2: small heads select the keys that are attended to."""
     shape = deepseek(config)
     index = {
         "index_heads": config.number("index_n_heads"), "index_dim": config.number("index_head_dim"),
@@ -176,7 +178,7 @@ def gpt_oss(config: Config) -> Fields:
 
 
 def llama4(config: Config) -> Fields:
-    """Llama 4: a shared expert of the routed width beside one routed expert, in every layer or every second, between wide dense ones;
+    """Llama 4: a shared expert of the routed width plus one routed expert, in every layer or every second, between wide dense ones;
     chunked attention is a window."""
     layers, every = config.number("num_hidden_layers"), config.number("interleave_moe_layer_step", default=1)
     listed = config.listed("moe_layers")
@@ -196,7 +198,7 @@ def llama4(config: Config) -> Fields:
 
 
 def crossed(layers: int, sparse: int, windowed: int) -> list[Fields]:
-    """Layers by feed-forward layer and window where the two patterns cross evenly; the counts stay whole."""
+    """Layers by feed-forward type and window if the two patterns cross evenly; counts stay whole."""
     both = round(sparse * windowed / layers)
     counts = {
         ("experts", "window"): both, ("experts", "attention"): sparse - both, ("dense", "window"): windowed - both,
@@ -237,8 +239,8 @@ def dbrx(config: Config) -> Fields:
 
 
 def sparse_windows(config: Config, dense: int, every: int = 0) -> Fields:
-    """Layer groups where some layers have a window and the first ``dense`` no experts; the window with them. One layer in ``every`` sees
-    every key where the file does not list the kinds."""
+    """Layer groups if some layers have a window and the first ``dense`` no experts; also the window. One layer in ``every`` attends to
+    every key if the file does not list the kinds."""
     layers, window = config.number("num_hidden_layers"), config.optional("sliding_window")
     kinds = [str(kind) for kind in config.listed("layer_types")]
     config.get("sliding_window_pattern")
@@ -253,7 +255,7 @@ def sparse_windows(config: Config, dense: int, every: int = 0) -> Fields:
 
 
 def unplaced(experts: Fields) -> tuple[Fields, int]:
-    """Experts whose place stands in layer groups, and how many layers have none."""
+    """Experts whose layers are given in layer groups, and the number of layers without."""
     return {key: value for key, value in experts.items() if key not in ("first_dense", "every")}, experts.get(
         "first_dense", 0
     )
@@ -304,20 +306,21 @@ def granite_moe_swa(config: Config) -> Fields:
 
 
 def cohere2_moe(config: Config) -> Fields:
-    """Command A's mixtures: one norm, both halves beside each other."""
+    """Command A's mixtures: one norm, both halves in parallel."""
     config.without_effect(
         "expert_selection_fn", "shared_expert_combination_strategy", "prefix_dense_sliding_window_pattern"
     )
     dense = any("sparse" not in str(kind) for kind in config.listed("mlp_layer_types"))
     if dense or config.number("num_shared_experts", default=0) or config.get("prefix_dense_intermediate_size"):
         raise EstimateError(
-            "Shared experts and a dense start of cohere2_moe are not read.", "Write the shape out, with layer_groups."
+            "Shared experts and a dense start of cohere2_moe are not supported.",
+            "Write out the shape, with layer_groups.",
         )
     return {**cohere2(config), "experts": routed(config)}
 
 
 def hunyuan_moe(config: Config) -> Fields:
-    """Hunyuan's mixtures: a shared expert of the dense width beside the routed."""
+    """Hunyuan's mixtures: a shared expert of the dense width in addition to the routed ones."""
     width = config["intermediate_size"]
     routed_width = config.get("moe_intermediate_size")
     own = routed_width[0] if isinstance(routed_width, list) else routed_width

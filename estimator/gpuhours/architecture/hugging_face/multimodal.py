@@ -1,4 +1,4 @@
-"""Models that see: a vision encoder, a bridge and a language model, each from its part of the file."""
+"""Vision-language models: a vision encoder, a bridge and a language model, each from its part of the file."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def language(config: Config, text: Config, *, tied: bool | None = None) -> Fields:
-    """The language model of ``text``; its embeddings are tied where ``ties`` finds it."""
+    """The language model of ``text``; its embeddings are tied according to ``ties``."""
     kind = str(text["model_type"])
     shape = reader(kind)(text)
     if shape.get("kind", "decoder") != "decoder":
-        raise EstimateError(f"A language model of type {kind!r} is not read here.")
+        raise EstimateError(f"A language model of type {kind!r} is not supported.")
     shape["tied"] = ties(config, text, bool(shape.get("tied", False)))
     return shape if tied is None else {**shape, "tied": tied}
 
 
 EITHER = frozenset({"llava", "llava_next_video", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "glm4v", "glm4v_moe"})
-"""Model types whose embeddings the library ties where the whole file says so or its language part does."""
+"""Model types whose embeddings the library ties if either the whole file or its language part says so."""
 
 
 def ties(config: Config, text: Config, own: bool) -> bool:
-    """Whether input and output embeddings are one: as the whole file says, else as the language part does (``own``, its default included);
-    Llama 4 asks that part alone."""
+    """Whether input and output embeddings are tied: as the whole file says, otherwise as the language part does (``own``, including its
+    default); for Llama 4 only that part counts."""
     whole, inside = config.get("tie_word_embeddings"), text.get("tie_word_embeddings")
     if config["model_type"] in EITHER:
         return bool(whole or inside)
@@ -50,14 +50,14 @@ def encoder(vision: Config) -> Fields:
     ignored(vision)
     if kind not in TOWERS:
         raise EstimateError(
-            f"A vision encoder of type {kind!r} is not read.", f"These are: {', '.join(sorted(TOWERS))}."
+            f"A vision encoder of type {kind!r} is not supported.", f"Supported: {', '.join(sorted(TOWERS))}."
         )
     config = TOWERS[kind](vision)
     return without_kind(config)
 
 
 def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
-    """The three together."""
+    """The three parts combined."""
     return {
         "kind": "video-language",
         "vision": {**vision, "final_norm": vision.get("final_norm", True)},
@@ -67,7 +67,7 @@ def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
 
 
 def ignored(config: Config, *keys: str) -> None:
-    """Keys that say which features are taken or how tokens are marked."""
+    """Keys that select features or mark tokens."""
     config.without_effect(
         *keys, "vision_feature_layer", "projector_hidden_act", "image_seq_length", "image_grid_pinpoints", "spatial_pool_mode",
         "spatial_pool_stride", "video_seq_length", "vocab_size", "hidden_size", "projection_dim",
@@ -209,7 +209,7 @@ def qwen_vl(config: Config) -> Fields:
 
 
 class Plain(Config):
-    """A file of the time when the language model's keys stood beside the vision part."""
+    """An older file format with the language model's keys next to the vision part."""
 
     def __init__(self, config: Config) -> None:
         super().__init__({key: value for key, value in config._keys.items() if key != "vision_config"}, config._where)
@@ -226,7 +226,7 @@ def idefics3(config: Config) -> Fields:
 
 
 def vipllava(config: Config) -> Fields:
-    """ViP-LLaVA: features of several layers side by side under a norm, an MLP."""
+    """ViP-LLaVA: features of several layers concatenated under a norm, an MLP."""
     config.without_effect("projector_layernorm_eps")
     levels = config.get("vision_feature_layer", 1)
     ignored(config, "vision_feature_layers")
@@ -269,8 +269,8 @@ def lfm2_vl(config: Config) -> Fields:
 
 
 def glm_vl(config: Config) -> Fields:
-    """GLM-4.1V, 4.5V and 4.6V: gated layers as wide inside as the language model, four patches brought together by a product, a product
-    under a norm and a gated MLP behind it."""
+    """GLM-4.1V, 4.5V and 4.6V: gated layers as wide inside as the language model, four patches merged by a product, then a product under a
+    norm and a gated MLP."""
     part, text = config.inside("vision_config"), config.inside("text_config")
     shape, out = tower(part), part.number("out_hidden_size")
     vision = {
@@ -285,14 +285,14 @@ def glm_vl(config: Config) -> Fields:
     kind = str(text.get("model_type", "glm4v_text"))
     said = {"glm4v_text": glm4, "glm4v_moe_text": glm4_moe}.get(kind)
     if said is None:
-        raise EstimateError(f"A language model of type {kind!r} is not read here.")
+        raise EstimateError(f"A language model of type {kind!r} is not supported.")
     tied = ties(config, text, bool(text.get("tie_word_embeddings", False)))
     return whole(without_kind(vision), bridge, {**said(text), "tied": bool(tied)})
 
 
 def kimi(config: Config) -> Fields:
-    """Kimi K2.5: MoonViT (keys in ``vt_``), four patches under a norm become one, an MLP of the merged width, DeepSeek's language model.
-    Clips of four frames that see each other and become one picture are not modelled: both keys are listed."""
+    """Kimi K2.5: MoonViT (keys in ``vt_``), four patches merged under a norm, an MLP of the merged width, DeepSeek's language model.
+    Clips of four frames that attend to each other and become one image are not modelled: both keys are reported."""
     config.without_effect("media_placeholder_token_id", "use_unified_vision_chunk", "video_placeholder")
     part, text = config.inside("vision_config"), config.inside("text_config")
     ignored(part, "init_pos_emb_time", "projector_ln_eps", "text_hidden_size", "mm_hidden_size")
@@ -313,8 +313,8 @@ def kimi(config: Config) -> Fields:
 
 
 def mllama(config: Config) -> Fields:
-    """Llama 3.2 Vision: a gated cross-attention layer after every few layers of Llama's, over patches of tiles whose features of several
-    encoder layers stand side by side."""
+    """Llama 3.2 Vision: a gated cross-attention layer after every few layers of Llama's, over patches of tiles with features of several
+    encoder layers concatenated."""
     part, text = config.inside("vision_config"), config.inside("text_config")
     ignored(config)
     total, own = text.number("num_hidden_layers"), len(text.listed("cross_attention_layers"))

@@ -19,7 +19,7 @@ def exaone(config: Config) -> Fields:
 
 
 def internlm3(config: Config) -> Fields:
-    """InternLM3: Llama's shape; older files say biases of queries, keys and values apart from the others."""
+    """InternLM3: Llama's shape; older files give biases of queries, keys and values separately."""
     everywhere = bool(config.get("bias") or config.get("attention_bias"))
     qkv = bool(config.get("qkv_bias")) or everywhere
     return {**llama(config), "attention_bias": "all" if everywhere else "qkv" if qkv else "none",
@@ -34,7 +34,7 @@ def jais2(config: Config) -> Fields:
 
 
 def hyperclovax(config: Config) -> Fields:
-    """HyperCLOVA X: Llama's shape, with norms behind the halves where the file says so."""
+    """HyperCLOVA X: Llama's shape, with norms after the halves if configured."""
     return {**llama(config), "norms_per_layer": 4 if config.get("use_post_norm", True) else 2}
 
 
@@ -45,7 +45,7 @@ def granite_swa(config: Config) -> Fields:
 
 
 def biogpt(config: Config) -> Fields:
-    """BioGPT: OPT's shape under other names."""
+    """BioGPT: OPT's shape with other key names."""
     config.without_effect("activation_dropout", "layerdrop", "scale_embedding")
     return {
         **llama(config), **BIASED, "gated": False, "positions": "learned", "tied": config.get("tie_word_embeddings", True),

@@ -1,4 +1,4 @@
-"""Dense decoders: Llama and the many that are shaped like it, and the GPT family."""
+"""Dense decoders: Llama and many similar models, and the GPT family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIED: Fields = {"tied": True}
 
 
 def llama(config: Config) -> Fields:
-    """Llama and the many that are shaped like it."""
+    """Llama and many similar models."""
     return {
         "layers": config.number("num_hidden_layers"),
         "hidden": config.number("hidden_size"),
@@ -32,7 +32,7 @@ def llama(config: Config) -> Fields:
 
 
 def rotated(config: Config, default: float = 1.0) -> Fields:
-    """The share of a head that is rotated, where it is not all of it."""
+    """The share of a head with rotary positions, if not all of it."""
     inside = config.get("rope_parameters") or {}
     told = inside.get("partial_rotary_factor") if isinstance(inside, Mapping) else None
     share = config.get("partial_rotary_factor", config.get("rotary_pct", told or default))
@@ -40,16 +40,16 @@ def rotated(config: Config, default: float = 1.0) -> Fields:
 
 
 def uneven(config: Config) -> int | None:
-    """The head size of a width that does not divide into its heads: the library rounds down."""
+    """The head size of a width that is not divisible by its heads: the library rounds down."""
     hidden, heads = config.number("hidden_size"), config.number("num_attention_heads")
     return hidden // heads if hidden % heads else None
 
 
 def windows(config: Config, every: int = 0) -> Fields:
-    """The sliding window, and the layers that have one: ``layer_types`` where the file lists them, else one layer in ``every`` sees
-    every key (0: none does).
+    """The sliding window, and the layers that have one: ``layer_types`` if listed, otherwise one layer in ``every`` attends to every key
+    (0: none does).
 
-    A window that ``use_sliding_window`` switches off is none."""
+    A window disabled by ``use_sliding_window`` is ignored."""
     window, kinds = config.optional("sliding_window"), config.listed("layer_types")
     first_global = config.number("max_window_layers", default=0)
     pattern = config.get("sliding_window_pattern", every)
@@ -68,7 +68,7 @@ def windows(config: Config, every: int = 0) -> Fields:
 
 
 def family(*, pattern: int = 0, defaults: Mapping[str, Any] | None = None, **fields: Any) -> Reader:
-    """A reader of Llama's keys: ``fields`` that the family changes, ``defaults`` of keys its files leave out, ``pattern`` of windows."""
+    """A reader of Llama's keys: ``fields`` that the family changes, ``defaults`` for keys that its files omit, ``pattern`` of windows."""
 
     def read(config: Config) -> Fields:
         shape = {**llama(config), **windows(config, pattern)}
@@ -84,16 +84,16 @@ KEYS: Mapping[str, str] = {"tied": "tie_word_embeddings", "attention_bias": "att
 
 
 def helium(config: Config) -> Fields:
-    """Helium: Llama's layers, whose output product is as wide as the model."""
+    """Helium: Llama's layers, with an output product as wide as the model."""
     shape, size = llama(config), config.optional("head_dim")
     if size and size * config.number("num_attention_heads") != config.number("hidden_size"):
-        raise EstimateError("Heads of Helium that are not as wide as the model together (head_dim) are not read.")
+        raise EstimateError("A Helium whose heads do not add up to the model's width (head_dim) is not supported.")
     config.only(attention_bias=False)
     return shape
 
 
 def mistral(config: Config) -> Fields:
-    """Llama's shape whose every layer has the window, where there is one."""
+    """Llama's shape with the window, if any, in every layer."""
     return llama(config)
 
 
@@ -127,7 +127,7 @@ def gemma3(config: Config) -> Fields:
 
 
 def cohere(config: Config) -> Fields:
-    """Command R: one norm, both halves beside each other; Command R+ norms queries and keys too."""
+    """Command R: one norm, both halves in parallel; Command R+ also norms queries and keys."""
     return {
         **llama(config), "tied": config.get("tie_word_embeddings", True), "parallel_residual": True,
         "norms_per_layer": 1, "norm": "layer-no-bias", "qk_norm": "width" if config.get("use_qk_norm") else "none",
@@ -140,7 +140,7 @@ def cohere2(config: Config) -> Fields:
 
 
 def phi(config: Config) -> Fields:
-    """Phi-1.5 and 2: attention and feed-forward beside each other behind one norm."""
+    """Phi-1.5 and 2: attention and feed-forward in parallel after one norm."""
     normed = "head-layer" if config.get("qk_layernorm") else "none"
     return {
         **llama(config), **BIASED, "gated": False, "parallel_residual": True, "norms_per_layer": 1,
@@ -149,7 +149,7 @@ def phi(config: Config) -> Fields:
 
 
 def stablelm(config: Config) -> Fields:
-    """LayerNorm around Llama's layer; some releases have biases on qkv, norms on heads, or both halves beside each other."""
+    """LayerNorm around Llama's layer; some releases have biases on qkv, norms on heads, or both halves in parallel."""
     parallel = bool(config.get("use_parallel_residual"))
     return {
         **llama(config), "norm": "layer", "attention_bias": "qkv" if config.get("use_qkv_bias") else "none",
@@ -168,7 +168,7 @@ def starcoder2(config: Config) -> Fields:
 
 
 def activation(config: Config, key: str, usual: str) -> str:
-    """How the modelling file writes the activation: these names are several kernels each, or ReLU; others are one GELU."""
+    """How the modelling file implements the activation: these names are several kernels each, or ReLU; others are a single GELU kernel."""
     written = {"gelu_new": "written-gelu", "gelu_fast": "written-gelu", "quick_gelu": "quick-gelu", "relu": "relu"}
     return written.get(str(config.get(key, usual)), "gelu")
 
@@ -191,7 +191,7 @@ def bigcode(config: Config) -> Fields:
 
 
 def openai_gpt(config: Config) -> Fields:
-    """GPT: norms behind the halves, none at the end."""
+    """GPT: norms after the halves, none at the end."""
     return {**gpt2(config), "final_norm": False}
 
 
@@ -265,7 +265,7 @@ def bloom(config: Config) -> Fields:
 
 
 def mpt(config: Config) -> Fields:
-    """MPT as llm-foundry builds it: no biases, ALiBi or learned positions (the library has ALiBi, four times the width and as many keys as
+    """MPT as built by llm-foundry: no biases, ALiBi or learned positions (the library has ALiBi, four times the width and as many keys as
     queries whatever the file says)."""
     attention = config.inside("attn_config", required=False)
     learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
@@ -283,7 +283,7 @@ def mpt(config: Config) -> Fields:
 
 
 def falcon(config: Config) -> Fields:
-    """Falcon: one or several key-value heads, halves beside each other."""
+    """Falcon: one or several key-value heads, halves in parallel."""
     new = config.get("new_decoder_architecture", False)
     parallel = config.get("parallel_attn", True) or new
     heads = config.number("num_attention_heads", "n_head")
@@ -294,7 +294,7 @@ def falcon(config: Config) -> Fields:
         if config.get("multi_query", True)
         else heads
     )
-    config.without_effect("num_kv_heads", "n_head_kv")  # but in the newer layout
+    config.without_effect("num_kv_heads", "n_head_kv")  # except in the newer layout
     biased = config.get("bias", False)
     single = config.number("num_ln_in_parallel_attn", default=2) == 1
     hidden = config.number("hidden_size")
@@ -344,7 +344,7 @@ def glm4(config: Config) -> Fields:
 
 
 def bitnet(config: Config) -> Fields:
-    """BitNet: a norm more inside each half."""
+    """BitNet: an additional norm inside each half."""
     inner = config.number("hidden_size") + config.number("intermediate_size")
     return {**llama(config), "layer_weights": inner}
 

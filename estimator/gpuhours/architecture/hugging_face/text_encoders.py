@@ -1,4 +1,4 @@
-"""Encoders of text that differ from BERT in more than a line: ESM, ELECTRA, DeBERTa, MPNet, Nomic and their kind."""
+"""Text encoders that differ from BERT in more than a line: ESM, ELECTRA, DeBERTa, MPNet, Nomic and similar ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def esm(config: Config) -> Fields:
-    """ESM-2: norms before the halves and behind all, rotary positions, GELU written out of erf; a regression over all heads' attention."""
+    """ESM-2: norms before the halves and after all layers, rotary positions, unfused erf-GELU; a regression over all heads' attention."""
     if config.get("is_folding_model"):
         raise EstimateError(
-            "ESMFold is not read: its trunk folds over pairs of places.", "Read the language model alone."
+            "ESMFold is not supported: its trunk folds over pairs of places.", "Use the language model alone."
         )
     config.without_effect("token_dropout", "vocab_list", "esmfold_config")
     shape, head = bert(config), masked_head(config)
@@ -31,7 +31,9 @@ def electra(config: Config) -> Fields:
     wide, hidden = config.number("embedding_size"), config.number("hidden_size")
     if wide != hidden:
         hint = "Write it out: layers, hidden, heads ..."
-        raise EstimateError(f"Embeddings of another width ({wide}) than the layers ({hidden}) are not modelled.", hint)
+        raise EstimateError(
+            f"Embeddings with a width ({wide}) other than the layers' ({hidden}) are not supported.", hint
+        )
     config.without_effect("summary_last_dropout")
     return {**bert(config), "pooler": False, "final_norm": False, **masked_head(config)}
 
@@ -58,7 +60,7 @@ def deberta_v2(config: Config) -> Fields:
 
 
 def topped(config: Config, shape: Fields, *, pooled: bool = True) -> Fields:
-    """BERT's shape with its head over hidden words where the file names that class, else with a pooler where the family has one."""
+    """BERT's shape with its masked head if the file names that class, otherwise with a pooler if the family has one."""
     head = masked_head(config)
     return {**shape, **head, "pooler": pooled and head["head"] == "none"}
 
@@ -71,14 +73,14 @@ def mpnet(config: Config) -> Fields:
 
 
 def pre_normed(config: Config) -> Fields:
-    """RoBERTa with norms before the halves and behind all; XLM-R XL has none on the embeddings."""
+    """RoBERTa with norms before the halves and after all layers; XLM-R XL has none on the embeddings."""
     return topped(
         config, {**bert(config), "final_norm": True, "embedding_norm": config["model_type"] != "xlm-roberta-xl"}
     )
 
 
 def ernie(config: Config) -> Fields:
-    """ERNIE: BERT with a table of kinds of task where the file asks for one."""
+    """ERNIE: BERT with a task-type table if enabled in the file."""
     shape = topped(config, bert(config))
     rows = config.number("task_type_vocab_size", default=3) if config.get("use_task_id", False) else 0
     config.without_effect("task_type_vocab_size")
@@ -86,7 +88,7 @@ def ernie(config: Config) -> Fields:
 
 
 def nomic_bert(config: Config) -> Fields:
-    """Nomic's BERT: rotary positions, gates, no biases."""
+    """Nomic's BERT: rotary positions, gated, no biases."""
     shape = {**bert(config), "positions": "rotary", "gated": True, "attention_bias": "none", "mlp_bias": False}
     config.without_effect("head_dim")
     return topped(config, shape, pooled=False)
