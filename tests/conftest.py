@@ -38,18 +38,30 @@ TOGETHER = {
     ),
     "documents": re.compile("reproduce"),
     "texts": re.compile(r"test_claims_(reading|verdict|file)\.py"),
+    "schemas": re.compile(r"test_(schemas|completion|idle_keys|reference)\.py"),
     "processes": re.compile(r"test_sweep_(engines|files|faults)|test_same_answer|test_notebook"),
 }
-"""Tests of several modules that share what is long in the making (``tests.published``, ``tests.read_texts``, ``_worked_out_once``), or that
-mostly wait."""
+"""Tests of several modules that share what is long in the making (``tests.published``, ``tests.read_texts``, ``_worked_out_once``,
+``listing.schemas.used``), or that mostly wait."""
+LONGEST = (
+    "published runs", "processes", "schemas", "documents", "tests/questions/validating/test_totals.py", "tests/cli/test_readme.py",
+    "tests/cli/test_golden_screens.py",
+)  # fmt: skip
+"""What begins first, so that both workers end together: by itself pytest-xdist begins with what has most tests, and these have few."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What tests share is worked out in one process: those of a module stay together, and those of ``TOGETHER``."""
+    """What tests share is worked out in one process: those of a module stay together, and those of ``TOGETHER``; ``LONGEST`` first."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Together(LoadScopeScheduling):
+        def _assign_work_unit(self, node: Any) -> None:
+            longest = next((scope for scope in LONGEST if scope in self.workqueue), None)
+            if longest is not None:
+                self.workqueue.move_to_end(longest, last=False)
+            super()._assign_work_unit(node)
+
         def _split_scope(self, nodeid: str) -> str:
             own = nodeid.partition("::")[0]
             return next((name for name, members in TOGETHER.items() if members.search(nodeid)), own)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-pytest.importorskip("ipykernel")
+NEEDED = ("nbformat", "nbclient", "ipykernel")
+pytestmark = pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}")
 NOTEBOOK = Path(__file__).parents[2] / ".github" / "docs" / "three-questions.ipynb"
 
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
     """What every cell of code shows, executed by a kernel of this interpreter."""
+    import nbclient
+    import nbformat
+
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert all(cell.get("outputs", []) == [] for cell in notebook.cells), "kept without outputs: they are made here"
     environment = {

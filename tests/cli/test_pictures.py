@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 from gpuhours.questions.sweeping import sweep
 from gpuhours.run.spec import load
 
-altair = pytest.importorskip("altair")
-vl_convert = pytest.importorskip("vl_convert")
+pytestmark = pytest.mark.skipif(not (find_spec("altair") and find_spec("vl_convert")), reason="needs the extra plot")
 RUN = Path(__file__).parents[1] / "runs" / "gpt-22b.yaml"
 
 
 def drawn(vary: dict[str, Any], **kept: Any) -> str:
     """The picture as SVG."""
+    import vl_convert
+
     from gpuhours_cli.render.plot import chart
 
     return str(vl_convert.vegalite_to_svg(json.dumps(chart(sweep(load(RUN), vary, **kept)).to_dict())))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from tests.questions.sweeping.small_run import RUN
 
-pytest.importorskip("distributed")
-pytestmark = pytest.mark.filterwarnings("default")  # distributed's own warnings are not ours
+pytestmark = [
+    pytest.mark.skipif(find_spec("distributed") is None, reason="needs the extra dask"),
+    pytest.mark.filterwarnings("default"),  # distributed's own warnings are not ours
+]
 
 VARY = {
     "layout.tensor": "1,2,4", "layout.pipeline": "1,2,4", "layout.recompute": "none,full", "layout.microbatch": "1,2,4,8",
