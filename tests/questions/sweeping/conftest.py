@@ -1,4 +1,4 @@
-"""What the tests of a sweep's files share: the rows of a block are made once, however often they are written, lost and written again."""
+"""What the tests of a sweep's files and screens share: rows are worked out once, however often they are written, lost and written again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 
 import pytest
 
-from gpuhours.questions.sweeping.job import Job
+from gpuhours.questions.sweeping import job
+from gpuhours.questions.sweeping.grid import Grid
 
 
 @pytest.fixture(scope="module")
-def _blocks_made_once() -> Iterator[None]:
-    """Of the same job, in this process; one that was killed begins anew."""
-    made: dict[tuple[bytes, int], Any] = {}
-    block = Job.block
+def _rows_made_once() -> Iterator[None]:
+    """Of the same block of the same grid, in this process; one that was killed begins anew."""
+    made: dict[tuple[bytes, Any, bool], list[Any]] = {}
+    rows = job.rows
 
-    def once(self: Job, number: int) -> Any:
-        key = pickle.dumps((self.grid, self.where, self.best, self.breakdown)), number
+    def once(grid: Grid, block: Any, breakdown: bool) -> list[Any]:
+        key = pickle.dumps(grid), repr(block), breakdown
         if key not in made:
-            made[key] = block(self, number)
+            made[key] = list(rows(grid, block, breakdown))
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "block", once)
+        patch.setattr(job, "rows", once)
         yield

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("_rows_made_once")
 RUN = str(Path(__file__).parents[2] / "runs" / "gpt-22b.yaml")
 VARY = ("--vary", "layout.tensor=1,2,4,8", "--vary", "layout.recompute=none,full")
 

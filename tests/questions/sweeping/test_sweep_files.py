@@ -30,7 +30,7 @@ VARY = {
     "layout.tensor": "1,2,3,4", "layout.pipeline": "1,2,4", "layout.recompute": "none,full", "layout.microbatch": "1,2,4",
     "hardware.accelerator": "a100-sxm-80gb,h100-sxm-80gb",
 }  # fmt: skip
-pytestmark = pytest.mark.usefixtures("_blocks_made_once")
+pytestmark = pytest.mark.usefixtures("_rows_made_once")
 ENDINGS = sorted(FORMATS)
 
 

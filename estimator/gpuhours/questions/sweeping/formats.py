@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
+from gpuhours.questions.sweeping.arrow import words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,8 +135,8 @@ def _as_json(column: Any) -> Any:
 
     if pa.types.is_string(column.type):
         coded = column.dictionary_encode()
-        words = pa.array([json.dumps(word) for word in coded.dictionary.to_pylist()], pa.string())
-        column = pa.DictionaryArray.from_arrays(coded.indices, words).cast(pa.string())
+        written = words([json.dumps(word) for word in coded.dictionary.to_pylist()])
+        column = pa.DictionaryArray.from_arrays(coded.indices, written).cast(pa.string())
     return pc.fill_null(column.cast(pa.string()), "null")
 
 

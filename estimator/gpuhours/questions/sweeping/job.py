@@ -12,6 +12,7 @@ import numpy as np
 from gpuhours.inputs.arrays import keep_freed_memory
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import word
+from gpuhours.questions.sweeping.arrow import arrow, numbers, words
 from gpuhours.questions.sweeping.grid import Grid
 from gpuhours.questions.sweeping.pareto import front
 from gpuhours.questions.sweeping.rows import FITS, REASON, VALID, Rows, Values, rows
@@ -102,14 +103,14 @@ class Job:
         position = np.concatenate(
             [piece.position if chosen is None else piece.position[chosen] for chosen, piece in pieces]
         )
-        ordered = pa.concat_tables(tables).take(pa.array(np.argsort(position, kind="stable")))
+        ordered = pa.concat_tables(tables).take(arrow(np.argsort(position, kind="stable"), pa.int64()))
         return self.reduced(ordered)
 
     def reduced(self, table: pa.Table) -> pa.Table:
         """The best rows of a table with ordered rows; all of them if there is no goal."""
         if self.best is None:
             return table.combine_chunks()
-        columns = tuple(table[name].to_numpy(zero_copy_only=False) for name in self.best.names)
+        columns = tuple(numbers(table[name]) for name in self.best.names)
         return table.take(np.asarray(self.best.keep(columns))).combine_chunks()
 
     def _chosen(self, piece: Rows) -> Values | None:
@@ -150,22 +151,22 @@ class Job:
 
         def column(field: pa.Field) -> pa.Array:
             if field.name == VALID:
-                return pa.array(valid)
+                return arrow(valid, field.type)
             if field.name == REASON:
                 return _reasons(piece, chosen)
             if field.name not in piece.columns:
                 return pa.nulls(len(valid), field.type)
             if field.name in piece.choices:
                 tried, spread = piece.choices[field.name]
-                named = pa.array(tried, field.type, from_pandas=True)
+                named = arrow(tried, field.type)
                 plain = not named.null_count and pa.types.is_primitive(field.type) and field.type != pa.bool_()
-                each = spread(named.to_numpy() if plain else np.arange(len(tried), dtype=np.int32)).reshape(-1)
-                each = pa.array(each if chosen is None else each[chosen])
+                each = spread(tried if plain else np.arange(len(tried), dtype=np.int32)).reshape(-1)
+                each = arrow(each if chosen is None else each[chosen], field.type if plain else pa.int32())
                 return each if plain else named.take(each)
             values = piece.column(field.name)
             values = values if chosen is None else values[chosen]
             if field.type != pa.float64() or np.isnan(np.sum(values, dtype=np.float64)):
-                return pa.array(values, field.type, mask=~valid, from_pandas=True)
+                return arrow(values, field.type, valid)
             numbers = pa.py_buffer(np.ascontiguousarray(values, np.float64))
             return pa.Array.from_buffers(field.type, len(valid), [bits, numbers])
 
@@ -177,5 +178,5 @@ def _reasons(piece: Rows, chosen: Values | None) -> pa.Array:
     import pyarrow as pa
 
     code = (piece.code if chosen is None else piece.code[chosen]).astype(np.int32)
-    words = pa.array(list(piece.reasons) or [""], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(code - 1, mask=code == 0), words).cast(pa.string())
+    reasons = words(list(piece.reasons) or [""])
+    return pa.DictionaryArray.from_arrays(arrow(code - 1, pa.int32(), code > 0), reasons).cast(pa.string())
