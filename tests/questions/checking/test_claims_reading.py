@@ -180,3 +180,9 @@ def test_tags(text: str) -> None:
 def test_a_tag_without_a_figure_is_listed() -> None:
     document = read_paper("It took <training>several weeks</training> on <gpu_count>many</gpu_count> GPUs.").single
     assert [number.text for number in document.not_understood] == ["several weeks", "many"]
+
+
+def test_a_paper_in_pages_is_quoted_by_page() -> None:
+    paper = read_paper("We trained it on 64 A100 GPUs. It\n\f\ntook nine days.\n\f\nEach GPU drew 340 W.")
+    places = {claim.quantity: claim.place for claim in paper.runs[0].claims}
+    assert places == {"gpus": "page 1", "wall_clock": "page 2", "gpu_power": "page 3"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_bytes
+from gpuhours.questions.checking.reading.pages import PAGE
 
 LARGEST_TEXT, LARGEST_PDF = 20_000_000, 100_000_000
 """Bytes of a document; a PDF holds pictures too."""
@@ -80,7 +81,7 @@ def _pdf(path: Path, data: bytes) -> str:
         raise EstimateError(
             f"is a PDF that cannot be read: {error}", "Save its text first: pdftotext paper.pdf paper.txt", str(path)
         ) from None
-    text = "\f".join(pages)
+    text = f"\n{PAGE}\n".join(pages)
     if not text.strip():
         raise EstimateError("is a PDF without text", "Its pages are pictures: run OCR first.", str(path))
     return text

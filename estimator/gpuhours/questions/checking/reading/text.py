@@ -22,6 +22,7 @@ from gpuhours.questions.checking.reading.logs import in_grams, with_bars, with_m
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.pages import by_pages
 from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
 from gpuhours.questions.checking.reading.prose import quote, read_prose
@@ -109,7 +110,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     left = (*foreign, *read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
         runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, TAGGED if read.tagged else "yes"))),)
-    return Paper(name, runs, aside, left)
+    return by_pages(Paper(name, runs, aside, left), text)
 
 
 def _in_english(found: list[Passage | Table]) -> tuple[list[Passage | Table], list[Unplaced]]:
