@@ -17,6 +17,7 @@ from gpuhours.questions.checking.reading.per_step import (
     in_a_batch,
     in_each_step,
     lasts_a_step,
+    makes_a_bill,
     of_sequences,
     of_steps,
     of_steps_at,
@@ -185,6 +186,8 @@ def beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> P
         steps, behind = items[index - 2], items[index + 1].text.lower() if index + 1 < len(items) else ""
         if isinstance(steps, Figure) and steps.unit == "step" and behind in ("each", "apiece"):
             return Place("step_time", "each", 0.0)  # 600k updates, 0.42 s each
+    if figure.unit == "time" and figure.value >= LONGEST_STEP and makes_a_bill(items, index):
+        return Place("wall_clock", "makes", 1.0)
     if hours and figure.value > LONGEST_RUN and spent_on_machines(items, index, first, last):
         return Place("gpu_hours", "more than a clock shows", 1.0)
     if figure.unit == "time" and of_media(items, index) and figure.value < LONGEST_STEP:

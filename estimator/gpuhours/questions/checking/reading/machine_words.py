@@ -37,6 +37,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "on every gpu, on a device", -1.5, 1),
     rule("step", "count", "epoch has, epoch is, epoch takes, epoch contains, epoch consists of, epoch of, epoch needs", -1, 1.5,
           before=True),
+    rule("gpu", "count", "slice, slices, pod slice, pod slices", -4, 0.9),
     rule("gpu", "count", "per process, per rank, per worker, per task", -0.5, 1.5),
     rule("time", "count", "reserved for, rented for, booked for, leased for, spread, reserved, booked", -1, 1, before=True),
     rule("hours", "wall_clock", "in total, total, altogether, all in all", 3, 1.5),

@@ -92,6 +92,8 @@ _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 
 _JSON = re.compile(r"^([ \t{,]*)\"([A-Za-z][\w .]{0,60})\"[ \t]*:[ \t]*", re.MULTILINE)
 """``"train_runtime": 14233.9``: a key of JSON, as a label."""
+_SLICE = re.compile(r"(?<![\w-])(?<!TPU )(?<!tpu )(v[2-6][ep]?)-\d{1,5}(?=[ \t]+(?:pod|slice|TPU))")
+"""``v5e-128 pod slice``: a TPU by the name of its slice, whose number counts cores or chips."""
 _TIE = re.compile(r"(?<=\d)~(?=[A-Za-z])")
 """``2.88~s``: LaTeX's tie, also in a text that is no LaTeX otherwise."""
 _ARROW = re.compile(r"(?<=[\w%)])[ \t]*-{1,2}>[ \t]*(?=[~≈]?[\d.])")
@@ -217,6 +219,7 @@ def plain(text: str, *, latex: bool = False) -> str:
     text = text.replace("®", "").replace("™", "")
     if text.count('":') > 1 and len(_JSON.findall(text)) > 1:
         text = _JSON.sub(r"\1\2: ", text)
+    text = _SLICE.sub(r"TPU \1", text)
     text = _ARROW.sub(" → ", text)
     if "β" in text:
         text = text.translate(_LOW).replace("β1", "beta1 ").replace("β2", "beta2 ")

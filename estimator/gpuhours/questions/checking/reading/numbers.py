@@ -180,6 +180,7 @@ def _sums_of_time(items: list[Item], text: str) -> list[Item]:
     return joined
 
 
+EXACTLY = frozenset(["exactly", "precisely"])
 REFINED = 0.1
 """How far a more exact figure may lie from the one it stands behind."""
 
@@ -191,11 +192,9 @@ def _refined(items: list[Item]) -> list[Item]:
     _each_for_somebody(items)
     for at in range(2, len(items) - 1):
         bare, first = items[at], items[at - 2]
-        if (
-            not isinstance(bare, Figure)
-            or not isinstance(first, Figure)
-            or items[at - 1].text + items[at + 1].text != "()"
-        ):
+        behind = items[at + 1 : at + 3]
+        closed = behind[-1].text if behind[0].text.lower() in EXACTLY else behind[0].text
+        if not isinstance(bare, Figure) or not isinstance(first, Figure) or items[at - 1].text + closed != "()":
             continue
         if bare.unit or bare.scale or bare.sides or not first.unit or first.value <= 0 or first.per or first.until:
             continue
@@ -301,7 +300,7 @@ def _each_for_somebody(items: list[Item]) -> None:
         before = items[at - 1].text.lower() if at else ""
         if item.unit and behind in FOR and not item.per:
             first, gap = item, 0
-        elif first is not None and not item.unit and not item.scale and behind in FOR and before in (",", "and"):
+        elif first is not None and not item.unit and not item.scale and behind in FOR and before in (",", "and", "="):
             size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
             items[at] = replace(item, value=item.value * size, unit=first.unit, word=first.word, device=first.device)
             gap = 0

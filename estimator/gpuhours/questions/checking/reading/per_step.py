@@ -167,6 +167,18 @@ def _opens_with_a_step(items: Sequence[Item], at: int) -> bool:
     return said.startswith(ONE_STEP)
 
 
+def makes_a_bill(items: Sequence[Item], index: int) -> bool:
+    """``33 hours → $792``: a time that an amount of money or of device-hours follows from."""
+    behind = items[index + 1 : index + 3]
+    made = behind[1] if len(behind) == 2 else None
+    return (
+        made is not None
+        and behind[0].text in ("→", "=")
+        and isinstance(made, Figure)
+        and made.unit in ("money", "gpu_time")
+    )
+
+
 ONE_STEP = ("one step", "each step", "every step", "a step", "one update", "each update", "every update", "one iteration", "each iteration",
             "every iteration", "1 step")  # fmt: skip
 

@@ -182,6 +182,7 @@ SIDE = {
     """),
     "an idle machine": _phrases("idle servers, idle nodes, idle gpus, idle cards, when idle, in idle"),
     "an allocation": _phrases("""
+        apply for, we apply, applied for, application for, applying for,
         we asked for, in the proposal, allocation of, allocated, granted, requested, planned, budgeted, approved,
         applied for, asked for, were awarded, was awarded,
         quota of, granted us, compute grant, budget of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
@@ -54,7 +55,8 @@ def events_of(
             continue
         found[mention.first] = owner
     found |= (
-        dict(_reporting(items, sentence, cast))
+        dict(_labelled_brackets(items, sentence, cast))
+        | dict(_reporting(items, sentence, cast))
         | dict(_cited(items, sentence))
         | dict(_on_their_card(items, sentence, cast))
     )
@@ -199,6 +201,28 @@ def _cited(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, Own
                 first -= 1
             if first < at - 2:
                 yield first, owner
+
+
+VERSION = re.compile(
+    r"v ?\d+(?:\.\d+)*|version \d.*|(?:the )?(?:old|previous|earlier|original|baseline|before|formerly)\b.*",
+    re.IGNORECASE,
+)
+"""What opens a bracket that tells of an earlier version."""
+
+
+def _labelled_brackets(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
+    """``8.2B params, 1.2T tokens (v1: 3.1B, 400B tokens)``: a bracket that a label gives to another version."""
+    for at in range(sentence.first, sentence.last - 2):
+        if items[at].text != "(":
+            continue
+        colon = next((n for n in range(at + 2, min(at + 5, sentence.last)) if items[n].text == ":"), None)
+        if colon is None or not VERSION.fullmatch(" ".join(item.text for item in items[at + 1 : colon])):
+            continue
+        label = items[at + 1].text
+        if cast.run(label) is not None:
+            continue
+        last = next((n for n in range(colon, sentence.last) if items[n].text == ")"), sentence.last)
+        yield from ((at, Owner("other", label)), (last, OURS))
 
 
 METERS = (

@@ -47,6 +47,8 @@ AT_LEAST = 50.0
 """A quantity without a lower limit is usually no smaller than its upper one over this: nobody shards until a card holds a fiftieth."""
 VARIANT = math.log(1.15)
 """Beyond this a memory is that of another variant of the card, or no card's; GB for GiB is 7 %."""
+BINARY_GIGABYTE, NEARLY = math.log(1.024**3), 0.01
+"""By how much 16 GiB are more than 16 GB, and how near a memory must be to that."""
 DERIVED = frozenset(
     {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
 )
@@ -171,8 +173,12 @@ class Search:
         """What a contradiction between claims rests on that the text does not say; empty where it says all."""
         claims = self.document.claims
         read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
-        if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):
-            return f"“{read[0].text}” is the memory of the accelerator"
+        if [claim.quantity for claim in read] == ["memory_per_gpu"]:
+            position = next(i for i, m in enumerate(left) if m.claim == involved[0])
+            if abs(float(fit.left_out[position]) + BINARY_GIGABYTE) < NEARLY:
+                return f"“{read[0].text}” is not counted in GiB"  # as it is sold
+            if self._another_variant(left, fit, involved[0]):
+                return f"“{read[0].text}” is the memory of the accelerator"
         positions = [i for i, m in enumerate(left) if m.claim in involved]
         before = self._troubles(left, fit)
         beyond = self._impossible(left, fit)
