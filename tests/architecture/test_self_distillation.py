@@ -38,7 +38,7 @@ def test_another_teacher_is_frozen_and_the_student_is_not() -> None:
     assert taught.stacks[0].layers == 8
     with pytest.raises(EstimateError, match="student is always trained"):
         read_model({**SMALL, "student": {**STUDENT, "trainable": "frozen"}})
-    with pytest.raises(EstimateError, match="holds no patch"):
+    with pytest.raises(EstimateError, match="is smaller than a patch"):
         read_model({**SMALL, "local_size": 8})
 
 
