@@ -93,9 +93,8 @@ def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
 
 def products_are_large(tried: Tried) -> bool:
     """Whether a rank's products are wide and long enough that computing them, not launching, decides."""
-    wide = min(
-        (float(stack.block.linears[0].inputs) for stack in tried.outcome.resolved.workload.model.stacks), default=0
-    )
+    stacks = tried.outcome.resolved.workload.model.stacks
+    wide = min((float(stack.block.linears[0].inputs) for stack in stacks if stack.block.linears), default=0)
     layout = tried.described["layout"]
     tokens = tried.described["data"]["seq_len"] * layout["microbatch"] / layout["context"]
     return bool(wide / layout["tensor"] >= WIDE and tokens >= MANY)

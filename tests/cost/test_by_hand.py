@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpuhours.cost.bill import bill, carbon, money, offer
@@ -12,13 +14,23 @@ from gpuhours.cost.grids import countries, grid
 from gpuhours.cost.inputs import CostInputs, read_kept, read_sent
 from gpuhours.cost.lines import Amount, Bill, Line, joined, unknown
 from gpuhours.cost.owned import depreciation, owned_bill, upkeep
-from gpuhours.cost.power import board_share, building_energy, drawn_energy, draws, energy_bill
+from gpuhours.cost.power import (
+    HOST_SHARE,
+    POWER_SHARE,
+    PUE,
+    SHARE_SPREAD,
+    board_share,
+    building_energy,
+    drawn_energy,
+    draws,
+    energy_bill,
+)
 from gpuhours.cost.prices import PriceRow, choose_price, price_rows, read_date
 from gpuhours.cost.storage import choose, keeping, storage_bill, storage_prices
 from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown
-from tests.round_machine import machine
+from tests.round_machine import CARD, machine
 
 HOUR, KWH, YEAR = 3600.0, 3.6e6, 365.25 * 86400.0
 MONTH = YEAR / 12
@@ -88,6 +100,27 @@ def test_energy_of_nodes_and_their_network() -> None:
     boards = energy_bill(THOUSAND_HOURS, many, asked(power_share=0.8, pue=1.0, boundary="accelerators"), None)
     assert boards.energy == pytest.approx(400 * KWH)
     assert energy_bill(THOUSAND_HOURS, None, asked(), None).reasons == {"energy": "no accelerator is given"}
+
+
+def test_power_that_nobody_rated_and_how_far_it_spreads() -> None:
+    """A host without a rating leaves 0.75 of what a card draws; a share that is taken from a load of a fifth spreads around 0.788."""
+    bare = replace(
+        machine(8),
+        node=replace(machine(8).node, power=None),
+        accelerator=replace(CARD, node="dgx-a100-40gb", path=None),
+    )
+    bare = replace(bare, node=replace(bare.node, gpus=7))
+    hosts = next(
+        one for one in draws(bare, asked(host_share=0.5), None) if not isinstance(one, Unknown) and one.name == "hosts"
+    )
+    assert float(hosts.power) == pytest.approx(0.5 * 0.75 * 500)
+    found = energy_bill(THOUSAND_HOURS, machine(8), asked(), np.asarray(0.2))
+    low, value, high = found.ranges[POWER_SHARE.name]
+    assert value == pytest.approx(0.69 + 0.49 * 0.2)
+    assert (low - value, high - value) == pytest.approx(SHARE_SPREAD)
+    full = energy_bill(THOUSAND_HOURS, machine(8), asked(), np.asarray(0.9)).ranges[POWER_SHARE.name]
+    assert full[2] == pytest.approx(0.8615 + 0.09, abs=2e-3)
+    assert found.ranges.keys() >= {HOST_SHARE.name, PUE.name}
 
 
 def test_what_is_kept_and_sent() -> None:

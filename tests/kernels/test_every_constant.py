@@ -247,3 +247,8 @@ def test_collectives_with_shares_latencies_and_copies() -> None:
         1e-5 + NET.launch + NET.step + NET.ring_step + chunks(8e9 / 2 / (float(NET.typical_share(2)) * 1e10), NET.fill)
     ), "one rank a node uses its own NIC"
     assert LINK == 1e11
+    far = replace(inside, node=replace(inside.node, network="efa-p5"))
+    efa = network_constants("efa-p5")
+    assert min(efa.launch, efa.step, efa.ring_step) > 0
+    started = 1e-5 + 14 * 2e-6 + efa.launch + efa.step + 15 * efa.ring_step
+    assert float(all_gather_time(16.0, Group(16), far)) == pytest.approx(started, rel=0.05)

@@ -198,3 +198,10 @@ def test_an_encoder_apart_is_a_stage_ahead(pipeline: int) -> None:
     found = seen(4, gpus=pipeline + 1, pipeline=pipeline, vision="separate", vision_gpus=1)
     own = next(parts for parts, stage in found.moments if np.all(np.equal(stage, -1)))
     assert float(own["activations"]) == pytest.approx((pipeline + 1) * TOKENS * 4 * SEEN)
+
+
+@pytest.mark.parametrize(("recompute", "each"), [("none", 4 + 2), ("full", 4)])
+def test_casts_are_kept_to_the_backward_pass_unless_all_is_computed_again(recompute: str, each: int) -> None:
+    asked = workload(software=stack(memory=FACTS), recompute=recompute)
+    found = memory(replace(asked, precision=Precision("bf16", state="amp")))
+    assert float(found.moments[0][0]["weights"]) == each * WHOLE

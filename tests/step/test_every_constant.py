@@ -11,11 +11,14 @@ import pytest
 from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Elementwise, Ends, Linear, Pointwise, Role, Split, Stack, Trainable
 from gpuhours.hardware.number_formats import Precision
+from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
+from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Schedule
+from gpuhours.layout.placement import Placement
 from gpuhours.layout.recompute import Policy
 from gpuhours.software.figures import PointwiseTraffic, Traffic
-from gpuhours.step.communication import expert_passes, reached, tensor_passes
+from gpuhours.step.communication import CONTEXT, SENDS, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
     PRODUCTS,
     adapter_bytes,
@@ -28,8 +31,10 @@ from gpuhours.step.compute import (
     product_passes,
 )
 from gpuhours.step.context import context_passes
+from gpuhours.step.contrast import contrast_parts
+from gpuhours.step.features import feature_parts
 from gpuhours.step.offload import activations_time, parameters_time
-from gpuhours.step.schedule import ORDERS, Passes, Stages, left_over, pipeline_time
+from gpuhours.step.schedule import ORDERS, Passes, Stages, left_over, pipeline_time, stages
 from gpuhours.workload import Workload
 from tests.round_machine import ADAPTED, CARD, LAYER, LINK, MEMORY, MODEL, PCIE, PEAK, TOKENS, stack, workload
 
@@ -350,6 +355,9 @@ def test_blocks_of_a_ring_and_what_goes_back() -> None:
     assert (found.forward, found.backward) == (pytest.approx(each), pytest.approx(each + 2 * each)), (
         "nothing hides them"
     )
+    split = workload(software=stack(context={"gradient": 4.0}), **{**layout, "gpus": 8, "tensor": 2})
+    found = context_passes(layer(split), split, Passes())
+    assert found.forward == pytest.approx(3 * 256 * keys / 2 / LINK), "half of the keys and values on each tensor rank"
     frozen = replace(layer(gathered), trainable=Trainable.FROZEN)
     assert float(context_passes(frozen, gathered, Passes()).backward) == 0
 
@@ -398,3 +406,72 @@ def test_what_a_collective_costs_beside_products() -> None:
     assert float(left_over(10.0, 4.0, 0.5, 1.0)) == pytest.approx(1.0 + (10 - 1 - 4))
     assert float(left_over(10.0, 40.0, 0.5, 8.0)) == 5.0
     assert float(left_over(3.0, 1.0, 0.0)) == 2.0
+
+
+def test_adapters_beside_a_stream_in_fp32() -> None:
+    """10 and 6 B an output whatever the stream is kept in, and 6 B an element for what quantised products cast."""
+    said = {"forward": 10.0, "backward": 6.0}
+    wide = replace(
+        workload(ADAPTED, software=facts(adapters=said)), precision=replace(Precision("nf4"), wide_stream=True)
+    )
+    outputs = 2048 * (1024 + 2 * 256 + 1024)
+    cast = float(narrowing_bytes(layer(wide).block, 2048.0, wide.ranks))
+    found = elementwise_passes(layer(wide), np.asarray(2048.0), wide)
+    assert found.forward == pytest.approx((10 * outputs + cast) / MEMORY)
+    assert found.backward == pytest.approx((6 * outputs + cast) / MEMORY)
+
+
+def test_a_stage_and_what_is_spread_over_all() -> None:
+    """Of five layers of 6 s the first of two stages has three, beside 2 s of its own; 4 s are spread over both."""
+    line = stages(Passes(1.0, 2.0, 3.0), Placement(5, 2), Passes(2.0), Passes(1.0), Passes(4.0))
+    assert (float(line.slowest), float(line.together.total)) == (3 * 6 + 2 + 4 / 2, 5 * 6 + 2 + 1 + 4)
+    alone = stages(Passes(1.0, 2.0, 3.0), Placement(5, 1), Passes(2.0), Passes(1.0), Passes(4.0))
+    assert float(alone.slowest) == 37
+    inner = stages(Passes(6.0), Placement(7, 3, stated=(1, 5, 1)), Passes(2.0), Passes(1.0))
+    assert float(inner.slowest) == 30
+
+
+def test_the_way_back_of_pairs() -> None:
+    """8 samples on each of four ranks in fp32: twice [8, 512] over 32 and [32, 512] over 8; logits and features of 4 B."""
+    rates = {"peak": {"bf16": PEAK, "fp32": PEAK / 2}}
+    asked = workload(
+        gpus=4,
+        batch=32,
+        microbatch=8,
+        dtype="fp32",
+        card=rates,
+        software=stack(head={"forward": 14.0, "backward": 13.0}),
+    )
+    found = contrast_parts(Ends("pairs", (), 0, 1, False, compared=512), asked)
+    card = asked.accelerator
+    there = 2 * gemm_time(8, 32, 512, card, "fp32")
+    back = 2 * (gemm_time(8, 512, 32, card, "fp32") + gemm_time(32, 512, 8, card, "fp32"))
+    assert (found[PRODUCTS].forward, found[PRODUCTS].backward) == pytest.approx((there, back))
+    assert found["other kernels"].backward == pytest.approx(13 * 2 * 8 * 32 * 2 / MEMORY)
+    assert found["data communication"].forward == pytest.approx(2 * 32 * 512 * 4 * 3 / 4 / LINK)
+
+
+def test_features_by_where_an_encoder_stands() -> None:
+    """512 features of 512 x 2 B: gathered over two stages and two ranks of one, or sent from three accelerators to two readers a sample."""
+    encoder = replace(
+        MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0], layers=2
+    )
+    message = TOKENS * 512 * 2
+
+    def sent(kind: str, trainable: Trainable = Trainable.FULL, **layout: Any) -> tuple[float, float]:
+        asked = workload(**layout)
+        model = replace(asked.model, parts=(replace(encoder, trainable=trainable), *asked.model.parts))
+        found = feature_parts(replace(asked, model=model))[kind]
+        return float(found.forward), float(found.backward)
+
+    gathered = (message / 2 / 2 + message / 2) / LINK
+    both = {"gpus": 4, "tensor": 2, "pipeline": 2, "vision": "replicated"}
+    assert sent(SENDS, **both) == pytest.approx((gathered, gathered))
+    assert sent(SENDS, Trainable.FROZEN, **both) == pytest.approx((gathered, 0.0))
+    one = float(point_to_point_time(message / 2, Group(2, 8), workload(gpus=16).cluster))
+    apart = {"gpus": 16, "tensor": 2, "data": 4, "vision": "separate", "vision_gpus": 8}
+    assert sent(SENDS, **apart) == pytest.approx((one, one))
+    busy = float(point_to_point_time(message * 4 / 3, Group(2, 8), workload(gpus=16).cluster))
+    assert sent(SENDS, **{**apart, "vision_gpus": 3}) == pytest.approx((busy, busy))
+    assert sent(SENDS, gpus=4, context=2, tensor=2) == (0, 0)
+    assert sent(CONTEXT, gpus=4, context=2, tensor=2) == pytest.approx((message / 2 / LINK, message / 2 / LINK))

@@ -167,6 +167,10 @@ def _is_bare(items: Sequence[Item], index: int) -> bool:
     )
 
 
+FARTHEST = 9
+"""Items from one figure of a list to the next, an aside in brackets between them included."""
+
+
 def as_the_list_before(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
     """``8,192 to 65,536, and ultimately to 262,144``: a bare figure goes where the list before it went."""
     figure = items[index]
@@ -175,6 +179,8 @@ def as_the_list_before(items: Sequence[Item], index: int, before: list[Placed], 
     if head_noun(items, index)[0] not in ("", "sequence", "sample", "token"):
         return None
     last = before[-1]
+    if index - last.index > FARTHEST:
+        return None
     if figure.unit and figure.scale and figure.scale != last.figure.scale:
         return None  # batch size 4096, 1.28M images
     between_them = [item.text.lower() for item in items[last.index + 1 : index]]
