@@ -22,7 +22,9 @@ def screen(comparison: Comparison) -> RenderableType:
     """The whole answer."""
     if not comparison.inputs:
         return Text("The two runs have the same inputs.")
-    parts: list[RenderableType] = [Text(f"{comparison.first.name} → {comparison.second.name}", style="bold"), Text()]
+    first, second = comparison.first.name, comparison.second.name
+    changed = " with the inputs below" if first == second else ""
+    parts: list[RenderableType] = [Text(f"{first} → {second}{changed}", style="bold"), Text()]
     parts += [Text("Inputs", style="bold"), Padding(inputs(comparison), (0, 0, 1, 2)), Text("Results", style="bold")]
     parts.append(Padding(changes(comparison), (0, 0, 0, 2)))
     notes = [*comparison.notes, *interactions(comparison), *carried_words(comparison.first.site)]

@@ -272,13 +272,16 @@ def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[
     return from_source(Source(name, data), settings)
 
 
+NO_MAPPING = "`gpuhours init` writes one to begin with; of a paper's text ask `gpuhours check` or `gpuhours reproduce`."
+
+
 def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:
     """A run from a file's contents: settings applied first, then assumptions put in place, then validated.
 
     Raises ``EstimateError``, with the position in the file, for a key or a value that a run does not have.
     """
     if not isinstance(source.data, Mapping):
-        raise EstimateError("A run file is a mapping of keys to values.", "See `gpuhours schema run`.", source.name)
+        raise EstimateError("A run file is a mapping of keys to values.", NO_MAPPING, source.name)
     data = copy.deepcopy(dict(source.data))
     for key, value in (settings or {}).items():
         put(data, key, value)

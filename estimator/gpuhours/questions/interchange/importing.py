@@ -45,6 +45,17 @@ class Origin:
     without_effect: tuple[str, ...]
 
 
+def as_written(value: Any) -> Any:
+    """A value as a person writes it: whole numbers without a point or quotes."""
+    if isinstance(value, Mapping):
+        return {key: inner if key == "name" else as_written(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [as_written(inner) for inner in value]
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
 @dataclass(frozen=True)
 class Imported:
     """A run assembled from files of training frameworks."""
@@ -60,7 +71,7 @@ class Imported:
         """The run as a file, with what was not understood as comments."""
         import yaml
 
-        text = str(yaml.safe_dump(dict(self.data), sort_keys=False, default_flow_style=None, width=120))
+        text = str(yaml.safe_dump(as_written(dict(self.data)), sort_keys=False, default_flow_style=None, width=120))
         theirs = [f"# from {', '.join(f'{one.file} ({one.code})' for one in self.origins)}"]
         theirs += [f"# {one}" for one in self.open]
         theirs += [f"# not understood in {one.file}: {said}" for one in self.origins for said in one.not_understood]
