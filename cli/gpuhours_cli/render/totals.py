@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gpuhours.questions.validating.totals import JudgedTotals, TotalsReport
 from gpuhours_cli.render import numbers
+from gpuhours_cli.render.validate import one_line
 
 WORST = 10
 GIVEN = {
@@ -62,7 +63,7 @@ def skipped(report: TotalsReport) -> dict[str, list[str]]:
 def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """Errors over all rows and by each grouping."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
-    table.add_column("error in %", no_wrap=True)
+    table.add_column("error in %")
     for name in ("rows", "median", "mean", "bias", "inside", "width", "6ND 30 %", "40 %"):
         table.add_column(name, justify="right", no_wrap=True)
     rows = [("all", total)]
@@ -74,7 +75,7 @@ def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, 
             continue
         width = one["median_width"]
         table.add_row(
-            name, str(one["predicted"]), _number(one["median_ape"]), _number(one["mape"]), _number(one["bias"], signed=True),
+            one_line(name), str(one["predicted"]), _number(one["median_ape"]), _number(one["mape"]), _number(one["bias"], signed=True),
             _number(one["coverage_80"]), "" if width is None else f"x {width:.2f}", _number(one["baseline_30"]["mape"]),
             _number(one["baseline_40"]["mape"]),
         )  # fmt: skip
@@ -84,13 +85,13 @@ def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, 
 def worst(told: list[JudgedTotals]) -> Table:
     """The rows with their GPU-hours."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 1, 0, 1))
-    table.add_column("run", no_wrap=True)
+    table.add_column("run")
     for name in ("published", "predicted", "10th", "90th", "error"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in told:
         values = (one.raw.published, one.predicted, one.low, one.high)
         shown = ["" if value is None else numbers.count(value) for value in values]
-        table.add_row(one.raw.row.id[:28], *shown, _percent(one.error, signed=True))
+        table.add_row(one_line(one.raw.row.id), *shown, _percent(one.error, signed=True))
     return table
 
 

@@ -112,7 +112,7 @@ def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
     if not total["out_of_memory_rows"]:
         return []
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
-    table.add_column("probability of fitting, %", no_wrap=True)
+    table.add_column("probability of fitting, %")
     for name in ("layouts", "predicted", "ran", "95 % range"):
         table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for one in total["fits_calibration"]:
@@ -123,18 +123,23 @@ def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
     return [table]
 
 
+def one_line(text: str) -> Text:
+    """A cell whose end makes room for the columns beside it."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """Errors by each grouping."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
-    table.add_column("error in %", no_wrap=True)
+    table.add_column("error in %")  # alone gives way on a narrow terminal
     for name in ("rows", "median", "mean", "p90", "bias", "in band", "memory"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=6)
+        table.add_column(name, justify="right", no_wrap=True, min_width=5)
     for grouping in TABLES:
         table.add_row(Text(f"\nby {grouping.removesuffix('_title')}", style="bold"))
         for value, one in by[grouping].items():
             if one["predicted"] or one["memory_rows"]:
                 table.add_row(
-                    Text("  " + _fitted(value)), str(one["predicted"]), _percent(one["median_ape"]), _percent(one["mape"]),
+                    one_line(f"  {value}"), str(one["predicted"]), _percent(one["median_ape"]), _percent(one["mape"]),
                     _percent(one["p90_ape"]), _percent(one["bias"], signed=True), _percent(one["coverage_80"], digits=0),
                     _percent(one["memory_median_ape"]),
                 )  # fmt: skip
@@ -195,11 +200,6 @@ def worst(told: Sequence[Judged]) -> Table:
             Text(made_of + remark),
         )
     return table
-
-
-def _fitted(text: str) -> str:
-    """At most 26 characters, so that the table fits in 80 columns."""
-    return text if len(text) <= 26 else text[:25] + "…"
 
 
 def _percent(value: float | None, *, signed: bool = False, digits: int = 1) -> str:
