@@ -244,7 +244,10 @@ CHEATS = [
         "quotes the figure 'wall_clock'", id="a quoted figure",
     ),
     pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clok]"), "Did you mean 'wall_clock'", id="a misspelt origin"),
-    pytest.param(SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run must not contain any", id="a result in the run"),
+    pytest.param(
+        SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run must not contain any",
+        id="a result in the run",
+    ),
     pytest.param(
         SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {known.mfu: 40%}}"),
         "a document's run must not contain any", id="a result in a setting",

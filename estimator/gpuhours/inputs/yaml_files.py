@@ -57,8 +57,8 @@ class Sourced(Section):
     settled: tuple[str, ...] = ()
     """Which of the figures those runs determined; empty means all."""
     apart: bool = False
-    """Counted in the stack's code, or measured kernel by kernel: known without any step of the stack, except for what is listed in
-    ``settled``."""
+    """Counted in the stack's code, described in its paper, or measured kernel by kernel: known without any step of the stack, except for
+    what is listed in ``settled``."""
 
 
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
