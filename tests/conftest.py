@@ -38,14 +38,15 @@ TOGETHER = {
     ),
     "documents": re.compile("reproduce"),
     "texts": re.compile(r"test_claims_(reading|verdict|file)\.py"),
+    "calibrations": re.compile("calibrat|observed"),
     "schemas": re.compile(r"test_(schemas|completion|idle_keys|reference)\.py"),
     "processes": re.compile(r"test_sweep_(engines|files|faults)|test_same_answer|test_notebook"),
 }
 """Tests of several modules that share what is long in the making (``tests.published``, ``tests.read_texts``, ``_worked_out_once``,
 ``listing.schemas.used``), or that mostly wait."""
 LONGEST = (
-    "published runs", "processes", "schemas", "documents", "tests/questions/validating/test_totals.py", "tests/cli/test_readme.py",
-    "tests/cli/test_golden_screens.py",
+    "published runs", "processes", "schemas", "documents", "calibrations", "tests/questions/validating/test_totals.py",
+    "tests/cli/test_readme.py", "tests/cli/test_golden_screens.py",
 )  # fmt: skip
 """What begins first, so that both workers end together: by itself pytest-xdist begins with what has most tests, and these have few."""
 
