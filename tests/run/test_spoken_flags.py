@@ -52,7 +52,7 @@ def test_a_hubs_name_is_the_model_it_was_made_of(hub: str, name: str) -> None:
 )
 def test_another_shape_is_not_taken_for_it(hub: str) -> None:
     """Mistral 7B v0.3 has a larger vocabulary than the first."""
-    with pytest.raises(EstimateError, match=r"config\.json is read"):
+    with pytest.raises(EstimateError, match=r"config\.json works"):
         named(hub)
 
 
