@@ -62,6 +62,7 @@ def with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
 
 
 MANY = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+FEW = frozenset("23456")
 SORTS = frozenset(["sizes", "models", "variants", "versions", "checkpoints", "scales", "flavours", "flavors"])
 
 
@@ -71,7 +72,7 @@ def with_sizes_counted(read: ReadProse, cast: Cast) -> Cast:
         return cast
     items = read.items
     for at in range(len(items) - 2):
-        many = MANY.get(items[at].text.lower(), 0) or (int(items[at].text) if items[at].text in "23456" else 0)
+        many = MANY.get(items[at].text.lower(), 0) or (int(items[at].text) if items[at].text in FEW else 0)
         if not many or items[at + 1].text.lower() not in SORTS:
             continue
         listed: list[Figure] = []

@@ -267,6 +267,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             not tagged[i],
             claims[i].shared,
             claims[i].spread.reason == "range" and claims[i].quantity == "wall_clock",
+            claims[i].quantity == "wall_clock" and VAGUE.match(claims[i].text) is not None,
             claims[i].because == OF_ITS_BASE,
             claims[i].because in ("", OF_THEM, *PARTS) and not _counts_parameters(claims[i]),
             claims[i].quantity == "parameters" and i,
@@ -311,6 +312,10 @@ def _says_its_unit(claim: Claim, other: Claim) -> bool:
     return claim.quantity == "parameters" and "param" in claim.text.lower() and "param" not in other.text.lower()
 
 
+VAGUE = re.compile(
+    r"(?:a (?:bit|little)|just|well|slightly|almost|nearly|more than|less than|over|under)\b", re.IGNORECASE
+)
+"""How a time begins that is said more exactly elsewhere, if it is said again."""
 COUNTERS = frozenset(["tokens", "steps", "samples"])
 
 

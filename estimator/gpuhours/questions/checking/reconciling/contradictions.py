@@ -182,10 +182,13 @@ class Search:
         positions = [i for i, m in enumerate(left) if m.claim in involved]
         before = self._troubles(left, fit)
         beyond = self._impossible(left, fit)
+        misfit = any(residual(fit, i) > CONTRADICTION for i in positions)
         for swapped, condition in readings(left, positions, claims, self.rivals):
             again = reconcile(swapped, self.equations, self.extra)
             well = all(residual(again, i) <= CONTRADICTION for i in positions)
-            if well and self._troubles(swapped, again) < before and not self._impossible(swapped, again) & beyond:
+            still = self._impossible(swapped, again)
+            apart = misfit and still <= beyond  # what else is impossible is another matter
+            if well and self._troubles(swapped, again) < before and (apart or not still & beyond):
                 return condition
         return ""
 
