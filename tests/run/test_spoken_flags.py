@@ -47,6 +47,16 @@ def test_a_hubs_name_is_the_model_it_was_made_of(hub: str, name: str) -> None:
     assert named(hub).name == name
 
 
+def test_a_family_of_one_size_needs_no_size() -> None:
+    """One of several is told with its sizes, and a name that nothing is near to without a guess."""
+    assert named("mistral-nemo").name == "mistral-nemo-12b"
+    with pytest.raises(EstimateError, match=r"There are llama-3-70b, llama-3-8b"):
+        named("llama-3")
+    with pytest.raises(EstimateError) as unknown:
+        named("gpt-4")
+    assert "Did you mean" not in unknown.value.hint
+
+
 @pytest.mark.parametrize(
     "hub", ["mistralai/Mistral-7B-Instruct-v0.3", "someone/llama-3.1-8b-pruned", "someone/unheard-of-7b"]
 )

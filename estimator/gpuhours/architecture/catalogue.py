@@ -16,10 +16,14 @@ from gpuhours.inputs.profile_folders import LONGEST_NAME
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 
-ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14"})
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14", "deepseek-r1": "deepseek-v3"}
+)
 """Names distinguished only by a capital letter: ViT-g/14 is half as large."""
 
 
+SIZE = r"-\d+(\.\d+)?[bm]"
+"""A size at the end of a name."""
 TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking|v0\.1|\dt|fp16|bf16|\d{4}|\d{1,3}k)$")
 """Suffixes of hub names for fine-tuned weights of the same shape."""
 
@@ -58,11 +62,17 @@ def plain(name: str) -> str:
     suffix, if that leaves a known model."""
     spelt = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
     if "/" not in name or spelt in names():
-        return spelt
+        return of_one_size(spelt)
     own = name.rpartition("/")[2].strip().lower().replace("_", "-").removeprefix("meta-")
     while own not in names() and (shorter := TUNED.sub("", own)) != own:
         own = shorter
-    return own if own in names() else spelt
+    return own if own in names() else of_one_size(own) if of_one_size(own) in names() else spelt
+
+
+def of_one_size(family: str) -> str:
+    """``mistral-nemo`` -> ``mistral-nemo-12b``, where one model's name is the family's and a size; anything else as it is."""
+    sizes = [known for known in names() if re.fullmatch(re.escape(family) + SIZE, known)]
+    return sizes[0] if len(sizes) == 1 and family not in names() else family
 
 
 @functools.cache
@@ -70,10 +80,14 @@ def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
     file = plain(name)
     if file not in names():  # not by looking for a file: the name may exceed the file system's limit
-        hint = nearest((name.rpartition("/")[2].lower() or file)[:LONGEST_NAME], names())
-        if "/" in name:
-            hint = f"{hint} The path of its config.json works, too.".strip()
-        listing = f"{hint}   `gpuhours models list` shows all.".strip()
+        asked = (name.rpartition("/")[2].lower() or file)[:LONGEST_NAME]
+        begun = [known for known in names() if known.startswith(asked)]
+        hint = (
+            f"There are {', '.join(begun[:6])}."
+            if len(begun) > 1
+            else nearest(asked, begun or names(), 0.5 if begun else 0.7)
+        )
+        listing = f"{hint} `gpuhours models list` shows all; any other's config.json is read, or give its size (--params 7B).".strip()
         raise EstimateError(f"No model {name[:LONGEST_NAME]!r}.", listing, "model")
     content = read_yaml(folder() / f"{file}.yaml").data
     count = content.get("parameters") or {}

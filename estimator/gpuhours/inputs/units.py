@@ -41,14 +41,14 @@ SMALLEST = 1e-9
 """Lower limit, in base units, of a value that must be positive: dividing by it still gives a finite float."""
 MULTIPLIERS = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20,
-    "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
+    "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12, "mn": 1e6, "bn": 1e9, "tn": 1e12,
 }  # fmt: skip
 LOWER = {"b": 1e9, "m": 1e6, "t": 1e12}
 COUNTED = frozenset({"parameter", "token", "sample", "GPU*hour"})
 """Units with which a lower-case letter can only be a multiplier: ``10b`` parameters."""
 _QUANTITY = re.compile(
     r"\s*(?P<number>[-+]?(\d{1,3}(,\d{3})+|\d[\d_]*|(?=\.\d))(\.\d+)?([eE][-+]?\d{1,3})?)"
-    r"(\s*(?P<multiplier>thousand|million|billion|trillion|[KM]i|[kKMBT])(?![\w/%]))?"
+    r"(\s*(?P<multiplier>thousand|million|billion|trillion|[mbt]n|[KM]i|[kKMBT])(?![\w/%]))?"
     r"\s*(?P<unit>[^\W\d](?:[\w*/·^() -]*[\w)])?|1/[\w()* ]+|%)?\s*"
 )
 _COMPUTED = re.compile(r"(?<![\w.*-])(?!1\b)\d|(?<!\*)\*-?\d|\*\*[+-]?(\(|\d{2})|\*\*[^*]*\*\*|\*\*\*")

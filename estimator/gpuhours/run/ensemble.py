@@ -293,6 +293,13 @@ def assembled(
     """The sample with the run nearest to its median; raises ``EstimateError`` if stops leave a tenth of it no time to train."""
     run, resolved, kind = asked.run, asked.resolved, asked.kind
     if quantiles(times.running, [0.1])[0] <= LEAST_GOODPUT:
+        steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)
+        if steps < 1:
+            raise EstimateError(
+                f"The run is {steps:.2g} of one optimiser step.",
+                "Are the tokens and the global batch right? K, M, B and T after a number are thousand to trillion.",
+                "data",
+            )
         raise EstimateError(
             "The run never ends: failures, restarts and checkpoints take all of its time.",
             "operation.failures is per GPU and day: 5e-4; operation.checkpoint_bandwidth is for all ranks together: 50 GB/s.",
