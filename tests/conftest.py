@@ -83,7 +83,7 @@ def _worked_out_once() -> Iterator[None]:
     predicted = observed.ObservedRun._predicted
 
     def on_stack(self: observed.ObservedRun, stack: observed.Candidate) -> float | None:
-        key = self.run.model_dump_json(), stack
+        key = self.run.model_dump_json(warnings=False), stack
         if key not in steps:
             steps[key] = predicted(self, stack)
         return steps[key]
