@@ -178,7 +178,7 @@ def test_placements_that_cannot_be_meant(layout: dict[str, Any], message: str) -
         ({"layout": {"recompute": "none", "recompute_layers": 4}}, "layout.recompute_layers", "recompute: full"),
         ({"layout": {"sharding": "none", "shard_group": 8}}, "layout.shard_group", "sharding"),
         ({"layout": {"ulysses": 4, "context": 8}}, "layout.ulysses", "exchange heads"),
-        ({"data": {"seq_len": 8192, "frames": 64}, "layout": {}}, "data.frames", "sees no frames"),
+        ({"data": {"seq_len": 8192, "frames": 64}, "layout": {}}, "data.frames", "takes no frames"),
     ],
 )
 def test_keys_without_effect_are_refused(change: dict[str, Any], key: str, message: str) -> None:
