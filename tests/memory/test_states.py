@@ -67,10 +67,10 @@ def test_an_update_takes_as_long_as_what_it_moves(optimizer: str, share: float) 
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "took"), [("adamw-8bit", 38.3e-3), ("adamw-8bit", 37.1e-3), ("adafactor", 46.3e-3)]
+    ("optimizer", "took"), [("adamw-8bit", 38.3e-3), ("adamw-8bit", 37.1e-3), ("adafactor", 57.4e-3)]
 )
 def test_updates_that_compute_longer_than_they_move(optimizer: str, took: float) -> None:
-    """Own measurements: 1.236e9 parameters in bf16 on H200, clipping included."""
+    """Own measurements: 1.236e9 parameters in bf16 on H200, clipping included; Adafactor's is the host's, for 146 tensors."""
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256, tied=True)
     stack = load_software("huggingface")
     asked = Workload(

@@ -228,12 +228,43 @@ def test_more_bandwidth_shortens_eager_kernels_by_half():
     assert ratio == pytest.approx(62.8 / 51.9, rel=0.05)
 
 
-def test_a_slower_host_launches_slower_by_half_a_power():
+def test_a_slower_host_launches_slower():
     usual = load_software("huggingface").host.kernels
-    four = usual.on_host(4 * usual.linear)
-    assert four.each.backward == pytest.approx(2 * usual.each.backward)
-    assert four.update == pytest.approx(2 * usual.update)
-    assert (four.gap, four.waits) == (usual.gap, usual.waits)
+    twice = usual.on_host(2 * usual.linear)
+    assert twice.each.backward == pytest.approx(2 * usual.each.backward)
+    assert twice.update == pytest.approx(2 * usual.update)
+    assert (twice.gap, twice.waits) == (usual.gap, usual.waits)
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "samples", "took"), [("llama-3.2-3b", 1024, 8, 208.1), ("llama-3.2-1b", 4096, 4, 157.8)]
+)
+def test_products_among_light_kernels_run_at_a_higher_clock(model, length, samples, took):
+    """Products of a profiled step on H200, ms; alone they take a tenth longer."""
+    run = {
+        "model": model, "data": {"seq_len": length},
+        "training": {"global_batch": samples, "dtype": "bf16", "state": "pure"},
+        "hardware": {"accelerator": "h200-sxm-141gb", "gpus": 1},
+        "layout": {"microbatch": samples, "recompute": "none"}, "software": "huggingface",
+    }  # fmt: skip
+    asked = resolve(from_dict(run)).workload
+    alone = replace(asked, software=asked.software.model_copy(update={"eased": 0.0}))
+    light, heavy = (float(step(one).parts["matrix products"]) for one in (asked, alone))
+    assert light == pytest.approx(took * 1e-3, rel=0.04)
+    assert heavy > 1.06 * light
+
+
+def test_experts_are_as_wide_as_their_weights_under_autocast():
+    """A small Mixtral took 351 ms under autocast where bf16 takes 66 (H200): torch._grouped_mm is no operator that autocast knows."""
+    shape = {"layers": 8, "hidden": 1024, "heads": 16, "kv_heads": 4, "ffn_hidden": 3584, "vocab": 32000}
+    experts = {"count": 8, "top_k": 2}
+    run = {
+        "model": {"kind": "decoder", **shape, "experts": experts}, "data": {"seq_len": 2048},
+        "training": {"global_batch": 4, "state": "amp"}, "hardware": {"accelerator": "h200-sxm-141gb", "gpus": 1},
+        "layout": {"microbatch": 4, "recompute": "full"},
+        "software": "huggingface",
+    }  # fmt: skip
+    assert float(step(resolve(from_dict(run)).workload).time) == pytest.approx(0.351, rel=0.15)
 
 
 def test_a_stated_launch_moves_what_the_host_bounds_alone():

@@ -264,6 +264,7 @@ class Decoder(Spec):
             vocabulary=self.vocab,
             tied=self.tied,
             trainable=kind,
+            narrow_loss=self.head == "masked",
         )
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from gpuhours.architecture import blocks
-from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack
+from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
 from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
@@ -130,7 +130,8 @@ class EncoderDecoder(Spec):
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases, activation=self.activation)
         halves = 3 if decodes else 2
         glue = blocks.glue(h, self.norm, norms=halves * self.norms_per_half, residuals=halves, dropout=self.dropout)
-        return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv))
+        turned = (Elementwise(Pointwise.TURNED, h, sharded=False),) if self.sound_channels and not decodes else ()
+        return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv), blocks.Piece(elementwise=turned))
 
     def _target(self, data: Data) -> Array:
         """``text_tokens`` if the input's length is given too, otherwise ``target_tokens``."""

@@ -188,6 +188,8 @@ class Pointwise(Enum):
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"
     """A learned factor per element of the width (LayerScale), after one half of a block."""
+    TURNED = "turned-stream", 0
+    """What it costs a block that its stream lies channels first, as a convolution left it: norms copy it, and sums read it out of order."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
     """Tokens copied to and from expert order."""
@@ -305,6 +307,8 @@ class Ends:
     """The head's weight is the embedding's: counted once, multiplied all the same."""
     from_pixels: bool = False
     """The product is a convolution over pixels that do not overlap."""
+    narrow_loss: bool = False
+    """Its loss reads logits in their own format, as of masked words."""
     tabled: Array = 0
     """Elements per token of a fixed table of positions that is added."""
     split: Split = Split.WHOLE

@@ -226,7 +226,13 @@ class VisionEncoder(Spec):
         glue = blocks.glue(self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=False)
         scale = (Elementwise(Pointwise.SCALE, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
-        return blocks.block(self.hidden, self._attention(), mixer, glue, scaled)
+        turned = (Elementwise(Pointwise.TURNED, self.hidden, sharded=False),) if self.turned else ()
+        return blocks.block(self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=turned))
+
+    @property
+    def turned(self) -> bool:
+        """Whether its stream keeps the layout of the convolution that embeds patches: no class token is put before them, which copies."""
+        return not self.class_token and self.positions == "learned" and bool(np.all(np.equal(self.tubelet, 1)))
 
     def _attention(self) -> blocks.Piece:
         width = self.hidden // self.heads if self.head_dim is None else self.head_dim

@@ -9,7 +9,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
-from gpuhours.hardware.number_formats import FP32, Precision
+from gpuhours.hardware.number_formats import BF16, FP32, Precision
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
@@ -326,6 +326,14 @@ def _kept(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Arra
     return covered, np.minimum(each, everything)
 
 
+def _narrowed(run: _Run, part: Ends) -> float:
+    """Bytes of a logit over those of a loss in fp32, where its loss reads 16 bit."""
+    narrow, most = run.facts.logits_narrow, max(run.facts.logits, run.facts.logits_forward)
+    if narrow is None or not part.narrow_loss or run.precision.element != BF16:
+        return 1.0
+    return (narrow + (FP32 if run.precision.autocast else 0.0)) / most
+
+
 def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
     """Logits in memory on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     largest = 0.0
@@ -335,5 +343,5 @@ def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
             tokens = run.on_rank(there.part.tokens, there.ranks)
             at_once = tokens / run.workload.loss_blocks(tokens)
-            largest = largest + there.count * at_once * padded / there.ranks.tensor
+            largest = largest + there.count * at_once * padded / there.ranks.tensor * _narrowed(run, there.part)
     return largest

@@ -66,6 +66,10 @@ class PointwiseTraffic(Sourced):
     """s per token in addition to the bytes, on any card: kernels that reduce row by row."""
     issued: Share = 0.0
     """Share of their time on H100 that is limited by instruction issue and does not shrink with memory bandwidth."""
+    issued_of: Annotated[dict[str, Share], keyed_by(OPERATOR, NAMES)] = Field(
+        default_factory=dict, examples=[{"rotary": 1.0, "residual": 0.0}]
+    )
+    """The same of operators whose kernels were timed on both cards; ``issued`` is that of all others."""
     weights: Traffic = NOTHING
     """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
 
@@ -82,6 +86,8 @@ class Head(Sourced):
 
     forward: NotNegative
     backward: NotNegative
+    narrow: Share = 1.0
+    """Share of that which a loss takes that reads logits in their own format, of masked words, where that of next words reads fp32."""
 
 
 class Casts(Sourced):
@@ -139,6 +145,10 @@ class OptimiserTraffic(Sourced):
         default_factory=dict, examples=[{"adamw-8bit": 3.1e-11}]
     )
     """s per parameter for optimisers whose kernels are not limited by bytes, on any card."""
+    tensors: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
+        default_factory=dict, examples=[{"adafactor": 3.9e-4}]
+    )
+    """s of the host for each tensor of those that update one after another, kernel by kernel: no update is shorter."""
 
 
 class Gathering(Sourced):
@@ -181,7 +191,7 @@ class Kernels(Sourced):
     """s per layer and micro-batch: overhead of its modules, whatever they launch."""
     linear: Positive | None = None
     """s that the measured hosts take to launch a small nn.Linear, the reference for other hosts (``on_host``)."""
-    follows: Annotated[Share, ChosenDefault(("hugging-face",), without=1.0)] = 0.5
+    follows: Share = 1.0
     """Exponent of launching times in a host's relative pace (``on_host``)."""
     causal: NotNegative = 0.0
     """s per causal layer and forward pass: passing on masks, cache and positions."""
@@ -205,8 +215,8 @@ class Kernels(Sourced):
         """The same on a host that takes ``linear`` s for a small nn.Linear: all launching times scaled by (linear / usual)^``follows``,
         waits and gaps unchanged; unscaled if the reference is not known.
 
-        The default exponent is one half, since modules and autograd's bookkeeping vary less than the driver: own measurements on H200, 98
-        steps of Hugging Face models with 15 to 46 us: the mean error of the 37 host-bound ones is 12.0 % without this, 9.8 with it.
+        The first power by default: own measurements on five hosts of H200, whose mean of 17 to 33 us goes with the time of a kernel; what
+        one host reads from minute to minute (15 to 46 us) says little of the step beside it.
         """
         if self.linear is None:
             return self

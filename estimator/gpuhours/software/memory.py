@@ -54,6 +54,8 @@ class MemoryFacts(Section):
     """Upper limit of ``update`` in bytes, if the update runs in chunks."""
     logits: float = 12.0
     """B/logit at the start of the loss's backward pass: fp32 logits, their log-softmax, its gradient."""
+    logits_narrow: float | None = None
+    """B/logit at its fullest of a loss that reads logits in 16 bit, of masked words, under autocast 4 more; None: as of next words."""
     logits_forward: float = 10.0
     """B/logit after the loss has been computed."""
     loss_blocks: int = 1

@@ -41,6 +41,7 @@ from gpuhours.software.figures import (
     PointwiseTraffic,
     Positive,
     Selective,
+    Share,
     StageEnds,
     Traffic,
 )
@@ -97,6 +98,11 @@ class Software(Section):
     """Whether under full recomputation gradients are passed through frozen parts too (``enable_input_require_grads``)."""
     unpacking: NotNegative = 2.6
     """Bytes per 4-bit weight (nf4) to dequantise it to 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
+    eased: Share = 0.0
+    """Share of its time that a 16-bit product saves where all beside it is light work, over products alone, which run at the power limit
+    (``step.compute.clock_factor``); in other stacks' constants it is contained."""
+    wide_experts: bool = False
+    """Experts' grouped products run in the format of their weights, fp32 under autocast, which does not know them."""
     masked: bool = False
     """Whether causal attention is called with an explicit mask as well."""
     window_mask: Positive | None = None
@@ -164,7 +170,8 @@ class Software(Section):
     def _complete(self) -> "Software":
         """Check that every operator of an architecture has a figure, here or in the parent profile."""
         own = self.pointwise.operators
-        missing = [kind.value for kind in Operator if not {kind.value, kind.like} & own.keys()]
+        needed = (kind for kind in Operator if kind is not Operator.TURNED)
+        missing = [kind.value for kind in needed if not {kind.value, kind.like} & own.keys()]
         if missing:
             raise ValueError(
                 f"pointwise.operators lacks {', '.join(missing)}: give each its bytes, or name a profile to be `like`"
@@ -211,7 +218,8 @@ class Software(Section):
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = kind if kind in SCORES else Operator(kind).like
         own = self.pointwise.operators
-        found = [own.get(kind, NOTHING) if kind in SCORES else own[kind if kind in own else usual]]
+        free = kind in SCORES or kind == Operator.TURNED.value  # where a stack says nothing of them
+        found = [own.get(kind, NOTHING) if free else own[kind if kind in own else usual]]
         if autocast and self.autocast is not None:
             found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual, NOTHING)))
         return sum(one.forward for one in found), sum(one.backward for one in found)

@@ -17,6 +17,7 @@ from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Sharding, VisionPlacement
 from gpuhours.layout.ranks import local_parameters
 from gpuhours.layout.weights import Weights, encoder_weights, layer_weights
+from gpuhours.step.host import modules
 from gpuhours.step.offload import host_update_time
 from gpuhours.step.schedule import Passes, left_over
 from gpuhours.workload import Workload
@@ -224,9 +225,20 @@ def optimiser_time(workload: Workload) -> Array:
     each = software.optimiser.moved.get(name, update.traffic * rate[workload.precision.state])
     seconds = software.optimiser.seconds.get(name)
     here = memory_time(each * owned, workload.accelerator) if seconds is None else seconds * owned
+    if name in software.optimiser.tensors:
+        here = np.maximum(here, software.optimiser.tensors[name] * trained_tensors(workload))
     if update.iterations:
         here = here + orthogonalisation_time(workload, update.iterations)
     return np.where(workload.layout.offload_optimizer, host_update_time(owned, workload), here)
+
+
+def trained_tensors(workload: Workload) -> Array:
+    """Tensors of all layers on a rank that an optimiser updates one by one; those of the ends are left out.
+
+    sum of L M / p        L layers of M modules with weights (``step.host.modules``), p stages
+    """
+    layers = (one.layers * modules(one, workload) for one in workload.model.stacks if one.trainable is Trainable.FULL)
+    return np.divide(sum(layers, start=np.asarray(0.0)), workload.ranks.pipeline)
 
 
 def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
