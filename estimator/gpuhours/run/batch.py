@@ -18,6 +18,11 @@ MOST_PER_COPY = 8
 """Copies of the model beyond this size are not used to fit a stated batch: it is rounded instead."""
 FINEST = 12
 """Rounding changes it by at most one part in twice this."""
+LEAST_STEPS = 1000
+"""Steps of a run whose batch nobody states, at least: fine-tunes take a thousand to some ten thousand (Alpaca 1,200, LLaVA-1.5 2,200 and
+5,200), whatever batch pretraining of their model had."""
+ROOM = 0.7
+"""Share of the memory that weights and gradients may take: activations and optimiser states, shared by many, need the rest."""
 ROUNDED_BATCH = 0.1
 """Tolerance for a batch in tokens, which is usually stated in round numbers: 4 M for 4,194,304."""
 
@@ -29,8 +34,12 @@ def global_batch(
     whole: Array | None,
     notes: list[Assumption],
     bases: dict[str, str],
+    most_parts: float = 1.0,
 ) -> Array | None:
-    """Samples per step: stated, or stated or typical tokens divided by those of a sample, rounded to give every rank an equal share."""
+    """Samples per step: stated, or stated or typical tokens divided by those of a sample, rounded to give every rank an equal share.
+
+    There are ``whole`` ranks, or fewer if one copy of the model takes up to ``most_parts`` of them.
+    """
     stated, wanted = run.training.global_batch, run.training.batch_tokens
     _refuse_two_batches(stated, wanted, tokens)
     laid_out = run.layout is not None and bool(run.layout.model_fields_set)
@@ -41,7 +50,10 @@ def global_batch(
     if tokens is None:
         return None
     usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens)
-    batch = whole * np.maximum(1, np.round((usual if wanted is None else wanted) / tokens / whole))
+    if wanted is None:
+        batch = evenly(_for_enough_steps(usual / tokens, run, tokens), whole, most_parts, digits=2)
+    else:
+        batch = evenly(wanted / tokens, whole, most_parts)
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
     if wanted is None:
         reason = f"no batch is stated: {like}, divided evenly"
@@ -50,6 +62,54 @@ def global_batch(
         notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, divided evenly"))
     bases["training.global_batch"] = "assumed"
     return batch
+
+
+def _for_enough_steps(samples: Array, run: Run, tokens: Array) -> Array:
+    """A usual batch, or a smaller one of which all that is seen makes ``LEAST_STEPS``."""
+    data = run.data
+    seen = data.samples if data.tokens is None else data.tokens / tokens
+    if seen is None and data.unique_samples is not None:
+        seen = np.multiply(data.unique_samples, 1.0 if data.epochs is None else data.epochs)
+    return samples if seen is None else np.minimum(samples, np.maximum(1.0, np.divide(seen, LEAST_STEPS)))
+
+
+def evenly(samples: Array, ranks: Array, most_parts: float = 1.0, *, digits: int = 4) -> Array:
+    """The batch nearest to ``samples`` that all ranks share evenly: each has a whole number of ``digits`` binary digits, so that it can be
+    halved. Two digits are 1, 2, 3, 4, 6, 8, 12, 16.
+
+    If that is farther off than the digits explain, half of the ranks share it, or a quarter, and so on: one copy of the model then takes
+    two, four, ... of them, at most ``most_parts``. 405B on 16,384 accelerators is some hundred copies, not 16,384.
+
+    >>> float(evenly(5273.4, 8)), float(evenly(1953.1, 128)), float(evenly(2048, 16384, 64))    # 640, 15 and 1 each, of 2,048 ranks
+    (5120.0, 1920.0, 2048.0)
+    >>> float(evenly(976.6, 64, digits=2))    # 16 each
+    1024.0
+    """
+    parts = 1.0
+    while True:
+        unit = np.divide(ranks, parts)
+        each = np.maximum(1.0, np.round(np.divide(samples, unit)))
+        step = np.exp2(np.maximum(0.0, np.floor(np.log2(each)) + 1.0 - digits))
+        batch = unit * step * np.round(each / step)
+        near = np.all(np.abs(batch / samples - 1.0) <= 1.05 * 0.5**digits)
+        if near or 2 * parts > most_parts or np.any(np.not_equal(np.mod(unit, 2), 0)):
+            return batch
+        parts *= 2.0
+
+
+def parts_of_a_copy(model: Model | None, memory: float) -> float:
+    """Accelerators of ``memory`` bytes that a copy of a model takes, a power of two: weights in 16 bit and gradients in fp32 of what is
+    trained, in ``ROOM`` of them.
+
+    >>> from gpuhours.architecture.model_spec import read_model
+    >>> from gpuhours.data import Data
+    >>> [parts_of_a_copy(read_model(name).build(Data(seq_len=1)), 80e9) for name in ("llama-2-7b", "llama-3-70b", "llama-3.1-405b")]
+    [1.0, 8.0, 64.0]
+    """
+    if model is None:
+        return 1.0
+    held = 2 * float(np.max(model.parameters)) + 4 * float(np.max(model.trainable_parameters))
+    return float(2 ** max(0, math.ceil(math.log2(held / (ROOM * memory)))))
 
 
 def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Array | None) -> None:

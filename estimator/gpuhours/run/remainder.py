@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
 from gpuhours.run.ranges import median, spread_over
 
@@ -34,15 +35,18 @@ class Remainder:
     high: float
     rows: int = 0
     """Number of published runs it was learned from."""
+    spared: float = 0.0
+    """Share of its logarithm that the most expensive runs do not feel."""
 
     def beside(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
-        """The factor of every draw of a sample that takes ``alone`` without it, on ``nodes`` nodes: value^felt x spread.
+        """The factor of every draw of a sample that takes ``alone`` GPU s without it, on ``nodes`` nodes: value^felt x spread.
 
         It was learned as published hours over the median of a sample, so the median of ``alone`` times the factor is that of ``alone``
         times value^felt. A spread that is wider on one side would otherwise shift it by as much as a fifth.
         """
         spread = spread_over(self.low / self.value, 1.0, self.high / self.value, np.asarray(position, float))
-        centred: Floats = np.power(self.value, felt(nodes)) * spread * (median(alone) / median(alone * spread))
+        share = felt(nodes, median(alone) / HOUR, self.spared)
+        centred: Floats = np.power(self.value, share) * spread * (median(alone) / median(alone * spread))
         return centred
 
 
@@ -58,6 +62,8 @@ class Likeness:
     """Common to an organisation's runs of one kind."""
     run: float
     """Of a single run."""
+    spared: float = 0.0
+    """Share of what all runs have in common that the most expensive ones do not feel (not a standard deviation)."""
 
     def shared(self, some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Floats:
         """``[some, others]`` covariance of the components that are not specific to an organisation or a run, at full effect."""
@@ -76,14 +82,31 @@ LARGE = 1e10
 SIZES = ("small", "large")
 WHOLE_FROM = 16
 """Number of nodes from which the factor has its full effect."""
+EXPENSIVE = (1e5, 1e7)
+"""GPU-hours at which a run begins to count as expensive, and at which it fully does."""
 
 
-def felt(nodes: Array) -> Array:
-    """Share of the factor's logarithm that applies to a run: log2(nodes) / log2(16), at most 1, zero on a single node.
+def felt(nodes: Array, hours: Array, spared: float) -> Array:
+    """Share of the factor's logarithm that applies to a run.
+
+        min(1, log2(nodes) / log2(16)) x (1 - spared x log(hours / 1e5) / log(1e7 / 1e5)), the second between 1 and 1 - spared
 
     Hours of single-node runs are those of their steps (as printed by llm.c, nanoGPT and nanochat); losses besides the steps occur at scale.
+    Expensive runs are tuned before they start and monitored: only what lies beyond a step remains (``beyond_a_step``).
+
+    >>> [round(float(felt(nodes, hours, 0.5)), 3) for nodes, hours in ((1, 1e3), (4, 1e4), (64, 1e5), (256, 1e6), (2048, 3e7))]
+    [0.0, 0.5, 1.0, 0.75, 0.5]
     """
-    return np.clip(np.log2(np.maximum(nodes, 1.0)) / np.log2(WHOLE_FROM), 0.0, 1.0)
+    many = np.clip(np.log2(np.maximum(nodes, 1.0)) / np.log2(WHOLE_FROM), 0.0, 1.0)
+    expensive = np.clip(np.log(np.maximum(hours, 1.0) / EXPENSIVE[0]) / np.log(EXPENSIVE[1] / EXPENSIVE[0]), 0.0, 1.0)
+    share: Array = many * (1.0 - spared * expensive)
+    return share
+
+
+def felt_by(runs: Sequence[Mapping[str, Any]], spared: float) -> Floats:
+    """``felt`` of published runs."""
+    nodes, hours = (np.array([run[key] for run in runs], float) for key in ("nodes", "hours"))
+    return np.asarray(felt(nodes, hours, spared))
 
 
 NOTHING = Remainder(1.0, 1.0, 1.0)
@@ -119,7 +142,7 @@ def table() -> Mapping[str, Any]:
 def expected(likeness: Likeness, runs: Sequence[Mapping[str, Any]], pulls: Floats, kind: str, year: float) -> float:
     """ln of the median factor of a kind and year at full effect: the covariance with every run times its weight (kriging; Rasmussen and
     Williams 2006, Gaussian Processes for Machine Learning, equation 2.25)."""
-    share = np.asarray(felt(np.array([run["nodes"] for run in runs])))
+    share = felt_by(runs, likeness.spared)
     return float((likeness.shared([{"kind": kind, "year": year}], runs)[0] * share) @ pulls)
 
 
@@ -129,7 +152,8 @@ def remainder_of(kind: str, year: int, params: float) -> Remainder:
     learned = table()
     runs = learned["runs"]
     pulls = np.array([run["pull"] for run in runs])
-    middle = expected(Likeness(**learned["likeness"]), runs, pulls, kind, year)
+    likeness = Likeness(**learned["likeness"])
+    middle = expected(likeness, runs, pulls, kind, year)
     below, above = learned["spread"][kind][SIZES[params >= LARGE]]
     value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
-    return Remainder(value, low, high, len(runs))
+    return Remainder(value, low, high, len(runs), likeness.spared)

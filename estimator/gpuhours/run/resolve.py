@@ -20,7 +20,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
-from gpuhours.run.batch import global_batch, shared_out
+from gpuhours.run.batch import global_batch, parts_of_a_copy, shared_out
 from gpuhours.run.conformal import unmet_stack
 from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
@@ -99,8 +99,8 @@ class Resolved:
         return self.cluster is not None and kernel_constants.is_known(self.cluster.accelerator.generation)
 
 
-def resolve(run: Run) -> Resolved:
-    """Fill what the run leaves open, listing each gap.
+def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
+    """Fill what the run leaves open, listing each gap. ``layout_open``: any layout may follow, whatever the run's says.
 
     Raises ``EstimateError`` for contradictory input: frames for a text model, two batches, a layout that does not match the ranks.
     """
@@ -134,7 +134,9 @@ def resolve(run: Run) -> Resolved:
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
-    batch = global_batch(run, model, tokens, whole, notes, bases)
+    many = machine is not None and (layout_open or layout is None)
+    parts = parts_of_a_copy(model, machine.accelerator.memory) if many and machine is not None else 1.0
+    batch = global_batch(run, model, tokens, whole, notes, bases, parts)
     if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
         layout = layout.replaced(microbatch=shared_out(layout, batch))
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
@@ -210,10 +212,14 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
         run = run.replaced("data", run.data.model_copy(update={"frames": 1}))
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
-    rule = typical().sequence(this_year() if run.year is None else run.year, getattr(run.model, "kind", ""))
+    counted = run.data.tokens is None and (run.data.samples is not None or run.data.dataset_samples is not None)
+    year = this_year() if run.year is None else run.year
+    rule = typical().sequence(year, getattr(run.model, "kind", ""), counted=counted)
     most = getattr(run.model, "max_positions", None)
     length = rule.value if most is None else min(rule.value, int(np.min(most)))
-    reason = "no sequence length is stated: the usual one for language models of the year"
+    reason = "no sequence length is stated: the usual one " + (
+        "of one example" if counted else "for language models of the year"
+    )
     notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
     bases["data.seq_len"] = "assumed"
     return run.data.model_copy(update={"seq_len": length})

@@ -96,7 +96,7 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     """A run with the typical values for similar runs; None if something that its step needs is not known."""
     if run.model is None or run.hardware.accelerator is None:
         return None
-    resolved = resolve(run.replaced("layout", Layout()))
+    resolved = resolve(run.replaced("layout", Layout()), layout_open=True)
     if resolved.missing or resolved.model is None or resolved.cluster is None:
         return None
     table, model = practice.table, resolved.model

@@ -123,6 +123,8 @@ class Typical(Section):
     network: Share
     padding: Share
     seq_len: tuple[UsualLength, ...]
+    sample_len: UsualLength
+    """Of an example where data are counted in samples."""
     read_len: UsualLength
     """Length of the input that an encoder reads, for an encoder-decoder."""
     batch_tokens: tuple[UsualAtSize, ...]
@@ -149,10 +151,13 @@ class Typical(Section):
         size, mixture = (1e10, False) if model is None else (model.parameters, is_mixture(model))
         return self.batch(size, mixture=mixture), "tokens as usual for the size", self.batch_source
 
-    def sequence(self, year: int, kind: str) -> UsualLength:
-        """Sequence length in tokens that language models of a year are trained on, or that those of a kind read."""
+    def sequence(self, year: int, kind: str, *, counted: bool = False) -> UsualLength:
+        """Sequence length in tokens that language models of a year are trained on, that those of a kind read, or of one example if the data
+        are ``counted`` in samples."""
         if kind == "encoder-decoder":
             return self.read_len
+        if counted:
+            return self.sample_len
         return next(one for one in self.seq_len if one.until is None or year <= one.until)
 
 

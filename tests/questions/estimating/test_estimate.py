@@ -315,17 +315,18 @@ def test_doubling_tokens_doubles_the_run() -> None:
 
 
 def test_a_run_twice_as_long_saves_one_launch() -> None:
-    """Twice the run less the run of twice the tokens, run by run of the sample: one launch with what remains beside the steps, in the
-    range of those that are known; the medians differ by no more than the longest."""
+    """Twice the run less the run of twice the tokens, run by run of the sample and without what remains beside the steps: one launch, in
+    the range of those that are known; the medians differ by no more than the longest."""
     one, two = (ensemble(gpuhours.from_dict(TEXT, settings={"data.tokens": tokens})) for tokens in ("1T", "2T"))
     assert one is not None
     assert two is not None
-    saved = (2 * one.gpu_time - two.gpu_time) / 128
+    alone, twice = one.gpu_time / one.remainder, two.gpu_time / two.remainder
+    saved = (2 * alone - twice) / 128
     assert np.all(saved > 0)
-    low, high = np.quantile(saved / one.remainder, [0.1, 0.9])
+    low, high = np.quantile(saved, [0.1, 0.9])
     assert low >= usual().launch.low * (1 - 1e-6)
     assert high <= 1.05 * usual().launch.high  # stops while a run is launched come on top
-    apart = (2 * np.median(one.gpu_time) - np.median(two.gpu_time)) / 128
+    apart = (2 * np.median(alone) - np.median(twice)) / 128
     assert saved.min() <= apart <= saved.max()
 
 
@@ -427,9 +428,9 @@ def test_a_relative_of_a_measured_stack_is_slower_than_it_and_says_so() -> None:
     assert not any(one.name == "software.unmet" for one in known.assumptions)
 
 
-@pytest.mark.parametrize("days", [11, 13])
+@pytest.mark.parametrize("days", [11, 14])
 def test_a_run_is_sized_on_nodes_that_its_batch_divides_over(days: int) -> None:
-    """272 and 232 cards would be done in time, but one sequence each on all of them does not make a batch of 1,024: 256 does."""
+    """312 and 248 cards would be done in time, but one sequence each on all of them does not make a batch of 1,024: 256 does."""
     layout = {"tensor": 1, "pipeline": 1, "microbatch": 1, "sharding": "zero3", "recompute": "none"}
     open_to = {key: value for key, value in TEXT.items() if key not in ("software", "cost")}
     machine = {"accelerator": "h100-sxm-80gb"}

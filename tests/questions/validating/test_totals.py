@@ -25,7 +25,7 @@ from gpuhours.questions.validating.totals import (
 from gpuhours.questions.validating.totals_rows import described, organisation
 from gpuhours.questions.validating.updating import COVERED
 from gpuhours.run.evaluate import evaluate
-from gpuhours.run.remainder import NOTHING, Likeness, felt
+from gpuhours.run.remainder import NOTHING, Likeness, Remainder, felt
 from gpuhours_cli.render.totals import answer
 from tests.cli.test_readme import printed
 from tests.conftest import Command
@@ -214,7 +214,7 @@ def runs(
     return [
         {
             "id": str(n), "organisation": who, "kind": kind, "year": year, "params": params, "residual": value, "nodes": 64.0,
-            "below": 0.1, "above": 0.1,
+            "hours": 1e4, "below": 0.1, "above": 0.1,
         }
         for n, (who, value) in enumerate(residuals)
     ]  # fmt: skip
@@ -278,8 +278,22 @@ def test_likeness_is_what_makes_runs_without_their_organisation_least_of_a_surpr
     assert surprise(learn(years, best)) < surprise(learn(years, Likeness(0.0, 0.0, best.organisation, best.run)))
 
 
-def test_single_nodes_feel_no_remainder() -> None:
-    assert list(np.asarray(felt(np.array([1.0, 4.0, 16.0, 1000.0])))) == [0.0, 0.5, 1.0, 1.0]
+def test_single_nodes_feel_no_remainder_and_the_most_expensive_runs_half_of_it() -> None:
+    nodes, hours = np.array([1.0, 4.0, 16.0, 1000.0, 256.0, 2048.0]), np.array([1e3, 1e4, 1e5, 1e5, 1e6, 1e8])
+    assert np.asarray(felt(nodes, hours, 0.5)) == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.75, 0.5])
+    dear = [{**run, "hours": 1e7} for run in runs(*((who, 0.2) for who in "abcdefghij"))]
+    spared = Likeness(0.15, 0.2, 0.2, 0.3, spared=0.5)
+    assert learn(dear, spared).remainder("text", 2024, 7e9).value == pytest.approx(np.exp(0.4), rel=0.05)
+
+
+def test_a_remainder_moves_the_median_by_its_own_whatever_side_spreads_further() -> None:
+    """Draws with a remainder of 1.2 (1.1 to 3.6): 1.2 times the median."""
+    place = (np.arange(101) + 0.5) / 101
+    alone = np.exp(0.3 * np.sin(7 * np.arange(101))) * 3600
+    one = Remainder(1.2, 1.1, 3.6)
+    assert np.median(alone * one.beside(alone, place, 16.0)) == pytest.approx(1.2 * np.median(alone))
+    ratio = one.beside(alone, place, 16.0)
+    assert np.quantile(ratio, 0.9) / np.quantile(ratio, 0.5) == pytest.approx(3.0, rel=0.02)
 
 
 def test_weighted_quantile_and_measures() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.beyond import beyond
-from gpuhours.run.remainder import LARGE, NOTHING, SIZES, Floats, Likeness, Remainder, expected, felt, path, table
+from gpuhours.run.remainder import LARGE, NOTHING, SIZES, Floats, Likeness, Remainder, expected, felt_by, path, table
 
 Runs = Sequence[Mapping[str, Any]]
 INSIDE = 0.8
@@ -28,9 +28,10 @@ DEGREES = 4
 """Degrees of freedom of the Student distribution by which covariances are compared: published hours have long tails."""
 TRIED: Mapping[str, tuple[float, ...]] = {
     "kind": (0.15,), "year": (0.0, 0.1, 0.2, 0.3, 0.4), "organisation": (0.1, 0.2, 0.3), "run": (0.2, 0.3, 0.4),
+    "spared": (0.0, 0.5),
 }  # fmt: skip
-"""Standard deviations to compare. There are too few kinds, and too few runs of all but text, to determine theirs: it is a prior that does
-not change how likely the runs are."""
+"""Standard deviations to compare, and whether expensive runs feel half of the remainder. There are too few kinds, and too few runs of all
+but text, to determine theirs: it is a prior that does not change how likely the runs are."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Learned:
         middle = expected(self.likeness, self.runs, self.pulls, kind, year)
         below, above = self.spread(kind, large=params >= LARGE)
         value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
-        return Remainder(value, low, high, len(self.runs))
+        return Remainder(value, low, high, len(self.runs), self.likeness.spared)
 
     def spread(self, kind: str, *, large: bool) -> tuple[float, float]:
         """How far the range extends below and above the median, in log: from runs of the kind and size; from the kind if fewer than
@@ -90,7 +91,7 @@ def learn(runs: Runs, likeness: Likeness) -> Learned:
     if not len(runs):
         return Learned(runs, likeness, residual, residual, residual)
     owners = np.array([f"{run['organisation']}/{run['kind']}" for run in runs])
-    share = np.asarray(felt(np.array([run["nodes"] for run in runs])))
+    share = felt_by(runs, likeness.spared)
     common = likeness.shared(runs, runs) * np.outer(share, share)
     common += likeness.organisation**2 * (owners[:, None] == owners)
     own = np.full(len(runs), likeness.run**2)

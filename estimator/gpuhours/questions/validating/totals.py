@@ -248,6 +248,7 @@ def seen_run(raw: Raw) -> dict[str, Any]:
     return {
         "id": raw.row.id, "organisation": raw.organisation, "kind": raw.found.kind, "year": raw.found.year,
         "params": raw.found.params, "residual": round(raw.residual, 4), "nodes": raw.nodes,
+        "hours": round(float(np.exp(middle)), 1),
         "below": round(middle - low, 4), "above": round(high - middle, 4),
     }  # fmt: skip
 
