@@ -23,9 +23,7 @@ WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacit
 
 
 def _read_price(value: object) -> float:
-    """``2.5 USD/hour``, ``2.5 USD/GPU-hour``, ``$2.5`` or a bare ``2.5`` -> USD per GPU and second."""
-    if isinstance(value, str) and (alone := re.fullmatch(r"\s*\$?\s*([\d.]+)\s*(\$|USD)?\s*", value)):
-        value = alone[1]
+    """``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` -> USD per GPU and second."""
     return amount(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour") / HOUR
 
 
