@@ -23,6 +23,7 @@ from gpuhours.step.compute import (
     PRODUCTS,
     adapter_bytes,
     cast_bytes,
+    clock_factor,
     convolution_passes,
     elementwise_passes,
     ends_compute,
@@ -75,6 +76,7 @@ from gpuhours.step.state import (
     orthogonalisation_time,
     sharded_passes,
     step_reduction,
+    trained_tensors,
 )
 from gpuhours.workload import Workload
 from tests.round_machine import (
@@ -188,6 +190,17 @@ def test_cards_that_issue_no_faster() -> None:
     assert issue_bound(workload(card=card, software=software)) == pytest.approx(1.5)
     assert issue_bound(workload(card=card)) == 1.0
     assert issue_bound(workload(software=software)) == 1.0, "never faster than their bytes"
+    apart = stack(pointwise={"issued": 0.5, "issued_of": {"residual": 0.0, "rotary": 1.0}})
+    found = [issue_bound(workload(card=card, software=apart), kind) for kind in (Pointwise.RESIDUAL, Pointwise.ROTARY)]
+    assert found == [1.0, pytest.approx(2.0)]
+
+
+def test_products_among_light_kernels() -> None:
+    """Six seconds of products and attention beside two of the rest: x = 3/4, and 1 - 0.2 (1 - 3/4) = 0.95."""
+    asked = workload(software=stack(eased=0.2))
+    assert clock_factor(BATCH_AT_ONCE, Passes(2.0), asked) == pytest.approx(0.95)
+    assert clock_factor(BATCH_AT_ONCE, Passes(), asked) == 1.0
+    assert clock_factor(BATCH_AT_ONCE, Passes(2.0), workload()) == 1.0, "contained in other stacks' constants"
 
 
 def test_bytes_that_join_adapters() -> None:
@@ -667,6 +680,15 @@ def test_newton_schulz_of_a_layer() -> None:
     sides = [(1024, 1536), (1024, 1024), (1024, 4096), (1024, 2048)]
     flops = 4 * sum(4 * m * m * n + 2 * m**3 for m, n in sides)
     assert orthogonalisation_time(workload(), 5) == pytest.approx(5 * flops / PEAK)
+
+
+def test_tensors_that_are_updated_one_by_one() -> None:
+    """Every layer's products and norms; a tensor takes the host 0.1 s, more than its bytes take the card."""
+    asked = workload(software=stack(optimiser={"tensors": {"adamw": 0.1}}))
+    block = layer(asked).block
+    each = sum(one.fused for one in block.linears) + sum(np.max(one.parameters) > 0 for one in block.elementwise)
+    assert trained_tensors(asked) == layer(asked).layers * each
+    assert optimiser_time(asked) == pytest.approx(0.1 * layer(asked).layers * each)
 
 
 def test_reasons_and_rates_of_a_step() -> None:

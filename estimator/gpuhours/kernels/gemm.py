@@ -52,7 +52,7 @@ def gemm_time(
 
     The constants describe products run back to back, at the power limit (H200: 1590 of 1980 MHz). In a step, lighter kernels let the
     clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of the estimate, 0.753 + 0.33 x with x the share of products in the
-    step. This is left out: it does not improve predictions of whole steps.
+    step. Only stacks that say so have it (``step.compute.clock_factor``): it does not improve predictions of others' whole steps.
 
     Source: own measurements on H200 (5,957 products), a table of 16,200 on A100; constants fitted on a random
     half of each. Mean / median error with m, n, k >= 1024, both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %
