@@ -87,7 +87,7 @@ def named(name: str) -> NamedModel:
             if len(begun) > 1
             else nearest(asked, begun or names(), 0.5 if begun else 0.7)
         )
-        listing = f"{hint} `gpuhours models list` shows all; any other's config.json is read, or give its size (--params 7B).".strip()
+        listing = f"{hint} `gpuhours models list` shows all; any other's config.json works, or its size (--params 7B).".strip()
         raise EstimateError(f"No model {name[:LONGEST_NAME]!r}.", listing, "model")
     content = read_yaml(folder() / f"{file}.yaml").data
     count = content.get("parameters") or {}
