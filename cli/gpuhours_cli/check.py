@@ -88,7 +88,7 @@ def _one(
 def _many(
     files: list[Path], output: Path | None, markdown: Path | None, html: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
-    """One line a document; a file that cannot be read is said and the others go on."""
+    """One line per document; an unreadable file is reported and the others continue."""
     import json
 
     from gpuhours.inputs.errors import EstimateError

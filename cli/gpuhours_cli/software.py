@@ -1,4 +1,4 @@
-"""``gpuhours software``: the training stacks there are profiles of, what each was met on, and every figure of one."""
+"""``gpuhours software``: the training stacks with profiles, the runs each was measured on, and every figure of one."""
 
 from typing import Annotated
 

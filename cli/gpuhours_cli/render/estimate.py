@@ -36,7 +36,7 @@ ANSWER = frozenset({"wall_clock", "gpu_hours", "gpus", "mfu"})
 """What ``--quiet`` says."""
 
 UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_sample"})
-"""Inputs of an equation that need no mention beside its result; ``--explain`` has them."""
+"""Inputs of an equation not printed next to its result; ``--explain`` has them."""
 
 
 def screen(estimate: Estimate) -> RenderableType:
@@ -127,7 +127,7 @@ def edges(result: Result, text: Formatter) -> str:
 
 
 def remark(estimate: Estimate, name: str, result: Result) -> RenderableType:
-    """What stands beside a value: how it came about, or what it was multiplied from."""
+    """The note next to a value: its origin, or the factors it is the product of."""
     outcome = estimate.outcome
     if name == "memory_per_gpu" and outcome.memory is not None:
         spare, chance = float(outcome.memory.margin), float(outcome.memory.fits_probability)

@@ -310,7 +310,7 @@ def _around(values: list[float]) -> Any:
 
 
 def _fit_colour(data: list[dict[str, Any]]) -> Any:
-    """Blue fits, red does not; only what occurs stands in the legend."""
+    """Blue fits, red does not; the legend lists only what occurs."""
     alt = _altair()
     colours = {"fits in memory": BLUE, "does not fit": "#c0504d", "memory not known": "#999999"}
     shown = [words for words in colours if any(point["fits"] == words for point in data)]

@@ -124,7 +124,7 @@ def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def one_line(text: str) -> Text:
-    """A cell whose end makes room for the columns beside it."""
+    """A cell that is cut to make room for the other columns."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 

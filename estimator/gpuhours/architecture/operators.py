@@ -288,7 +288,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Ends:
-    """What stands before and after the stacks on one stream: embeddings, final norms, heads, patch embedding.
+    """Operators before and after the stacks of one stream: embeddings, final norms, heads, patch embedding.
 
     ``linears`` are products (head, patch embedding, projections); ``tables`` parameters that are looked up
     or added."""
@@ -353,7 +353,7 @@ class Model:
 
     @cached_property
     def ends(self) -> tuple[Ends, ...]:
-        """What stands at the two ends."""
+        """Operators at the two ends."""
         return tuple(part for part in self.parts if isinstance(part, Ends))
 
     @cached_property

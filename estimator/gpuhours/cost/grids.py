@@ -12,7 +12,7 @@ from gpuhours.inputs.units import measured_in
 from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
 
 YEARS_APART = 3
-"""Maximum distance in years between a country's nearest data and the year asked for: grids change slowly."""
+"""Maximum distance in years between a country's nearest data and the requested year: grids change slowly."""
 
 JOULE_PER_KWH = 3.6e6
 

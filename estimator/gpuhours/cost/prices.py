@@ -17,7 +17,7 @@ from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated_a
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
-"""The order in which terms are considered if none are asked for; never spot, which may be withdrawn at any time."""
+"""The order in which terms are considered if none is requested; never spot, which may be withdrawn at any time."""
 WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacity block"}
 """Terms whose name in prose differs."""
 

@@ -13,8 +13,8 @@ from gpuhours.inputs.yaml_files import Section
 
 
 class Coded(IntEnum):
-    """Words that stand in arrays as their numbers: their ufuncs are those of arrays. NumPy asks every operand for its own, and a class of
-    the enum module takes 3 us to say that it has none; one step compares some hundred times.
+    """Enumerations stored in arrays as integers, with the ufuncs of arrays. NumPy looks up ``__array_ufunc__`` on every operand, and a
+    missing one costs 3 us on an enum class; one step makes about a hundred comparisons.
 
     >>> bool(np.asarray(1) == Sharding.zero1)
     True

@@ -19,9 +19,9 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 
 UNMET = ""
-"""The name of a stack that nobody has met, whatever profile stands in for it."""
+"""Group name of an unmeasured stack, whatever its stand-in profile."""
 ENOUGH = 0.5
-"""Probability from which a run is said to fit."""
+"""Probability from which a run is reported to fit."""
 SAFE = 0.9
 """Probability required of automatic layouts."""
 

@@ -39,7 +39,7 @@ class Remainder:
     """Share of its logarithm that the most expensive runs do not feel."""
 
     def beside(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
-        """The factor of every draw of a sample that takes ``alone`` GPU s without it, on ``nodes`` nodes: value^felt x spread.
+        """The factor of every draw of a sample whose GPU s without it are ``alone``, on ``nodes`` nodes: value^felt x spread.
 
         It was learned as published hours over the median of a sample, so the median of ``alone`` times the factor is that of ``alone``
         times value^felt. A spread that is wider on one side would otherwise shift it by as much as a fifth.

@@ -54,13 +54,13 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
 """Each option with the key it sets and its help."""
 
 ADAPTERS = ("lora", "qlora")
-"""Shortcuts that set more than the key they stand beside."""
+"""Shortcuts that set more than their own key."""
 MODELS = ("params", "model", "lora", "qlora")
 """Shortcuts that describe the model."""
 
 
 def key_of(name: str) -> str:
-    """The key that a flag's name means where a key is asked for, ``gpus`` -> ``hardware.gpus``; any other name as it is."""
+    """The key that a flag's name means where a key is expected, ``gpus`` -> ``hardware.gpus``; any other name as it is."""
     plain = name.strip().removeprefix("--").replace("-", "_")
     return SHORTCUTS[plain][0] if plain in SHORTCUTS and plain not in ADAPTERS else name
 

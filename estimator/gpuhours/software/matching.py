@@ -74,7 +74,7 @@ class UnknownStack(Section):
     sharded: tuple[str, ...]
     alone: tuple[str, ...]
     experts: tuple[str, ...] = ()
-    """Where experts stand on ranks of their own; empty: as the other layouts."""
+    """With expert parallelism; empty: as the other layouts."""
 
 
 class MatchingFile(Section):

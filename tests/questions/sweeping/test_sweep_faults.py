@@ -113,7 +113,7 @@ def test_a_machine_with_another_version_is_refused() -> None:
         return 2 * number
 
     assert cluster._answer(double, 4, cluster.stamp()) == (4, 8)
-    with pytest.raises(EstimateError, match=r"A worker has gpuhours .*; here it is 0\.0\.1, digest 0"):
+    with pytest.raises(EstimateError, match=r"A worker runs gpuhours .*; here it is 0\.0\.1, digest 0"):
         cluster._answer(double, 4, "0.0.1, digest 0")
 
 

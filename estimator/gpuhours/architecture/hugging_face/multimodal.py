@@ -126,7 +126,7 @@ def qwen25_vision(vision: Config) -> Fields:
 
 
 def qwen3_vision(vision: Config) -> Fields:
-    """Qwen3-VL: learned positions beside rotary ones, biases."""
+    """Qwen3-VL: learned positions in addition to rotary ones, biases."""
     shape, places = tower(vision), vision.number("num_position_embeddings")
     side = round(places**0.5)
     return {

@@ -47,7 +47,9 @@ def deberta_v2(config: Config) -> Fields:
     if not config.get("relative_attention", False):
         return shape
     if config.get("position_biased_input", True):
-        raise EstimateError("Distances beside a table of places (position_biased_input) are not modelled.")
+        raise EstimateError(
+            "Relative distances together with a position table (position_biased_input) are not modelled."
+        )
     buckets, most = config.get("position_buckets", -1), config.get("max_relative_positions", -1)
     span = buckets if buckets > 0 else most if most > 0 else config.number("max_position_embeddings")
     hidden, named = shape["hidden"], "layer_norm" in str(config.get("norm_rel_ebd", "none"))

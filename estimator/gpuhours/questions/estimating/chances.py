@@ -22,13 +22,13 @@ DECIDING = 3
 
 @dataclass(frozen=True)
 class Chances:
-    """Probabilities between 0 and 1; None if the run does not determine one, or it was not asked for."""
+    """Probabilities between 0 and 1; None if the run does not determine one, or it was not requested."""
 
     fits: float | None
     in_time: float | None
     within_budget: float | None
     together: float | None
-    """All that were asked for."""
+    """All that were requested."""
     decide: tuple[str, ...]
     """The unknowns with the largest shares of the spread."""
     by: str | None = None
@@ -38,7 +38,7 @@ class Chances:
 
     @property
     def likely(self) -> bool:
-        """Whether all that were asked for are at least one half."""
+        """Whether all requested ones are at least one half."""
         return all(chance is None or chance >= 0.5 for chance in (self.fits, self.in_time, self.within_budget))
 
     def to_dict(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class PriceTable:
     """Accelerator -> its offers: by provider, then by terms, the newest first."""
     storage: tuple[StoragePrice, ...]
     unpriced: tuple[str, ...]
-    """Accelerators that were asked for but have no dated price."""
+    """Requested accelerators without a dated price."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours prices``."""

@@ -167,11 +167,11 @@ def plan(
     if minimise not in OBJECTIVES:
         raise EstimateError(f"{minimise!r} cannot be minimised.", f"One of {', '.join(OBJECTIVES)}.", "--minimise")
     if top < 1:
-        raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
+        raise EstimateError("At least one layout must be requested.", "", f"--top {top}")
     started = time.perf_counter()
     asked = run_of(run, {})
     run = settled(asked)
-    # the search starts from what was asked: a layout completed for display does not constrain others
+    # the search starts from the layout as stated: a layout completed for display does not constrain others
     sized = [one.replaced("layout", asked.layout) for one in _sized(run, gpus)]
     outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]
     if not any(kept for _, kept, _, _ in outcomes):

@@ -168,7 +168,7 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
         if run.hardware.gpus is None and figure.result in (
             "wall_clock",
             "step_time",
-        ):  # on a number of GPUs that nobody states
+        ):  # on an unstated number of GPUs
             return Finding(figure.label, None, unit, None, None, None, None, None, figure.note)
         blind = desk.blind(data, figure.settings)
         quantiles = None if blind is None else blind.quantiles(figure.result)

@@ -113,9 +113,7 @@ def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequenc
         lengths = {name: len(vary[name]) for name in group}
         if len(set(lengths.values())) > 1:
             said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-            raise EstimateError(
-                f"Keys that are zipped need as many values each: {said}.", "", f"--zip {','.join(group)}"
-            )
+            raise EstimateError(f"Zipped keys need the same number of values: {said}.", "", f"--zip {','.join(group)}")
         built.append(Axis(_members(run, {name: vary[name] for name in group})))
         done.update(group)
     return tuple(built)

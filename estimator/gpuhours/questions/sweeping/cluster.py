@@ -93,7 +93,7 @@ def stamp() -> str:
 def _answer(work: Work, number: Any, asked: str) -> Answer:
     if asked != stamp():
         raise EstimateError(
-            f"A worker has gpuhours {stamp()}; here it is {asked}.",
+            f"A worker runs gpuhours {stamp()}; here it is {asked}.",
             "Install the same version on all machines.",
             "--engine dask",
         )

@@ -153,7 +153,7 @@ class _Reader:
         if self.took("not"):
             node, kind = self.negated(self.deeper(depth))
             if kind is not TRUTH:
-                raise self.error("'not' stands before a condition")
+                raise self.error("'not' goes before a condition")
             return ("not", node), TRUTH
         return self.compared(depth)
 

@@ -157,7 +157,7 @@ def _documented(group: Any) -> tuple[Any, str] | None:
 
 
 def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
-    """The profile, slowed if it only stands in for a named stack: by its description, or because the stack's own was left out."""
+    """The profile, slowed if it only stands in for a named stack: by its description, or because the stack's own profile was left out."""
     if not stands_in and not any(what.startswith("the profile ") for what in left):
         return software
     return software.model_copy(update={"unmet": unmet_stack(without)})

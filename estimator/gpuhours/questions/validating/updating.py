@@ -1,4 +1,4 @@
-"""Everything that is learned from the published runs, computed again: ``gpuhours validate --update``."""
+"""Recompute everything learned from the published runs: ``gpuhours validate --update``."""
 
 from __future__ import annotations
 
