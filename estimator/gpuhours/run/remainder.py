@@ -36,13 +36,13 @@ class Remainder:
     rows: int = 0
     """Number of published runs it was learned from."""
     spared: float = 0.0
-    """Share of its logarithm that the most expensive runs do not feel."""
+    """Share of its logarithm that does not apply to the most expensive runs."""
 
     def beside(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
-        """The factor of every draw of a sample whose GPU s without it are ``alone``, on ``nodes`` nodes: value^felt x spread.
+        """The factor of every draw of a sample whose GPU s without it are ``alone``, on ``nodes`` nodes: value^share x spread.
 
         It was learned as published hours over the median of a sample, so the median of ``alone`` times the factor is that of ``alone``
-        times value^felt. A spread that is wider on one side would otherwise shift it by as much as a fifth.
+        times value^share. A spread that is wider on one side would otherwise shift it by as much as a fifth.
         """
         spread = spread_over(self.low / self.value, 1.0, self.high / self.value, np.asarray(position, float))
         share = felt(nodes, median(alone) / HOUR, self.spared)
@@ -63,7 +63,7 @@ class Likeness:
     run: float
     """Of a single run."""
     spared: float = 0.0
-    """Share of what all runs have in common that the most expensive ones do not feel (not a standard deviation)."""
+    """Share of the common component that does not apply to the most expensive runs (not a standard deviation)."""
 
     def shared(self, some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Floats:
         """``[some, others]`` covariance of the components that are not specific to an organisation or a run, at full effect."""
