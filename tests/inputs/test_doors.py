@@ -69,10 +69,10 @@ def test_a_profile_that_is_edited_is_read_again(tmp_path: Path) -> None:
 def test_profiles_like_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("like: b\n", encoding="utf-8")
     (tmp_path / "b.yaml").write_text("like: a\n", encoding="utf-8")
-    with pytest.raises(EstimateError, match="is no profile"):
+    with pytest.raises(EstimateError, match="is not a profile"):
         load_software(str(tmp_path / "a.yaml"))
     (tmp_path / "c.yaml").write_text(f"like: {'x' * 300}\n", encoding="utf-8")
-    with pytest.raises(EstimateError, match="is no profile"):
+    with pytest.raises(EstimateError, match="is not a profile"):
         load_software(str(tmp_path / "c.yaml"))
 
 

@@ -42,7 +42,7 @@ def asked(*settings: tuple[str, Any]) -> gpuhours.Estimate:
         ("cost.owned", {"capex": "30k USD", "electricity": "1e200 USD/kWh"}, "at most"),
         ("cost.owned", {"capex": "30k USD", "years": 5e-324}, "at least"),
         ("cost.owned", {"capex": "30k USD", "years": 31}, "at most 30"),
-        ("data.text_tokens", 0, "holds nothing"),
+        ("data.text_tokens", 0, "is empty"),
         ("model", {"name": "llama-3-8b", "trainable": "lora", "rank": 5000}, "hidden is 4,096"),
         ("layout", {"sharding": "zero3", "shard_group": 3}, "shard_group does not divide"),
     ],
