@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuhours.run.shortcuts import SHORTCUTS
+from gpuhours.run.flags import SHORTCUTS
 from gpuhours_cli import completion
 
 if TYPE_CHECKING:

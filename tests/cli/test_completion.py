@@ -12,7 +12,7 @@ import pytest
 
 from gpuhours.questions.listing import names
 from gpuhours.questions.listing.schemas import schema
-from gpuhours.run.shortcuts import SHORTCUTS
+from gpuhours.run.flags import SHORTCUTS
 from tests.conftest import Command
 
 

@@ -11,7 +11,8 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.run.shortcuts import SHORTCUTS, keys
+from gpuhours.run.flags import SHORTCUTS
+from gpuhours.run.shortcuts import keys
 from gpuhours.run.spec import from_dict
 from tests.conftest import LLAMA, Command
 

@@ -11,8 +11,9 @@ from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.nodes import find_instance
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import read_text, read_yaml
+from gpuhours.run.flags import SHORTCUTS
 from gpuhours.run.overlays import put
-from gpuhours.run.shortcuts import SHORTCUTS, keys
+from gpuhours.run.shortcuts import keys
 from gpuhours.run.spec import Run, from_dict
 from gpuhours.software.matching import is_unknown
 

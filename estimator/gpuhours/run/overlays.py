@@ -8,7 +8,7 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml_text, short
-from gpuhours.run.shortcuts import key_of
+from gpuhours.run.flags import key_of
 
 MOST_STAGES = 32
 """Maximum number of stages, each of which is evaluated as a separate run: eight times that of any published run."""

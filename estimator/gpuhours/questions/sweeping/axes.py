@@ -18,7 +18,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Source, explained
 from gpuhours.layout.layout import word
-from gpuhours.run.shortcuts import key_of
+from gpuhours.run.flags import key_of
 from gpuhours.run.spec import Run
 from gpuhours.software.matching import is_unknown
 
