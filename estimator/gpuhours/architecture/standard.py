@@ -110,10 +110,14 @@ def plain(shape: dict[str, Array]) -> dict[str, Array]:
 
 
 def size_label(params: Array) -> str:
-    """``30B decoder``; for several sizes, just the kind."""
+    """``30B decoder``, in billions up to a trillion; for several sizes, just the kind.
+
+    >>> size_label(1e12), size_label(6.7e9), size_label(124e6)
+    ('1T decoder', '6.7B decoder', '124M decoder')
+    """
     if np.ndim(params):
         return "decoder"
-    scale, letter = (1e9, "B") if params >= 1e9 else (1e6, "M")
+    scale, letter = next(one for one in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if params >= one[0] or one[1] == "M")
     return f"{params / scale:.3g}{letter} decoder"
 
 

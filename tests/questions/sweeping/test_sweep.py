@@ -409,9 +409,11 @@ def test_chunks_that_do_not_divide_are_told_those_that_would() -> None:
 def test_a_value_that_sets_two_keys_is_no_axis() -> None:
     """480x832 is a width and a height; dropping one would answer for a square."""
     both = gpuhours.estimate(
-        model="wan-2.1-1.3b", frames=81, resolution="480x832", gpu="h100-sxm-80gb", gpus=8, steps=10
+        model="wan-2.1-1.3b", frames=81, resolution="480x832", gpu="h100-sxm-80gb", gpus=8, batch=8, steps=10
     )
-    square = gpuhours.estimate(model="wan-2.1-1.3b", frames=81, resolution=832, gpu="h100-sxm-80gb", gpus=8, steps=10)
+    square = gpuhours.estimate(
+        model="wan-2.1-1.3b", frames=81, resolution=832, gpu="h100-sxm-80gb", gpus=8, batch=8, steps=10
+    )
     assert both.run.data.height == 480
     assert both.results["tokens"].value < square.results["tokens"].value  # type: ignore[union-attr]
     with pytest.raises(EstimateError, match=r"data\.height as well"):
