@@ -117,7 +117,7 @@ def size_label(params: Array) -> str:
     """
     if np.ndim(params):
         return "decoder"
-    scale, letter = next(one for one in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if params >= one[0] or one[1] == "M")
+    scale, letter = (1e12, "T") if params >= 1e12 else (1e9, "B") if params >= 1e9 else (1e6, "M")
     return f"{params / scale:.3g}{letter} decoder"
 
 
