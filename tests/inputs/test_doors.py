@@ -107,7 +107,7 @@ def test_a_pdf_whose_end_is_missing(gpuhours_command: Command, tmp_path: Path) -
     before = time.process_time()
     ran = gpuhours_command("check", str(path))
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.splitlines()[1:] == ["  is a PDF whose end is missing", "  Fetch it again."]
+    assert ran.err.splitlines()[1:] == ["  is a truncated PDF", "  Fetch it again."]
     assert time.process_time() - before < 3
 
 

@@ -28,7 +28,7 @@ def test_a_pretraining_slower_than_half_of_any_is_contradicted() -> None:
     for text in (PLAIN.format(gpus="4,096", days=20), PLAIN.format(gpus=512, days=200)):
         found = only(text)
         assert found.verdict == "contradicted"
-        assert "none is published below 11 %" in found.contradictions[0].statement
+        assert "on 100 B tokens or more is below 11 %" in found.contradictions[0].statement
 
 
 def test_hours_alone_may_be_of_more_runs() -> None:
@@ -37,7 +37,7 @@ def test_hours_alone_may_be_of_more_runs() -> None:
     assert only(text.format(hours="240k")).verdict == "consistent"
     found = only(text.format(hours="2.4M"))
     assert found.verdict == "not determined"
-    assert found.doubts[0].condition == "all of the hours are those of this run alone"
+    assert found.doubts[0].condition == "all of the hours belong to this run alone"
     assert {c.claim.quantity for c in found.claims if c.verdict == "agrees"} == set()
 
 

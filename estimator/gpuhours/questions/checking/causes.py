@@ -92,7 +92,7 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
         )
         yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
         yield from _other_peaks(accelerator, _in_full(document))
-    sold = "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs"
+    sold = "counts recomputation (8ND over 6ND): hardware FLOPs reported as model FLOPs"
     yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
     yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
     seq = document.claim("seq_len")
@@ -138,7 +138,7 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
         "model_flops",
         1 / 3,
         0.7,
-        "2 x parameters x tokens is the forward pass alone; training takes 6",
+        "2 x parameters x tokens is the forward pass alone; training needs 6",
     )
     yield from _recomputed(
         "8ND for 6ND",
@@ -155,7 +155,7 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
                         "only the experts a token is routed to compute; the total overstates the FLOPs", 40.0)  # fmt: skip
     elif document.fact("architecture") == "encoder-decoder":
         yield from _one("encoder-decoder counted as one", "parameters model_flops", 2.0, 0.9,
-                        "each token passes the encoder or the decoder, about half of the parameters")  # fmt: skip
+                        "each token passes through either encoder or decoder, about half of the parameters")  # fmt: skip
     if run.flops_per_parameter == 6.0 and document.fact("frozen"):
         yield from _one("frozen part counted as trained", "parameters tokens", 1.4, 1.5,
                         "a frozen part costs 2 FLOP per parameter and token (4 behind trained layers), not 6", 3.2)  # fmt: skip
@@ -180,9 +180,9 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
         ranks = document.claim("data_parallel")
         least, most = (1 / ranks.value,) * 2 if ranks is not None and ranks.value > 1 else (1 / gpus.value, 0.5)
         yield from _one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
-                        "the figure is of one replica, not of the whole machine", most)  # fmt: skip
+                        "the figure is for one replica, not for the whole machine", most)  # fmt: skip
         yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus.value, 0.6,
-                        "the figure is of the whole machine, not per GPU")  # fmt: skip
+                        "the figure is for the whole machine, not per GPU")  # fmt: skip
     if each > 1:
         spoken = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
         yield from _one("nodes for GPUs", "gpus", 1 / each, spoken, f"counts nodes of {each:g} GPUs, not GPUs")
@@ -202,7 +202,7 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
             "price gpu_power",
             1 / each,
             0.3,
-            "the figure is per GPU where a node was meant",
+            "the figure is per GPU, not per node",
         )
     if run.accelerator is not None and "TPU" in run.accelerator.name:
         yield from _one(
@@ -218,7 +218,7 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
                     "the data-parallel degree counts model-parallel ranks too", 64.0)  # fmt: skip
     for several, of in ((each, "of a node"), (gpus.value if gpus else 1.0, "of the run")):
         if several > 1:
-            text = f"the memory of the {several:g} GPUs {of} together, not of each"
+            text = f"the combined memory of the {several:g} GPUs {of}, not per GPU"
             yield from _one("memory summed", "memory_per_gpu", several, 0.7, text)
     yield from _one("GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %")
 
@@ -233,7 +233,7 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
         "gpu_hours wall_clock",
         0.2,
         0.45,
-        "covers a part of the run, or leaves out the time lost",
+        "covers only part of the run, or leaves out lost time",
         0.9,
     )
     yield from _one("days for hours", "gpu_hours wall_clock", 24.0, 0.3, "hours and days are mixed up")
@@ -272,7 +272,7 @@ def _data(document: Document) -> Iterator[Mistake]:
             "tokens",
             1 / 12,
             0.4,
-            "the data were read more than once; the figure is one pass",
+            "the figure is one pass; the data were read more than once",
             1 / 1.5,
         )
 
@@ -285,7 +285,7 @@ def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
         "tokens dataset_tokens",
         3.3,
         4.0 if alike else 0.6,
-        "the data set has as many bytes" if alike else "bytes or characters, 3.3 to 4.7 to a token of text",
+        "the data set has that many bytes" if alike else "bytes or characters, 3.3 to 4.7 per token of text",
         4.7,
     )
     yield from _one(
@@ -332,7 +332,7 @@ def _slips() -> Iterator[Mistake]:
     for factor in (1000.0, 0.001):
         yield from _one("thousand, million, billion", "tokens parameters gpu_hours dataset_samples model_flops energy cost "
                         "tokens_per_second tokens_per_second_per_gpu samples_per_second", factor, 0.25,
-                        "a slip of three orders of magnitude in the unit")  # fmt: skip
+                        "unit off by three orders of magnitude")  # fmt: skip
     for factor in (10.0, 0.1):
         yield from _one(
             "a digit too many or too few",
@@ -348,7 +348,7 @@ def _bill(run: Setting, document: Document) -> Iterator[Mistake]:
     rated = run.accelerator.power if run.accelerator else None
     if measured is not None and rated is not None and rated > 1.05 * measured.value:
         factor = rated / measured.value
-        text = f"the rated power (TDP, {rated:.0f} W) was multiplied, not the {measured.value:.0f} W that were measured"
+        text = f"uses the rated power (TDP, {rated:.0f} W), not the measured {measured.value:.0f} W"
         for also in ((), ("carbon",)):
             yield Mistake("TDP for measured power", "energy", 0.97 * factor, 1.03 * factor, 1.5, text, also, factor)
     yield from _one(

@@ -95,7 +95,7 @@ def read_claims(path: Path) -> Paper:
         if (run, claim.quantity) in seen and QUANTITIES[claim.quantity].checked and not claim.scope and run != TOTAL:
             raise EstimateError(
                 f"{claim.quantity} is claimed twice.",
-                "Keep one, or say what the other is `about`.",
+                "Keep one, or state what the other is `about`.",
                 _where(source, index, claim.quantity),
             )
         if not claim.scope:
@@ -132,7 +132,7 @@ def _claim(entry: WrittenClaim, source: Source, index: int) -> Claim:
         spread = Spread(value, entry.spread, "given")
     quantity = QUANTITIES[entry.quantity]
     if not quantity.least <= value <= quantity.most:
-        raise EstimateError(f"{entry.quantity} = {entry.value!r} cannot be: {value:g} {quantity.unit}".rstrip(),
+        raise EstimateError(f"{entry.quantity} = {entry.value!r} is impossible: {value:g} {quantity.unit}".rstrip(),
                             f"Expected {quantity.least:g} to {quantity.most:g}.", where)  # fmt: skip
     place = entry.place or where
     return Claim(

@@ -168,12 +168,12 @@ def identities(
 def assumed(run: Setting) -> Iterator[Assumed]:
     """What a run of this kind has where nobody says otherwise; each mild enough not to decide anything alone."""
     if "goodput" not in run.claimed:
-        yield Assumed("goodput", 0.97, 0.05, "hours as published include some restarts and evaluation")
+        yield Assumed("goodput", 0.97, 0.05, "published hours include some restarts and evaluation")
     if "recompute_ratio" not in run.claimed:
         ratio = {"full": (4 / 3, 0.03), "selective": (1.02, 0.02)}.get(run.recompute or "", (1.13, 0.12))
-        yield Assumed("recompute_ratio", *ratio, f"recomputation: {run.recompute or 'not said, none to full'}")
+        yield Assumed("recompute_ratio", *ratio, f"recomputation: {run.recompute or 'not stated, none to full'}")
     if "pue" not in run.claimed:
-        yield Assumed("pue", 1.12, 0.08, "data centres for training report 1.05 to 1.3")
+        yield Assumed("pue", 1.12, 0.08, "training data centres report 1.05 to 1.3")
     if not run.claimed & {"context"} and run.claimed & {"tensor", "pipeline", "data_parallel"}:
         yield Assumed("context", 1.0, HARD, "no context parallelism is mentioned")
         for name in ("tensor", "pipeline"):
@@ -216,7 +216,7 @@ def _price_limit(run: Setting) -> Limit:
         offers = [row.price * HOUR for row in price_rows(named.profile)]
         if offers:
             middle = median(offers)
-            why = f"an hour of {named.name} is offered at {min(offers):.2g} to {max(offers):.2g} USD"
+            why = f"{named.name} is offered at {min(offers):.2g} to {max(offers):.2g} USD per hour"
             return Limit("price", middle / FROM_OFFERS[0], middle * FROM_OFFERS[1], why)
     return Limit("price", 0.08, 40.0, "an accelerator-hour costs 0.1 to 30 USD")
 
@@ -229,20 +229,20 @@ def limits(run: Setting) -> Iterator[Limit]:
     )
     if run.pretraining:
         why = (
-            f"of models of {LARGE / 1e9:g} B parameters or more on {LONG / 1e9:g} B tokens or more none is published below "
+            f"no published pre-training of {LARGE / 1e9:g} B parameters or more on {LONG / 1e9:g} B tokens or more is below "
             f"{100 * SLOWEST_PRETRAINING:.0f} %"
         )
         sure = {"gpus", "wall_clock"} <= run.claimed and run.linked and not run.experts
-        condition = "" if sure else "all of the hours are those of this run alone"
+        condition = "" if sure else "all of the hours belong to this run alone"
         yield Limit("mfu", SLOWEST_PRETRAINING / 2, MOST_MFU, why, condition=condition)
     yield Limit("hfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
     yield Limit("goodput", 0.25, 1.05, "productive time cannot exceed the time spent")
     yield Limit("pue", 1.0, 2.5, "PUE is at least 1")
     yield Limit("carbon_intensity", LEAST_INTENSITY, MOST_INTENSITY, "grids emit 5 to 1,300 g CO2e per kWh")
     yield _price_limit(run)
-    yield Limit("active_share", 0.0, 1.02, "no more parameters can be active than there are", hard=True)
+    yield Limit("active_share", 0.0, 1.02, "active parameters cannot exceed all parameters", hard=True)
     most = MOST_LINKED if run.linked else MOST_IN_A_NODE
-    yield Limit("gpus_per_node", 1.0, most, f"nodes of such accelerators hold 1 to {most:g}", hard=True)
+    yield Limit("gpus_per_node", 1.0, most, f"nodes with these accelerators hold 1 to {most:g}", hard=True)
     yield Limit("data_parallel", 1.0, math.inf, "fewer GPUs than the model-parallel group needs", hard=True)
     if run.accelerator is not None and run.accelerator.memory is not None:
         yield Limit(
@@ -266,7 +266,7 @@ def limits(run: Setting) -> Iterator[Limit]:
             "carbon_rate",
             LEAST_INTENSITY * 0.2 * power / 1e3,
             MOST_INTENSITY * 2.6 * power / 1e3 * 1.6,
-            f"an accelerator of {power:.0f} W on any grid emits less than a node's draw on coal, and more than a fifth of its own on water",
+            f"an accelerator of {power:.0f} W emits from a fifth of its power on hydropower to a whole node's draw on coal",
         )
 
 
@@ -276,7 +276,7 @@ def _work_for_energy(peak: float, power: float) -> Limit:
     peak x MFU / W, from 0.4 % at the rated ``power`` (W) under a PUE of 1.6 to 78 % at a fifth of it under none.
     """
     full = peak / power / 1e9
-    why = f"at 40 % of its peak an accelerator of {power:.0f} W makes {0.4 * full:.3g} GFLOP/J"
+    why = f"at 40 % of its peak an accelerator of {power:.0f} W delivers {0.4 * full:.3g} GFLOP/J"
     return Limit("flops_per_energy", LEAST_MFU * full / 1.6, MOST_MFU * full / 0.2, why)
 
 

@@ -86,7 +86,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     columns = set(rows[0]) if rows else set()
     if NEEDED not in columns or not columns & COLUMNS.keys():
         wanted = "id, params_b, tokens_b, gpu, gpus, days, gpu_hours, mfu_pct, train_flops"
-        raise EstimateError("has not the columns of a table of runs", f"Expected some of: {wanted}.", str(path))
+        raise EstimateError("lacks the columns of a table of runs", f"Expected some of: {wanted}.", str(path))
     return rows
 
 

@@ -25,7 +25,7 @@ def read_file(path: Path) -> str:
     if data[:5] == PDF:
         return _pdf(path, data)
     if path.suffix.lower() == ".pdf":
-        raise EstimateError("is not a PDF", "Its first bytes are no PDF header.", str(path))
+        raise EstimateError("is not a PDF", "It does not start with a PDF header.", str(path))
     return _checked(data, path)
 
 
@@ -68,7 +68,7 @@ def _begins(path: Path) -> bytes:
 def _pdf(path: Path, data: bytes) -> str:
     """The text of a PDF, a form feed between its pages."""
     if b"startxref" not in data[-PDF_END:]:  # else its reader looks through all of it for one
-        raise EstimateError("is a PDF whose end is missing", "Fetch it again.", str(path))
+        raise EstimateError("is a truncated PDF", "Fetch it again.", str(path))
     try:
         import pypdf
     except ImportError:
@@ -83,5 +83,5 @@ def _pdf(path: Path, data: bytes) -> str:
         ) from None
     text = f"\n{PAGE}\n".join(pages)
     if not text.strip():
-        raise EstimateError("is a PDF without text", "Its pages are pictures: run OCR first.", str(path))
+        raise EstimateError("is a PDF without text", "Its pages are images: run OCR first.", str(path))
     return text

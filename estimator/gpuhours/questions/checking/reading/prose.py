@@ -91,7 +91,7 @@ def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str,
             without_tags(said := prose.text[start:end]),
             without_tags(said),
             f"line {prose.line(start)}",
-            f"<{name}> holds no figure",
+            f"<{name}> contains no figure",
         )
         for name, start, end in tagged
         if name in TAGGED and not any(figure.start < end and figure.end > start for figure in figures)

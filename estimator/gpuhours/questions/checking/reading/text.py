@@ -124,7 +124,7 @@ def _in_english(found: list[Passage | Table]) -> tuple[list[Passage | Table], li
         if not language:
             kept.append(piece)
             continue
-        reason = f"stands in {language}; only English is read"
+        reason = f"is in {language}; only English is read"
         for item in scan(words[id(piece)]):
             if isinstance(item, Figure):
                 shown = quote(words[id(piece)], item)

@@ -176,7 +176,7 @@ class Search:
         if [claim.quantity for claim in read] == ["memory_per_gpu"]:
             position = next(i for i, m in enumerate(left) if m.claim == involved[0])
             if abs(float(fit.left_out[position]) + BINARY_GIGABYTE) < NEARLY:
-                return f"“{read[0].text}” is not counted in GiB"  # as it is sold
+                return f"“{read[0].text}” is not in GiB"  # as it is sold
             if self._another_variant(left, fit, involved[0]):
                 return f"“{read[0].text}” is the memory of the accelerator"
         positions = [i for i, m in enumerate(left) if m.claim in involved]
@@ -212,7 +212,7 @@ class Search:
                 continue
             names = tuple(left[i].quantity for i in involved)
             said = ", ".join(self._says(left[i]) for i in involved)
-            statement = f"{said} do not divide: {_title(name)} would be {value[0]:.3g}"
+            statement = f"{said} do not divide evenly: {_title(name)} would be {value[0]:.3g}"
             indices = [index for i in involved if (index := left[i].claim) is not None]
             yield ContradictedClaims(names, value[0] / max(round(value[0]), 1), statement, ()), indices
 

@@ -26,12 +26,12 @@ FEWEST, MOST = 2, 1000
 MOST_SWAPS = 64
 """Readings tried for one contradiction."""
 NO_MISTAKE = {
-    "part of the run": "covers the whole run, stops and all",
+    "part of the run": "covers the whole run, including stops",
     "downtime": "leaves out stops, restarts and evaluation",
-    "other runs in the bill": "is of this run alone",
-    "whole node in the energy": "is of the accelerators alone",
-    "PUE left out": "is of the whole machine, cooling included",
-    "base model's tokens": "is of this run alone",
+    "other runs in the bill": "is for this run alone",
+    "whole node in the energy": "is for the accelerators alone",
+    "PUE left out": "is for the whole machine, cooling included",
+    "base model's tokens": "is for this run alone",
 }
 """Causes that are no mistake: the figure is right, of something a little larger or smaller. What it would have to be for a charge."""
 CONVENTION = 1.2
@@ -53,12 +53,12 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     if not causes and alone is not None and len({claim.breath for claim in claims}) == 1:
         return ""
     if not causes:
-        return "all of these are meant of one run"
+        return "all of these are about one run"
     first = causes[0]
     accused = next((claim for claim in claims if claim.quantity == first.quantity), claims[0])
     said = f"“{accused.text}” "
     if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
-        return said + "is of all GPUs together"
+        return said + "is for all GPUs together"
     if (money := _money_apart(claims)) is not None:
         return f"“{money.text}” is what these hours cost"
     by_name = {claim.quantity: claim for claim in claims}
@@ -68,7 +68,7 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
         and first.cause in AT_THE_WALL
         and accused.quantity != "gpu_power"
     ):
-        return f"“{by_name['energy'].text}” is of the accelerators alone"
+        return f"“{by_name['energy'].text}” is for the accelerators alone"
     if alone is not None:
         return ""
     if {claim.quantity for claim in claims} >= {"parameters"} and 1 / CONVENTION < factor < CONVENTION:
@@ -77,7 +77,7 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     if first.cause in NO_MISTAKE and not counted:
         return said + NO_MISTAKE[first.cause]
     if first.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
-        return "all parameters work on every token"
+        return "all parameters are active for every token"
     if first.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"
     return ""

@@ -64,9 +64,9 @@ def _masked(document: Document) -> Scenario | None:
         return None
     patches = frames.value / TUBELET * ((side.value if side else SIDE) // PATCH) ** 2
     visible = patches * (1 - ratio.value)
-    reason = f"{patches:,.0f} patches a clip (16 px, tubelets of two frames), {100 * (1 - ratio.value):.0f} % of them visible"
+    reason = f"{patches:,.0f} patches per clip (16 px, tubelets of two frames), {100 * (1 - ratio.value):.0f} % of them visible"
     work = Identity(
-        "compute = 6 x parameters x visible patches x clips, and a light decoder",
+        "compute = 6 x parameters x visible patches x clips, plus a light decoder",
         {"model_flops": 1, "active_parameters": -1, "tokens_per_sample": -1, "samples": -1}, 6.0 * DECODER_SHARE, 0.1,
     )  # fmt: skip
     return Scenario((Assumed("tokens_per_sample", visible, 0.002, reason),), (work,))
