@@ -51,7 +51,7 @@ WRONG = {
     "claims: {wall_clock: 45}": "no unit",
     "claims: {wall_clock: 3 GB}": "wall_clock",
     "claims: {mfu: lots}": "mfu",
-    "claims: {gpus: -4}": "cannot be",
+    "claims: {gpus: -4}": "is impossible",
     "claims: []": "claims",
     "klaims: {gpus: 4}": "klaims",
     "claims: [{quantity: gpus, value: 4}, {quantity: gpus, value: 8}]": "twice",
