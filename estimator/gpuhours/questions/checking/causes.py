@@ -330,7 +330,7 @@ def _batches(document: Document) -> Iterator[Mistake]:
 
 def _slips() -> Iterator[Mistake]:
     for factor in (1000.0, 0.001):
-        yield from _one("thousand, million, billion", "tokens parameters gpu_hours dataset_samples model_flops energy cost "
+        yield from _one("thousand, million, billion", "tokens parameters gpu_hours dataset_samples model_flops energy it_energy cost "
                         "tokens_per_second tokens_per_second_per_gpu samples_per_second", factor, 0.25,
                         "unit off by three orders of magnitude")  # fmt: skip
     for factor in (10.0, 0.1):

@@ -42,6 +42,14 @@ class Claim:
     either: str = ""
     """Another quantity that the words leave open: ``Hours used`` may be those of all devices or of the job."""
 
+    stands_for: str = ""
+    """The quantity that identities know it by, where that is a part of its own: energy before the losses of the hall."""
+
+    @property
+    def measured(self) -> str:
+        """The quantity that identities know it by."""
+        return self.stands_for or self.quantity
+
     @property
     def unit(self) -> str:
         """The unit of ``value``."""
@@ -123,7 +131,7 @@ class Document:
 
     def claim(self, quantity: str) -> Claim | None:
         """The claim for a quantity, or None."""
-        return next((claim for claim in self.claims if claim.quantity == quantity), None)
+        return next((claim for claim in self.claims if claim.measured == quantity), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Facts and numbers not understood, for the JSON of a check."""

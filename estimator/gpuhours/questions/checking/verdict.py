@@ -339,7 +339,7 @@ def _usable(claim: Claim) -> bool:
 
 def _measurement(claim: Claim, index: int) -> Measurement:
     """The claim as the fit takes it."""
-    return Measurement(claim.quantity, math.log(claim.spread.centre), claim.spread.sigma, index)
+    return Measurement(claim.measured, math.log(claim.spread.centre), claim.spread.sigma, index)
 
 
 def _checked(index: int, claim: Claim, fit: Fit, measurements: Sequence[Measurement], judged: Judgement) -> Checked:
@@ -347,18 +347,18 @@ def _checked(index: int, claim: Claim, fit: Fit, measurements: Sequence[Measurem
     position = next((j for j, m in enumerate(measurements) if m.claim == index), None)
     if position is None:
         return Checked(claim, None, None, None, None, None if not claim.scope else NOT_DETERMINED)
-    value = fit.value(claim.quantity)
+    value = fit.value(claim.measured)
     z = float(full.residual[position])
     residual = None if math.isnan(z) or full.redundancy[position] < 1e-4 else z
     accused, doubted = judged.suspects.get(index), judged.doubtful.get(index)
     if (against := accused or doubted) is not None:
         verdict = CONTRADICTED if accused is not None else NOT_DETERMINED
-        others = tuple(name for name in against if name != claim.quantity)
+        others = tuple(name for name in against if name != claim.measured)
     else:
         others = tuple(
             dict.fromkeys(
                 m.quantity for j, m in enumerate(measurements)
-                if residual is not None and j != position and full.coupling[position, j] > COUPLED and m.quantity != claim.quantity
+                if residual is not None and j != position and full.coupling[position, j] > COUPLED and m.quantity != claim.measured
             )
         )  # fmt: skip
         others = (

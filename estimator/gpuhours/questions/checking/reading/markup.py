@@ -35,10 +35,15 @@ _INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣][ \t]+(?=\S)")
 """``• params: 65B   • data: 1.4T tok``: bullets on one line."""
 
 
+_RULED = re.compile(r"(?m)^-{20,}$(?=\n\S[^\n]*[ ]{3,}\S)")
+"""A rule between lines of columns, which underlines no heading."""
+
+
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
     text = without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n")))
     text = _INLINE_BULLET.sub("; ", text)
+    text = _RULED.sub(lambda rule: "+" + rule[0][1:], text)
     text = _SHOUTED.sub(lambda command: command[0].lower(), text)
     if kind in (".html", ".htm") or _is_hypertext(text):
         found = list(hypertext_pieces(text))
@@ -290,6 +295,8 @@ def _piped(lines: Sequence[str], line: int) -> Table | None:
     return Table(tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in filled), 1, line)
 
 
+WIDEST = 70
+"""Characters of the longest cell of columns with a rule among them: prose has none."""
 _UNDERLINE = re.compile(r"\s*-{2,}(?: +-{2,}){2,}\s*")
 
 
@@ -310,7 +317,8 @@ def _aligned(lines: Sequence[str], line: int) -> Table | None:
     counts = Counter(len(cells) for _, cells in split)
     width = max((count for count in counts if counts[count] > 1), default=0, key=lambda count: (counts[count], count))
     longest = max(len(text) for _, cells in split for text, _, _ in cells)
-    if width < 3 or max(counts) > width or 2 * counts[width] < len(split) or longest > 44:
+    ruled = len(split) < len(filled)
+    if width < 3 or max(counts) > width or 2 * counts[width] < len(split) or longest > (WIDEST if ruled else 44):
         return None
     spans = [
         (

@@ -7,11 +7,12 @@ aside, and says to whom it belongs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import field, replace
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
 from gpuhours.questions.checking.reading.cast import Cast, Owner
 from gpuhours.questions.checking.reading.casting import (
     RUN_QUANTITIES,
@@ -262,6 +263,8 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
             found.shared += run.entries
     totals = total.entries if total else []
     totals += _sums_among(real, found)
+    totals = [entry for entry in totals if not _is_product(entry, real)]
+    found.shared = [entry for entry in found.shared if not _is_product(entry, real)]
     kept_shared: list[Placed] = []
     for entry in found.shared:
         (totals if _is_sum(entry, real) else kept_shared).append(entry)
@@ -301,6 +304,21 @@ def _sums_among(runs: Sequence[TextRun], found: Division) -> list[Placed]:
 
 
 ADDS_UP = 0.003
+
+
+def _is_product(entry: Placed, runs: Sequence[TextRun]) -> bool:
+    """Hands GPU-hours to the one run whose GPUs x time they are and that has none: ``8 x 24 = 192 GPU hours for us``."""
+    if entry.place.quantity != "gpu_hours":
+        return False
+    makers = []
+    for run in runs:
+        held = {e.place.quantity: value_of(e) for e in reversed(run.entries) if not e.scope}
+        hours = held.get("gpus", 0.0) * held.get("wall_clock", 0.0) / HOUR
+        if "gpu_hours" not in held and abs(value_of(entry) / (hours or math.inf) - 1) < ADDS_UP:
+            makers.append(run)
+    if len(makers) == 1:
+        makers[0].entries.append(entry)
+    return len(makers) == 1
 
 
 def _family(own: Sequence[TextRun]) -> list[TextRun]:

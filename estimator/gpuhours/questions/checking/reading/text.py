@@ -13,8 +13,10 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading.bills import read_bill
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.casting import RUN_QUANTITIES
+from gpuhours.questions.checking.reading.energies import before_and_behind
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.language import language_of
@@ -170,7 +172,7 @@ def _tables(found: Sequence[Passage | Table], read: ReadProse) -> list[TableRead
     under = ""
     for piece in found:
         if isinstance(piece, Table):
-            tables.append((read_table(piece), under or about(piece.caption.split(".")[0]).name))
+            tables.append((read_bill(piece) or read_table(piece), under or about(piece.caption.split(".")[0]).name))
         elif piece.kind == "heading":
             under = about(piece.text).name
     trained = _trains(read) or any(not under and _of_training(table) for table, under in tables)
@@ -264,7 +266,7 @@ def _document(
     claims = [*(claim_of(entry) for entry in run.entries), *(claim for _, claim in of_all)]
     tagged = [entry.tagged for entry in (*run.entries, *(entry for entry, _ in of_all))]
     claims = in_their_sense(claims, facts)
-    kept, aside = (claims, []) if run.kind == "total" else one_each(claims, tagged)
+    kept, aside = (claims, []) if run.kind == "total" else before_and_behind(*one_each(claims, tagged))
     if (named := run.accelerator or (_own_device(run) if several else None)) is not None:
         said, line = named
         spoken = [Item("device", fact.quote, 0, 0) for fact in facts if fact.name == "accelerator"]

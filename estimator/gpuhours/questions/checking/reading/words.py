@@ -196,6 +196,8 @@ RULES: tuple[Rule, ...] = (
           "accumulate gradients, accumulating gradients, accumulated gradients, gradients are accumulated, "
           "accumulate gradients of, accumulated gradients over, gradients over, accumulate gradients for, gradients for", -1.6, 1.5,
           before=True),
+    rule("bare", "accumulation", "set accumulation to, accumulation set to, set gradient accumulation to, gradient accumulation set to, "
+          "gradaccum", -2, 1.5),
     rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, gradient acc, acc steps, "
           "accum steps, update freq, accumulation factor, accumulation of, accumulating, "
           "accumulated, accumulate, "

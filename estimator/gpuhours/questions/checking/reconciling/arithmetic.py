@@ -29,19 +29,22 @@ EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("global_batch_tokens", {"global_batch": 1, "seq_len": 1}, ""),
     ("wall_clock", {"steps": 1, "step_time": 1}, ""),
     ("tokens_per_second_per_gpu", {"tokens_per_second": 1, "gpus": -1}, ""),
+    ("energy", {"it_energy": 1, "pue": 1}, ""),
     ("energy", {"gpu_hours": 1, "gpu_power": 1, "pue": 1}, ""),
     ("energy", {"gpu_hours": 1, "gpu_power": 1}, ""),
     ("carbon", {"energy": 1, "carbon_intensity": 1}, ""),
     ("cost", {"gpu_hours": 1, "price": 1}, ""),
 )  # fmt: skip
 """What is computed, from what (with the power of each), and a number in front."""
-UNITS = {"gpu_hours": HOUR, "node_hours": HOUR, "carbon_intensity": 1.0, "carbon": 1e6}
+UNITS = {"gpu_hours": HOUR, "it_energy": HOUR, "node_hours": HOUR, "carbon_intensity": 1.0, "carbon": 1e6}
 """Into seconds and grams, so that the products come out."""
+OF_HOURS = frozenset(["energy", "cost"])
+"""What is counted by the hour of a GPU."""
 
 
 def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | None) -> str:
     """``6 x 18.3 B x 700 B / (512 x 13 days x 312 TFLOP/s) = 42.3 %; the text says 57.1 %``, or nothing where no one line shows it."""
-    stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope and claim.value > 0}
+    stated = {claim.measured: claim.value for claim in document.claims if not claim.scope and claim.value > 0}
     stated["parameters"] = stated.get("active_parameters", stated.get("parameters", math.nan))
     if accelerator is not None:
         stated["peak"] = accelerator.peak
@@ -55,7 +58,7 @@ def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | 
     for result, terms, front in sorted(ranked, key=lambda entry: (-len(set(entry[1]) & set(names)), len(entry[1]))):
         value = _value(result, terms, front, stated)
         if abs(math.log(value / stated[result])) > 0.03:
-            said = f"{_written(terms, front, stated)} = {shown(result, value)}"
+            said = f"{_written(terms, front, stated, hours=result in OF_HOURS)} = {shown(result, value)}"
             return f"{said}; the text says {QUANTITIES[result].title} {shown(result, stated[result])}"
     return ""
 
@@ -65,13 +68,17 @@ def _value(result: str, terms: Mapping[str, float], front: str, stated: Mapping[
     value = float(front or 1.0)
     for name, power in terms.items():
         value *= (stated[name] * UNITS.get(name, 1.0)) ** power
-    if result == "energy":
+    if result in OF_HOURS:
         value /= HOUR
     return value / UNITS.get(result, 1.0)
 
 
-def _written(terms: Mapping[str, float], front: str, stated: Mapping[str, float]) -> str:
-    above = [front] * bool(front) + [_figure(name, stated[name]) for name, power in terms.items() if power > 0]
+def _written(terms: Mapping[str, float], front: str, stated: Mapping[str, float], *, hours: bool) -> str:
+    above = [front] * bool(front) + [
+        f"{shown(name, stated[name])} GPU-hours" if hours and name == "gpu_hours" else _figure(name, stated[name])
+        for name, power in terms.items()
+        if power > 0
+    ]
     below = [_figure(name, stated[name]) for name, power in terms.items() if power < 0]
     over = " x ".join(below)
     return " x ".join(above) + (f" / ({over})" if len(below) > 1 else f" / {over}" if below else "")
