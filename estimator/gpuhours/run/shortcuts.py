@@ -49,7 +49,7 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
     if not isinstance(run, str | Path):
         hint = "An estimate has its run as .run." if hasattr(run, "run") else ""
         raise EstimateError(
-            f"A {type(run).__name__} is not a run.", f"Give a file, a mapping or a Run. {hint}".strip(), "run"
+            f"This is not a run: {type(run).__name__}.", f"Give a file, a mapping or a Run. {hint}".strip(), "run"
         )
     return overlaid(run_file(run), shortcuts)
 

@@ -114,6 +114,6 @@ def test_every_question_takes_what_estimate_takes() -> None:
     assert gpuhours.sweep(said, {"hardware.gpus": [64, 128]}).rows == 2
     assert gpuhours.trace(RUN).ranks == gpuhours.trace(gpuhours.load(RUN)).ranks
     assert repr(gpuhours.plan(RUN)).startswith("<Plan GPT 22B: 3 best of ")
-    with pytest.raises(EstimateError, match="is no run") as refused:
+    with pytest.raises(EstimateError, match="This is not a run: Estimate") as refused:
         gpuhours.compare(gpuhours.estimate(RUN), said)  # type: ignore[arg-type]
     assert ".run" in str(refused.value)
