@@ -13,17 +13,20 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Trainable
 from gpuhours.flops import (
     CONVENTIONS,
+    attention_flops,
     converted,
     hardware_flops,
     mfu,
     model_flops,
     operator_flops,
     part_flops,
+    product_flops,
+    repeated_flops,
 )
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.software.profile import load_software
-from tests.round_machine import TOKENS, VOCABULARY, workload
+from tests.round_machine import ADAPTED, LAYER, MODEL, TOKENS, VOCABULARY, workload
 
 # mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: MFU and HFU as printed; shapes and
 # step times
@@ -98,7 +101,7 @@ def test_longvila_attention_at_256_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trainable", "products", "attention"), [("full", 3, 3), ("frozen", 1, 1), ("pass-through", 2, 3)]
+    ("trainable", "products", "attention"), [("full", 3, 3), ("frozen", 1, 1), ("pass-through", 2, 3), ("lora", 2, 3)]
 )
 def test_rules_of_partial_training(trainable: str, products: int, attention: int) -> None:
     """6, 2 and 4 FLOP per weight and token; attention has no weights: its backward is whole or absent."""
@@ -156,3 +159,47 @@ def test_a_head_is_its_product_alone() -> None:
     """2 x 512 tokens x 1,024 x 4,096; no attention, no adapters, none of a stack's layers."""
     head = part_flops(workload().model.ends[-1])
     assert (head.products, head.attention, head.adapters, head.stacked) == (2 * TOKENS * VOCABULARY, 0, 0, False)
+
+
+def test_what_is_not_there_is_exactly_nothing() -> None:
+    """One sample where none is stated; no products, no attention and nothing repeated are 0, not a small number beside a large one."""
+    asked = workload()
+    model, stack = asked.model, asked.model.stacks[0]
+    assert product_flops((), TOKENS) == 0
+    assert product_flops(stack.block.linears, TOKENS) == 2 * TOKENS * (LAYER - 2 * 1024)
+    assert part_flops(replace(stack, block=replace(stack.block, attention=()))).attention == 0
+    causal = 8 * 2 * 128 * TOKENS * (TOKENS + 1)  # of 8 heads, scores and sums of 128 each
+    one = attention_flops(stack, full=False)
+    assert one == pytest.approx(4 * causal, rel=2 / TOKENS)
+    assert attention_flops(replace(stack, sequence=0), full=False) == 0, "sequences of no tokens"
+    for convention in CONVENTIONS:
+        assert model_flops(model, convention=convention) == model_flops(model, 1, convention)
+    frozen = replace(stack, trainable=Trainable.FROZEN)
+    for part, recompute in ((stack, "none"), (frozen, "full"), (frozen, "selective")):
+        assert repeated_flops(part, model, Layout(recompute=recompute), asked.software) == 0
+    selective = Layout(recompute="selective")
+    assert hardware_flops(model, layout=selective, software=asked.software) == hardware_flops(
+        model, 1, selective, asked.software
+    )
+    assert (
+        hardware_flops(model, 1, selective) == hardware_flops(model, 1, software=asked.software) == model_flops(model)
+    )
+
+
+def test_adapters_are_always_trained() -> None:
+    """Frozen weights that gradients pass through count twice, attention and adapters of rank 8 three times."""
+    part = part_flops(workload(ADAPTED).model.stacks[0])
+    each = 8 * (2 * (1024 + 1024) + 2 * (1024 + 256))
+    assert part.adapters == 2 * TOKENS * 4 * each
+    assert part.forward == part.products + part.attention + part.adapters
+    assert part.training == 2 * part.products + 3 * part.attention + 3 * part.adapters
+
+
+def test_all_of_a_layer_is_run_again() -> None:
+    """Under full recomputation by a stack that repeats a layer to its end: products, adapters and attention once more."""
+    for model in (MODEL, ADAPTED):
+        asked = workload(model)
+        stack = asked.model.stacks[0]
+        part = part_flops(stack)
+        whole = repeated_flops(stack, asked.model, Layout(recompute="full"), load_software("megatron-core"))
+        assert whole == pytest.approx(part.products + part.adapters + part.attention)

@@ -28,6 +28,7 @@ from gpuhours.cost.power import (
 from gpuhours.cost.prices import PriceRow, choose_price, price_rows, read_date
 from gpuhours.cost.storage import choose, keeping, storage_bill, storage_prices
 from gpuhours.hardware.clusters import cluster
+from gpuhours.hardware.figures import SourcedFigure
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown
 from tests.round_machine import CARD, machine
@@ -35,6 +36,8 @@ from tests.round_machine import CARD, machine
 HOUR, KWH, YEAR = 3600.0, 3.6e6, 365.25 * 86400.0
 MONTH = YEAR / 12
 THOUSAND_HOURS = 1000 * HOUR
+FIRST, *_, LAST = sorted(countries()["FRA"].intensity)
+"""Years of the grids that are known."""
 
 
 def asked(**inputs: Any) -> CostInputs:
@@ -234,3 +237,87 @@ def replace_owned(inputs: CostInputs) -> CostInputs:
     return CostInputs.model_validate(
         {**inputs.model_dump(exclude_none=True, exclude={"price", "owned"}), "owned": owned}
     )
+
+
+@pytest.mark.parametrize(
+    ("node", "asked_for", "taken"),
+    [
+        ("AWS", None, "AWS"),
+        ("aws", "GCP", "GCP Cloud"),
+        ("", None, ""),
+        ("Nobody", None, "none of Nobody"),
+        (None, "Azure", "Azure"),
+    ],
+)
+def test_whose_storage_is_charged(node: str | None, asked_for: str | None, taken: str) -> None:
+    """That of the provider asked for, otherwise of the node's own; otherwise the median, and no provider is called missing."""
+    inputs = asked(price=2, power_share=0.8, provider=asked_for, storage={"data": "1 TB", "kept": MONTH})
+    where = None if node is None else replace(machine(8), node=replace(machine(8).node, provider=node))
+    said = line(bill(THOUSAND_HOURS, where, inputs), "data kept").terms
+    assert taken in said
+    assert ("none of" in said) == (node == "Nobody")
+    if not taken:
+        assert said == line(storage_bill(inputs, None, None, None), "data kept").terms
+
+
+def test_a_card_of_one_s_own_of_which_only_the_price_is_known() -> None:
+    """Five years at 83 per cent, 8 cents a kWh: each is assumed where it is not given, and each line says which it is."""
+    years = THOUSAND_HOURS / YEAR
+    known = {"years": 4, "utilisation": 0.5, "electricity": 0.1}
+    for given in ({}, *({key: value} for key, value in known.items())):
+        found = owned_bill(THOUSAND_HOURS, None, asked(owned={"capex": 40_000, **given}), 900 * KWH)
+        use = {"years": 5, "utilisation": 0.83, "electricity": 0.08} | given
+        assert found.cost == pytest.approx(
+            40_000 / use["years"] / use["utilisation"] * years + 900 * use["electricity"]
+        )
+        assert [one.name.removeprefix("cost.owned.") for one in found.assumptions] == [
+            key for key in known if key not in given
+        ]
+        assert [one.name for one in found.lines] == ["depreciation", "electricity"]
+        assert line(found, "depreciation").source == "given"
+        assert (line(found, "electricity").source == "given") == ("electricity" in given)
+    bought = replace(
+        machine(8), accelerator=replace(CARD, figures={"purchase": SourcedFigure(value=30_000.0, source="a list")})
+    )
+    found = owned_bill(THOUSAND_HOURS, bought, asked(owned={}), 0.0)
+    assert found.cost == pytest.approx(30_000 / 5 / 0.83 * years)
+    assert next(one.name for one in found.assumptions) == "cost.owned.capex"
+    assert line(found, "depreciation").source.startswith("a list")
+
+
+def test_what_a_price_from_the_lists_says_of_itself() -> None:
+    """The range of the offers in USD an hour, in words and in SI; none where there is one offer; a given price says nothing."""
+    for provider in (None, "Lambda"):
+        inputs = asked(provider=provider, power_share=0.8)
+        chosen = choose_price("h100-sxm-80gb", provider)
+        assert not isinstance(chosen, Unknown)
+        found = bill(THOUSAND_HOURS, replace(cluster("h100-sxm-80gb", gpus=8)), inputs)
+        price = next(one for one in found.assumptions if one.name == "cost.price")
+        assert price.value == pytest.approx(chosen.row.price * HOUR)
+        assert price.reason.endswith(f"({chosen.low * HOUR:.2f} to {chosen.high * HOUR:.2f})")
+        assert found.ranges.get("cost.price") == (None if provider else (chosen.low, chosen.row.price, chosen.high))
+        assert (chosen.low < chosen.high) == (provider is None)
+    given = bill(THOUSAND_HOURS, cluster("h100-sxm-80gb", gpus=8), asked(price=2, power_share=0.8))
+    assert "cost.price" not in given.ranges
+    assert "cost.price" not in [one.name for one in given.assumptions]
+
+
+@pytest.mark.parametrize(
+    ("year", "said"), [(None, "no year is given"), (LAST + 3, f"{LAST + 3} is not in the table"), (2024, None)]
+)
+def test_the_year_of_a_grid(year: int | None, said: str | None) -> None:
+    """The newest where none is asked for, the nearest where the table lacks it, and nothing assumed where it has it."""
+    inputs = asked(price=2, power_share=0.8, country="France", **({} if year is None else {"year": year}))
+    found = bill(THOUSAND_HOURS, machine(8), inputs)
+    reasons = [one.reason for one in found.assumptions if one.name == "cost.year"]
+    assert [reason.startswith(str(said)) for reason in reasons] == ([] if said is None else [True])
+    chosen = grid("France", year)
+    assert not isinstance(chosen, Unknown)
+    assert found.carbon == pytest.approx(found.energy * chosen.intensity)
+    assert line(found, "grid").terms == f"{chosen.country} {chosen.year}"
+    assert (grid("France").year, grid("France", LAST + 3).year, grid("France", 2024).year) == (LAST, LAST, 2024)  # type: ignore[union-attr]
+    for far in (LAST + 4, FIRST - 4):
+        assert (
+            str(getattr(grid("France", far), "reason", ""))
+            == f"the grid of France is known for {FIRST} to {LAST}, not for {far}"
+        )

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from gpuhours.architecture.operators import Elementwise, Pointwise, Role, Trainable
+from gpuhours.architecture.decoder_shapes import Experts
+from gpuhours.architecture.operators import Elementwise, Linear, Pointwise, Role, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.recompute import Unkept
-from gpuhours.memory.activations import Saved, saved
+from gpuhours.memory.activations import Saved, _inputs_kept, _place, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, workload
 
@@ -142,3 +143,45 @@ def test_buffers_of_heads_and_rings_together() -> None:
         TOKENS / 4 * (2 * 1024 + 512) * 2 / 2
     ), "no ring is left to hand blocks on"
     assert int(communicators(asked.ranks)) == 3, "tensor, context, and the ranks with the same weights"
+
+
+def test_products_that_read_one_tensor_keep_it_once() -> None:
+    """The router and a shared expert of 512 read the same 1,024; gate and up of a parallel block what queries, keys and values read."""
+    shared = MIXTURE.model_copy(update={"experts": Experts(count=8, top_k=2, shared_width=512)})
+    part, facts = workload(shared).model.stacks[0], workload().software.memory
+    widths = [(linear.name, width) for linear, width in _inputs_kept(part)]
+    assert widths == [("qkv", 1024), ("attention output", 1024), ("router", 1024), ("gate and up", 2 * 1024), ("down", 2 * 2048),
+                      ("shared down", 512)]  # fmt: skip
+    for all_reduces, kept_of in (
+        (2, ["qkv", "attention output", "gate and up", "down"]),
+        (1, ["qkv", "attention output", "down"]),
+    ):
+        whole = workload().model.stacks[0]
+        beside = replace(whole, block=replace(whole.block, all_reduces=all_reduces))
+        assert [linear.name for linear, _ in _inputs_kept(beside)] == kept_of
+    assert _inputs_kept(replace(part, trainable=Trainable.FROZEN)) == []
+    adapted = workload(ADAPTED).model.stacks[0]
+    assert [linear.name for linear, _ in _inputs_kept(adapted)] == ["qkv", "attention output"]
+    assert [_place(linear, part.block, BF16, facts) for linear in part.block.linears] == [
+        "stream", "nowhere", "stream", "expert", "expert", "stream", "mlp"]  # fmt: skip
+
+
+def test_what_ends_keep() -> None:
+    """The head's 1,024 inputs in 2 bytes and as many of the stream before its norm; pixels in fp32, frozen or not."""
+    last = workload().model.ends[-1]
+    assert ends_saved(last, BF16, stream=2.0) == 1024 * (2 + 2)
+    assert ends_saved(last, BF16, stream=4.0) == 1024 * (2 + 4)
+    assert ends_saved(replace(last, trainable=Trainable.FROZEN), BF16, stream=2.0) == 0
+    pixels = replace(last, linears=(Linear("patches", 588, 1024, Split.WHOLE),), first=True)
+    assert ends_saved(pixels, BF16, stream=2.0) == 588 * (2 + 4)
+    assert ends_saved(replace(pixels, trainable=Trainable.FROZEN), BF16, stream=2.0) == 588 * 4
+
+
+@pytest.mark.parametrize(("tensor", "split", "expected"), [(1, False, 3 * 1024 + 2 * 4096), (4, False, 3 * 1024 + 2 * 1024),
+                                                           (4, True, 3 * 256 + 2 * 1024)])  # fmt: skip
+def test_a_frozen_block_while_it_runs(tensor: int, split: bool, expected: int) -> None:
+    """Three times the stream, and gate and up of 4,096 with what is computed from them, in 2 bytes; of two experts twice as many."""
+    ranks = workload(gpus=tensor, tensor=tensor, sequence_parallel=split).ranks
+    assert passing_through(workload().model.stacks[0], ranks, BF16) == 2 * expected
+    if tensor == 1:
+        assert passing_through(workload(MIXTURE).model.stacks[0], ranks, BF16) == 2 * (3 * 1024 + 2 * 2 * 4096)

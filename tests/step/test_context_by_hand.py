@@ -1,0 +1,156 @@
+"""Sequences on several ranks, and thin experts, where a default, a mask or a fabric decides: against arithmetic on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpuhours.architecture.operators import Linear, Split, Trainable
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.kernels.collectives import point_to_point_time
+from gpuhours.kernels.gemm import gemm_time
+from gpuhours.layout.groups import Group
+from gpuhours.software.figures import Traffic
+from gpuhours.step.compute import product_passes
+from gpuhours.step.context import context_passes, ring_time
+from gpuhours.step.schedule import Passes
+from tests.round_machine import CARD, LINK, MIXTURE, TOKENS, stack, workload
+
+BLOCK = 128 * 2 * 256 * 2
+"""Keys and values of a quarter of 512 tokens: two heads of 2 x 128 in 2 bytes."""
+QUERIES = 4 * BLOCK
+"""Eight heads of the same."""
+
+
+def sent(
+    method: str = "ring",
+    *,
+    tensor: int = 1,
+    context: int = 4,
+    causal: bool = True,
+    trainable: Trainable | None = None,
+    **facts: Any,
+) -> list[float]:
+    """Bytes over the links of four ranks, forward and backward."""
+    merge = Traffic(forward=0.0, backward=0.0)
+    asked = workload(
+        gpus=context * tensor,
+        tensor=tensor,
+        context=context,
+        sequence_method=method,
+        software=stack(context={"merge": merge, **facts}),
+    )
+    whole = asked.model.stacks[0]
+    cores = tuple(replace(core, causal=causal) for core in whole.block.attention)
+    part = replace(whole, block=replace(whole.block, attention=cores), trainable=trainable or whole.trainable)
+    found = context_passes(part, asked, Passes())
+    return [float(found.forward) * LINK, float(found.backward) * LINK]
+
+
+@pytest.mark.parametrize(
+    ("options", "forward", "backward"),
+    [
+        ({}, 3 * BLOCK, 6 * BLOCK),
+        ({"gradient": 4.0}, 3 * BLOCK, 9 * BLOCK),
+        ({"fetched": 0.5}, 1.5 * BLOCK, 3 * BLOCK),
+        ({"fetched": 0.5, "causal": False}, 3 * BLOCK, 6 * BLOCK),  # no mask, so nothing that need not be sent
+        ({"backward": "queries"}, 3 * BLOCK, 6 * BLOCK),  # keys and gradients are the smaller
+        ({"backward": "queries", "repeats_keys": True}, 3 * QUERIES, 3 * 1.5 * QUERIES),
+        ({"repeats_keys": True}, 3 * QUERIES, 6 * QUERIES),
+        ({"repeats_keys": True, "tensor": 2}, 3 * QUERIES / 2, 6 * QUERIES / 2),
+        ({"tensor": 2}, 3 * BLOCK / 2, 6 * BLOCK / 2),
+        ({"tensor": 4, "context": 2}, BLOCK, 2 * BLOCK),  # twice the tokens, and one head of keys at least
+        ({"trainable": Trainable.FROZEN}, 3 * BLOCK, 0),
+        ({"method": "all-gather"}, 3 * BLOCK, 6 * BLOCK),
+        ({"method": "all-gather", "gradient": 4.0}, 3 * BLOCK, 9 * BLOCK),
+        ({"method": "ulysses"}, 3 / 4 * (QUERIES + 2 * BLOCK), 3 / 4 * (QUERIES + 2 * BLOCK)),
+        ({"method": "ulysses", "repeats_keys": True}, 3 / 4 * (QUERIES + 2 * BLOCK), 3 / 4 * (QUERIES + 2 * BLOCK)),
+    ],
+)  # fmt: skip
+def test_what_goes_over_the_links(options: dict[str, Any], forward: float, backward: float) -> None:
+    assert sent(**options) == [pytest.approx(forward), pytest.approx(backward)]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "link", "kind"),
+    [(32, LINK, "double"), (32, LINK / 100, "double"), (32, LINK, "flat"), (8, LINK, "double")],
+)
+def test_double_rings_hop_by_hop(gpus: int, link: float, kind: str) -> None:
+    """32 ranks of four nodes: 28 sends inside, at the same time 3 between, whichever takes longer; in one node 7, and none between."""
+    asked = workload(
+        gpus=gpus, context=gpus, sequence_method="ring", card={"link_bandwidth": link, "pair_bandwidth": link}
+    )
+    nodes, block = gpus // 8, 1e8
+    inside = (gpus - nodes) * float(point_to_point_time(block, Group(8), asked.cluster))
+    between = (nodes - 1) * float(point_to_point_time(block, Group(nodes, 8), asked.cluster))
+    flat = (gpus - 1) * float(point_to_point_time(block, Group(gpus), asked.cluster))
+    expected = flat if kind == "flat" else min(flat, max(inside, between))
+    assert float(ring_time(block, asked.ranks, asked.cluster, kind)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "layout", "load", "per_expert", "experts", "slower"),
+    [
+        (512, {}, 1.5, 128, 8, 1.2),  # a quarter of the tokens, and no load where nothing is sent
+        (3072, {}, 1.0, 768, 8, 1.1),
+        (4096, {}, 1.0, 1024, 8, 1.0),
+        (512, {"gpus": 4, "expert": 4}, 1.0, 512, 2, 1.2),
+        (512, {"gpus": 4, "expert": 4}, 1.5, 768, 2, 1.1),
+        (512, {"gpus": 8, "expert": 8}, 1.0, 1024, 1, 1.0),
+        (128, {"gpus": 8, "expert": 8}, 1.0, 256, 1, 1.0),  # one expert is no group
+        (2048, {"gpus": 4, "tensor": 4, "expert": 2, "expert_tensor": 2}, 1.0, 512, 4, 1.2),
+    ],
+)  # fmt: skip
+def test_experts_of_few_tokens(
+    tokens: int, layout: dict[str, Any], load: float, per_expert: int, experts: int, slower: float
+) -> None:
+    """Two of eight experts a token. Grouped products of few tokens take up to a fifth longer, dense ones of as few do not."""
+    asked = workload(MIXTURE, **layout, software=stack(dispatch={"load": load}))
+    gate = next(linear for linear in asked.model.stacks[0].block.linears if linear.name == "gate and up")
+    n = 4096 // layout.get("expert_tensor", 1)
+    found = product_passes(gate, np.asarray(tokens), asked, Trainable.FULL)
+    assert found.forward == pytest.approx(slower * gemm_time(per_expert, n, 1024, CARD, count=experts))
+    assert found.backward == pytest.approx(slower * gemm_time(per_expert, 1024, n, CARD, count=experts))
+    weight = gemm_time(n, 1024, per_expert, CARD, count=experts, weight_gradient=True)
+    assert found.weight == pytest.approx(slower * weight)
+    dense = product_passes(Linear("up", 1024, 4096, Split.COLUMN), np.asarray(64), workload(), Trainable.FULL)
+    assert dense.forward == pytest.approx(gemm_time(64, 4096, 1024, CARD))
+
+
+@pytest.mark.parametrize(("trainable", "passes"), [("frozen", 1), ("pass-through", 2), ("lora", 2), ("full", 3)])
+def test_passes_of_a_product(trainable: str, passes: int) -> None:
+    part = Linear("up", 1024, 4096, Split.COLUMN)
+    found = product_passes(part, np.asarray(TOKENS), workload(), Trainable(trainable))
+    assert [float(one) > 0 for one in (found.forward, found.backward, found.weight)] == [True, passes > 1, passes > 2]
+
+
+@pytest.mark.parametrize(("tensor", "words"), [(1, 5120), (4, 1280), (2, 2560)])
+def test_a_vocabulary_is_padded_on_its_rank(tensor: int, words: int) -> None:
+    """5,000 words to multiples of 128 on each rank; a product that is not split takes its ranks' share of the tokens."""
+    asked = workload(gpus=tensor, tensor=tensor, software=stack().model_copy(update={"vocabulary_multiple": 128}))
+    head = product_passes(Linear("head", 1024, 5000, Split.VOCABULARY), np.asarray(TOKENS), asked, Trainable.FROZEN)
+    assert head.forward == pytest.approx(gemm_time(TOKENS, words, 1024, CARD))
+    split = workload(gpus=tensor, tensor=tensor, sequence_parallel=tensor > 1)
+    router = Linear("router", 1024, 8, Split.WHOLE)
+    found = product_passes(router, np.asarray(TOKENS), split, Trainable.FROZEN, "bf16")
+    assert found.forward == pytest.approx(gemm_time(TOKENS / tensor, 8, 1024, CARD))
+
+
+def test_experts_that_autocast_leaves_wide() -> None:
+    """Only under autocast, only experts, and only for a stack that says so: ten times as long at a tenth of the peak."""
+    card = {"peak": {"bf16": 1e15, "fp32": 1e14}}
+    dense = Linear("up", 1024, 4096, Split.COLUMN)
+
+    def seconds(part: Linear, *, wide: bool, state: str) -> float:
+        software = stack().model_copy(update={"wide_experts": wide})
+        asked = replace(workload(MIXTURE, card=card, software=software), precision=Precision("bf16", state))
+        return float(product_passes(part, np.asarray(TOKENS), asked, Trainable.FULL).total)
+
+    expert = next(one for one in workload(MIXTURE).model.stacks[0].block.linears if one.experts > 1)
+    usual = seconds(expert, wide=False, state="amp")
+    assert seconds(expert, wide=True, state="amp") > 2 * usual
+    assert seconds(expert, wide=True, state="pure") == pytest.approx(usual)
+    assert seconds(dense, wide=True, state="amp") == seconds(dense, wide=False, state="amp")
