@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.kernel_constants import network_constants
-from gpuhours.kernels.attention import unfused_attention_time
+from gpuhours.kernels.attention import attention_time, unfused_attention_time
 from gpuhours.kernels.collectives import _unless_alone, all_gather_time, all_to_all_time
+from gpuhours.kernels.gemm import gemm_time, padding_bytes
+from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.groups import Group
 from tests.round_machine import CARD, KERNELS, LINK, NODE, machine
 
@@ -48,3 +51,37 @@ def test_one_odd_width_is_enough_to_be_read_unaligned(head: int, value: int) -> 
     )
     assert found > 1.5 * aligned
     assert found > 2 * 2 * 64 * 4096**2 * 56 / (0.01 * 1e15)
+
+
+@pytest.mark.parametrize("pads", [False, True])
+def test_the_smallest_product_takes_time_and_none_takes_none(pads: bool) -> None:
+    """One multiply-add; no rows, no columns or nothing to sum over; each at its place in an array."""
+    for card in (CARD, cluster("h100-sxm-80gb", gpus=1).accelerator):
+        found = gemm_time(np.asarray([1, 0, 1, 1]), np.asarray([1, 1, 0, 1]), np.asarray([1, 1, 1, 0]), card, pads=pads)
+        assert np.greater(found, 0).tolist() == [True, False, False, False]
+        assert float(gemm_time(1, 1, 1, card, count=0, pads=pads)) == 0
+
+
+def test_one_element_over_a_multiple_is_unaligned() -> None:
+    """A vocabulary of 4,097, a head of 113 and one byte: the first remainder counts, and so does the first byte."""
+    card = cluster("h100-sxm-80gb", gpus=1).accelerator
+    odd = card.alignment_constants.odd
+    times = {size: float(gemm_time(4096, size, 4096, card)) for size in (4096, 4097, 4104)}
+    assert times[4104] < 1.1 * times[4096]
+    assert times[4097] > 0.9 * odd.n * times[4096] > times[4096]
+    inner = {size: float(gemm_time(4096, 4096, size, card)) for size in (4096, 4097)}
+    assert inner[4097] > 0.9 * odd.k * inner[4096]
+    assert [int(padding_bytes(8, n, k, 8, False)) for n, k in ((8, 8), (9, 8), (8, 9))] == [0, 2 * 8 * 9, 2 * 9 * 16]
+    assert [float(memory_time(moved, CARD)) for moved in (0, 1)] == [0.0, pytest.approx(1e-12)]
+    shape = {"batch": 1, "heads": 1, "kv_heads": 1, "causal": False}
+    assert float(attention_time("flash2", "forward", CARD, length=1, head_dim=16, **shape)) > 0
+    assert float(attention_time("flash2", "forward", CARD, length=0, head_dim=16, **shape)) == 0
+    slow = KERNELS.attention["flash2"].forward.model_copy(update={"odd_head": 0.5})
+    slower = KERNELS.attention["flash2"].model_copy(update={"forward": slow})
+    halved = replace(CARD, kernels=KERNELS.model_copy(update={"attention": {"flash2": slower}}))
+    for head, times_as_long in ((112, 1), (113, 2), (128, 1)):
+        usual, found = (
+            float(attention_time("flash2", "forward", one, length=4096, head_dim=head, **shape))
+            for one in (CARD, halved)
+        )
+        assert found == pytest.approx(times_as_long * usual)

@@ -205,3 +205,16 @@ def test_casts_are_kept_to_the_backward_pass_unless_all_is_computed_again(recomp
     asked = workload(software=stack(memory=FACTS), recompute=recompute)
     found = memory(replace(asked, precision=Precision("bf16", state="amp")))
     assert float(found.moments[0][0]["weights"]) == each * WHOLE
+
+
+def test_what_a_moment_lacks_is_exactly_nothing() -> None:
+    """Logits at the loss alone; no activations, logits or messages during the update; nothing on the host, none of it a byte."""
+    found = held({"update": 1.0, "flat_gather": True}, sharding="zero1", gpus=2)
+    logits = [float(parts["logits"]) for parts, _ in found.moments]
+    assert logits == [6 * TOKENS * 4096, 0, 0, 0]
+    update = found.moments[-1][0]
+    assert [float(update[name]) for name in ("activations", "logits", "communication buffers")] == [0, 0, 0]
+    assert [float(parts["communication buffers"]) for parts, _ in found.moments] == [0, 0, 0, 0]
+    assert float(found.host_per_node) == 0
+    assert len(held().moments) == 3, "an update that needs nothing of its own is no moment"
+    assert len(held({"logits_forward": 14.0}).moments) == 4

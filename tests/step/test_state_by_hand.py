@@ -14,6 +14,7 @@ from gpuhours.layout.weights import Weights
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import (
     _replica_reduction,
+    _sums_and_gathers,
     accumulation_time,
     blocks_time,
     optimiser_time,
@@ -187,3 +188,24 @@ def test_blocks_of_a_loss_add_only_where_the_head_trains() -> None:
     assert blocks_time(head, asked) == pytest.approx(2 * 2 * 2 * VOCABULARY / 2 / MEMORY)
     assert blocks_time(replace(head, trainable=Trainable.FROZEN), asked) == 0
     assert blocks_time(asked.model.ends[0], asked) == 0, "an embedding has no loss"
+
+
+@pytest.mark.parametrize("sharding", ["none", "zero1", "zero2", "zero3"])
+@pytest.mark.parametrize("experts", [False, True])
+def test_one_weight_is_sent_and_none_is_not(sharding: str, experts: bool) -> None:
+    """Nothing is exactly no time, also beside layouts of a sweep that have a weight; ZeRO-3 has sent its own in the passes."""
+    held = np.asarray([0.0, 1.0])
+    asked = workload(MIXTURE, gpus=8, expert=2, sharding=sharding)
+    sums, gathers = _sums_and_gathers(Weights(0.0, held) if experts else Weights(held, 0.0), asked)
+    once = 2 * (3 / 4 if experts else 7 / 8) / LINK
+    summed = {"none": 2 * once, "zero1": once, "zero2": 0.0, "zero3": 0.0}[sharding]
+    gathered = once if sharding in ("zero1", "zero2") else 0.0
+    assert np.broadcast_to(sums, 2).tolist() == [0.0, pytest.approx(summed, abs=1e-18)]
+    assert np.broadcast_to(gathers, 2).tolist() == [0.0, pytest.approx(gathered, abs=1e-18)]
+    assert _sums_and_gathers(Weights(0.0, 0.0), asked) == (0.0, 0.0)
+
+
+def test_less_than_a_byte_is_added_up() -> None:
+    """A sixty-fourth of a weight moves a tenth of a byte."""
+    found = accumulation_time(Weights(np.asarray([0.0, 1 / 64]), 0.0), workload(gpus=2))
+    assert np.asarray(found).tolist() == [0.0, pytest.approx(6.5 / 64 / MEMORY)]
