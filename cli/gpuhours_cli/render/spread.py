@@ -88,6 +88,9 @@ def wanted(estimate: Estimate) -> RenderableType | None:
         said = "--epochs (1 for one pass over the samples): GPU-hours, time and cost follow"
     elif estimate.results["steps"] is None:
         said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and cost follow"
+    elif not resolved.priced:
+        slow = f"the speed of {resolved.cluster.accelerator.title} is not known"
+        said = f"--mfu, such as 40%: {slow}, so no step is predicted; GPU-hours, time and cost follow"
     else:
         return None
     table = Table.grid(padding=(0, 2))

@@ -45,6 +45,8 @@ class NamedModel:
     """Where the count comes from."""
     seen: float | None
     """Samples seen in its published training: steps x batch of its recipe, for data sets named without epochs."""
+    frames: int | None
+    """Frames of a clip in its published recipe, for runs that state none."""
 
 
 def folder() -> Path:
@@ -94,6 +96,7 @@ def named(name: str) -> NamedModel:
     return NamedModel(
         file, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
         count.get("within", 0), count.get("source", ""), content.get("seen", {}).get("samples"),
+        content.get("clip", {}).get("frames"),
     )  # fmt: skip
 
 

@@ -151,6 +151,11 @@ class EncoderDecoder(Spec):
         read = data.language_tokens() if data.seq_len is None else data.seq_len
         return None if read is None else read + self._target(data)
 
+    @property
+    def padded_to(self) -> int | None:
+        """All positions of an encoder of audio: Whisper pads each recording to 30 s (Radford et al. 2022, arXiv:2212.04356, section 2.2)."""
+        return int(self.encoder_positions) or None if self.sound_channels else None
+
     def sees_frames(self, data: Data) -> bool:
         """Whether each frame is a given number of tokens."""
         return False

@@ -41,6 +41,11 @@ class Spec(Section):
         """Whether a sample is one image if no frames are stated."""
         return False
 
+    @property
+    def padded_to(self) -> int | None:
+        """Tokens to which the model pads every sample, whatever it holds; None if a sample has a length of its own."""
+        return None
+
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """Values that the shape leaves open, filled in by rules."""
         return ()

@@ -7,7 +7,9 @@ from dataclasses import field, replace
 
 import numpy as np
 
+from gpuhours.architecture.catalogue import named, names
 from gpuhours.architecture.operators import Model
+from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
 from gpuhours.hardware.clusters import Cluster, cluster
@@ -141,7 +143,8 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
         layout = layout.replaced(microbatch=shared_out(layout, batch))
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
-    if (model is None or machine is None) and "software" not in run.assumptions:  # software does not matter then
+    priced = machine is not None and kernel_constants.is_known(machine.accelerator.generation)
+    if (model is None or not priced) and run.stack is None and "software" not in run.assumptions:  # it does not matter then
         notes = [note for note in notes if note.name != "software"]
     return Resolved(
         data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases, met
@@ -205,13 +208,17 @@ def _unusual(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     """The data block; a text model without a sequence length gets the typical one, or all of its learned positions if they are fewer; for a
     model of images a sample is one image."""
-    if run.model is not None and run.model.of_pictures and run.data.frames is None:
-        reason = "no frames are stated: a sample is one image"
-        notes.append(Assumption("data.frames", 1, "", reason))
+    if run.model is not None and run.data.frames is None and (usual := _usual_frames(run.model)) is not None:
+        frames, reason = usual
+        notes.append(Assumption("data.frames", frames, "", f"no frames are stated: {reason}"))
         bases["data.frames"] = "assumed"
-        run = run.replaced("data", run.data.model_copy(update={"frames": 1}))
+        run = run.replaced("data", run.data.model_copy(update={"frames": frames}))
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
+    if run.model.padded_to is not None:
+        notes.append(Assumption("data.seq_len", run.model.padded_to, "token", "the model pads every sample to this length"))
+        bases["data.seq_len"] = "assumed"
+        return run.data.model_copy(update={"seq_len": run.model.padded_to})
     counted = run.data.tokens is None and (run.data.samples is not None or run.data.dataset_samples is not None)
     year = this_year() if run.year is None else run.year
     rule = typical().sequence(year, getattr(run.model, "kind", ""), counted=counted)
@@ -223,6 +230,14 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
     bases["data.seq_len"] = "assumed"
     return run.data.model_copy(update={"seq_len": length})
+
+
+def _usual_frames(model: Spec) -> tuple[int, str] | None:
+    """Frames per sample of a model for which none are stated, and why: one of a model of images, those of a named model's recipe."""
+    if model.of_pictures:
+        return 1, "a sample is one image"
+    recipe = named(model.name).frames if model.name in names() else None
+    return None if recipe is None else (recipe, f"those of the recipe of {model.name}")
 
 
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:

@@ -428,16 +428,16 @@ def test_a_relative_of_a_measured_stack_is_slower_than_it_and_says_so() -> None:
     assert not any(one.name == "software.unmet" for one in known.assumptions)
 
 
-@pytest.mark.parametrize("days", [11, 14])
-def test_a_run_is_sized_on_nodes_that_its_batch_divides_over(days: int) -> None:
-    """312 and 248 cards would be done in time, but one sequence each on all of them does not make a batch of 1,024: 256 does."""
+@pytest.mark.parametrize(("days", "gpus"), [(11, 512), (14, 256)])
+def test_a_run_is_sized_on_nodes_that_its_batch_divides_over(days: int, gpus: int) -> None:
+    """312 and 248 cards would be done in time, but one sequence each on all of them does not make a batch of 1,024: 512 and 256 do."""
     layout = {"tensor": 1, "pipeline": 1, "microbatch": 1, "sharding": "zero3", "recompute": "none"}
     open_to = {key: value for key, value in TEXT.items() if key not in ("software", "cost")}
     machine = {"accelerator": "h100-sxm-80gb"}
     found = gpuhours.estimate(
         gpuhours.from_dict({**open_to, "hardware": machine, "layout": layout, "known": {"days": days}})
     )
-    assert found.to_dict()["results"]["gpus"]["value"] == 256
+    assert found.to_dict()["results"]["gpus"]["value"] == gpus
 
 
 def test_a_range_holds_the_run_that_is_shown() -> None:

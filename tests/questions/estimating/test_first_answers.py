@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from gpuhours.questions.estimating import chances as asking
 from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.questions.estimating.sizing import counts
 from gpuhours.run.ensemble import FACTS, NARROWS
 from tests.conftest import Command
 
@@ -131,6 +133,45 @@ def test_days_without_gpus_are_solved() -> None:
     half = said(known__days=15).results["gpus"]
     assert half is not None
     assert float(half.value) > 1.7 * float(gpus.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "copy"), [({}, 1), ({"layout.tensor": 8}, 8), ({"layout.tensor": 8, "layout.pipeline": 1}, 8)]
+)
+def test_gpus_for_a_deadline_share_the_stated_batch(stated: dict[str, object], copy: int) -> None:
+    """65 days of 70B on 2T tokens: whole nodes of whole copies, 1,024 samples a step as stated, and in time."""
+    asked = {"model": "llama-3-70b", "data.tokens": "2T", "known.days": 65, "training.global_batch": 1024}
+    settings = {**asked, "hardware.accelerator": "h100-sxm-80gb", "year": 2025, **stated}
+    found = estimate(gpuhours.from_dict({}, settings=settings))
+    gpus, days = found.results["gpus"], found.results["wall_clock"]
+    assert gpus is not None
+    assert days is not None
+    assert found.outcome.value("global_batch") == 1024
+    assert gpus.value % (8 * copy if copy == 1 else copy) == 0
+    assert 30 * 86400 < float(days.value) <= 65 * 86400
+    layout = found.outcome.resolved.layout
+    assert layout is not None
+    assert 1024 % int(layout.data or 1) == 0
+
+
+def test_numbers_of_gpus_that_people_rent() -> None:
+    """No 149 nodes: at most an eighth more than the fewest; a part of one node where that is enough."""
+    offered = list(counts(8))
+    assert offered[:4] == [1, 2, 4, 8]
+    assert all(later <= earlier * 1.125 for earlier, later in itertools.pairwise(offered) if earlier >= 64)
+    assert 1192 not in offered
+    assert 1280 in offered
+
+
+def test_a_time_in_which_no_number_finishes_is_refused() -> None:
+    with pytest.raises(EstimateError, match="in 0.1 days"):
+        said(known__days=0.1)
+
+
+def test_an_accelerator_without_speed_asks_for_the_mfu_and_assumes_no_stack(gpuhours_command: Command) -> None:
+    page = gpuhours_command("estimate", "--params", "7B", "--tokens", "1T", "--gpu", "tpu-v4", "--gpus", "256").out
+    assert "Say first     --mfu" in page
+    assert "megatron" not in page
 
 
 def test_a_batch_in_tokens_and_one_that_does_not_divide() -> None:

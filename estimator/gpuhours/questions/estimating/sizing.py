@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+
+import numpy as np
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
@@ -11,9 +14,11 @@ from gpuhours.run.ranges import median
 from gpuhours.run.spec import Known, Run, Supplied
 
 TRIES = 8
+DIGITS = 4
+"""Binary digits of a number of nodes: 15, 16, 18, 20, ... 30, 32, 36; at most an eighth more than the fewest."""
 MOST = 1 << 20
 """Upper limit of accelerators tried."""
-REASON = "whole nodes on which the sample's median finishes in the stated time"
+REASON = "the fewest that can be rented and share a stated batch and layout evenly, on which the median finishes in time"
 
 
 def is_open(run: Run) -> bool:
@@ -26,11 +31,10 @@ def is_open(run: Run) -> bool:
 
 
 def sized(run: Run) -> Run:
-    """The run on the fewest whole nodes that finish in its time, with its duration no longer stated.
+    """The run on the fewest accelerators that finish in its time, with its duration no longer stated.
 
-    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, then again with the hours on n, until it repeats; the
-    smallest of those tried that finishes in time. If the stated layout or batch does not divide over n, the nearest power of two of nodes
-    is used.
+    GPU-hours hardly depend on the number of accelerators, so the search starts at n = GPU-hours / time and moves by one of the usual
+    ``counts``: up until a run finishes in time, or else down as long as it still does. Raises ``EstimateError`` if none does.
     """
     seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
     assert seconds is not None
@@ -40,24 +44,72 @@ def sized(run: Run) -> Run:
     if sample is None:
         return run
     node = 1 if sample.outcome.resolved.cluster is None else sample.outcome.resolved.cluster.gpus_per_node
-    gpus, done = 0, dict[int, bool]()
-    for _ in range(TRIES):
-        wanted = max(1, math.ceil(median(sample.gpu_time) / seconds / node)) * node
-        if wanted in done:
-            gpus = min((tried for tried, in_time in done.items() if in_time), default=max(done))
-            break
-        gpus = wanted
-        if gpus > MOST:
-            raise EstimateError(
-                f"Even {MOST:,} accelerators would not finish in {seconds / DAY:g} days.",
-                "Give it more time.",
-                "known.days",
-            )
-        again = ensemble(free.replaced("hardware.gpus", gpus))
-        if again is None:
-            gpus = node * 2 ** round(math.log2(gpus / node))
-            break
-        sample = again
-        done[gpus] = median(sample.gpu_time) / gpus <= seconds
+    usual = [gpus for gpus in counts(int(node)) if divides(run, gpus)]
+    wanted = median(sample.gpu_time) / seconds
+    place = next((place for place, gpus in enumerate(usual) if gpus >= wanted), len(usual))
+    gpus = _fewest(free, usual, place, float(seconds))
     supplied = Supplied(value=gpus, reason=REASON)
     return free.replaced("hardware.gpus", gpus).replaced("assumptions", {**run.assumptions, "hardware.gpus": supplied})
+
+
+def counts(node: int) -> Iterator[int]:
+    """Numbers of accelerators that people rent, in nodes of ``node``: a power of two below one, then nodes of ``DIGITS`` binary digits.
+
+    >>> list(counts(8))[:3], [gpus // 8 for gpus in counts(8) if gpus >= 8][12:20]
+    ([1, 2, 4], [13, 14, 15, 16, 18, 20, 22, 24])
+    """
+    yield from (1 << power for power in range(node.bit_length() - 1) if 1 << power < node)
+    nodes = 1
+    while nodes * node <= MOST:
+        yield nodes * node
+        nodes += 1 << max(0, nodes.bit_length() - DIGITS)
+
+
+def divides(run: Run, gpus: int) -> bool:
+    """Whether the accelerators can hold whole copies of the stated layout that share a stated batch evenly.
+
+    An open pipeline may take odd factors that divide the layers; all other open degrees are powers of two.
+    """
+    layout, batch = run.layout, run.training.global_batch
+    open_pipeline = layout is None or "pipeline" not in layout.model_fields_set
+    layers = getattr(run.model, "layers", 1) if open_pipeline else 1
+    said = 1 if layout is None else layout.model_parallel
+    if np.ndim(said) or np.ndim(layers) or (batch is not None and np.ndim(batch)):
+        return True
+    spare = gpus - (0 if layout is None else layout.encoder_gpus)
+    if spare < said or spare % said:
+        return False
+    copies = int(spare // said)
+    return batch is None or float(batch * layers) % (copies // (copies & -copies)) == 0
+
+
+def _fewest(run: Run, usual: list[int], place: int, seconds: float) -> int:
+    """The fewest of the ``usual`` numbers that finish in ``seconds``, looking from ``place``; at most ``TRIES`` are tried."""
+    found: int | None = None
+    for _ in range(TRIES):
+        if not 0 <= place < len(usual):
+            break
+        if _in_time(run, usual[place], seconds):
+            found, place = usual[place], place - 1
+        elif found is not None:
+            break
+        else:
+            place += 1
+    if found is None:
+        last = usual[min(place, len(usual) - 1)] if usual else MOST
+        batch = run.training.global_batch
+        shared = "" if batch is None else f", with a batch of {float(np.max(batch)):,.0f} samples"
+        raise EstimateError(
+            f"No number of accelerators up to {last:,} would finish in {seconds / DAY:g} days{shared}.",
+            "Give it more time" + (" or a larger batch." if shared else "."),
+            "known.days",
+        )
+    return found
+
+
+def _in_time(run: Run, gpus: int, seconds: float) -> bool:
+    """Whether a run on this many accelerators fits, keeps its stated batch and finishes in time in the median."""
+    sample, batch = ensemble(run.replaced("hardware.gpus", gpus)), run.training.global_batch
+    if sample is None or (batch is not None and np.any(np.not_equal(sample.run.training.global_batch, batch))):
+        return False
+    return bool(median(sample.gpu_time) / gpus <= seconds)

@@ -60,10 +60,11 @@ def advise(run: Run, resolved: Resolved, fits: bool) -> Advice:
 
 
 def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
-    """The most frames of a clip, or tokens of a text in multiples of 1,024, with which the run fits."""
-    if run.model is None:
-        return None
+    """The most frames of a clip, or tokens of a text in multiples of 1,024, with which the run fits; None for images, which
+    get no longer."""
     spec, data = run.model, resolved.data
+    if spec is None or (spec.of_pictures and data.frames is not None and np.all(np.equal(data.frames, 1))):
+        return None
     key, unit, multiple = ("seq_len", "token", 1024) if data.frames is None else ("frames", "frame", 1)
     text = None if data.frames is None else 0 if data.text_tokens is None else data.text_tokens
     free = data.model_copy(update={"text_tokens": text, "seq_len": None, "text_corpus": None, "longest_frames": None})
