@@ -32,7 +32,9 @@ def test_a_named_model_brings_the_clip_of_its_recipe(model: str, key: str, value
 
 
 def test_a_picture_gets_no_longer() -> None:
-    run = gpuhours.from_dict({"model": "vit-l-14", "hardware": {**HARDWARE, "gpus": 8}, "training": {"global_batch": 64}})
+    run = gpuhours.from_dict(
+        {"model": "vit-l-14", "hardware": {**HARDWARE, "gpus": 8}, "training": {"global_batch": 64}}
+    )
     assert longest_sample(run, resolve(run)) is None
 
 

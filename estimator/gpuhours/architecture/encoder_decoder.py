@@ -153,7 +153,7 @@ class EncoderDecoder(Spec):
 
     @property
     def padded_to(self) -> int | None:
-        """All positions of an encoder of audio: Whisper pads each recording to 30 s (Radford et al. 2022, arXiv:2212.04356, section 2.2)."""
+        """All positions of an audio encoder: Whisper pads a recording to 30 s (Radford et al. 2022, arXiv:2212.04356, section 2.2)."""
         return int(self.encoder_positions) or None if self.sound_channels else None
 
     def sees_frames(self, data: Data) -> bool:

@@ -144,7 +144,9 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
     priced = machine is not None and kernel_constants.is_known(machine.accelerator.generation)
-    if (model is None or not priced) and run.stack is None and "software" not in run.assumptions:  # it does not matter then
+    if (
+        (model is None or not priced) and run.stack is None and "software" not in run.assumptions
+    ):  # it does not matter then
         notes = [note for note in notes if note.name != "software"]
     return Resolved(
         data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases, met
@@ -216,7 +218,9 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
     if run.model.padded_to is not None:
-        notes.append(Assumption("data.seq_len", run.model.padded_to, "token", "the model pads every sample to this length"))
+        notes.append(
+            Assumption("data.seq_len", run.model.padded_to, "token", "the model pads every sample to this length")
+        )
         bases["data.seq_len"] = "assumed"
         return run.data.model_copy(update={"seq_len": run.model.padded_to})
     counted = run.data.tokens is None and (run.data.samples is not None or run.data.dataset_samples is not None)

@@ -164,7 +164,7 @@ def test_numbers_of_gpus_that_people_rent() -> None:
 
 
 def test_a_time_in_which_no_number_finishes_is_refused() -> None:
-    with pytest.raises(EstimateError, match="in 0.1 days"):
+    with pytest.raises(EstimateError, match=r"in 0\.1 days"):
         said(known__days=0.1)
 
 

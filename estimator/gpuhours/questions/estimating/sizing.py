@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,7 +18,7 @@ DIGITS = 4
 """Binary digits of a number of nodes: 15, 16, 18, 20, ... 30, 32, 36; at most an eighth more than the fewest."""
 MOST = 1 << 20
 """Upper limit of accelerators tried."""
-REASON = "the fewest that can be rented and share a stated batch and layout evenly, on which the median finishes in time"
+REASON = "the fewest that people rent, and that share a stated batch, on which the median finishes in time"
 
 
 def is_open(run: Run) -> bool:
@@ -34,7 +34,8 @@ def sized(run: Run) -> Run:
     """The run on the fewest accelerators that finish in its time, with its duration no longer stated.
 
     GPU-hours hardly depend on the number of accelerators, so the search starts at n = GPU-hours / time and moves by one of the usual
-    ``counts``: up until a run finishes in time, or else down as long as it still does. Raises ``EstimateError`` if none does.
+    ``counts``: up until a run finishes in time, or else down as long as it still does. A stated batch is kept, or if that is impossible
+    and no layout is stated, rounded as for a stated number. Raises ``EstimateError`` if none does.
     """
     seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
     assert seconds is not None
@@ -44,10 +45,18 @@ def sized(run: Run) -> Run:
     if sample is None:
         return run
     node = 1 if sample.outcome.resolved.cluster is None else sample.outcome.resolved.cluster.gpus_per_node
-    usual = [gpus for gpus in counts(int(node)) if divides(run, gpus)]
     wanted = median(sample.gpu_time) / seconds
-    place = next((place for place, gpus in enumerate(usual) if gpus >= wanted), len(usual))
-    gpus = _fewest(free, usual, place, float(seconds))
+    gpus = _fewest(free, [gpus for gpus in counts(int(node)) if divides(run, gpus)], wanted, seconds)
+    if gpus is None and (run.layout is None or not run.layout.model_fields_set):
+        gpus = _fewest(free, list(counts(int(node))), wanted, seconds, exactly=False)
+    if gpus is None:
+        batch = run.training.global_batch
+        shared = "" if batch is None else f" with {float(np.max(batch)):,.0f} samples a step, shared evenly"
+        raise EstimateError(
+            f"No number of accelerators finishes in {seconds / DAY:g} days{shared}.",
+            "Give it more time" + (", or another batch or layout." if shared else "."),
+            "known.days",
+        )
     supplied = Supplied(value=gpus, reason=REASON)
     return free.replaced("hardware.gpus", gpus).replaced("assumptions", {**run.assumptions, "hardware.gpus": supplied})
 
@@ -83,33 +92,25 @@ def divides(run: Run, gpus: int) -> bool:
     return batch is None or float(batch * layers) % (copies // (copies & -copies)) == 0
 
 
-def _fewest(run: Run, usual: list[int], place: int, seconds: float) -> int:
-    """The fewest of the ``usual`` numbers that finish in ``seconds``, looking from ``place``; at most ``TRIES`` are tried."""
-    found: int | None = None
+def _fewest(run: Run, usual: list[int], wanted: float, seconds: float, *, exactly: bool = True) -> int | None:
+    """The fewest of the ``usual`` numbers that finish in ``seconds``, looking from ``wanted``; None if none of ``TRIES`` does."""
+    place, found = bisect_left(usual, wanted), None
     for _ in range(TRIES):
         if not 0 <= place < len(usual):
             break
-        if _in_time(run, usual[place], seconds):
+        if _in_time(run, usual[place], seconds, exactly=exactly):
             found, place = usual[place], place - 1
         elif found is not None:
             break
         else:
             place += 1
-    if found is None:
-        last = usual[min(place, len(usual) - 1)] if usual else MOST
-        batch = run.training.global_batch
-        shared = "" if batch is None else f", with a batch of {float(np.max(batch)):,.0f} samples"
-        raise EstimateError(
-            f"No number of accelerators up to {last:,} would finish in {seconds / DAY:g} days{shared}.",
-            "Give it more time" + (" or a larger batch." if shared else "."),
-            "known.days",
-        )
     return found
 
 
-def _in_time(run: Run, gpus: int, seconds: float) -> bool:
-    """Whether a run on this many accelerators fits, keeps its stated batch and finishes in time in the median."""
+def _in_time(run: Run, gpus: int, seconds: float, *, exactly: bool) -> bool:
+    """Whether a run on this many accelerators fits and finishes in time in the median; ``exactly``: with its batch as stated."""
     sample, batch = ensemble(run.replaced("hardware.gpus", gpus)), run.training.global_batch
-    if sample is None or (batch is not None and np.any(np.not_equal(sample.run.training.global_batch, batch))):
+    if sample is None:
         return False
-    return bool(median(sample.gpu_time) / gpus <= seconds)
+    kept = not exactly or batch is None or float(batch) == float(sample.outcome.value("global_batch"))
+    return kept and bool(median(sample.gpu_time) / gpus <= seconds)
