@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import gpuhours
-from gpuhours.cost.embodied import _made
+from gpuhours.cost.embodied import _manufacturing_emissions
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.cost.lines import JSON_UNITS, UNIT_SIZES
 from gpuhours.cost.power import HOST_RANGE
@@ -51,7 +51,9 @@ def test_hosts_draw_a_share_of_what_their_rating_leaves() -> None:
 def test_a_nodes_making_is_shared_by_its_accelerators() -> None:
     """800 kg over eight: 100 kg each."""
     node = replace(NODE, embodied=8e5, figures={**NODE.figures, "embodied": SourcedFigure(value=8e5, source="round")})
-    hosts = {name: made for name, made, _ in _made(replace(machine(8), node=node), CostInputs())}["making hosts"]
+    hosts = {name: made for name, made, _ in _manufacturing_emissions(replace(machine(8), node=node), CostInputs())}[
+        "making hosts"
+    ]
     assert hosts == pytest.approx(1e5)
 
 

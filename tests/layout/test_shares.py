@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.architecture.operators import Role
 from gpuhours.layout.layout import Layout
-from gpuhours.layout.recompute import EVERYTHING, MODULES, NOTHING, SELECTIVE, Policy, _larger, last_is_spared
+from gpuhours.layout.recompute import EVERYTHING, MODULES, NOTHING, SELECTIVE, Policy, _elementwise_max, last_is_spared
 from gpuhours.layout.validity import refuse
 from gpuhours.software.profile import load_software
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS
@@ -21,8 +21,8 @@ def test_no_part_is_computed_again_more_than_once(policy: Policy) -> None:
 
 
 def test_what_one_policy_does_not_name_the_other_decides() -> None:
-    assert _larger({Role.QKV: 0.5}, {Role.QKV: 0.25, Role.MLP_IN: 0.5}) == {Role.QKV: 0.5, Role.MLP_IN: 0.5}
-    assert _larger({}, {Role.QKV: 0.5}) == _larger({Role.QKV: 0.5}, {}) == {Role.QKV: 0.5}
+    assert _elementwise_max({Role.QKV: 0.5}, {Role.QKV: 0.25, Role.MLP_IN: 0.5}) == {Role.QKV: 0.5, Role.MLP_IN: 0.5}
+    assert _elementwise_max({}, {Role.QKV: 0.5}) == _elementwise_max({Role.QKV: 0.5}, {}) == {Role.QKV: 0.5}
 
 
 def test_the_last_product_is_spared_where_nothing_needs_what_follows_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory, ways_to_fit
-from gpuhours.memory.advice import Way, _changes, _different
+from gpuhours.memory.advice import Way, _changes, _first_of_each_change
 from gpuhours.workload import Workload
 from tests.round_machine import workload
 
@@ -59,7 +59,7 @@ def test_of_ways_that_differ_in_degree_alone_the_first_is_told() -> None:
         way("tensor 2", tensor=2),
         way("tensor 4", tensor=4),
     ]
-    assert [one.change for one in _different(Layout(), ways)] == ["ZeRO-2", "tensor 2", "tensor 4"]
+    assert [one.change for one in _first_of_each_change(Layout(), ways)] == ["ZeRO-2", "tensor 2", "tensor 4"]
 
 
 def total(asked: Workload) -> float:

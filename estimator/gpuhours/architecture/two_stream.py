@@ -90,9 +90,12 @@ class TwoStream(Latent):
 
     def text_tokens(self, data: Data) -> Array:
         """Tokens of a sample joined with the image's: of the text, of a second text encoder, of an image encoder."""
-        text = self.text_length if data.text_tokens is None else data.text_tokens
-        also = (self.text_2_length if self.text_2_hidden else 0) + (self.image_tokens if self.image_hidden else 0)
-        return text + also
+        return (self.text_length if data.text_tokens is None else data.text_tokens) + self._further_tokens
+
+    @property
+    def _further_tokens(self) -> int:
+        """Tokens of a second text encoder and of an image encoder."""
+        return (self.text_2_length if self.text_2_hidden else 0) + (self.image_tokens if self.image_hidden else 0)
 
     def product(self, name: str, inputs: Array, outputs: Array) -> Linear:
         """A product replicated on every tensor rank, with a bias if the model has biases."""
@@ -129,7 +132,7 @@ class TwoStream(Latent):
             self.product("text embedding", self.text_hidden, h),
             self.text_hidden if self.text_norm else 0,
         )
-        own = text - self._beside(text)
+        own = text - self._further_tokens
         return (
             Ends(
                 "patch embedding",
@@ -139,21 +142,12 @@ class TwoStream(Latent):
                 first=True,
             ),
             Ends("text embedding", (embedded,), normed, own, first=True),
-            *self._embeddings_beside(),
+            *self._further_embeddings(),
             conditions,
             *self._refiner(own),
         )
 
-    def _beside(self, text: Array) -> Array:
-        """The tokens among ``text`` from the second encoder and from the image."""
-        return (
-            text
-            - text
-            + (self.text_2_length if self.text_2_hidden else 0)
-            + (self.image_tokens if self.image_hidden else 0)
-        )
-
-    def _embeddings_beside(self) -> tuple[Ends, ...]:
+    def _further_embeddings(self) -> tuple[Ends, ...]:
         """A norm and three products on a second text encoder's tokens; two norms and two products on an image's; a table of token types."""
         h, t, w, i = self.hidden, self.text_2_hidden, self.text_2_width, self.image_hidden
         ends = []

@@ -83,14 +83,14 @@ def bill(
 def _rent(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
     """The rental cost at the given price, or at one from the price lists."""
     if inputs.price is not None:
-        return _charged(gpu_time, inputs.price, "given", "given")
+        return _rental_bill(gpu_time, inputs.price, "given", "given")
     if cluster is None:
         return unknown("neither a price nor an accelerator is given", "cost")
     chosen, remark = offer(cluster, inputs)
     if isinstance(chosen, Unknown):
         return unknown(chosen.reason, "cost")
     row = chosen.row
-    charged = _charged(
+    charged = _rental_bill(
         gpu_time,
         row.price,
         f"{row.provider} {row.commitment} {row.as_of}{remark}",
@@ -104,7 +104,7 @@ def _rent(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
     return Bill(charged.lines, cost=charged.cost, assumptions=(assumed,), ranges=ranges)
 
 
-def _charged(gpu_time: Array, price: Array, terms: str, source: str) -> Bill:
+def _rental_bill(gpu_time: Array, price: Array, terms: str, source: str) -> Bill:
     cost = money(gpu_time, price)
     hours, hourly = Amount(gpu_time, "GPU*hour"), Amount(price, "USD/(GPU*hour)")
     return Bill((Line("cost", "GPU time", hours, hourly, Amount(cost, "USD"), terms, source),), cost=cost)

@@ -50,7 +50,7 @@ def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) 
     if lifetime is None:
         lifetime, assumed = float(LIFETIME.value) * YEAR, (LIFETIME,)
     lines = []
-    for name, made, source in _made(cluster, inputs):
+    for name, made, source in _manufacturing_emissions(cluster, inputs):
         amount = embodied_carbon(gpu_time, made, lifetime)
         rate = Amount(np.divide(made, lifetime), "gCO2e/(GPU*hour)")
         terms = f"{made / 1e3:,.0f} kg over {lifetime / YEAR:.3g} years of use"
@@ -61,7 +61,7 @@ def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) 
     return Bill(tuple(lines), embodied_carbon=total, assumptions=assumed)
 
 
-def _made(cluster: Cluster | None, inputs: CostInputs) -> list[tuple[str, float, str]]:
+def _manufacturing_emissions(cluster: Cluster | None, inputs: CostInputs) -> list[tuple[str, float, str]]:
     """gCO2e of manufacturing an accelerator and its share of a node, each with its source."""
     if inputs.embodied is not None or cluster is None:
         return [("making the machines", inputs.embodied or 0.0, "given")]

@@ -105,13 +105,13 @@ def storage_bill(inputs: CostInputs, provider: str | None, wall_clock: Array | N
             return unknown("how long data are stored is not known; give cost.storage.kept", "cost")
         if asked.checkpoints is not None and checkpoint is None:
             return unknown("the size of a checkpoint is not known: the model is not", "cost")
-        parts += _kept(asked, provider, seconds, checkpoint)
+        parts += _storage_bills(asked, provider, seconds, checkpoint)
     if asked.egress is not None:
-        parts.append(_sent(asked, provider))
+        parts.append(_egress_bill(asked, provider))
     return joined(parts)
 
 
-def _kept(asked: Storage, provider: str | None, seconds: Array, checkpoint: Array | None) -> list[Bill]:
+def _storage_bills(asked: Storage, provider: str | None, seconds: Array, checkpoint: Array | None) -> list[Bill]:
     sizes: list[tuple[str, Array]] = [] if asked.data is None else [("data kept", asked.data)]
     if asked.checkpoints is not None and checkpoint is not None:
         sizes.append((f"{asked.checkpoints:g} checkpoints kept", np.multiply(asked.checkpoints, checkpoint)))
@@ -130,7 +130,7 @@ def _kept(asked: Storage, provider: str | None, seconds: Array, checkpoint: Arra
     ]
 
 
-def _sent(asked: Storage, provider: str | None) -> Bill:
+def _egress_bill(asked: Storage, provider: str | None) -> Bill:
     chosen = (
         Chosen(asked.egress_price, "given", "given") if asked.egress_price is not None else choose("egress", provider)
     )

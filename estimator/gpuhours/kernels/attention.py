@@ -161,11 +161,11 @@ def fused_attention_time(
     """
     b, h, kv, s, K = (np.asarray(size, float) for size in (batch, heads, kv_heads, length, keys))
     sizes = np.array(sorted(c.efficiency), float)
-    D, V = _padded(head_dim, sizes), _padded(value_dim, sizes)
+    D, V = _padded_head_size(head_dim, sizes), _padded_head_size(value_dim, sizes)
     E = np.interp((D + V) / 2, sizes, [c.efficiency[int(size)] for size in sizes])
     E = np.where(np.asarray(head_dim) % 16 > 0, c.odd_head * E, E)
     power = (E / max(c.efficiency.values())) ** 4
-    D, V = _partly(D, head_dim, c), _partly(V, value_dim, c)
+    D, V = _effective_head_size(D, head_dim, c), _effective_head_size(V, value_dim, c)
     w = 2 * (D + V) if direction == "forward" else 2 * (3 * D + 2 * V)
     R = np.ceil(s / c.query_block) * c.query_block
     J = keys_per_query(s, K, causal, window, c)
@@ -193,12 +193,12 @@ def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: At
     return np.minimum(inside + (c.diagonal if causal else c.key_block), unwindowed)
 
 
-def _partly(padded: Array, size: Array, c: AttentionPass) -> Array:
+def _effective_head_size(padded: Array, size: Array, c: AttentionPass) -> Array:
     """Effective head size: mostly the padded one, partly the true size rounded up to 16."""
     return c.padded_share * padded + (1 - c.padded_share) * np.ceil(np.asarray(size, float) / 16) * 16
 
 
-def _padded(size: Array, sizes: Values) -> Array:
+def _padded_head_size(size: Array, sizes: Values) -> Array:
     """The next head size that the kernel supports; beyond the largest, the next multiple of 64."""
     size = np.asarray(size, float)
     index = np.minimum(np.searchsorted(sizes, size), len(sizes) - 1)

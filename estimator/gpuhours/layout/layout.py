@@ -217,7 +217,7 @@ class Layout(Section):
         return {**data, "recompute": Recompute.selective}
 
     @model_validator(mode="after")
-    def _together(self) -> "Layout":
+    def _settings_agree(self) -> "Layout":
         if self.recompute_modules is not None and self.recompute is not Recompute.selective:
             said = word(Recompute, self.recompute)
             raise ValueError(

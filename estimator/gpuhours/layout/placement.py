@@ -47,7 +47,9 @@ class Placement:
         if self.stated is not None:
             return np.asarray(self.stated, float)[np.asarray(stage, int)]
         if self.head is not None:
-            return self._until(np.add(stage, 1), self.head) - self._until(stage, self.head)
+            return self._balanced_layers_before(np.add(stage, 1), self.head) - self._balanced_layers_before(
+                stage, self.head
+            )
         p = np.asarray(self.pipeline)
         most = np.ceil(np.divide(self.layers, p))
         missing = p * most - self.layers
@@ -55,7 +57,7 @@ class Placement:
         fewer = np.where((missing == 2) & (p > 2), ends, np.greater_equal(stage, p - missing))
         return np.maximum(most - fewer, 0)
 
-    def _until(self, stage: Array, head: Array) -> Array:
+    def _balanced_layers_before(self, stage: Array, head: Array) -> Array:
         """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that exceeds its share, or reaches it.
 
             min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
@@ -71,11 +73,11 @@ class Placement:
     def inside(self) -> Array:
         """Layers of the largest stage that is neither first nor last; 0 if there is none."""
         most: Array = 0.0
-        for stage in self._inner():
+        for stage in self._inner_stages():
             most = np.maximum(most, np.where(np.greater(np.subtract(self.pipeline, 1), stage), self.on(stage), 0.0))
         return most
 
-    def _inner(self) -> Iterator[int]:
+    def _inner_stages(self) -> Iterator[int]:
         """Inner stages that may be the largest: only the second, unless the layers are distributed unevenly."""
         deepest = int(np.max(self.pipeline))
         uneven = self.stated is not None or self.head is not None
@@ -86,7 +88,7 @@ class Placement:
         p = np.asarray(self.pipeline)
         if not some(p > 1):
             return [np.zeros_like(p)]
-        inner = [np.minimum(stage, p - 1) for stage in self._inner()]
+        inner = [np.minimum(stage, p - 1) for stage in self._inner_stages()]
         return [np.zeros_like(p), *inner, p - 1]
 
 

@@ -69,7 +69,7 @@ class Policy:
     def __or__(self, other: Policy) -> Policy:
         """Both combined: the larger share of each."""
         return Policy(
-            _larger(self.products, other.products), max(self.core, other.core), _larger(self.operators, other.operators),
+            _elementwise_max(self.products, other.products), max(self.core, other.core), _elementwise_max(self.operators, other.operators),
             max(self.others, other.others), max(self.tensor, other.tensor), max(self.expert, other.expert), self.unkept | other.unkept,
         )  # fmt: skip
 
@@ -81,7 +81,7 @@ class Policy:
 Key = TypeVar("Key", Role, Pointwise)
 
 
-def _larger(one: Mapping[Key, float], other: Mapping[Key, float]) -> dict[Key, float]:
+def _elementwise_max(one: Mapping[Key, float], other: Mapping[Key, float]) -> dict[Key, float]:
     return {key: max(one.get(key, 0.0), other.get(key, 0.0)) for key in {**one, **other}}
 
 

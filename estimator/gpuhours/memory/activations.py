@@ -86,19 +86,19 @@ def saved(
     element, block = precision.element, stack.block
     heads = precision.operand if precision.wide_stream and precision.autocast else element  # cast for attention
     shared: dict[str, Array] = dict.fromkeys(("stream", "whole", "attention", "mlp", "expert", "nowhere"), 0.0)
-    for operator in _keeping(block):
+    for operator in _saving_operators(block):
         inside = "attention" if operator.kind.family is Family.ATTENTION else "mlp"
         place = inside if operator.sharded else "stream"
         each = stream if operator.kind.family is Family.NORM and place == "stream" else element
         each = heads if operator.kind.family is Family.ATTENTION else each
-        kept = 0.0 if operator.kind in unkept.operators else _kept_of(operator.kind, precision, facts)
+        kept = 0.0 if operator.kind in unkept.operators else _elements_saved(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
     operand = FP32 if precision.all_wide else precision.operand
     own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA and not precision.all_wide
-    for linear, width in () if own else _inputs_kept(stack):
+    for linear, width in () if own else _inputs_saved(stack):
         if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
             continue
-        shared[_place(linear, block, precision, facts)] += width * operand
+        shared[_group_of_input(linear, block, precision, facts)] += width * operand
         if facts.casts_each and precision.autocast and not has_experts(linear):
             copies = linear.fused - 1
             shared["stream"] += copies * width * precision.operand
@@ -126,7 +126,7 @@ def saved(
     )
 
 
-def _keeping(block: Block) -> Iterator[Elementwise]:
+def _saving_operators(block: Block) -> Iterator[Elementwise]:
     """The memory-bound operators that keep something of their own. Queries and keys that are both normed and rotated have one copy between
     product and attention: what the norm reads is the rotation's output, or what the rotation reads is the product's."""
     normed = any(operator.kind is Pointwise.QK_NORM for operator in block.elementwise)
@@ -135,7 +135,7 @@ def _keeping(block: Block) -> Iterator[Elementwise]:
             yield operator
 
 
-def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
+def _elements_saved(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
     """Elements that an operator saves per element, from the stack's figures for it or for the operator it resembles; otherwise as autograd
     does. In an fp32 stream the fp32 copy that an unfused norm saves is one element, not two of 16 bit."""
     like = Pointwise(kind.like)
@@ -179,7 +179,7 @@ def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
     return _sum(linear.inputs * (precision.operand + before) for linear in part.linears)
 
 
-def _inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
+def _inputs_saved(stack: Stack) -> list[tuple[Linear, Array]]:
     """(product, width of its input) for every distinct input that a weight gradient needs.
 
     Products that read the same tensor share it (router and shared expert; query and key-value down; all of a parallel block): those of
@@ -209,7 +209,7 @@ def _is_adapted(linear: Linear, stack: Stack) -> bool:
     return any(np.array_equal(adapter.inputs, linear.inputs) for adapter in beside)
 
 
-def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
+def _group_of_input(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
     """Where the input of a product is counted. Attention's output is already saved by attention, unless the product saves a narrower copy
     of its own."""
     if has_experts(linear):

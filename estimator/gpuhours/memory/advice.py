@@ -83,11 +83,11 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
         both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
         ways += [way for way in both if way and way.fits]
     cost = (lambda way: way.slower) if step_time else (lambda way: -way.saved)
-    fitting = _different(layout, sorted((way for way in ways if way.fits), key=cost))
+    fitting = _first_of_each_change(layout, sorted((way for way in ways if way.fits), key=cost))
     return tuple(fitting or sorted(ways, key=lambda way: -way.saved))[:WAYS]
 
 
-def _different(before: Layout, ways: Iterable[Way]) -> list[Way]:
+def _first_of_each_change(before: Layout, ways: Iterable[Way]) -> list[Way]:
     """The first of several ways that differ only in the level of sharding or recomputation."""
     different: dict[tuple[tuple[str, Any], ...], Way] = {}
     for way in ways:

@@ -90,18 +90,18 @@ class Memory:
         return np.less_equal(self.host_per_node, np.inf if self.host_capacity is None else self.host_capacity)
 
     @cached_property
-    def _fullest(self) -> tuple[Parts, Array]:
-        return reduce(_fuller, self.moments)
+    def _peak_moment(self) -> tuple[Parts, Array]:
+        return reduce(_larger_moment, self.moments)
 
     @property
     def parts(self) -> Parts:
         """Bytes by ``PARTS`` at the peak; they add up to ``total``."""
-        return {**self._fullest[0], "context": self.context, "fragmentation": self.fragmentation}
+        return {**self._peak_moment[0], "context": self.context, "fragmentation": self.fragmentation}
 
     @property
     def stage(self) -> Array:
         """The fullest pipeline stage, from 0; -1 if the encoder's own accelerators are fuller."""
-        return self._fullest[1]
+        return self._peak_moment[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, in bytes."""
@@ -115,7 +115,7 @@ def _sum_of(parts: Parts) -> Array:
     return reduce(np.add, parts.values())
 
 
-def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts, Array]:
+def _larger_moment(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts, Array]:
     first = _sum_of(one[0]) >= _sum_of(other[0])
     parts = {name: np.where(first, one[0][name], other[0][name]) for name in one[0]}
     return parts, np.where(first, one[1], other[1])

@@ -137,7 +137,7 @@ def memory(workload: Workload) -> Memory:
     dropped = reduce(np.minimum, (least for _, _, least in by_stage))
     if workload.model.encoder and some(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _encoder_moments(run)
-    return _beside_tensors(run, moments, dropped)
+    return _with_overhead(run, moments, dropped)
 
 
 def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
@@ -154,7 +154,7 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     )
 
 
-def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
+def _with_overhead(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
     """Add memory outside the tensors: context and communicators, and what the allocator reserves but does not use.
 
     Gathering and freeing weights layer by layer leaves holes, at most the size of the ``dropped`` weights.
@@ -299,7 +299,7 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
         block = run.saved(there.part)
         everything, through = block.on_rank(there.ranks), block.passing / there.ranks.tensor
         on_stage = run.placement.on(stage) if run.model.on_stream(there.part) else there.count
-        covered, left = _kept(run, there.part, block, there, on_stage)
+        covered, left = _covered_and_saved(run, there.part, block, there, on_stage)
         held = held + tokens * (covered * left + (there.count - covered) * everything)
         missing = np.where(np.greater(covered, 0), everything - left, 0.0)
         again = np.maximum(again, np.where(present, tokens * (missing + through), 0))
@@ -313,7 +313,7 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
     return _Activations(held, again, first, passing)
 
 
-def _kept(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Array) -> tuple[Array, Array]:
+def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Array) -> tuple[Array, Array]:
     """(layers of a stack, on a stage with ``on_stage`` layers in all, that the layout's recompute mode covers; bytes per token that each
     saves); no mode saves more than all."""
     ranks, mode = there.ranks, run.layout.recompute
@@ -326,7 +326,7 @@ def _kept(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Arra
     return covered, np.minimum(each, everything)
 
 
-def _narrowed(run: _Run, part: Ends) -> float:
+def _narrow_logits_factor(run: _Run, part: Ends) -> float:
     """Bytes of a logit over those of a loss in fp32, where its loss reads 16 bit."""
     narrow, most = run.facts.logits_narrow, max(run.facts.logits, run.facts.logits_forward)
     if narrow is None or not part.narrow_loss or run.precision.element != BF16:
@@ -343,5 +343,7 @@ def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
             tokens = run.on_rank(there.part.tokens, there.ranks)
             at_once = tokens / run.workload.loss_blocks(tokens)
-            largest = largest + there.count * at_once * padded / there.ranks.tensor * _narrowed(run, there.part)
+            largest = largest + there.count * at_once * padded / there.ranks.tensor * _narrow_logits_factor(
+                run, there.part
+            )
     return largest

@@ -46,7 +46,7 @@ def global_batch(
     if whole is None or (stated is not None and (laid_out or np.ndim(stated) or np.ndim(whole))):
         return stated
     if stated is not None:
-        return _shared(float(stated), float(whole), notes)
+        return _divisible_batch(float(stated), float(whole), notes)
     if tokens is None:
         return None
     usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens)
@@ -125,7 +125,7 @@ def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Arr
         )
 
 
-def _shared(batch: float, gpus: float, notes: list[Assumption]) -> float:
+def _divisible_batch(batch: float, gpus: float, notes: list[Assumption]) -> float:
     """The batch, or the nearest one that data-parallel ranks can divide, if this one would force most of them into one copy of the model.
 
     A batch of 1,953 samples on 128 accelerators has only 1 as a common divisor: such a run would use 1,920.

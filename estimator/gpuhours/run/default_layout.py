@@ -173,7 +173,7 @@ def layout_axes(
     if stated is not None and (not is_partial(stated) or said & {"recompute", "recompute_layers"}):
         axes.pop("recompute_share", None)
     if stated is not None and not is_partial(stated):
-        return _as_stated(stated, (*axes, "interleave"))
+        return _stated_values(stated, (*axes, "interleave"))
     even = bool(np.all(np.equal(np.remainder(global_batch, cluster.gpus), 0)))
     axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(software.degrees) if even}
     if not software.zero3:
@@ -183,10 +183,10 @@ def layout_axes(
         axes.pop("context", None)
     if said >= {"tensor", "expert"} and not software.dispatch.folded:
         axes.pop("expert_tensor", None)
-    return axes | ({} if stated is None else _as_stated(stated, axes.keys() & said))
+    return axes | ({} if stated is None else _stated_values(stated, axes.keys() & said))
 
 
-def _as_stated(stated: Layout, names: Iterable[str]) -> dict[str, list[Any]]:
+def _stated_values(stated: Layout, names: Iterable[str]) -> dict[str, list[Any]]:
     """The one value of each field that a layout sets; unset ones follow from the others (``expert_tensor``)."""
     return {name: [getattr(stated, name)] for name in names if getattr(stated, name) is not None}
 
@@ -201,7 +201,7 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
     layers = _depth(model)
     experts = _experts_of(model)
     axes: dict[str, list[Any]] = {
-        "tensor": _powers(min(gpus, domain, 8)),
+        "tensor": _powers_of_two(min(gpus, domain, 8)),
         "microbatch": _microbatches(global_batch, gpus, max(8.0, FULL_TOKENS / longest) if longest else 8.0),
         "pipeline": _pipelines(gpus, layers),
         "sharding": [Sharding.zero1, Sharding.zero3],
@@ -214,9 +214,9 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
     if np.max(model.parameters) >= LARGEST:
         axes["offload_activations"] = [False, True]
     if longest >= LONG_SEQUENCE:
-        axes["context"] = _powers(min(gpus, longest // 4096))
+        axes["context"] = _powers_of_two(min(gpus, longest // 4096))
     if experts > 1:
-        axes["expert"] = _powers(min(gpus, experts))
+        axes["expert"] = _powers_of_two(min(gpus, experts))
         axes["expert_tensor"] = [1.0]
     return dict(reversed(axes.items()))
 
@@ -225,14 +225,16 @@ def _pipelines(gpus: float, layers: float) -> list[float]:
     """Powers of two; if the number of accelerators is not one, common divisors of it and the layers: 12 stages of BLOOM's 70 on 384."""
     most = min(gpus, layers, DEEPEST)
     odd = [] if np.log2(gpus) % 1 == 0 else [float(p) for p in range(3, int(most) + 1) if gpus % p == 0]
-    return sorted({*_powers(most), *odd})
+    return sorted({*_powers_of_two(most), *odd})
 
 
 def _microbatches(global_batch: Array, gpus: float, most: float) -> list[float]:
     """Powers of two; if an accelerator's share of the batch is not one, that share and its halves: 84 images, 42, 21."""
     share = float(np.max(global_batch)) / gpus
     halves = (share / 2**power for power in range(40)) if share % 1 == 0 else ()
-    return sorted({*_powers(most), *(part for part in takewhile(lambda part: part % 1 == 0, halves) if part <= most)})
+    return sorted(
+        {*_powers_of_two(most), *(part for part in takewhile(lambda part: part % 1 == 0, halves) if part <= most)}
+    )
 
 
 def _chunks(model: Model, pipelines: list[float]) -> list[float]:
@@ -242,7 +244,7 @@ def _chunks(model: Model, pipelines: list[float]) -> list[float]:
     return sorted({1.0} | {float(chunks) for chunks in {2.0, 4.0} | deep if 1 < chunks <= layers / 2})
 
 
-def _powers(most: float) -> list[float]:
+def _powers_of_two(most: float) -> list[float]:
     return list(takewhile(lambda degree: degree <= most, (2.0**power for power in range(40))))
 
 

@@ -185,7 +185,7 @@ def _usual_layout(
     if layout is not None:
         layout = layout.replaced(data=_data_degree(layout, machine.gpus))
         shown = (
-            ", ".join(f"{name} {value}" for name, value in _unusual(layout, stated))
+            ", ".join(f"{name} {value}" for name, value in _chosen_settings(layout, stated))
             if np.ndim(layout.tensor) == 0
             else "per run"
         )
@@ -200,7 +200,7 @@ def _usual_layout(
     return layout
 
 
-def _unusual(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
+def _chosen_settings(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
     """The fields of a layout that are neither stated nor defaults, as a user writes them."""
     given = set() if stated is None else stated.model_fields_set
     said = layout.model_dump(mode="json", exclude={"data", *given}, exclude_defaults=True)
@@ -263,11 +263,11 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
         internode_bandwidth=hardware.internode_bandwidth,
     )
     if hardware.network is not None:
-        machine = _joined(machine, hardware.network)
+        machine = _on_network(machine, hardware.network)
     return machine, gpus
 
 
-def _joined(machine: Cluster, network: Interconnect) -> Cluster:
+def _on_network(machine: Cluster, network: Interconnect) -> Cluster:
     """The machine with its nodes joined by another kind of network, at the measured rate or the given share."""
     if network.kind is not None:
         machine = on_network(machine, network.kind)

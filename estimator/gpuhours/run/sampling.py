@@ -112,7 +112,7 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     keep_freed_memory()
     asked, cluster = several[0], several[0].cluster
     own = [layout_axes(one.model, one.global_batch, one.cluster, stated, one.software) for one in several]
-    axes = own[0] if len(own) == 1 else _tried_by_any(own)
+    axes = own[0] if len(own) == 1 else _union_of_values(own)
     count = len(axes) + 2
 
     def along(place: int, values: Sequence[Any]) -> NDArray[Any]:
@@ -144,7 +144,7 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
     made = []
     for number, (one, tried) in enumerate(zip(several, own, strict=True)):
-        cells = _cells([[axes[name].index(value) for value in values] for name, values in tried.items()])
+        cells = _grid_index([[axes[name].index(value) for value in values] for name, values in tried.items()])
         time = tuple(each[number][cells].reshape(-1) for each in times)
         made.append(
             LayoutGrid(one.software, one.model, base, tried, time, *(each[number][cells].reshape(-1) for each in flat))
@@ -152,14 +152,14 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     return made
 
 
-def _cells(places: Sequence[Sequence[int]]) -> Any:
+def _grid_index(places: Sequence[Sequence[int]]) -> Any:
     """An index of these places along each axis: slices for consecutive ones, which are faster than gathering."""
     if all(list(one) == list(range(one[0], one[0] + len(one))) for one in places):
         return tuple(slice(one[0], one[0] + len(one)) for one in places)
     return np.ix_(*places)
 
 
-def _tried_by_any(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
+def _union_of_values(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
     """The union of the values tried for each field."""
     return {name: list(dict.fromkeys(value for one in several for value in one[name])) for name in several[0]}
 

@@ -139,7 +139,7 @@ def match(stack: StatedStack) -> Match:
     named = known_as(stated) or profile_in(stated, year, release)
     name = profile_in(described, year, release) if described else None
     if named is not None:
-        taken = _finer(named, name, described)
+        taken = _stated_or_variant(named, name, described)
         if taken == named and named.startswith("huggingface"):
             taken = _sharded_by(named, described)
         remark = "" if known_as(stated) is not None else f"software {stated!r} read as {named}"
@@ -152,7 +152,7 @@ def match(stack: StatedStack) -> Match:
         said = stated or described or "not stated"
         return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others), stands_in=True)
     kin = any(rule is not None and rule.kin for rule in (_rule(text, year, release) for text in (stated, described)))
-    taken = _aged(taken, year, release)
+    taken = _profile_at_age(taken, year, release)
     if stack.mixture and stack.layout == SHARDED and taken in table().mixtures:
         taken = table().mixtures[taken]
         remark = "; ".join(filter(None, (remark, f"experts under ZeRO-3: taken as {taken}")))
@@ -209,7 +209,7 @@ def release_of(text: str, year: int | None = None) -> float | None:
     return None if half is None else float(f"{half[2]}.{HALVES[half[1]]:02}")
 
 
-def _finer(stated: str, found: str | None, described: str) -> str:
+def _stated_or_variant(stated: str, found: str | None, described: str) -> str:
     """The stated profile, or the variant that the framework's description implies."""
     if found is None or found == stated:
         return stated
@@ -230,7 +230,7 @@ def _sharded_by(named: str, described: str) -> str:
     return next((one for one in sharded if one in table().classes.get(named, ())), named)
 
 
-def _aged(name: str, year: int | None, release: float | None) -> str:
+def _profile_at_age(name: str, year: int | None, release: float | None) -> str:
     rules = (rule.take for rule in table().aged if rule.profile == name and rule.holds(year, release))
     return next(rules, name)
 

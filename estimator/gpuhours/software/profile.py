@@ -246,26 +246,26 @@ def list_software() -> tuple[str, ...]:
 
 def load_software(name: str) -> Software:
     """``load_software("megatron-core")``, by name or alias, or a path to a user's YAML file."""
-    return _read(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else _ours(name)
+    return _read(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else _shipped_profile(name)
 
 
 @functools.cache
-def _ours(name: str) -> Software:
+def _shipped_profile(name: str) -> Software:
     own = known_as(name)
     if own is not None:
         return _read(_folder() / f"{own}.yaml")
     known_names = list_software()
-    hint = nearest(_plain(name), known_names) or f"Known: {', '.join(known_names)}."
+    hint = nearest(_normalised(name), known_names) or f"Known: {', '.join(known_names)}."
     raise EstimateError("No such software profile.", hint, f"software = {name!r}")
 
 
 def known_as(name: str) -> str | None:
     """The profile for a name or an alias; None if it is neither."""
-    plain = _plain(name)
+    plain = _normalised(name)
     return plain if plain in list_software() else _aliases().get(plain)
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 

@@ -28,7 +28,7 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
 
     All-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of the same size; T tokens on a rank, h
     hidden (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2). Experts split over g ranks reduce their own T e / t tokens,
-    exposed like theirs all-to-alls (overlap is built into dense products only); unsplit experts need none. Collectives across domains
+    exposed as their all-to-alls are (overlap is built into dense products only); unsplit experts need none. Collectives across domains
     cannot be hidden (overlap needs access to peers' memory). Copies that a stack makes around the gather and the scatter of a split
     sequence (``sequence_copies``) are not hidden.
     """

@@ -158,14 +158,14 @@ def shared_work(workload: Workload) -> Work:
                 everywhere = np.where(workload.ranks.spreads, 1.0, 0.0)
                 work = replace(work, spread=joined(work.spread, _scaled(passes, everywhere)))
                 passes = _scaled(passes, 1.0 - everywhere)
-            work = _placed(work, passes, first=part.first)
+            work = _with_stage_work(work, passes, first=part.first)
         elif model.on_stream(part):
             seen = True
             work = replace(
                 work, shared=True, layers=work.layers + part.layers, all_layers=joined(work.all_layers, passes)
             )
         else:
-            work = _placed(work, passes, first=not seen)
+            work = _with_stage_work(work, passes, first=not seen)
     return work if seen else Work(1, False, joined(work.first, work.last))
 
 
@@ -215,7 +215,7 @@ def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
     return each + np.maximum(microbatches * each - passes, 0.0)
 
 
-def _placed(work: Work, found: Parts, *, first: bool) -> Work:
+def _with_stage_work(work: Work, found: Parts, *, first: bool) -> Work:
     """``found`` added to the first or the last stage."""
     if first:
         return replace(work, first=joined(work.first, found))

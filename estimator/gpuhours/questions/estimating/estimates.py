@@ -105,7 +105,7 @@ class Estimate:
         result = self.results.get("fits")
         return None if result is None else bool(result.value)
 
-    def _silent(self) -> Iterator[str]:
+    def _minor_reasons(self) -> Iterator[str]:
         """Reasons for null results that no warning mentions: too minor for a screen."""
         said = " ".join(self.warnings)
         for name, result in self.results.items():
@@ -134,7 +134,7 @@ class Estimate:
             "chances": None if self.chances is None else self.chances.to_dict(),
             "observed": None if self.observed is None else self.observed.to_dict(),
             "by_gpus": [asdict(one) for one in self.by_gpus],
-            "warnings": [*self.warnings, *self._silent()],
+            "warnings": [*self.warnings, *self._minor_reasons()],
             **(
                 {"stages": [{"name": stage.run.name, **stage.content()} for stage in self.stages]}
                 if self.stages

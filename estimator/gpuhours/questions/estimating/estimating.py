@@ -71,7 +71,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
         run=run,
         outcome=outcome,
         results=_with_memory(_results(outcome, over_ranges), earned),
-        draws=_draws(over_ranges),
+        draws=_budget_draws(over_ranges),
         time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
         memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
         assumptions=outcome.assumptions,
@@ -173,7 +173,7 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
     sampled = draws(ranges) | {key: values for key, values in draws(ranges | billed).items() if key in billed}
     slower = sampled.pop(STEP_TIME, 1.0)
     for key, values in sampled.items():
-        run = run.replaced(key, _whole(key, values))
+        run = run.replaced(key, _rounded_if_whole(key, values))
     same_step = all(key.startswith(BILLED) for key in sampled)
     return evaluate(run, slower=slower, like=centre if same_step else None) if ranges or billed else centre
 
@@ -191,12 +191,12 @@ def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outc
         named = named.replaced("known.goodput", np.concatenate([[goodput], sample.effective_goodput]))
     order = np.random.default_rng(0).permutation(DRAWS)
     for key, values in draws(own, len(sample.slower)).items():
-        named = named.replaced(key, _whole(key, np.concatenate([values[:1], values[1 + order]])))
+        named = named.replaced(key, _rounded_if_whole(key, np.concatenate([values[:1], values[1 + order]])))
     same_step = all(key.startswith(BILLED) for key in own)
     return evaluate(named, slower=slower, like=centre if same_step else None)
 
 
-def _whole(key: str, values: Any) -> Any:
+def _rounded_if_whole(key: str, values: Any) -> Any:
     """Drawn values of a key; rounded if it must be whole."""
     whole = key in WHOLE or key.split(".")[0] in WHOLE
     return np.maximum(1, np.round(values)) if whole else values
@@ -230,7 +230,7 @@ def tuned(run: Run) -> Run:
     return stopped.replaced("assumptions", {**sized.assumptions, "known.goodput": supplied})
 
 
-def _draws(over_ranges: Outcome) -> dict[str, Any]:
+def _budget_draws(over_ranges: Outcome) -> dict[str, Any]:
     """Draws of the results that a budget or a deadline applies to; a single value if there are none."""
     values = {name: one.value for name, one in results(over_ranges).items() if name in ASKED and one is not None}
     return {name: np.ravel(value)[1:] if np.size(value) > 1 else np.ravel(value) for name, value in values.items()}

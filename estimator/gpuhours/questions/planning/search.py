@@ -60,9 +60,9 @@ class LayoutSearch:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
         batch = float(resolved.workload.global_batch)
         workload = replace(resolved.workload, global_batch=batch)
-        said = _stated(run)
+        said = _stated_layout(run)
         if said is not None:
-            _refuse(said, workload)
+            _refuse_impossible_chunks(said, workload)
         base = base_of(workload.model, workload.software, said)
         space = Space.of(workload.model, batch, workload.cluster, base, workload.software)
         return cls(run.replaced("software", workload.software.name), workload, space, safe)
@@ -102,7 +102,7 @@ class LayoutSearch:
         return self.space.numbers(block).reshape(-1)[valid], np.broadcast_to(bound, shape).reshape(-1)[valid]
 
 
-def _stated(run: Run) -> Layout | None:
+def _stated_layout(run: Run) -> Layout | None:
     """What the run states about its layout; an assumption made for one layout does not constrain others."""
     if run.layout is None:
         return None
@@ -110,7 +110,7 @@ def _stated(run: Run) -> Layout | None:
     return Layout.model_validate({name: getattr(run.layout, name) for name in said})
 
 
-def _refuse(said: Layout, workload: Workload) -> None:
+def _refuse_impossible_chunks(said: Layout, workload: Workload) -> None:
     """Raise if the stated chunks per stage are impossible for every layout of the search."""
     layers = int(stream_layers(workload.model)) or int(sum(float(stack.layers) for stack in workload.model.stacks))
     degrees = [degree for degree in divisors(int(workload.cluster.gpus)) if degree <= layers]
@@ -172,19 +172,19 @@ def plan(
     asked = run_of(run, {})
     run = settled(asked)
     # the search starts from the layout as stated: a layout completed for display does not constrain others
-    sized = [one.replaced("layout", asked.layout) for one in _sized(run, gpus)]
+    sized = [one.replaced("layout", asked.layout) for one in _runs_by_gpus(run, gpus)]
     outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]
     if not any(kept for _, kept, _, _ in outcomes):
         outcomes = [_search(LayoutSearch.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
     choices = sorted((one for _, kept, _, _ in outcomes for one in kept), key=lambda one: one.value(minimise))[:top]
-    own = _own(run, outcomes[0][0].run)
+    own = _given_layout(run, outcomes[0][0].run)
     flat = next((flat for search, kept, flat, _ in outcomes if choices and choices[0] in kept), None)
     size = sum(search.space.size for search, _, _, _ in outcomes)
     evaluated = sum(count for _, _, _, count in outcomes)
     return Plan(run, minimise, size, evaluated, time.perf_counter() - started, tuple(choices), own, flat)
 
 
-def _own(run: Run, sized: Run) -> Choice | None:
+def _given_layout(run: Run, sized: Run) -> Choice | None:
     """The layout given in the run, if it is valid on these GPUs."""
     if run.layout is None:
         return None
@@ -194,7 +194,7 @@ def _own(run: Run, sized: Run) -> Choice | None:
         return None
 
 
-def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
+def _runs_by_gpus(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
     """The run on each number of GPUs, with its software settled."""
     asked = [gpus] if isinstance(gpus, int) else gpus
     if asked is None and run.hardware.gpus is None:

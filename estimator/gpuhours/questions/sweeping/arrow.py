@@ -18,14 +18,14 @@ def arrow(values: Values, kind: pa.DataType, known: Values | None = None) -> pa.
     """Numbers, yes and no, or words as an array of a kind; null where a value is None or NaN, or not ``known``."""
     import pyarrow as pa
 
-    valid = _said(values) if known is None else known & _said(values)
+    valid = _not_null(values) if known is None else known & _not_null(values)
     if pa.types.is_string(kind):
         return words([str(one) if said else None for one, said in zip(values, valid, strict=True)])
     if pa.types.is_boolean(kind):
-        data = _bits(np.where(valid, values, False).astype(bool))
+        data = _bitmap(np.where(valid, values, False).astype(bool))
     else:
         data = pa.py_buffer(np.ascontiguousarray(np.where(valid, values, 0), kind.to_pandas_dtype()))
-    return pa.Array.from_buffers(kind, len(values), [None if valid.all() else _bits(valid), data])
+    return pa.Array.from_buffers(kind, len(values), [None if valid.all() else _bitmap(valid), data])
 
 
 def words(texts: Sequence[str | None]) -> pa.Array:
@@ -35,7 +35,7 @@ def words(texts: Sequence[str | None]) -> pa.Array:
     said = np.array([text is not None for text in texts], bool)
     parts = [(text or "").encode() for text in texts]
     ends = np.cumsum([0, *map(len, parts)]).astype(np.int32)
-    buffers = [None if said.all() else _bits(said), pa.py_buffer(ends), pa.py_buffer(b"".join(parts))]
+    buffers = [None if said.all() else _bitmap(said), pa.py_buffer(ends), pa.py_buffer(b"".join(parts))]
     return pa.Array.from_buffers(pa.string(), len(parts), buffers)
 
 
@@ -53,13 +53,13 @@ def numbers(column: pa.ChunkedArray) -> Values:
     return np.where(absent == 1, np.nan, plain)
 
 
-def _said(values: Values) -> Values:
+def _not_null(values: Values) -> Values:
     if values.dtype == object:
         return np.array([one is not None and one == one for one in values], bool)
     return ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool)
 
 
-def _bits(mask: Values) -> Any:
+def _bitmap(mask: Values) -> Any:
     import pyarrow as pa
 
     return pa.py_buffer(np.packbits(mask, bitorder="little"))

@@ -158,10 +158,10 @@ def _validated(run: Run, key: str, value: Any) -> Any:
     *parents, name = key.split(".")
     block: BaseModel = run
     for part in parents:
-        block = _inner(block, part, key)
+        block = _block_at(block, part, key)
     kind = type(block)
     if name not in kind.model_fields:
-        raise EstimateError("No such key.", nearest(name, kind.model_fields) or _known(kind), key)
+        raise EstimateError("No such key.", nearest(name, kind.model_fields) or _known_keys(kind), key)
     fields = {field: getattr(block, field) for field in block.model_fields_set}
     try:
         whole = kind.model_validate({**fields, name: value})
@@ -172,11 +172,11 @@ def _validated(run: Run, key: str, value: Any) -> Any:
         hint = f"Vary both together: --vary {key}=... --vary {also[0]}=... --zip {key},{also[0]}."
         raise EstimateError(f"{str(value)[:40]!r} sets {also[0]} as well, and an axis is one key.", hint, key)
     valid = getattr(whole, name)
-    _named(key, valid)
+    _check_name(key, valid)
     return valid
 
 
-def _named(key: str, value: Any) -> None:
+def _check_name(key: str, value: Any) -> None:
     """Check that a text names a known profile or format; the loader's own error lists near names."""
     if value is None:
         return
@@ -191,14 +191,14 @@ def _named(key: str, value: Any) -> None:
         Precision(**{key.removeprefix("training."): value})
 
 
-def _known(kind: type[BaseModel]) -> str:
+def _known_keys(kind: type[BaseModel]) -> str:
     return f"Known here: {', '.join(sorted(kind.model_fields))}."
 
 
-def _inner(block: BaseModel, part: str, key: str) -> BaseModel:
+def _block_at(block: BaseModel, part: str, key: str) -> BaseModel:
     """The block at ``part``; an empty one of its type if the run has none."""
     if part not in type(block).model_fields:
-        raise EstimateError("No such key.", nearest(part, type(block).model_fields) or _known(type(block)), key)
+        raise EstimateError("No such key.", nearest(part, type(block).model_fields) or _known_keys(type(block)), key)
     inner = getattr(block, part)
     if isinstance(inner, BaseModel):
         return inner
@@ -219,5 +219,5 @@ def with_blocks(run: Run, keys: Sequence[str]) -> Run:
             name = ".".join(parents[:depth])
             if run.value(name) is None:
                 holder: Any = run.value(".".join(parents[: depth - 1])) if depth > 1 else run
-                run = run.replaced(name, _inner(holder, parents[depth - 1], key))
+                run = run.replaced(name, _block_at(holder, parents[depth - 1], key))
     return run

@@ -61,7 +61,7 @@ class Grid:
         return tuple(member for axis in self.axes for member in axis.members)
 
     @property
-    def _cut(self) -> tuple[int, int]:
+    def _block_axis(self) -> tuple[int, int]:
         """(the axis that blocks divide, points of it per block): the axes after it are not divided."""
         behind = 1
         for position in range(len(self.axes) - 1, -1, -1):
@@ -73,14 +73,14 @@ class Grid:
     @property
     def blocks(self) -> int:
         """Number of blocks."""
-        position, points = self._cut
+        position, points = self._block_axis
         return math.prod(self.shape[:position]) * math.ceil(self.shape[position] / points) if self.axes else 1
 
     def block(self, number: int) -> GridBlock:
         """The rows of one block, contiguous in row order."""
         if not self.axes:
             return ()
-        position, points = self._cut
+        position, points = self._block_axis
         chunks = math.ceil(self.shape[position] / points)
         outer, chunk = divmod(number, chunks)
         leading = np.unravel_index(outer, self.shape[:position]) if position else ()

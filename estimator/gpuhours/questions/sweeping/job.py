@@ -119,14 +119,14 @@ class Job:
             return None
         kept = np.ones(len(piece.position), bool)
         if self.where is not None:
-            kept = np.broadcast_to(self.where(lambda name: self._asked(piece, name)), kept.shape)
+            kept = np.broadcast_to(self.where(lambda name: self._column_for_condition(piece, name)), kept.shape)
         chosen = np.flatnonzero(kept if self.best is None else kept & piece.valid)
         if self.best is None:
             return chosen
-        best = self.best.keep(tuple(self._asked(piece, name)[chosen] for name in self.best.names))
+        best = self.best.keep(tuple(self._column_for_condition(piece, name)[chosen] for name in self.best.names))
         return np.sort(chosen[best]) if self.best.most is None else chosen[best]
 
-    def _asked(self, piece: Rows, name: str) -> Any:
+    def _column_for_condition(self, piece: Rows, name: str) -> Any:
         """A column for a condition; results of invalid rows are unknown."""
         if name == VALID:
             return piece.valid

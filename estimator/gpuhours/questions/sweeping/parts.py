@@ -55,9 +55,9 @@ class Parts:
     def open(self, manifest: dict[str, Any], *, force: bool, resume: bool) -> None:
         """Create or find the folder; refuse to overwrite existing files unless told to."""
         if self.folder.is_dir():
-            self._alone()
+            self._lock()
         if resume and self.folder.is_dir():
-            self._same(manifest)
+            self._check_manifest(manifest)
             return
         if self.target.exists() and not force:
             hint = "--force overwrites it." + (" --resume continues it." if self.folder.is_dir() else "")
@@ -71,7 +71,7 @@ class Parts:
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+            _write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)  # nothing was begun
             raise EstimateError(
@@ -79,9 +79,9 @@ class Parts:
                 "Name a folder that has room and can be written to.",
                 f"-o {self.target}",
             ) from None
-        self._alone()
+        self._lock()
 
-    def _alone(self) -> None:
+    def _lock(self) -> None:
         """Refuse to write where another process does; the lock disappears with its process, however that ends."""
         try:
             import fcntl
@@ -103,14 +103,14 @@ class Parts:
             return
         self.locks.append(held)
 
-    def _same(self, manifest: dict[str, Any]) -> None:
+    def _check_manifest(self, manifest: dict[str, Any]) -> None:
         """Refuse to continue a different sweep."""
         try:
             before = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = {}
             if not self.there() and not self.target.exists():  # it ended before writing anything
-                _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+                _write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
                 return
         before = before if isinstance(before, dict) else {}
         changed = [name for name in manifest if before.get(name) != manifest[name]]
@@ -123,7 +123,7 @@ class Parts:
 
     def commit(self, number: int, content: bytes, rows: int) -> None:
         """Store one finished block."""
-        _put(self.folder / f"{number:08d}.{rows}", content)
+        _write_atomically(self.folder / f"{number:08d}.{rows}", content)
 
     def publish(self, count: int) -> None:
         """Build the file of the first ``count`` blocks, and move it into place by one rename."""
@@ -158,7 +158,7 @@ class Parts:
             os.close(self.locks.pop())
 
 
-def _put(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     draft = path.with_name(path.name + ".draft")
     try:

@@ -68,7 +68,7 @@ def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, b
         with np.errstate(all="ignore"):  # invalid rows may divide by zero; they are masked, not read
             outcome = centre(grid.said_at(part))[-1] if grid.sampled else evaluate(piece.run)
     except EstimateError as error:
-        if len(position) == 1 or (len(position) > FEW and _everywhere(grid, part, error)):
+        if len(position) == 1 or (len(position) > FEW and _refused_for_every_row(grid, part, error)):
             yield _refused(grid, part, position, error)
             return
         longest = max(range(len(part)), key=lambda axis: part[axis].stop - part[axis].start)
@@ -85,7 +85,7 @@ def singles(part: GridBlock) -> Iterator[GridBlock]:
     return (tuple(slice(index, index + 1) for index in row) for row in itertools.product(*ranges))
 
 
-def _everywhere(grid: Grid, part: GridBlock, error: EstimateError) -> bool:
+def _refused_for_every_row(grid: Grid, part: GridBlock, error: EstimateError) -> bool:
     """Whether non-numeric values of a piece are refused rather than some of its numbers: every sampled row gives the same message.
 
     Messages about numbers include them, so they differ from row to row.

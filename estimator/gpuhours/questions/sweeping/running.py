@@ -206,7 +206,7 @@ def make_job(
             "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
         )
     run = of_other_runs(run)
-    said, run = with_blocks(run, list(vary)), with_blocks(_settled(run, vary), list(vary))
+    said, run = with_blocks(run, list(vary)), with_blocks(_settled_base(run, vary), list(vary))
     if run.layout is None:
         block_rows = min(block_rows, WITHOUT_LAYOUT)
     grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows, said)
@@ -219,7 +219,7 @@ def make_job(
     return Job(grid, asked, best, breakdown)
 
 
-def _settled(run: Run, vary: Collection[str]) -> Run:
+def _settled_base(run: Run, vary: Collection[str]) -> Run:
     """Settle once, for all rows, what the file leaves open; unchanged if it is only a run together with what varies."""
     try:
         base = settled(run)

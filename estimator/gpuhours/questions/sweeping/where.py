@@ -52,7 +52,7 @@ class Where:
         """True where it holds; unknown values (NaN) never satisfy it."""
         try:
             with np.errstate(all="ignore"):
-                return np.asarray(_value(self.tree, column), bool)
+                return np.asarray(_evaluate(self.tree, column), bool)
         except TypeError:
             raise EstimateError("Text cannot be used in arithmetic.", "", f"--where {self.text[:80]!r}") from None
 
@@ -62,7 +62,7 @@ class Where:
         return frozenset(_names(self.tree))
 
 
-def _value(node: Node, column: Callable[[str], Any]) -> Any:
+def _evaluate(node: Node, column: Callable[[str], Any]) -> Any:
     kind = node[0]
     if kind == "number":
         return np.float64(node[1])  # a NumPy scalar, which divides by zero and overflows as columns do
@@ -71,8 +71,8 @@ def _value(node: Node, column: Callable[[str], Any]) -> Any:
     if kind == "column":
         return column(node[1])
     if kind == "not":
-        return np.logical_not(_value(node[1], column))
-    return OPERATORS[kind](_value(node[1], column), _value(node[2], column))
+        return np.logical_not(_evaluate(node[1], column))
+    return OPERATORS[kind](_evaluate(node[1], column), _evaluate(node[2], column))
 
 
 def _names(node: Node) -> list[str]:

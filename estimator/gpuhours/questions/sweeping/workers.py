@@ -33,11 +33,11 @@ class Worker:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
-        self._say(work)
+        self._send(work)
 
     def __call__(self, number: Any) -> Any:
         """Compute one block; waits for it."""
-        self._say(number)
+        self._send(number)
         assert self.process.stdout is not None
         try:
             good, answer = pickle.load(self.process.stdout)
@@ -58,7 +58,7 @@ class Worker:
             if pipe is not None:
                 pipe.close()
 
-    def _say(self, message: Any) -> None:
+    def _send(self, message: Any) -> None:
         assert self.process.stdin is not None
         try:
             pickle.dump(message, self.process.stdin)

@@ -168,7 +168,7 @@ def known_without(one: Described, system: str) -> Described:
 def _described(table: Measurements, source: Source) -> Iterator[Described]:
     for line, one in enumerate(table.rows, 1):
         place = f"{source.name}  {one.id}"
-        run = from_source(Source(place, {"name": one.id, **_whole(table, one)}))
+        run = from_source(Source(place, {"name": one.id, **_merged_run(table, one)}))
         resolved = _resolved(run, place)
         assumed = [assumption.name for assumption in resolved.assumptions]
         missing = [*resolved.missing, *(["the global batch"] if BATCH in assumed else [])]
@@ -201,7 +201,7 @@ def _resolved(run: Run, place: str) -> Resolved:
         raise EstimateError(error.problem, error.hint, f"{place}  {error.where}".rstrip()) from None
 
 
-def _whole(table: Measurements, one: DescribedRun) -> dict[str, Any]:
+def _merged_run(table: Measurements, one: DescribedRun) -> dict[str, Any]:
     """A row's run merged with the common keys, and its model looked up."""
     data = laid_over(table.run, one.run)
     if (own := under(table.title, str(data.get("software")))) is not None:

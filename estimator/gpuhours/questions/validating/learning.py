@@ -73,7 +73,7 @@ def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> fl
     return float(np.median([*systems, *[0.0] * HELD]))
 
 
-def _beside_unmet(rows: Sequence[Sample], out: str) -> Floats:
+def _errors_without_slowdown(rows: Sequence[Sample], out: str) -> Floats:
     """Every row's error, with the slowdown of unmeasured stacks learned without the row's system and ``out``."""
     known = {system: unmet_stack(rows, frozenset({system, out})) for system in {one.system for one in rows}}
     return np.array([one.error - known[one.system] * one.unmet for one in rows])
@@ -94,8 +94,8 @@ def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[
     ``WANTED``. ``spared``: features with a coefficient of 0."""
     systems = sorted({one.system for one in rows})
     worlds = _worlds(rows, systems, np.array([name not in spared for name in (*TRAITS, *BESIDES)], float))
-    factor = float(min(FACTORS, key=lambda factor: abs(_covered(worlds, factor)["mean"] - WANTED)))
-    found = _covered(worlds, factor)
+    factor = float(min(FACTORS, key=lambda factor: abs(_coverage(worlds, factor)["mean"] - WANTED)))
+    found = _coverage(worlds, factor)
     curves = {out: _curve(one, factor) for out, one in worlds.items()}
     return {
         "features": [*TRAITS, *BESIDES], "factor": round(factor, 3),
@@ -143,8 +143,8 @@ def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> d
     world, owners = world_of(rows), np.array([one.system for one in rows])
     worlds = {}
     for out in ("", *systems):
-        seen, errors, kept = _features(rows, world, out), _beside_unmet(rows, out), owners != out
-        worlds[out] = _World(out, owners, seen, errors, *_usual(seen[kept], errors[kept], owners[kept], counts))
+        seen, errors, kept = _features(rows, world, out), _errors_without_slowdown(rows, out), owners != out
+        worlds[out] = _World(out, owners, seen, errors, *_fit_scale(seen[kept], errors[kept], owners[kept], counts))
     return worlds
 
 
@@ -160,7 +160,7 @@ def _weights(owners: NDArray[np.str_]) -> Floats:
     return weight / weight.sum()
 
 
-def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats) -> tuple[float, Floats, float]:
+def _fit_scale(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats) -> tuple[float, Floats, float]:
     """(base, coefficients, shift) with the maximum Laplace likelihood of errors of scale exp(base + coefficients x features), with
     non-negative coefficients and a prior at ``USUAL``. Convex; solved by projected gradient descent."""
     weight = _weights(owners)
@@ -183,7 +183,7 @@ def _curve(one: _World, factor: float) -> Curve:
     return Curve(one.base, tuple(one.coefficients), one.shift, below, above)
 
 
-def _covered(worlds: dict[str, _World], factor: float) -> dict[str, float]:
+def _coverage(worlds: dict[str, _World], factor: float) -> dict[str, float]:
     """Coverage over ``rows``, mean coverage over ``sources``, the ``mean`` of both, median high / low and the mean interval score over
     sources, each system by a range without it."""
     owners = worlds[""].owners

@@ -87,24 +87,24 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     memory = load_software(name).memory
     fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
     others = {one: getattr(known.memory, one) for one in fitted}
-    update: dict[str, Any] = {"memory": _undecided(memory.model_copy(update=others), system)[0]}
+    update: dict[str, Any] = {"memory": _with_defaults_reset(memory.model_copy(update=others), system)[0]}
     update |= {fact: getattr(load_software(name), fact) for fact in (*FACTS, *load_software(name).named)}
-    apart = _apart(load_software(name), known, system) if left else {}
+    apart = _independent_groups(load_software(name), known, system) if left else {}
     update |= apart
     for group in Software.model_fields:
         value = getattr(known, group)
         if group not in apart and system in _settled_on(value):
-            update[group], how = _documented(value) or _group_without(known, group, system)
+            update[group], how = _documented_defaults(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
-    known, chosen = _undecided(known.model_copy(update={**update, "name": name}), system)
+    known, chosen = _with_defaults_reset(known.model_copy(update={**update, "name": name}), system)
     if (kernels := known.host.kernels) is not None:
-        kernels, more = _undecided(kernels, system)
+        kernels, more = _with_defaults_reset(kernels, system)
         known = known.model_copy(update={"host": known.host.model_copy(update={"kernels": kernels})}) if more else known
         chosen = (*chosen, *more)
     return known, (*left, *(f"{one} (a default of code)" for one in chosen))
 
 
-def _apart(software: Software, known: Software, system: str) -> dict[str, Any]:
+def _independent_groups(software: Software, known: Software, system: str) -> dict[str, Any]:
     """The groups of a profile, or of its ancestors, that were determined independently of its steps; the rest as in ``known``."""
     found: dict[str, Any] = {}
     for group in Software.model_fields:
@@ -113,16 +113,16 @@ def _apart(software: Software, known: Software, system: str) -> dict[str, Any]:
             if name == known.name:
                 break
             if getattr(own, "apart", False):
-                found[group] = _unsettled(own, getattr(known, group), system)
+                found[group] = _with_parent_figures(own, getattr(known, group), system)
                 break
             if group == "host" and own.kernels is not None and own.kernels.apart and known.host.kernels is not None:
-                kernels = _unsettled(own.kernels, known.host.kernels, system)
+                kernels = _with_parent_figures(own.kernels, known.host.kernels, system)
                 found[group] = known.host.model_copy(update={"kernels": kernels})
                 break
     return found
 
 
-def _unsettled(own: Any, parent: Any, system: str) -> Any:
+def _with_parent_figures(own: Any, parent: Any, system: str) -> Any:
     """A group with the figures determined on the system replaced by its parent's."""
     fields = own.settled if system in _settled_on(own) else ()
     return own.model_copy(update={field: getattr(parent, field) for field in fields})
@@ -136,7 +136,7 @@ def _lineage(name: str) -> Iterator[str]:
         one = parent_of(one)
 
 
-def _undecided(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
+def _with_defaults_reset(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
     """A group of figures with the code defaults that a system's measured runs determined set back, and the names of those."""
     update = {
         name: chosen.without
@@ -149,7 +149,7 @@ def _undecided(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
     return (group.model_copy(update=update), tuple(update)) if update else (group, ())
 
 
-def _documented(group: Any) -> tuple[Any, str] | None:
+def _documented_defaults(group: Any) -> tuple[Any, str] | None:
     """Defaults as documented by the stack's configuration, if measured runs determined others; None for any other group."""
     if not isinstance(group, Defaults) or group.documented is None:
         return None
@@ -228,14 +228,14 @@ def scaled(group: Any, factor: float) -> Any:
     """A group with its settled figures multiplied by ``factor``; shares stay at most one."""
     fields = group.settled or tuple(type(group).model_fields)
     most = 1.0 if type(group).__name__ in SHARES else float("inf")
-    return group.model_copy(update={name: _times(getattr(group, name), factor, most) for name in fields})
+    return group.model_copy(update={name: _scaled_figures(getattr(group, name), factor, most) for name in fields})
 
 
-def _times(value: Any, factor: float, most: float) -> Any:
+def _scaled_figures(value: Any, factor: float, most: float) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_copy(update={name: _times(inner, factor, most) for name, inner in value})
+        return value.model_copy(update={name: _scaled_figures(inner, factor, most) for name, inner in value})
     if isinstance(value, Mapping):
-        return {name: _times(inner, factor, most) for name, inner in value.items()}
+        return {name: _scaled_figures(inner, factor, most) for name, inner in value.items()}
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return min(most, value * factor) if number else value
 

@@ -140,10 +140,10 @@ def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0
         deviance = -np.sum(weight * np.where(ran, np.log(chance), np.log1p(-chance)))
         return float(deviance + np.sum(((at - centre) / held) ** 2) / 2)
 
-    return _lowest(loss, centre)
+    return _minimise(loss, centre)
 
 
-def _lowest(loss: Any, start: Floats) -> Floats:
+def _minimise(loss: Any, start: Floats) -> Floats:
     """Minimise a smooth function of two variables by a pattern search with step halving."""
     at, best, step = start.astype(float), loss(start), 0.5
     for _ in range(ROUNDS):

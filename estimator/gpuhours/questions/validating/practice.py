@@ -62,7 +62,7 @@ def _stack_without(organisation: str, name: str) -> Software:
 
 def concerned(run: Run, practice: Practice) -> bool:
     """Whether a run would be sampled differently with this practice than with the included one."""
-    known, other = (_asked(run, one) for one in (usual_practice(), practice))
+    known, other = (_samplable(run, one) for one in (usual_practice(), practice))
     if known is None or other is None:
         return known is not other
     same = all(getattr(known, name) == getattr(other, name) for name in ("stacks", "modes", "slack"))
@@ -70,5 +70,5 @@ def concerned(run: Run, practice: Practice) -> bool:
     return not (same and fleet and all(practice.software(name) == load_software(name) for name in known.names))
 
 
-def _asked(run: Run, practice: Practice) -> Samplable | None:
+def _samplable(run: Run, practice: Practice) -> Samplable | None:
     return described(with_gpus(run, practice)[0], practice)

@@ -58,21 +58,21 @@ def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction
     predictions: dict[int, Prediction] = {}
     for members in groups.values():
         try:
-            together = _together([cases[index] for index in members], step_time)
+            together = _predict_together([cases[index] for index in members], step_time)
         except EstimateError as error:
             together = [Prediction(None, {}, None, None, problem=error.problem)] * len(members)
         predictions.update(zip(members, together, strict=True))
     return [predictions[index] for index in range(len(cases))]
 
 
-def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
+def _predict_together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     """One call of ``step`` and ``memory`` for cases that differ only in numbers."""
     one = cases[0]
-    decoder = one.decoder.model_copy(update=_stacked([_numbers(case.decoder) for case in cases]))
+    decoder = one.decoder.model_copy(update=_arrays_by_field([_numbers(case.decoder) for case in cases]))
     if one.decoder.experts is not None:
-        experts = _stacked([_numbers(case.decoder.experts) for case in cases])
+        experts = _arrays_by_field([_numbers(case.decoder.experts) for case in cases])
         decoder = decoder.model_copy(update={"experts": one.decoder.experts.model_copy(update=experts)})
-    layout = one.layout.model_copy(update=_stacked([_layout_numbers(case.layout) for case in cases]))
+    layout = one.layout.model_copy(update=_arrays_by_field([_layout_numbers(case.layout) for case in cases]))
     bandwidth = np.array([case.node.network_bandwidth if case.bandwidth is None else case.bandwidth for case in cases])
     gpus = np.array([case.gpus for case in cases])
     delay = np.array([case.delay for case in cases])
@@ -80,10 +80,12 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     software = one.software.model_copy(update={"attention": {"default": one.kernel}})
     model = decoder.model(np.array([case.tokens for case in cases]))
     batch = np.array([case.global_batch for case in cases])
-    together = _fitting(cases, Workload(model, batch, layout, machine, software, software.as_run(one.precision)))
+    together = _with_short_memory_defaults(
+        cases, Workload(model, batch, layout, machine, software, software.as_run(one.precision))
+    )
     held = memory(together)
     columns: dict[str, Any] = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
-    columns["open"], columns["filled"] = _frugal(cases, together, held.filled)
+    columns["open"], columns["filled"] = _least_filled(cases, together, held.filled)
     if step_time:
         predicted = step(together)
         columns |= {"time": predicted.time, **predicted.parts}
@@ -95,7 +97,7 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     return [Prediction(times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at]) for at in range(size)]
 
 
-def _fitting(cases: Sequence[Case], together: Workload) -> Workload:
+def _with_short_memory_defaults(cases: Sequence[Case], together: Workload) -> Workload:
     """For recomputation that a row does not state, use what its stack does when memory is short (``defaults.short``), if that fits and its
     default does not: the run did run."""
     short = together.software.defaults.short
@@ -111,7 +113,7 @@ def _fitting(cases: Sequence[Case], together: Workload) -> Workload:
     )
 
 
-def _frugal(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[Mask, Array]:
+def _least_filled(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[Mask, Array]:
     """Which rows state neither recomputation nor sharding, and the memory that each case fills: with full recomputation and ZeRO-1 where
     its row is silent, to give a run that ran the benefit of the doubt."""
     layout = together.layout
@@ -167,6 +169,6 @@ def _layout_numbers(layout: Layout) -> dict[str, Any]:
     return {name: int(value) for name, value in layout if isinstance(value, int)}
 
 
-def _stacked(fields: Sequence[dict[str, Any]]) -> dict[str, Array]:
+def _arrays_by_field(fields: Sequence[dict[str, Any]]) -> dict[str, Array]:
     """One array per field."""
     return {name: np.array([one[name] for one in fields]) for name in fields[0]}

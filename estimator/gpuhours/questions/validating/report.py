@@ -125,10 +125,10 @@ class Validation:
 
     def by(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Summaries over the rows of each value of each grouping."""
-        return self._by
+        return self._summaries
 
     @cached_property
-    def _by(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def _summaries(self) -> dict[str, dict[str, dict[str, Any]]]:
         return {
             name: {value: summary(group) for value, group in _grouped(self.judged, of).items()}
             for name, of in GROUPS.items()

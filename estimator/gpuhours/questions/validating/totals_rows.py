@@ -77,7 +77,7 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
         return _contrastive(row)
     if any(word in modality for word in ("mim", "ssl", "jepa", "generation", "segmentation", "audio")):
         in_words = row.positive("tokens_b") is not None and known_model(row, SEEING) is None
-        return {"model": _decoder(row, given)} if in_words else _seeing(row)
+        return {"model": _decoder(row, given)} if in_words else _vision_model(row)
     if row.positive("tokens_b") is None and row.positive("samples_m") is not None:
         return _of_pairs(row)
     return {"model": _decoder(row, given)}
@@ -120,7 +120,7 @@ def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str
     size, active = row.positive("params_b"), row.positive("active_params_b")
     said = {
         f"{text}-",
-        f"{_joined(text)}-",
+        f"{_without_last_hyphen(text)}-",
         f"{text}-{size:g}b-" if size else "",
         f"{re.sub('-0[1-9](?=-)', '', text)}-",
     }
@@ -131,7 +131,7 @@ def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str
     return None
 
 
-def _joined(name: str) -> str:
+def _without_last_hyphen(name: str) -> str:
     """``vit-7b-16`` in the spelling without the last hyphen, ``vit-7b16``."""
     return re.sub(r"(?<=\bvit-)(\w+)-(?=\d)", r"\1", name)
 
@@ -151,7 +151,7 @@ def _contrastive(row: Row) -> dict[str, Any]:
     """CLIP or SigLIP by its vision tower, which does most of the work."""
     text = row.word("model") or ""
     tower, family = _ENCODER.search(text), "siglip" if "siglip" in text.lower() else "clip"
-    name = None if tower is None else f"{family}-{_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
+    name = None if tower is None else f"{family}-{_size_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
     wide = row.positive("resolution") == 336
     name = f"{name}-336" if name and wide and f"{name}-336" in names() else name
     if name not in names():
@@ -166,20 +166,20 @@ FAMILIES = {"dinov2": "dinov2-vit-{}14", "videomae v2": "videomae-v2-{}", "video
 """Families of encoders, completed with the letter of their size."""
 
 
-def _letter(size: str) -> str:
+def _size_letter(size: str) -> str:
     """The size letter in lower case; ViT-G is open_clip's bigG."""
     return "bigg" if size == "G" or size.lower() == "bigg" else size.lower()
 
 
-def _seeing(row: Row) -> dict[str, Any]:
+def _vision_model(row: Row) -> dict[str, Any]:
     """A named model of images or clips, otherwise a masked autoencoder by its encoder."""
     text = (row.word("model") or "").lower()
     tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
     family = next((pattern for words, pattern in FAMILIES.items() if re.search(rf"\b{words}\b", text)), None)
-    short = family.format(_letter(tower[1])) if family and tower else None
+    short = family.format(_size_letter(tower[1])) if family and tower else None
     modality = (row.word("modality") or "").lower()
     clips = "video" in modality
-    masked = f"{'videomae' if clips else 'mae'}-{_letter(tower[1])}" if "mim" in modality and tower else None
+    masked = f"{'videomae' if clips else 'mae'}-{_size_letter(tower[1])}" if "mim" in modality and tower else None
     name = known_model(row, SEEING) or next((one for one in (short, masked) if one in names()), None)
     if name is None:
         raise EstimateError(f"no architecture is known for {row.word('model')!r}")
