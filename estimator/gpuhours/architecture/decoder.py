@@ -335,17 +335,7 @@ class Decoder(Spec):
 
     def _attention(self, windowed: bool, keys: blocks.Keys = "own") -> blocks.Piece:
         if self.latent is not None:
-            return blocks.latent_attention(
-                self.hidden,
-                self.heads,
-                query_rank=self.latent.query_rank,
-                kv_rank=self.latent.kv_rank,
-                nope=self.latent.nope_dim,
-                rope=self.latent.rope_dim,
-                value=self.latent.value_dim,
-                causal=self.causal,
-                index=(self.latent.index_heads, self.latent.index_dim, self.latent.index_top),
-            )
+            return self.latent.piece(self.hidden, self.heads, causal=self.causal)
         return blocks.self_attention(
             self.hidden,
             self.heads,

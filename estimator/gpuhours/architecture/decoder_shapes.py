@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from gpuhours.architecture.blocks import Keys
+from gpuhours.architecture.blocks import Keys, Piece, latent_attention
 from gpuhours.architecture.state_space import Mixer
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Count, whole
 from gpuhours.inputs.yaml_files import Section
 
@@ -38,6 +39,20 @@ class LatentAttention(Section):
         if self.index_heads and self.query_rank is None:
             raise ValueError("index_heads use the compressed queries; give query_rank")
         return self
+
+    def piece(self, hidden: Array, heads: Array, *, causal: bool) -> Piece:
+        """The attention of a layer with ``heads`` heads on a stream of width ``hidden``."""
+        return latent_attention(
+            hidden,
+            heads,
+            query_rank=self.query_rank,
+            kv_rank=self.kv_rank,
+            nope=self.nope_dim,
+            rope=self.rope_dim,
+            value=self.value_dim,
+            causal=causal,
+            index=(self.index_heads, self.index_dim, self.index_top),
+        )
 
 
 class Experts(Section):

@@ -108,7 +108,7 @@ class Ensemble:
 
     @property
     def on_top(self) -> float:
-        """Median factor on top of steps and stops."""
+        """Median GPU time over the median without the remainder: the factor on top of steps and stops."""
         return median(self.gpu_time) / median(self.gpu_time / self.remainder)
 
     def shares(self) -> dict[str, float]:

@@ -167,8 +167,8 @@ class Job:
             values = values if chosen is None else values[chosen]
             if field.type != pa.float64() or np.isnan(np.sum(values, dtype=np.float64)):
                 return arrow(values, field.type, valid)
-            numbers = pa.py_buffer(np.ascontiguousarray(values, np.float64))
-            return pa.Array.from_buffers(field.type, len(valid), [bits, numbers])
+            data = pa.py_buffer(np.ascontiguousarray(values, np.float64))
+            return pa.Array.from_buffers(field.type, len(valid), [bits, data])
 
         return pa.Table.from_arrays([column(field) for field in self.schema], schema=self.schema)
 
