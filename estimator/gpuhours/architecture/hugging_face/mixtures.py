@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
-from gpuhours.architecture.hugging_face.text import cohere2, gemma, llama, mistral, qwen2, qwen3, windows
+from gpuhours.architecture.hugging_face.text import cohere2, llama, mistral, qwen2, qwen3, windows
 from gpuhours.inputs.errors import EstimateError
 
 
@@ -332,11 +332,6 @@ def hunyuan_moe(config: Config) -> Fields:
             "shared_width": own or width,
         },
     }  # fmt: skip
-
-
-def gemma_experts(config: Config) -> Fields:
-    """A Gemma whose feed-forward layers are mixtures."""
-    return {**gemma(config), "experts": routed(config)}
 
 
 def minicpm3(config: Config) -> Fields:
