@@ -11,7 +11,7 @@ from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Elementwise, Linear, Pointwise, Role, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.recompute import Unkept
-from gpuhours.memory.activations import Saved, _inputs_kept, _place, ends_saved, passing_through, saved
+from gpuhours.memory.activations import Saved, _group_of_input, _inputs_saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, workload
 
@@ -149,7 +149,7 @@ def test_products_that_read_one_tensor_keep_it_once() -> None:
     """The router and a shared expert of 512 read the same 1,024; gate and up of a parallel block what queries, keys and values read."""
     shared = MIXTURE.model_copy(update={"experts": Experts(count=8, top_k=2, shared_width=512)})
     part, facts = workload(shared).model.stacks[0], workload().software.memory
-    widths = [(linear.name, width) for linear, width in _inputs_kept(part)]
+    widths = [(linear.name, width) for linear, width in _inputs_saved(part)]
     assert widths == [("qkv", 1024), ("attention output", 1024), ("router", 1024), ("gate and up", 2 * 1024), ("down", 2 * 2048),
                       ("shared down", 512)]  # fmt: skip
     for all_reduces, kept_of in (
@@ -158,11 +158,11 @@ def test_products_that_read_one_tensor_keep_it_once() -> None:
     ):
         whole = workload().model.stacks[0]
         beside = replace(whole, block=replace(whole.block, all_reduces=all_reduces))
-        assert [linear.name for linear, _ in _inputs_kept(beside)] == kept_of
-    assert _inputs_kept(replace(part, trainable=Trainable.FROZEN)) == []
+        assert [linear.name for linear, _ in _inputs_saved(beside)] == kept_of
+    assert _inputs_saved(replace(part, trainable=Trainable.FROZEN)) == []
     adapted = workload(ADAPTED).model.stacks[0]
-    assert [linear.name for linear, _ in _inputs_kept(adapted)] == ["qkv", "attention output"]
-    assert [_place(linear, part.block, BF16, facts) for linear in part.block.linears] == [
+    assert [linear.name for linear, _ in _inputs_saved(adapted)] == ["qkv", "attention output"]
+    assert [_group_of_input(linear, part.block, BF16, facts) for linear in part.block.linears] == [
         "stream", "nowhere", "stream", "expert", "expert", "stream", "mlp"]  # fmt: skip
 
 
