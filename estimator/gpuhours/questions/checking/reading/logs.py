@@ -143,6 +143,18 @@ _KEY = re.compile(
 """``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
 
 
+_SLASHED = re.compile(
+    r"(?m)^([^\S\n]{0,8}(?:[-*•] )?)([A-Za-z][A-Za-z-]{2,20}) ?/ ?([A-Za-z][A-Za-z-]{2,20})((?: [A-Za-z-]{2,20}){0,3})[ ]?[:=][ ]?"
+    r"([~≈]?\d[\d.,]{0,12} ?[A-Za-z]{0,9}) ?/ ?([~≈]?\d[\d.,]{0,12} ?[A-Za-z]{0,9})[ .;]{0,3}$"
+)
+"""``Total / activated parameters: 41B / 5.2B``: two labels with one noun, and their two values."""
+
+
+def _slashes_apart(found: re.Match[str]) -> str:
+    """Such a line as two."""
+    return f"{found[1]}{found[2]}{found[4]}: {found[5]}; {found[3]}{found[4]}: {found[6]}"
+
+
 def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = False) -> str:
     """``text`` with what a program printed or was told written as ``label: value``.
 
@@ -159,6 +171,8 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
     if "gres" in text:
         text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
+    if "/" in text:
+        text = _SLASHED.sub(_slashes_apart, text)
     text = _KEY.sub(r"\1; \2: \3", text)
     if "valid" in text:
         text = _VALIDATION.sub("", text)

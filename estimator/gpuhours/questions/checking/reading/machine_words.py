@@ -57,6 +57,9 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("time", "checkpoint_time", CHECKPOINT, 0),
     rule("time", "count", "for the last, in the last, during the last, over the last, within the last, for the first, in the first, "
           "the past, the last few", -4, 0.9, before=True),
+    rule("hours", "wall_clock", "between the first and the last step, between the first and the last update, between the first and last "
+          "step, between the first and last update, between first and last step, between first and last update", -3, 4),
+    rule("hours", "wall_clock", "we stopped, we stop, was stopped, training stopped, run stopped", -1.2, 6, before=True),
     rule("time", "count", "between the first and last, between the first and the last", -2, 3),
     rule("time", "video_hours",
           "video, videos, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),

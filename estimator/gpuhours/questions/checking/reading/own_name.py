@@ -56,6 +56,9 @@ SHORT_TITLE = 4
 """Words of what stands before the colon of a title, fewer than which are a name: ``JetMoE: better than Llama-2``."""
 TOLD_OF = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
 """``GPT-3 is estimated at 552 t``: what is said of others."""
+BASE_LABELS = ("base_model", "base model", "base-model", "initialised from", "initialized from", "starting checkpoint", "teacher")
+BASE_LABEL = 12.0
+"""``base_model: meta-llama/Llama-3.1-8B``: labels before the name of what a run starts from, and what a name loses by them."""
 OF_THE_RUN = ("an allocation", "a part of the machine")
 """What is beside the run and yet says its name."""
 
@@ -93,6 +96,7 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
                 + 0.5 * (found.size is not None)
             )
             block = read.prose.blocks[read.prose.block(items[found.first].start)]
+            score -= BASE_LABEL * block.text.lower().lstrip("-* ").startswith(BASE_LABELS)
             score += 4.0 * (block.kind == "heading" or len(block.text) < 40) * (not compared)
             scores[found.shown] += score  # type: ignore[assignment]
             first = False

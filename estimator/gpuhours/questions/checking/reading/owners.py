@@ -94,7 +94,8 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             if not default.kind and this.kind == "text" and holds(lowered, SIDE[ELSEWHERE]):
                 default = Owner("side", ELSEWHERE)
         if here == last_block and _takes_back(read.items, sentence, lowered, wanted.get(id(sentence), [])):
-            owners |= {index: Owner("side", LEFT_OUT) for index in wanted.get(id(last), []) if _of_work(read, index)}
+            taken = wanted.get(id(last), [])
+            owners |= {index: Owner("side", LEFT_OUT) for index in taken if _of_work(read, index, taken)}
         last, last_block = sentence, here
         begin = Owner("other", "others") if about_others and not default.kind else default
         carried = _sentence(read, sentence, cast, begin, carried, wanted.get(id(sentence), []), owners, but)
@@ -113,10 +114,14 @@ def _takes_back(items: Sequence[Item], sentence: Sentence, lowered: str, wanted:
     return pronoun and not wanted and holds(lowered, SIDE[LEFT_OUT])
 
 
-def _of_work(read: ReadProse, index: int) -> bool:
-    """Whether a figure counts what a run does or costs; its device and its model are told elsewhere too."""
+def _of_work(read: ReadProse, index: int, taken: Sequence[int]) -> bool:
+    """Whether a figure counts what a run does or costs, or a machine beside that of another sentence; its model is told elsewhere too."""
     figure = read.items[index]
-    return isinstance(figure, Figure) and figure.unit in WORK_UNITS
+    if not isinstance(figure, Figure):
+        return False
+    told = {entry.place.quantity for entry in read.placed if entry.index < min(taken, default=0)}
+    machine = figure.unit in ("gpu", "node") and not told.isdisjoint(("gpus", "nodes"))
+    return figure.unit in WORK_UNITS or machine
 
 
 WORK_UNITS = frozenset(["token", "epoch", "step", "sample", "time", "gpu_time", "node_time", "money", "energy", "co2"])

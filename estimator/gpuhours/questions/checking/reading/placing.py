@@ -160,6 +160,8 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
     around = [*items[max(index - 5, first) : index], *items[index + 1 : index + 4]]
     if any(item.text.lower() in ("without", "no") for item in around):
         barred.add("downtime")  # no restarts for the last 11 days
+        if getattr(items[index], "unit", "") == "time":
+            barred.add("count")  # 71 hours without interruption
     if getattr(items[index], "unit", "") == "money" and behind_a_price(items, index):
         barred.add("count")
     if getattr(items[index], "unit", "") == "model":
@@ -191,6 +193,8 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds.append("capped")
     if unit == "token" and figure.value <= 131_072 and not figure.per and behind_a_batch(items, index):
         kinds.append("short_token")
+    if unit == "dates" and (beside_a_run(items, index) or _opens_hours(items, index)):
+        kinds.append("beside_a_run")
     if unit == "time" and figure.value < 3600:
         kinds.append("instant")
     if unit == "time" and figure.value >= 3600:
@@ -234,6 +238,12 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
     if unit == "" and 1990 <= figure.value <= 2035 and len(figure.digits) == 4 and figure.text.strip().isdigit():
         kinds.append("year")
     return tuple(kinds)
+
+
+def _opens_hours(items: Sequence[Item], index: int) -> bool:
+    """``From 11 March to 5 July; 1,082,990 GPU hours``: dates directly before the hours that were spent between them."""
+    behind = [item for item in items[index + 1 : index + 3] if item.text not in (";", ",", ":")]
+    return bool(behind) and isinstance(behind[0], Figure) and behind[0].unit in ("gpu_time", "node_time")
 
 
 def accepts(quantity: str, figure: Figure) -> bool:

@@ -162,6 +162,8 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             quantity = "tdp"
         elif quantity == "partial" and "steps" not in main and claim.because == "after" and STEPS.search(claim.text):
             quantity = "steps"
+        elif quantity == "partial" and not main.keys() & {"tokens", "dataset_tokens"} and TOTAL_TOKENS.search(claim.quote):
+            quantity = "tokens"  # after 38,000 updates, i.e. after 17B tokens
         elif (
             quantity in ("samples", "dataset_samples")
             and {"global_batch_tokens", "seq_len"} <= main.keys()
@@ -218,6 +220,10 @@ AS_SOLD = 0.01
 """How near a figure must be to the data sheet's to be quoted from it."""
 OF_THEM = "of them"
 """What says that a count is of devices that were counted before: all of them are the run's."""
+TOTAL_TOKENS = re.compile(
+    r"(?i)(?:\bstop(?:s|ped)?|\bend(?:s|ed)?|finish(?:es|ed)?|\bi\. ?e\.|that is|steps?,?|updates?,?|iterations?,?)\s+after\s+[\d.,]+ ?[kMBT]?\w* tokens"
+)
+"""Words that make the tokens after which something is all that were seen."""
 STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)
 EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT = 1e-4, 0.06, 1e9, 1e5
 """Batch x length is the tokens of a batch: to the digit, or roughly where no run has so few tokens."""
@@ -269,6 +275,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             claims[i].spread.reason == "range" and claims[i].quantity == "wall_clock",
             claims[i].quantity == "wall_clock" and VAGUE.match(claims[i].text) is not None,
             claims[i].because == OF_ITS_BASE,
+            claims[i].quantity == "seq_len" and not claims[i].because.startswith("train"),
             claims[i].because in ("", OF_THEM, *PARTS) and not _counts_parameters(claims[i]),
             claims[i].quantity == "parameters" and i,
             i,

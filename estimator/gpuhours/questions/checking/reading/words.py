@@ -85,6 +85,8 @@ RULES: tuple[Rule, ...] = (
     rule("token", "tokens", ", ".join(WITHOUT_COPIES), -0.3, 3),
     rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
+    rule("token bare", "seq_len", "trained at, training at, trained with a length of, trained on lengths of", -2.5, 0.9, before=True),
+    rule("residue", "global_batch_tokens", "batch, batch size, batches hold, batch holds, batches of, batch of, per batch", -0.5, 3),
     rule("residue", "dataset_tokens", base=6),
     rule("residue token", "seq_len", "longer than, crops of, cropped, cropped to, truncated to, cut to, "
           "cut at, cut off at, cut after, cropped at, truncated at, truncated after, clipped at, clipped to, capped at, limited to, "

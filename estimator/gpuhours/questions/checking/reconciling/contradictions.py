@@ -123,6 +123,10 @@ class Search:
                 counted.append(said)
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
+            if self._as_sold(left, fit, involved):
+                left = [m for m in left if m is not removed]
+                full = fit = reconcile(left, self.equations, self.extra)
+                continue
             condition = unsaid(
                 contradiction.likely_causes,
                 [self.document.claims[i] for i in involved],
@@ -174,9 +178,6 @@ class Search:
         claims = self.document.claims
         read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
         if [claim.quantity for claim in read] == ["memory_per_gpu"]:
-            position = next(i for i, m in enumerate(left) if m.claim == involved[0])
-            if abs(float(fit.left_out[position]) + BINARY_GIGABYTE) < NEARLY:
-                return f"“{read[0].text}” is not in GiB"  # as it is sold
             if self._another_variant(left, fit, involved[0]):
                 return f"“{read[0].text}” is the memory of the accelerator"
         positions = [i for i, m in enumerate(left) if m.claim in involved]
@@ -195,6 +196,14 @@ class Search:
     def _impossible(self, left: list[Measurement], fit: Fit) -> set[str]:
         """The implied quantities that lie beyond a limit."""
         return {limit.quantity for limit in self.limits if self._outside(left, fit, limit) is not None}
+
+    def _as_sold(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> bool:
+        """Whether a memory alone is off, by what GiB are more than GB: ``16 GB`` is the name that a card of 16 GiB is sold by."""
+        claims = [self.document.claims[index] for index in involved]
+        if [claim.quantity for claim in claims] != ["memory_per_gpu"]:
+            return False
+        position = next(i for i, m in enumerate(left) if m.claim == involved[0])
+        return abs(float(fit.left_out[position]) + BINARY_GIGABYTE) < NEARLY
 
     def _another_variant(self, left: list[Measurement], fit: Fit, claim: int) -> bool:
         """Whether a memory is too far from the card's to be one of its figures."""

@@ -36,6 +36,11 @@ NO_MISTAKE = {
 """Causes that are no mistake: the figure is right, of something a little larger or smaller. What it would have to be for a charge."""
 CONVENTION = 1.2
 """What attention, embeddings and a rounded size may put on 6 FLOP per parameter and token."""
+GPU_HOURS = frozenset(["gpus", "wall_clock", "gpu_hours"])
+OF_HARDWARE = frozenset(["flops_per_second_per_gpu", "flops_per_second"])
+"""``150 TFLOP/s``: what a program prints counts recomputation or not, and few texts say which."""
+STOPPED = 1.6
+"""Up to so much longer than its rate says published runs were charged for, stops and restarts included."""
 WORK = frozenset(["steps", "tokens", "samples", "epochs"])
 """What a time covers: ``5 days (5M steps)`` is the time of these steps, whole."""
 
@@ -59,12 +64,17 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     said = f"“{accused.text}” "
     if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
         return said + "is for all GPUs together"
+    if first.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and "model" not in accused.quote.lower():
+        return said + "counts no recomputation"
+    if first.cause == "downtime" and factor < STOPPED and not GPU_HOURS <= {claim.quantity for claim in claims}:
+        return said + NO_MISTAKE[first.cause]
     if (money := _money_apart(claims)) is not None:
         return f"“{money.text}” is what these hours cost"
     by_name = {claim.quantity: claim for claim in claims}
     if (
         {"energy", "gpu_power"} <= by_name.keys()
         and "pue" not in by_name
+        and document.claim("it_energy") is None
         and first.cause in AT_THE_WALL
         and accused.quantity != "gpu_power"
     ):
