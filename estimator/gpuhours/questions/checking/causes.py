@@ -262,7 +262,9 @@ def _data(document: Document) -> Iterator[Mistake]:
     epochs = document.claim("epochs")
     n = epochs.value if epochs else None
     if n is not None and n > 1:
-        yield from _one("epochs forgotten", "tokens samples steps model_flops", 1 / n, 1.0, f"counts one pass; there were {n:g}")
+        yield from _one(
+            "epochs forgotten", "tokens samples steps model_flops", 1 / n, 1.0, f"counts one pass; there were {n:g}"
+        )
         yield from _one(
             "epochs counted twice", "dataset_tokens dataset_samples", n, 0.5, f"already contains {n:g} passes"
         )
@@ -349,8 +351,10 @@ def _bill(run: Setting, document: Document) -> Iterator[Mistake]:
     if measured is not None and rated is not None and rated > 1.05 * measured.value:
         factor = rated / measured.value
         text = f"uses the rated power (TDP, {rated:.0f} W), not the measured {measured.value:.0f} W"
-        for also in ((), ("carbon",), ("it_energy",), ("it_energy", "carbon")):
-            yield Mistake("TDP for measured power", "energy", 0.97 * factor, 1.03 * factor, 1.5, text, also, factor)
+        both = document.claim("it_energy") is not None
+        for quantity, other in (("energy", "it_energy"), ("it_energy", "energy")) if both else (("energy", ""),):
+            for also in ((other,), (other, "carbon")) if both else ((), ("carbon",)):
+                yield Mistake("TDP for measured power", quantity, 0.97 * factor, 1.03 * factor, 1.5, text, also, factor)
     yield from _one(
         "PUE left out",
         "energy",

@@ -10,7 +10,7 @@ from typing import Any
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Paper
-from gpuhours.questions.checking.outcome import Check, ContradictedClaims
+from gpuhours.questions.checking.outcome import Cause, Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reading.runs import SUMS
 from gpuhours.questions.envelope import envelope
@@ -114,8 +114,36 @@ def sums_of(
             right.append(
                 f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"
             )
+    wrong += [] if wrong or accused else _slips(paper)
     right += [] if wrong else _implied_sums(paper)
     return tuple(wrong), tuple(right)
+
+
+SAID_TWICE = ("energy", "carbon", "cost", "gpu_hours")
+DIGITS = 0.006
+"""Three digits: two totals that share these a thousand apart are one figure and a slip of its unit."""
+
+
+def _slips(paper: Paper) -> Iterator[ContradictedClaims]:
+    """One total said twice, a thousand apart: ``21,280 kWh`` in the table and ``21.3 GWh`` below it."""
+    for run in paper.runs if len(paper.runs) > 1 else ():
+        said = [
+            claim for claim in run.claims if run.kind == "total" and claim.quantity in SAID_TWICE and claim.value > 0
+        ]
+        for one, other in itertools.combinations(said, 2):
+            less, more = sorted((one, other), key=lambda claim: claim.value)
+            alike = one.quantity == other.quantity and max(one.spread.sigma, other.spread.sigma) < DIGITS
+            if alike and abs(more.value / less.value / 1000 - 1) < DIGITS:
+                title = QUANTITIES[one.quantity].title
+                cause = Cause(
+                    "thousand, million, billion",
+                    one.quantity,
+                    1000.0,
+                    1.0,
+                    "a slip of three orders of magnitude in the unit",
+                )
+                statement = f"{title} of all runs is “{less.text}” and “{more.text}”, a thousand times as much"
+                yield ContradictedClaims((one.quantity,), more.value / less.value, statement, (cause,))
 
 
 def _implied_sums(paper: Paper) -> Iterator[str]:

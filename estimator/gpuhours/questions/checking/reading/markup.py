@@ -7,12 +7,12 @@ people paste either into ``.txt``. Tables keep their rows and header rows; every
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Cell, Passage, Piece, Table, cell
+from gpuhours.questions.checking.reading.columns import aligned, cells_of, ruled_blocks, separated
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
 from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
@@ -22,7 +22,6 @@ LABELLED = re.compile(
     r"\s*[A-Za-z#][^\s:=|,;.]*(?:\s+[^\s:=|,;.]+){0,6}(?:\s*\([^()\n]{0,120}\))?\s?(?::\s+\S|=\s*\S(?=[^\n]{0,40}$))"
 )
 """A line that begins with a label: ``Learning rate: 3e-4``."""
-WIDE = re.compile(r"\t+| {2,}")
 BIG = 20_000
 """Characters of one line beyond which it is cut: nobody prints such a line, and no pass may grow with it."""
 
@@ -35,15 +34,10 @@ _INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣][ \t]+(?=\S)")
 """``• params: 65B   • data: 1.4T tok``: bullets on one line."""
 
 
-_RULED = re.compile(r"(?m)^-{20,}$(?=\n\S[^\n]*[ ]{3,}\S)")
-"""A rule between lines of columns, which underlines no heading."""
-
-
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
     text = without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n")))
     text = _INLINE_BULLET.sub("; ", text)
-    text = _RULED.sub(lambda rule: "+" + rule[0][1:], text)
     text = _SHOUTED.sub(lambda command: command[0].lower(), text)
     if kind in (".html", ".htm") or _is_hypertext(text):
         found = list(hypertext_pieces(text))
@@ -77,6 +71,17 @@ def _mixed(text: str, *, latex: bool) -> Iterator[Piece]:
 
 
 def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
+    """Markdown's blocks, and the tables with rules that programs print among them; lines are counted from ``first``."""
+    at = 0
+    for start, end, table in ruled_blocks(text):
+        yield from _blocks(text[at:start], first + text.count("\n", 0, at), latex=latex)
+        rows = tuple(tuple(Cell(c.text, c.line + first - 1) for c in row) for row in table.rows)
+        yield Table(rows, table.head, table.line + first - 1)
+        at = end
+    yield from _blocks(text[at:], first + text.count("\n", 0, at), latex=latex)
+
+
+def _blocks(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
     """Markdown's blocks; lines are counted from ``first``."""
     from markdown_it import MarkdownIt
 
@@ -182,7 +187,7 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
     shown = plain(text, latex=latex)
     lines = shown.split("\n")
     if len(lines) >= 3 and kind != "heading":
-        table = _piped(lines, line) or _aligned(lines, line) or _settings(lines, line)
+        table = _piped(lines, line) or aligned(lines, line) or separated(lines, line) or _settings(lines, line)
         if table is not None:
             yield table
             return
@@ -295,49 +300,10 @@ def _piped(lines: Sequence[str], line: int) -> Table | None:
     return Table(tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in filled), 1, line)
 
 
-WIDEST = 70
-"""Characters of the longest cell of columns with a rule among them: prose has none."""
-_UNDERLINE = re.compile(r"\s*-{2,}(?: +-{2,}){2,}\s*")
-
-
-def _aligned(lines: Sequence[str], line: int) -> Table | None:
-    """Columns set with tabs or spaces, as programs print them: at least three rows, most of them of as many cells (three or more).
-
-    A row that lacks cells, or a second line of the header, belongs to the columns that it stands under.
-    """
-    filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
-    if (
-        any(_UNDERLINE.fullmatch(text) for _, text in filled[:3])
-        and len({len(text.split()) for _, text in filled}) == 1
-    ):
-        filled = [(offset, "  ".join(text.split())) for offset, text in filled]  # every cell is one word
-    split = [(offset, _cells_of(text)) for offset, text in filled if not set(text) <= set("-=+_ \t|")]
-    if len(split) < 3 - (len(split) < len(filled)):
-        return None
-    counts = Counter(len(cells) for _, cells in split)
-    width = max((count for count in counts if counts[count] > 1), default=0, key=lambda count: (counts[count], count))
-    longest = max(len(text) for _, cells in split for text, _, _ in cells)
-    ruled = len(split) < len(filled)
-    if width < 3 or max(counts) > width or 2 * counts[width] < len(split) or longest > (WIDEST if ruled else 44):
-        return None
-    spans = [
-        (
-            min(cells[j][1] for _, cells in split if len(cells) == width),
-            max(cells[j][2] for _, cells in split if len(cells) == width),
-        )
-        for j in range(width)
-    ]
-    rows = [tuple(cell(text, line + offset) for text in _in_columns(cells, spans)) for offset, cells in split]
-    head = next(
-        (n for n, row in enumerate(rows) if any(c.text[:1].isdigit() or c.text[:1] in "$~" for c in row[1:])), 1
-    )
-    return Table(tuple(rows), min(max(head, 1), 3), line)
-
-
 def _settings(lines: Sequence[str], line: int) -> Table | None:
     """Two columns set with spaces, the second flush: labels and their values, as programs and word processors print them."""
     filled = [(offset, text) for offset, text in enumerate(lines) if text.strip() and not set(text) <= set("-=+_ \t")]
-    split = [(offset, _cells_of(text)) for offset, text in filled]
+    split = [(offset, cells_of(text)) for offset, text in filled]
     if len(split) < 3 or any(len(cells) != 2 for _, cells in split):
         return None
     begins = {cells[1][1] for _, cells in split[1:]}  # the blanks before the first line are gone
@@ -352,28 +318,3 @@ def _settings(lines: Sequence[str], line: int) -> Table | None:
 def _labels_lines(lines: Sequence[str]) -> bool:
     """``Label:  value``: lines that are read one by one."""
     return any(LABELLED.match(line) for line in lines)
-
-
-def _cells_of(text: str) -> list[tuple[str, int, int]]:
-    """The cells of a line, each with where it begins and ends."""
-    found, at = [], 0
-    for gap in (*WIDE.finditer(text), None):
-        end = gap.start() if gap else len(text)
-        if text[at:end].strip():
-            found.append((text[at:end].strip(), at, end))
-        at = gap.end() if gap else end
-    return found
-
-
-def _in_columns(cells: Sequence[tuple[str, int, int]], spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The cells of a row in the columns that they stand under."""
-    if len(cells) == len(spans):
-        return [text for text, _, _ in cells]
-    row = [""] * len(spans)
-    for text, start, end in cells:
-        free = [j for j in range(len(spans)) if not row[j]]
-        best = max(
-            free, key=lambda j: (min(end, spans[j][1]) - max(start, spans[j][0]), -abs(start + end - sum(spans[j])))
-        )
-        row[best] = text
-    return row

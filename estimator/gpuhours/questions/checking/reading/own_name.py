@@ -56,7 +56,15 @@ SHORT_TITLE = 4
 """Words of what stands before the colon of a title, fewer than which are a name: ``JetMoE: better than Llama-2``."""
 TOLD_OF = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
 """``GPT-3 is estimated at 552 t``: what is said of others."""
-BASE_LABELS = ("base_model", "base model", "base-model", "initialised from", "initialized from", "starting checkpoint", "teacher")
+BASE_LABELS = (
+    "base_model",
+    "base model",
+    "base-model",
+    "initialised from",
+    "initialized from",
+    "starting checkpoint",
+    "teacher",
+)
 BASE_LABEL = 12.0
 """``base_model: meta-llama/Llama-3.1-8B``: labels before the name of what a run starts from, and what a name loses by them."""
 OF_THE_RUN = ("an allocation", "a part of the machine")

@@ -380,7 +380,7 @@ _BESIDE_A_RUN = re.compile(
     r"|preliminary|debugging|failed|failures?|false starts?|dead ends?|(?:test|failed|trial|debug|aborted|crashed) runs?"
     r"|data (?:generation|preparation|processing|collection|cleaning|annotation|labell?ing|pipeline|acquisition|storage)"
     r"|annotations?|labell?ing|storage|egress|backups?|salar(?:y|ies)|staff|people|serving|deployment|hosting|demo"
-    r"|tokeni[sz]ation|pre-?processing|profiling|benchmark(?:s|ing)?|hyper-?parameter (?:search|tuning|sweeps?)|sweeps?|pilots?)\b",
+    r"|tokeni[sz](?:ation|ing)|pre-?processing|profiling|benchmark(?:s|ing)?|hyper-?parameter (?:search|tuning|sweeps?)|sweeps?|pilots?)\b",
     re.IGNORECASE,
 )
 """How the names of rows and items begin that are beside the run."""

@@ -162,7 +162,11 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             quantity = "tdp"
         elif quantity == "partial" and "steps" not in main and claim.because == "after" and STEPS.search(claim.text):
             quantity = "steps"
-        elif quantity == "partial" and not main.keys() & {"tokens", "dataset_tokens"} and TOTAL_TOKENS.search(claim.quote):
+        elif (
+            quantity == "partial"
+            and not main.keys() & {"tokens", "dataset_tokens"}
+            and TOTAL_TOKENS.search(claim.quote)
+        ):
             quantity = "tokens"  # after 38,000 updates, i.e. after 17B tokens
         elif (
             quantity in ("samples", "dataset_samples")
@@ -221,7 +225,8 @@ AS_SOLD = 0.01
 OF_THEM = "of them"
 """What says that a count is of devices that were counted before: all of them are the run's."""
 TOTAL_TOKENS = re.compile(
-    r"(?i)(?:\bstop(?:s|ped)?|\bend(?:s|ed)?|finish(?:es|ed)?|\bi\. ?e\.|that is|steps?,?|updates?,?|iterations?,?)\s+after\s+[\d.,]+ ?[kMBT]?\w* tokens"
+    r"(?i)(?:\bstop(?:s|ped)?|\bend(?:s|ed)?|finish(?:es|ed)?|\bi\. ?e\.|that is|(?:step|update|iteration)s?,?)\s+"
+    r"after\s+[\d.,]+ ?[kMBT]?\w* tokens"
 )
 """Words that make the tokens after which something is all that were seen."""
 STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)

@@ -109,8 +109,9 @@ def name_rows(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequenc
         return [f"{cells[0].text} {head[0]}".strip() for cells in body]
     names, last = [], ""
     for cells in body:
+        summed = not cells[column].text and is_total(cells[0].text)
         last = cells[column].text or last
-        names.append(last[:LONGEST_NAME])
+        names.append(cells[0].text if summed else last[:LONGEST_NAME])
     counts = Counter(names)
     for name in [name for name, count in counts.items() if count > 1]:
         same = [i for i, other in enumerate(names) if other == name]

@@ -248,6 +248,8 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
             row.entries += _size_of_base(cells, head)
         if i < len(body) - 1 and printed:
             row.entries = [replace(entry, aside=entry.aside or "on the way, in a log") for entry in row.entries]
+        if any(_STATE.match(head[j]) and _FAILED.search(cell.text) for j, cell in enumerate(cells) if j < len(head)):
+            row.entries = [replace(entry, aside=entry.aside or "about a job that failed") for entry in row.entries]
         if about_something_else(row.name):
             row.entries = [replace(entry, aside=entry.aside or f"about {row.name.lower()}") for entry in row.entries]
         if apart:
@@ -256,6 +258,12 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     return rows
 
 
+_STATE = re.compile(r"(?:state|status|result|outcome|remark|note|comment)s?\b", re.IGNORECASE)
+_FAILED = re.compile(
+    r"\b(?:failed|fail|diverged|thrown away|discarded|cancelled|canceled|aborted|crashed|oom|killed|abandoned)\b",
+    re.IGNORECASE,
+)
+"""What a table of jobs says of those whose work is lost."""
 MAY_BE_RUNS = ("variant", "experiment", "task", "category")
 """Headers of parts of the data or of an ablation that may as well stand over runs, where the table counts machines."""
 MACHINES_TOLD = frozenset(["gpus", "nodes", "gpu_hours", "node_hours"])

@@ -177,9 +177,8 @@ class Search:
         """What a contradiction between claims rests on that the text does not say; empty where it says all."""
         claims = self.document.claims
         read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
-        if [claim.quantity for claim in read] == ["memory_per_gpu"]:
-            if self._another_variant(left, fit, involved[0]):
-                return f"“{read[0].text}” is the memory of the accelerator"
+        if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):
+            return f"“{read[0].text}” is the memory of the accelerator"
         positions = [i for i, m in enumerate(left) if m.claim in involved]
         before = self._troubles(left, fit)
         beyond = self._impossible(left, fit)

@@ -38,7 +38,7 @@ CONVENTION = 1.2
 """What attention, embeddings and a rounded size may put on 6 FLOP per parameter and token."""
 GPU_HOURS = frozenset(["gpus", "wall_clock", "gpu_hours"])
 OF_HARDWARE = frozenset(["flops_per_second_per_gpu", "flops_per_second"])
-"""``150 TFLOP/s``: what a program prints counts recomputation or not, and few texts say which."""
+"""``150 TFLOP/s``: what a program prints counts recomputation or not; beside hours, which may hold stops, it accuses nobody."""
 STOPPED = 1.6
 """Up to so much longer than its rate says published runs were charged for, stops and restarts included."""
 WORK = frozenset(["steps", "tokens", "samples", "epochs"])
@@ -64,9 +64,10 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     said = f"“{accused.text}” "
     if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
         return said + "is for all GPUs together"
-    if first.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and "model" not in accused.quote.lower():
-        return said + "counts no recomputation"
-    if first.cause == "downtime" and factor < STOPPED and not GPU_HOURS <= {claim.quantity for claim in claims}:
+    named = {claim.quantity for claim in claims}
+    if first.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and _by_hours_alone(document):
+        return said + "counts no recomputation, and the hours no stops"
+    if first.cause == "downtime" and factor < STOPPED and not named >= GPU_HOURS:
         return said + NO_MISTAKE[first.cause]
     if (money := _money_apart(claims)) is not None:
         return f"“{money.text}” is what these hours cost"
@@ -93,6 +94,13 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     return ""
 
 
+def _by_hours_alone(document: Document) -> bool:
+    """Whether a text says how long a run took, and not how fast its steps or tokens went."""
+    hours = document.claim("gpu_hours") or document.claim("wall_clock")
+    return hours is not None and all(document.claim(name) is None for name in TIMED)
+
+
+TIMED = ("step_time", "steps_per_second", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu")
 AT_THE_WALL = frozenset(["TDP for measured power", "whole node in the energy", "PUE left out"])
 """Causes of an energy that a meter before hosts, fans and cooling shows as well."""
 HOURS = frozenset(["gpu_hours", "gpus", "nodes", "wall_clock", "node_hours", "price", "energy"])

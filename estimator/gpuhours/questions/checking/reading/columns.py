@@ -1,0 +1,137 @@
+"""Tables that programs print: columns set with blanks under a ruled header, and lines of comma-separated values.
+
+A rule in pieces (``-----  ---------``) says where the columns stand; else the gaps of the rows do. A row without a first cell goes on
+with the one above.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from gpuhours.questions.checking.reading.blocks import Cell, Table, cell
+
+WIDE = re.compile(r"\t+| {2,}")
+WIDEST = 70
+"""Characters of the longest cell of columns with a rule among them: prose has none."""
+_RULE = re.compile(r"\s*[-=]{2,}(?:[ \t]+[-=]{2,})*\s*")
+_UNDERLINE = re.compile(r"\s*[-=]{2,}(?: +[-=]{2,}){2,}\s*")
+LEAST_RULE = 12
+"""Dashes of a rule across a table."""
+
+
+def ruled_blocks(text: str) -> Iterator[tuple[int, int, Table]]:
+    """Where in a text fixed-width tables with a rule stand, and each as a table whose lines are counted from 1."""
+    lines = text.split("\n")
+    at, first = 0, 0
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    while at <= len(lines):
+        if at < len(lines) and lines[at].strip() and not lines[at].lstrip().startswith(("|", "```")):
+            at += 1
+            continue
+        block = lines[first:at]
+        if any(_is_rule(line) for line in block) and (table := aligned(block, first + 1)) is not None:
+            yield starts[first], min(starts[at], len(text)), table
+        at += 1
+        first = at
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line is a rule across a table, whole or in pieces."""
+    across = _RULE.fullmatch(line) is not None and len(line.strip()) >= LEAST_RULE and " " not in line.strip()
+    return across or _UNDERLINE.fullmatch(line) is not None
+
+
+def aligned(lines: Sequence[str], line: int) -> Table | None:
+    """Columns set with tabs or spaces, as programs print them: at least three rows, most of them of as many cells (three or more).
+
+    A row that lacks cells, or a second line of the header, belongs to the columns that it stands under.
+    """
+    filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
+    under = next((text for _, text in filled[:3] if _UNDERLINE.fullmatch(text)), "")
+    if under and len({len(text.split()) for _, text in filled}) == 1:
+        filled = [(offset, "  ".join(text.split())) for offset, text in filled]  # every cell is one word
+        under = ""
+    split = [(offset, cells_of(text)) for offset, text in filled if not set(text) <= set("-=+_ \t|")]
+    ruled = len(split) < len(filled)
+    if len(split) < 3 - ruled:
+        return None
+    counts = Counter(len(cells) for _, cells in split)
+    width = max((count for count in counts if counts[count] > 1), default=0, key=lambda count: (counts[count], count))
+    longest = max(len(text) for _, cells in split for text, _, _ in cells)
+    if width < 3 or longest > (WIDEST if ruled else 44):
+        return None
+    spans = [found.span() for found in re.finditer(r"[-=]+", under)]
+    if not spans and (max(counts) > width or 2 * counts[width] < len(split)):
+        return None
+    whole = [cells for _, cells in split if len(cells) == width]
+    spans = spans or [(min(c[j][1] for c in whole), max(c[j][2] for c in whole)) for j in range(width)]
+    rows = [tuple(cell(text, line + offset) for text in _in_columns(cells, spans)) for offset, cells in split]
+    rows = _joined(rows) if under else rows
+    head = next(
+        (n for n, row in enumerate(rows) if any(c.text[:1].isdigit() or c.text[:1] in "$~" for c in row[1:])), 1
+    )
+    return Table(tuple(rows), min(max(head, 1), 3), line)
+
+
+def _joined(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
+    """Rows, each with the lines below it that have no first cell."""
+    found: list[tuple[Cell, ...]] = []
+    for row in rows:
+        if len(found) > 1 and not row[0].text and sum(bool(c.text) for c in row) == 1:
+            found[-1] = tuple(
+                cell(f"{above.text} {below.text}".strip(), above.line)
+                for above, below in zip(found[-1], row, strict=True)
+            )
+        else:
+            found.append(row)
+    return found
+
+
+def cells_of(text: str) -> list[tuple[str, int, int]]:
+    """The cells of a line, each with where it begins and ends."""
+    found, at = [], 0
+    for gap in (*WIDE.finditer(text), None):
+        end = gap.start() if gap else len(text)
+        if text[at:end].strip():
+            found.append((text[at:end].strip(), at, end))
+        at = gap.end() if gap else end
+    return found
+
+
+def _in_columns(cells: Sequence[tuple[str, int, int]], spans: Sequence[tuple[int, int]]) -> list[str]:
+    """The cells of a row in the columns that they stand under."""
+    if len(cells) == len(spans):
+        return [text for text, _, _ in cells]
+    row = [""] * len(spans)
+    for text, start, end in cells:
+        free = [j for j in range(len(spans)) if not row[j]]
+        if not free:
+            row[-1] = f"{row[-1]} {text}"
+            continue
+        best = max(
+            free, key=lambda j: (min(end, spans[j][1]) - max(start, spans[j][0]), -abs(start + end - sum(spans[j])))
+        )
+        row[best] = text
+    return row
+
+
+_NAME = re.compile(r"[A-Za-z][\w /()%.-]{0,30}")
+FEWEST_VALUES = 4
+
+
+def separated(lines: Sequence[str], line: int) -> Table | None:
+    """Comma-separated values under a line of names: at least two rows of as many cells, most of them figures."""
+    filled = [(offset, [part.strip() for part in text.split(",")]) for offset, text in enumerate(lines) if text.strip()]
+    width = len(filled[0][1]) if filled else 0
+    if width < FEWEST_VALUES or len(filled) < 3 or any(len(cells) != width for _, cells in filled):
+        return None
+    if not all(_NAME.fullmatch(name) for name in filled[0][1]):
+        return None
+    values = [text for _, cells in filled[1:] for text in cells[1:] if text]
+    if sum(text[:1].isdigit() for text in values) * 2 < len(values):
+        return None
+    return Table(tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in filled), 1, line)
