@@ -130,16 +130,6 @@ def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
     )
 
 
-def operator_flops(part: Stack | Ends, *, full: bool = False) -> dict[str, Array]:
-    """Forward FLOPs of one sample by operator, summed over the part's layers."""
-    layers = part.layers if isinstance(part, Stack) else 1
-    linears = (*part.block.linears, *part.adapters) if isinstance(part, Stack) else part.linears
-    by_operator = {linear.name: layers * linear.flops_per_token * part.tokens for linear in linears}
-    if isinstance(part, Stack) and part.block.attention:
-        by_operator["attention"] = attention_flops(part, full=full)
-    return by_operator
-
-
 def model_flops(model: Model, samples: Array = 1, convention: str = "causal") -> Array:
     """FLOPs that training on ``samples`` samples needs, without recomputation.
 

@@ -175,7 +175,7 @@ def _with_overhead(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped:
     unused = np.maximum(least, np.minimum(usual, capacity - allocated - context))
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
-    odds = odds_of(run.workload.software.name if run.workload.software.unmet == 1.0 else UNMET)
+    odds = odds_of(UNMET if run.workload.software.is_stand_in else run.workload.software.name)
     return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
 
 

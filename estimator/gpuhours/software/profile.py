@@ -214,6 +214,11 @@ class Software(Section):
             return self
         return self.model_copy(update={"host": self.host.model_copy(update={"kernels": kernels.on_host(launch)})})
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it only stands in for an unmeasured stack."""
+        return self.unmet != 1.0
+
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = kind if kind in SCORES else Operator(kind).like

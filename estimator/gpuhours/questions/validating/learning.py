@@ -56,9 +56,9 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
             continue
         ratio = one.memory_error if memory else one.error
         if ratio is not None and one.predicted:
-            system, slower = system_of(one.row.word("source_title") or ""), one.case.software.unmet
-            unmet = slower != 1.0 and one.case.traits.kind != MIXTURE and not memory
-            error = float(np.log(slower if unmet else 1.0) - np.log1p(ratio))
+            system, software = system_of(one.row.word("source_title") or ""), one.case.software
+            unmet = software.is_stand_in and one.case.traits.kind != MIXTURE and not memory
+            error = float(np.log(software.unmet if unmet else 1.0) - np.log1p(ratio))
             learned.append(Sample(system, one.case.traits, one.predicted, error, unmet))
     return learned
 
