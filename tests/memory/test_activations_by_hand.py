@@ -11,7 +11,7 @@ from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Elementwise, Linear, Pointwise, Role, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.recompute import Unkept
-from gpuhours.memory.activations import Saved, _group_of_input, _inputs_saved, ends_saved, passing_through, saved
+from gpuhours.memory.activations import Saved, _group_of_input, _inputs_saved, _operands, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, workload
 
@@ -185,3 +185,15 @@ def test_a_frozen_block_while_it_runs(tensor: int, split: bool, expected: int) -
     assert passing_through(workload().model.stacks[0], ranks, BF16) == 2 * expected
     if tensor == 1:
         assert passing_through(workload(MIXTURE).model.stacks[0], ranks, BF16) == 2 * (3 * 1024 + 2 * 2 * 4096)
+
+
+def test_operands_of_a_core() -> None:
+    """Eight heads of queries and output and two of keys and values, 2 x 128 each in 2 bytes, and 4 bytes a head unless scores are stored;
+    keys for every head; none of another stream, which keeps them itself."""
+    core = workload().model.stacks[0].block.attention[0]
+    assert _operands(core, 2, unfused=False) == (8 + 2) * 256 * 2 + 8 * 4
+    assert _operands(core, 2, unfused=True) == (8 + 2) * 256 * 2
+    assert _operands(core, 4, unfused=True, repeated=True) == (8 + 8) * 256 * 4
+    for repeated in (False, True):
+        assert _operands(replace(core, keys=77), 2, unfused=True, repeated=repeated) == 8 * 256 * 2
+    assert _operands(replace(core, value_dim=64), 2, unfused=True) == (8 + 2) * (128 + 64) * 2

@@ -218,3 +218,31 @@ def test_what_a_moment_lacks_is_exactly_nothing() -> None:
     assert float(found.host_per_node) == 0
     assert len(held().moments) == 3, "an update that needs nothing of its own is no moment"
     assert len(held({"logits_forward": 14.0}).moments) == 4
+
+
+@pytest.mark.parametrize(("narrow", "dtype", "state", "each"), [
+    (None, "bf16", "mixed", 10), (4.0, "bf16", "mixed", 4), (4.0, "bf16", "pure", 4), (4.0, "bf16", "amp", 4 + 4),
+    (4.0, "fp32", "mixed", 10),
+])  # fmt: skip
+def test_a_loss_that_reads_16_bit(narrow: float | None, dtype: str, state: str, each: int) -> None:
+    """4 B a logit for 10, as many more as autocast casts of them, and neither in fp32 nor where the loss reads fp32 in any case."""
+    facts = {**FACTS, "logits": 6.0, "logits_forward": 10.0, "logits_narrow": narrow}
+    asked = workload(software=stack(memory=facts), card={"peak": {"bf16": 1e15, "fp32": 1e14}})
+    asked = replace(asked, precision=Precision(dtype, state))
+    for reads_narrow, expected in ((True, each), (False, 10)):
+        parts = tuple(
+            replace(one, narrow_loss=reads_narrow) if one.name == asked.model.ends[-1].name else one
+            for one in asked.model.parts
+        )
+        found = memory(replace(asked, model=replace(asked.model, parts=parts)))
+        most = max(float(np.max(parts["logits"])) for parts, _ in found.moments)
+        assert most == pytest.approx(expected * TOKENS * 4096)
+
+
+@pytest.mark.parametrize(("tensor", "words"), [(1, 5120), (2, 5120 / 2), (8, 8 * 128 * 5 / 8)])
+def test_logits_of_a_padded_vocabulary(tensor: int, words: float) -> None:
+    """5,000 words to multiples of 128 a rank."""
+    software = stack(memory=FACTS).model_copy(update={"vocabulary_multiple": 128})
+    model = MODEL.model_copy(update={"vocab": 5000})
+    found = memory(workload(model, gpus=tensor, tensor=tensor, software=software))
+    assert float(found.moments[0][0]["logits"]) == 6 * TOKENS * words

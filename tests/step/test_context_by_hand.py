@@ -14,10 +14,10 @@ from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.groups import Group
 from gpuhours.software.figures import Traffic
-from gpuhours.step.compute import product_passes
+from gpuhours.step.compute import OTHER, ends_compute, product_passes
 from gpuhours.step.context import context_passes, ring_time
 from gpuhours.step.schedule import Passes
-from tests.round_machine import CARD, LINK, MIXTURE, TOKENS, stack, workload
+from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, TOKENS, stack, workload
 
 BLOCK = 128 * 2 * 256 * 2
 """Keys and values of a quarter of 512 tokens: two heads of 2 x 128 in 2 bytes."""
@@ -127,18 +127,6 @@ def test_passes_of_a_product(trainable: str, passes: int) -> None:
     assert [float(one) > 0 for one in (found.forward, found.backward, found.weight)] == [True, passes > 1, passes > 2]
 
 
-@pytest.mark.parametrize(("tensor", "words"), [(1, 5120), (4, 1280), (2, 2560)])
-def test_a_vocabulary_is_padded_on_its_rank(tensor: int, words: int) -> None:
-    """5,000 words to multiples of 128 on each rank; a product that is not split takes its ranks' share of the tokens."""
-    asked = workload(gpus=tensor, tensor=tensor, software=stack().model_copy(update={"vocabulary_multiple": 128}))
-    head = product_passes(Linear("head", 1024, 5000, Split.VOCABULARY), np.asarray(TOKENS), asked, Trainable.FROZEN)
-    assert head.forward == pytest.approx(gemm_time(TOKENS, words, 1024, CARD))
-    split = workload(gpus=tensor, tensor=tensor, sequence_parallel=tensor > 1)
-    router = Linear("router", 1024, 8, Split.WHOLE)
-    found = product_passes(router, np.asarray(TOKENS), split, Trainable.FROZEN, "bf16")
-    assert found.forward == pytest.approx(gemm_time(TOKENS / tensor, 8, 1024, CARD))
-
-
 def test_experts_that_autocast_leaves_wide() -> None:
     """Only under autocast, only experts, and only for a stack that says so: ten times as long at a tenth of the peak."""
     card = {"peak": {"bf16": 1e15, "fp32": 1e14}}
@@ -154,3 +142,12 @@ def test_experts_that_autocast_leaves_wide() -> None:
     assert seconds(expert, wide=True, state="amp") > 2 * usual
     assert seconds(expert, wide=True, state="pure") == pytest.approx(usual)
     assert seconds(dense, wide=True, state="amp") == seconds(dense, wide=False, state="amp")
+
+
+@pytest.mark.parametrize(("narrow_loss", "share"), [(True, 0.5), (False, 1.0)])
+def test_a_loss_over_16_bit_moves_its_share(narrow_loss: bool, share: float) -> None:
+    """14 and 13 B a logit, half of it where the stack's loss reads 16 bit."""
+    asked = workload(software=stack(head={"forward": 14.0, "backward": 13.0, "narrow": 0.5}))
+    found = ends_compute(replace(asked.model.ends[-1], narrow_loss=narrow_loss), asked)[OTHER]
+    logits = share * TOKENS * 4096 / MEMORY
+    assert (found.forward, found.backward) == (pytest.approx(14 * logits), pytest.approx(13 * logits))
