@@ -99,3 +99,15 @@ def test_two_changes_together_where_one_does_not_suffice() -> None:
     (found,) = ways_to_fit(workload(card={"memory": 8.7e8}))
     assert (found.change, found.fits) == ("recompute full and optimiser states on the host", True)
     assert found.total == pytest.approx(854e6, rel=0.01)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_ways_without_a_step_time_to_compare_with_are_told_by_what_they_save(timed: bool) -> None:
+    """No time is asked for, or the layout as it is cannot run: nothing is slower or faster than it."""
+    asked = workload(gpus=8, batch=64, microbatch=4)
+    small = workload(gpus=8, batch=64, microbatch=4, card={"memory": 0.9 * total(asked)})
+    found = ways_to_fit(small, (lambda changed: None if changed.layout == small.layout else 2.0) if timed else None)
+    assert [one.slower for one in found] == [None] * 3
+    saved = [one.saved for one in found]
+    assert saved == sorted(saved, reverse=True)
+    assert all(one.fits for one in found)

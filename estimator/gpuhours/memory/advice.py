@@ -41,7 +41,7 @@ class Way:
     """Bytes saved."""
     fits: bool
     slower: float | None
-    """Step time after / before - 1; None if no step time was requested."""
+    """Step time after / before - 1; None if no step time was requested, or the run's own layout is invalid."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; bytes."""
@@ -61,7 +61,7 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
 
     Every change is evaluated with ``memory`` of the changed layout, not by a rule of thumb: single changes first, then pairs if fewer than
     three single ones suffice. Cheapest means the smallest ``step_time`` (s; None for an invalid layout), or the most bytes saved if no step
-    time is given."""
+    time is given or the run's own layout has none."""
 
     layout = workload.layout
     before, time_before = float(memory(workload).total), step_time(workload) if step_time else None
@@ -82,9 +82,13 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
         pairs = [pair for pair in combinations(saving, 2) if not set(pair[0][1]) & set(pair[1][1])]
         both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
         ways += [way for way in both if way and way.fits]
-    cost = (lambda way: way.slower) if step_time else (lambda way: -way.saved)
-    fitting = _first_of_each_change(layout, sorted((way for way in ways if way.fits), key=cost))
+    fitting = _first_of_each_change(layout, sorted((way for way in ways if way.fits), key=_slowdown_or_saving))
     return tuple(fitting or sorted(ways, key=lambda way: -way.saved))[:WAYS]
+
+
+def _slowdown_or_saving(way: Way) -> float:
+    """What the cheapest way is chosen by: the slowdown or, where none is known, the bytes saved, the most first."""
+    return -way.saved if way.slower is None else way.slower
 
 
 def _first_of_each_change(before: Layout, ways: Iterable[Way]) -> list[Way]:
