@@ -243,6 +243,10 @@ def test_shares_of_a_layer_that_are_done_again() -> None:
     every = 1536 + 1024 + 4096 + 2048
     assert float(product_share(Policy({Role.MLP_IN: 1.0}), part, late)) == pytest.approx(4096 / every)
     assert float(product_share(Policy({Role.QKV: 0.5}), part, early)) == pytest.approx(0.5 * 1536 / every)
+    assert float(product_share(Policy({Role.MLP_OUT: 1.0}), part, early)) == pytest.approx(2048 / every), (
+        "not all of it"
+    )
+    assert product_share(EVERYTHING, replace(part, block=replace(part.block, linears=())), early) == 0
     assert float(product_share(EVERYTHING, part, late)) == 1.0
     assert float(product_share(EVERYTHING, part, early)) == pytest.approx((every - 2048) / every)
     assert float(product_share(SELECTIVE["half-of-products"], part, early)) == 0.5

@@ -14,7 +14,7 @@ from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.groups import Group
 from gpuhours.software.figures import Traffic
-from gpuhours.step.compute import OTHER, ends_compute, product_passes
+from gpuhours.step.compute import OTHER, PRODUCTS, ends_compute, product_passes
 from gpuhours.step.context import context_passes, ring_time
 from gpuhours.step.schedule import Passes
 from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, TOKENS, stack, workload
@@ -151,3 +151,15 @@ def test_a_loss_over_16_bit_moves_its_share(narrow_loss: bool, share: float) -> 
     found = ends_compute(replace(asked.model.ends[-1], narrow_loss=narrow_loss), asked)[OTHER]
     logits = share * TOKENS * 4096 / MEMORY
     assert (found.forward, found.backward) == (pytest.approx(14 * logits), pytest.approx(13 * logits))
+
+
+def test_a_loss_in_as_many_blocks_as_tokens() -> None:
+    """1,024 tokens on a rank, 5,000 blocks asked for: each pass reads the head's weights once for every token."""
+    asked = workload(gpus=2, context=2, microbatch=4, loss_blocks=5000)
+    found = ends_compute(asked.model.ends[-1], asked)[PRODUCTS]
+    read = 2 * 4096 * (1024 * 1024 + 1024) / MEMORY
+    assert (found.forward, found.backward, found.weight) == (
+        pytest.approx(read),
+        pytest.approx(read),
+        pytest.approx(read),
+    )

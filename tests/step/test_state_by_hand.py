@@ -209,3 +209,24 @@ def test_less_than_a_byte_is_added_up() -> None:
     """A sixty-fourth of a weight moves a tenth of a byte."""
     found = accumulation_time(Weights(np.asarray([0.0, 1 / 64]), 0.0), workload(gpus=2))
     assert np.asarray(found).tolist() == [0.0, pytest.approx(6.5 / 64 / MEMORY)]
+
+
+@pytest.mark.parametrize(("layout", "blocks"), [
+    ({"microbatch": 4, "context": 2, "gpus": 2, "loss_blocks": 5000}, 1024), ({"loss_blocks": 5000}, 512), ({"loss_blocks": 4}, 4),
+    ({"microbatch": 2, "loss_blocks": 1}, 1),
+])  # fmt: skip
+def test_no_more_blocks_than_a_rank_has_tokens(layout: dict[str, Any], blocks: int) -> None:
+    """Four samples of 512 tokens on two ranks are 1,024 tokens each; each block after the first adds its gradients to the others'."""
+    asked = workload(**layout)
+    assert blocks_time(asked.model.ends[-1], asked) == pytest.approx((blocks - 1) * 2 * 2 * VOCABULARY / MEMORY)
+
+
+@pytest.mark.parametrize(
+    ("vocab", "microbatch", "blocks"),
+    [(4096, 1, 4), (4096, 2, 4), (4096, 3, 3), (5000, 1, 4), (8192, 1, 8), (1024, 2, 1)],
+)
+def test_blocks_by_width(vocab: int, microbatch: int, blocks: int) -> None:
+    """As many as vocabulary over width, of tokens rounded up to a power of two: of 1,536 tokens a quarter is 384, so 512 at once."""
+    model = MODEL.model_copy(update={"vocab": vocab})
+    asked = workload(model, microbatch=microbatch, software=stack(memory={"loss_by_width": True}))
+    assert blocks_time(asked.model.ends[-1], asked) == pytest.approx((blocks - 1) * 2 * 2 * vocab * 1024 / MEMORY)
