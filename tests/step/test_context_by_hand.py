@@ -14,8 +14,9 @@ from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.groups import Group
 from gpuhours.software.figures import Traffic
-from gpuhours.step.compute import OTHER, PRODUCTS, ends_compute, product_passes
+from gpuhours.step.compute import OTHER, PRODUCTS, elementwise_passes, ends_compute, layer_compute, product_passes
 from gpuhours.step.context import context_passes, ring_time
+from gpuhours.step.host import host_time, table_copies
 from gpuhours.step.schedule import Passes
 from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, TOKENS, stack, workload
 
@@ -163,3 +164,23 @@ def test_a_loss_in_as_many_blocks_as_tokens() -> None:
         pytest.approx(read),
         pytest.approx(read),
     )
+
+
+def test_samples_and_ranks_that_share_them() -> None:
+    """Four samples of 512 tokens on two ranks: 1,024 tokens of each layer, and of a fixed table at 8 GB/s; two sequences of attention."""
+    asked = workload(gpus=2, context=2, microbatch=4, software=stack().model_copy(update={"pageable": 8e9}))
+    part = asked.model.stacks[0]
+    found = layer_compute(part, asked)
+    sides = [(1536, 1024), (1024, 1024), (4096, 1024), (1024, 2048)]
+    assert found[PRODUCTS].forward == pytest.approx(sum(float(gemm_time(1024, n, k, CARD)) for n, k in sides))
+    assert found[OTHER].forward == pytest.approx(float(elementwise_passes(part, np.asarray(1024), asked).forward))
+    tabled = replace(asked.model.ends[0], tabled=3.0)
+    assert table_copies(tabled, asked) == pytest.approx(4 * 1024 * 3 / 8e9)
+    assert table_copies(tabled, workload()) == table_copies(asked.model.ends[0], asked) == 0
+    usual = float(host_time(asked, 0.0))
+    longer = replace(asked, model=replace(asked.model, parts=(tabled, *asked.model.parts[1:])))
+    assert float(host_time(longer, 0.0)) - usual == pytest.approx(4 * 1024 * 3 / 8e9)
+    moved = float(ends_compute(tabled, asked)[OTHER].forward) - float(
+        ends_compute(asked.model.ends[0], asked)[OTHER].forward
+    )
+    assert moved == pytest.approx(4 * 1024 * 3 / 8e9)

@@ -475,3 +475,4 @@ def test_features_by_where_an_encoder_stands() -> None:
     assert sent(SENDS, **{**apart, "vision_gpus": 3}) == pytest.approx((busy, busy))
     assert sent(SENDS, gpus=4, context=2, tensor=2) == (0, 0)
     assert sent(CONTEXT, gpus=4, context=2, tensor=2) == pytest.approx((message / 2 / LINK, message / 2 / LINK))
+    assert sent(CONTEXT, gpus=4, context=2, tensor=2, microbatch=4) == pytest.approx((2 * message / LINK,) * 2)

@@ -117,6 +117,8 @@ def test_launches_with_hooks_masks_and_what_is_computed_again() -> None:
     core = replace(layer(plain).block.attention[0], looped=True)
     windows = replace(layer(plain), sequence=128, block=replace(layer(plain).block, attention=(core,)))
     assert attention_calls(windows, plain) == 3
+    assert attention_calls(windows, counted(microbatch=2)) == 7
+    assert attention_calls(layer(plain), counted(microbatch=2)) == 0, "one call for all samples"
     assert kernel_launches(windows, plain)[0] == pytest.approx(there + back + 3 * 16e-5)
 
 
