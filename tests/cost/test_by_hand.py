@@ -194,7 +194,7 @@ def test_the_price_taken_is_one_of_the_rows_and_inside_its_range() -> None:
     assert (taken, remark) == (found, "")
     assert choose("object", "AWS") == choose("object", "aws")
     assert {row.kind for row in storage_prices()} == {"object", "parallel", "egress"}
-    assert storage_prices()[0].si == pytest.approx(0.023e-9 / MONTH)
+    assert storage_prices()[0].si * 1e9 * MONTH == pytest.approx(0.023)
     assert storage_prices()[0].terms == "AWS S3 Standard 2026-11"
 
 
@@ -321,3 +321,23 @@ def test_the_year_of_a_grid(year: int | None, said: str | None) -> None:
             str(getattr(grid("France", far), "reason", ""))
             == f"the grid of France is known for {FIRST} to {LAST}, not for {far}"
         )
+
+
+def test_the_middle_of_the_prices_of_storage_and_a_providers_own() -> None:
+    """Per GB and month, the middle of all with the lowest and the highest; a line is quantity times rate in people's units."""
+    per_month = sorted(row.si * 1e9 * MONTH for row in storage_prices() if row.kind == "object")
+    found, own = choose("object", None), choose("object", "AWS")
+    assert not isinstance(found, Unknown)
+    assert not isinstance(own, Unknown)
+    assert found.spread is not None
+    assert [one * 1e9 * MONTH for one in (found.spread[0], found.si, found.spread[2])] == pytest.approx(
+        [per_month[0], per_month[(len(per_month) - 1) // 2], per_month[-1]]
+    )
+    assert (own.spread, own.si * 1e9 * MONTH) == (None, pytest.approx(0.023))
+    inputs = asked(price=2, power_share=0.8, storage={"data": "10 TB", "egress": "1 TB"}, provider="AWS")
+    bought = bill(THOUSAND_HOURS, machine(8), inputs, wall_clock=MONTH / 2)
+    for name, quantity, rate in (("data kept", 10_000 / 2, 0.023), ("egress", 1000, 0.09)):
+        one = line(bought, name)
+        assert (one.quantity.value, one.rate.value) == (pytest.approx(quantity), pytest.approx(rate))
+        assert one.amount.value == pytest.approx(quantity * rate)
+    assert bought.cost == pytest.approx(2000 + 115 + 90)
