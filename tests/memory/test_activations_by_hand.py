@@ -11,7 +11,15 @@ from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Elementwise, Linear, Pointwise, Role, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.recompute import Unkept
-from gpuhours.memory.activations import Saved, _group_of_input, _inputs_saved, _operands, ends_saved, passing_through, saved
+from gpuhours.memory.activations import (
+    Saved,
+    _group_of_input,
+    _inputs_saved,
+    _operands,
+    ends_saved,
+    passing_through,
+    saved,
+)
 from gpuhours.memory.buffers import communicators, context_buffers
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, workload
 
