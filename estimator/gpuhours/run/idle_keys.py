@@ -9,6 +9,7 @@ import numpy as np
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Schedule
 from gpuhours.layout.ranks import solved_data
+from gpuhours.run.resolve import usual_frames
 from gpuhours.run.samplable import foreseeable
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import is_mixture
@@ -160,11 +161,13 @@ def _of_year(run: Run, software: Software | None) -> Idle:
     named = run.software
     if named is not None and known_as(named) is None and profile_in(named, run.year) != profile_in(named):
         return
-    if run.model is not None and run.model.tokens_per_sample(run.data) is None:
+    usual = usual_frames(run)
+    data = run.data if usual is None else run.data.model_copy(update={"frames": usual[0]})
+    if run.model is not None and run.model.tokens_per_sample(data) is None:
         return
     kernels = None if software is None else software.host.kernels
     grouped_since = None if kernels is None else kernels.looped_before
-    if grouped_since is None or run.model is None or not is_mixture(run.model.build(run.data)):
+    if grouped_since is None or run.model is None or not is_mixture(run.model.build(data)):
         yield "year", "all that it would decide is stated, and no country is given"
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from gpuhours.architecture.catalogue import named, names
 from gpuhours.architecture.operators import Model
-from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
 from gpuhours.hardware.clusters import Cluster, cluster
@@ -210,7 +209,7 @@ def _chosen_settings(layout: Layout, stated: Layout | None) -> list[tuple[str, o
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     """The data block; a text model without a sequence length gets the typical one, or all of its learned positions if they are fewer; for a
     model of images a sample is one image."""
-    if run.model is not None and run.data.frames is None and (usual := _usual_frames(run.model)) is not None:
+    if (usual := usual_frames(run)) is not None:
         frames, reason = usual
         notes.append(Assumption("data.frames", frames, "", f"no frames are stated: {reason}"))
         bases["data.frames"] = "assumed"
@@ -236,12 +235,14 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     return run.data.model_copy(update={"seq_len": length})
 
 
-def _usual_frames(model: Spec) -> tuple[int, str] | None:
-    """Frames per sample of a model for which none are stated, and why: one of a model of images, those of a named model's recipe."""
-    if model.of_pictures:
+def usual_frames(run: Run) -> tuple[int, str] | None:
+    """Frames per sample if a run states none, and why: one of a model of images, those of a named model's recipe."""
+    if run.model is None or run.data.frames is not None:
+        return None
+    if run.model.of_pictures:
         return 1, "a sample is one image"
-    recipe = named(model.name).frames if model.name in names() else None
-    return None if recipe is None else (recipe, f"those of the recipe of {model.name}")
+    recipe = named(run.model.name).frames if run.model.name in names() else None
+    return None if recipe is None else (recipe, f"those of the recipe of {run.model.name}")
 
 
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:

@@ -163,6 +163,22 @@ def test_numbers_of_gpus_that_people_rent() -> None:
     assert 1280 in offered
 
 
+@pytest.mark.parametrize("model", ["llama-2-7b", "dit-xl-2"])
+def test_what_a_week_allows_takes_a_week(model: str) -> None:
+    """As many steps as are solved take, stated, the time that was."""
+    machine = {"model": model, "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 64, "year": 2025}
+    week = estimate(gpuhours.from_dict({}, settings={**machine, "known.days": 7}))
+    steps = week.results["steps"]
+    assert steps is not None
+    back = estimate(gpuhours.from_dict({}, settings={**machine, "data.steps": float(steps.value)}))
+    for found in (week, back):
+        days = found.results["wall_clock"]
+        assert days is not None
+        assert float(days.value) == pytest.approx(7 * 86400, rel=0.02)
+    with pytest.raises(EstimateError, match="takes no step"):
+        estimate(gpuhours.from_dict({}, settings={**machine, "known.days": 0.001}))
+
+
 def test_a_time_in_which_no_number_finishes_is_refused() -> None:
     with pytest.raises(EstimateError, match=r"in 0\.1 days"):
         said(known__days=0.1)

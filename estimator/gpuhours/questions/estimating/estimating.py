@@ -13,7 +13,7 @@ import numpy as np
 from gpuhours.inputs.errors import Contradiction, EstimateError
 from gpuhours.questions.estimating.chances import chances
 from gpuhours.questions.estimating.estimates import ByGpus, Estimate, Result
-from gpuhours.questions.estimating.sizing import is_open, sized
+from gpuhours.questions.estimating.sizing import filled, is_endless, is_open, sized
 from gpuhours.questions.estimating.stages import together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
@@ -50,16 +50,19 @@ WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.fra
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
 
-def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bool = False) -> Estimate:
+def estimate(
+    run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bool = False, past: bool = False
+) -> Estimate:
     """Estimate one run. If its step has to be predicted, totals are the median, 10th and 90th percentile over a sample of such runs
     (``run.ensemble``), the rest is that of the sampled run nearest to the median. Otherwise the centre of every range, and joint draws.
 
-    ``uncertain`` adds ranges (low, value, high) to the run's own assumptions. ``best``: tuned rather than typical.
+    ``uncertain`` adds ranges (low, value, high) to the run's own assumptions. ``best``: tuned rather than typical. ``past``: a stated
+    duration is what the run took, a fact to compute with, not what it may take.
     """
     if run.stages:
-        return together(run, [estimate(stage, uncertain, best=best) for stage in run.stages])
+        return together(run, [estimate(stage, uncertain, best=best, past=past) for stage in run.stages])
     given = run
-    run, sample, outcome = centre(run, best=best, elsewhere=True)
+    run, sample, outcome = centre(run, best=best, elsewhere=True, past=past)
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None
     over_ranges = (
@@ -83,10 +86,14 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
     )
 
 
-def centre(run: Run, *, best: bool = False, elsewhere: bool = False) -> tuple[Run, Ensemble | None, Outcome]:
+def centre(
+    run: Run, *, best: bool = False, elsewhere: bool = False, past: bool = False
+) -> tuple[Run, Ensemble | None, Outcome]:
     """The run with its open values solved, its sample if its step has to be predicted, and its outcome."""
     if is_open(run):
         run = sized(run)
+    elif is_endless(run) and not past:
+        run = filled(run)
     if best:
         run = tuned(run)
     sample = None if best else ensemble(run, elsewhere=elsewhere)

@@ -1,4 +1,4 @@
-"""The number of accelerators that a run needs to finish in a given time."""
+"""The number of accelerators that a run needs to finish in a given time, or the steps that it takes in that time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpuhours.inputs.durations import DAY
+from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.ranges import median
 from gpuhours.run.spec import Known, Run, Supplied
 
 TRIES = 8
+FEW = 1000.0
+"""Steps of a run, and a hundred times as many, between which its time is a straight line."""
 DIGITS = 4
 """Binary digits of a number of nodes: 15, 16, 18, 20, ... 30, 32, 36; at most an eighth more than the fewest."""
 MOST = 1 << 20
@@ -37,10 +39,7 @@ def sized(run: Run) -> Run:
     ``counts``: up until a run finishes in time, or else down as long as it still does. A stated batch is kept, or if that is impossible
     and no layout is stated, rounded as for a stated number. Raises ``EstimateError`` if none does.
     """
-    seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
-    assert seconds is not None
-    kept = {name: getattr(run.known, name) for name in run.known.model_fields_set if name not in ("days", "wall_clock")}
-    free = run.replaced("known", Known(**kept))
+    free, seconds = _without_time(run)
     sample = ensemble(free)
     if sample is None:
         return run
@@ -59,6 +58,46 @@ def sized(run: Run) -> Run:
         )
     supplied = Supplied(value=gpus, reason=REASON)
     return free.replaced("hardware.gpus", gpus).replaced("assumptions", {**run.assumptions, "hardware.gpus": supplied})
+
+
+def is_endless(run: Run) -> bool:
+    """Whether a run states its accelerators and its duration, but nothing that determines its steps or its speed."""
+    known, data = run.known, run.data
+    if run.stages or run.hardware.gpus is None or np.ndim(run.hardware.gpus):
+        return False
+    amounts = (data.tokens, data.samples, data.dataset_samples, data.epochs, data.steps, data.video_hours)
+    others = (known.mfu, known.gpu_hours, known.step_time, known.goodput, *amounts)
+    return (known.days is not None or known.wall_clock is not None) and all(value is None for value in others)
+
+
+def filled(run: Run) -> Run:
+    """The run with as many steps as its time allows in the sample's median, with its duration no longer stated; the run itself if its step
+    cannot be predicted. Time is start-up and a time per step, from two numbers of steps: t = a + b n. Raises ``EstimateError`` if it is
+    less than the start-up."""
+    free, seconds = _without_time(run)
+    some, many, gpus = FEW, 100 * FEW, float(np.max(run.hardware.gpus or 1))
+    taken = [ensemble(free.replaced("data.steps", steps)) for steps in (some, many)]
+    times = [median(sample.gpu_time) / gpus for sample in taken if sample is not None]
+    if len(times) < len(taken):
+        return run
+    each = (times[1] - times[0]) / (many - some)
+    steps = float(f"{some + (seconds - times[0]) / each:.3g}")
+    if steps < 1:
+        raise EstimateError(
+            f"In {seconds / HOUR:,.3g} hours the run takes no step: its start takes {(times[0] - some * each) / HOUR:,.2g}.",
+            "Give it more time.",
+            "known.days",
+        )
+    supplied = Supplied(value=steps, reason="as many as the sample's median takes in the stated time")
+    return free.replaced("data.steps", steps).replaced("assumptions", {**run.assumptions, "data.steps": supplied})
+
+
+def _without_time(run: Run) -> tuple[Run, float]:
+    """The run with its duration no longer stated, and that duration in s."""
+    seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
+    assert seconds is not None
+    kept = {name: getattr(run.known, name) for name in run.known.model_fields_set if name not in ("days", "wall_clock")}
+    return run.replaced("known", Known(**kept)), float(np.max(seconds))
 
 
 def counts(node: int) -> Iterator[int]:

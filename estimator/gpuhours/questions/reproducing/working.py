@@ -114,7 +114,7 @@ class Desk:
         uncertain = dict(stated_ranges(self.text, figure, run))
         key = json.dumps([data, uncertain], default=str, sort_keys=True)
         if key not in self.estimates:
-            self.estimates[key] = estimate(run, uncertain=uncertain)
+            self.estimates[key] = estimate(run, uncertain=uncertain, past=True)
         self.assumptions += self.estimates[key].assumptions
         return self.estimates[key]
 

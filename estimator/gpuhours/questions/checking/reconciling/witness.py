@@ -30,7 +30,7 @@ def predicted_mfu(document: Document) -> tuple[float, float, float] | None:
     from gpuhours.run.spec import from_dict
 
     try:
-        mfu = estimate(from_dict(described, document.name)).results.get("mfu")
+        mfu = estimate(from_dict(described, document.name), past=True).results.get("mfu")
     except EstimateError:
         return None
     if mfu is None or mfu.value is None or mfu.low is None or mfu.high is None:
@@ -96,7 +96,7 @@ def usual_prediction(document: Document) -> str:
         "data": {"tokens": stated["tokens"]},
     }
     try:
-        results = estimate(from_dict(described, document.name)).results
+        results = estimate(from_dict(described, document.name), past=True).results
     except EstimateError:
         return ""
     said = []
