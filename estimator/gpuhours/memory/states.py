@@ -111,7 +111,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     level = np.asarray(layout.sharding)
     stage3 = level == Sharding.zero3
 
-    def dealt(least: Sharding) -> Array:
+    def sharded_from(least: Sharding) -> Array:
+        """Parameters on this rank of what ZeRO shards from level ``least`` on."""
         n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, _expert_shards(ranks)))
         return weights.dense / n + weights.expert / e
 
@@ -124,15 +125,15 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     )
     frozen = frozen / np.where(stage3, ranks.shards, 1)
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
-    stored = dealt(Sharding.zero3) * each_weight + frozen
+    stored = sharded_from(Sharding.zero3) * each_weight + frozen
     on_host = (level >= Sharding.zero2) & layout.offload_optimizer
-    gradients, early = _gradients(weights, ranks, layout, facts, each, dealt(Sharding.zero2))
-    states = dealt(Sharding.zero1) * (precision.optimiser + own)
+    gradients, early = _gradients(weights, ranks, layout, facts, each, sharded_from(Sharding.zero2))
+    states = sharded_from(Sharding.zero1) * (precision.optimiser + own)
     states = np.where(alone, states, np.minimum(states, weights.trained * precision.optimiser))
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
-    temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
+    temporary = facts.update * (precision.master > 0) * sharded_from(Sharding.zero1)
     regathered = (level >= Sharding.zero1) & np.logical_not(stage3 | alone)
-    through = np.where(regathered, facts.flat_gather * (weights.trained + dealt(Sharding.zero1)), 0.0)
+    through = np.where(regathered, facts.flat_gather * (weights.trained + sharded_from(Sharding.zero1)), 0.0)
     used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
     fetched = np.where(layout.offload_parameters, used, 0)
     lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(unsharded_weights - stored, 0), 0)
@@ -149,23 +150,23 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         optimiser=np.where(layout.offload_optimizer, 0, states),
         update=np.minimum(temporary, facts.update_most) + through,
         bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),
-        host=np.where(layout.offload_optimizer, states + np.where(on_host, each * dealt(Sharding.zero2), 0), 0)
+        host=np.where(layout.offload_optimizer, states + np.where(on_host, each * sharded_from(Sharding.zero2), 0), 0)
         + np.where(layout.offload_parameters, stored, 0),
     )
 
 
 def _gradients(
-    weights: Parameters, ranks: Ranks, layout: Layout, facts: MemoryFacts, each: float, dealt: Array
+    weights: Parameters, ranks: Ranks, layout: Layout, facts: MemoryFacts, each: float, sharded: Array
 ) -> tuple[Array, Array]:
     """Bytes of gradients on a rank, ``each`` per parameter: at the end of the backward pass, and at the start of the last micro-batch's.
 
-    ``dealt`` parameters are the rank's own under ZeRO-2. A wrapped replica has buckets of them in addition (DDP).
+    ``sharded`` parameters are the rank's own under ZeRO-2. A wrapped replica has buckets of them in addition (DDP).
     """
     level = np.asarray(layout.sharding)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
     buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
     on_host = (level >= Sharding.zero2) & layout.offload_optimizer
-    gradients = each * np.where(on_host, 0, dealt + buckets)
+    gradients = each * np.where(on_host, 0, sharded + buckets)
     gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
     if facts.gradients_live:
         return gradients, gradients

@@ -247,19 +247,19 @@ def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
 def run_file(path: Path | str) -> Source:
     """A run file's contents, with relative paths resolved from its folder."""
     source = read_yaml(path)
-    return Source(source.name, beside(source.data, Path(path).parent), source.places)
+    return Source(source.name, with_paths_from(source.data, Path(path).parent), source.places)
 
 
 FILES = (".json", ".yaml", ".yml")
 
 
-def beside(value: Any, folder: Path) -> Any:
+def with_paths_from(value: Any, folder: Path) -> Any:
     """A run file's values with relative paths of existing files resolved: paths are relative to the file's folder, not to the current
     directory."""
     if isinstance(value, Mapping):
-        return {key: beside(inner, folder) for key, inner in value.items()}
+        return {key: with_paths_from(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):
-        return [beside(inner, folder) for inner in value]
+        return [with_paths_from(inner, folder) for inner in value]
     if isinstance(value, str) and len(value) < 1000 and (value.endswith(FILES) or "/" in value):
         path = folder / value
         named = value.endswith(FILES) and path.is_file()

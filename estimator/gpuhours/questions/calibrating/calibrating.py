@@ -29,7 +29,7 @@ from gpuhours.run.conformal import curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import Traits, features
 from gpuhours.run.site import QUANTILE, Site, StackMet, StepMet
-from gpuhours.run.spec import Run, beside, from_source
+from gpuhours.run.spec import Run, from_source, with_paths_from
 from gpuhours.software.profile import load_software
 
 RUN_FILES = (".yaml", ".yml")
@@ -260,7 +260,7 @@ def refuse_unmeasured(path: str | None) -> None:
 def read_run(path: Path | str) -> Run:
     """A run file without its own site, since this creates one."""
     source = read_yaml(path)
-    data = beside(source.data, Path(path).parent)
+    data = with_paths_from(source.data, Path(path).parent)
     if isinstance(data, Mapping):
         data = {key: value for key, value in data.items() if key != "site"}
     return from_source(Source(source.name, data, source.places))
