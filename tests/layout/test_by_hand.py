@@ -251,6 +251,12 @@ def test_shares_of_a_layer_that_are_done_again() -> None:
     assert float(product_share(EVERYTHING, part, early)) == pytest.approx((every - 2048) / every)
     assert float(product_share(SELECTIVE["half-of-products"], part, early)) == 0.5
     assert float(product_share(SELECTIVE["attention"], part, late)) == 0.0
+    both = Policy({Role.QKV: 0.5}, operators={Pointwise.ROTARY: 0.25}) | Policy({Role.MLP_IN: 0.75}, core=0.5)
+    assert (both.products, both.operators, both.core) == (
+        {Role.QKV: 0.5, Role.MLP_IN: 0.75},
+        {Pointwise.ROTARY: 0.25},
+        0.5,
+    )
     mixed = workload(MIXTURE).model.stacks[0]
     assert (
         float(product_share(EVERYTHING, mixed, early)) == 1.0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gpuhours.architecture.operators import Stack
 from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory, ways_to_fit
 from gpuhours.memory.advice import Way, _changes, _first_of_each_change
+from gpuhours.memory.buffers import context_buffers
 from gpuhours.workload import Workload
 from tests.round_machine import workload
 
@@ -111,3 +115,18 @@ def test_ways_without_a_step_time_to_compare_with_are_told_by_what_they_save(tim
     saved = [one.saved for one in found]
     assert saved == sorted(saved, reverse=True)
     assert all(one.fits for one in found)
+
+
+def test_a_model_without_attention_has_no_heads_to_split() -> None:
+    """Its products run on one tensor rank; rings of other models hand on keys, its ranks have none."""
+    asked = workload(gpus=8)
+    parts = tuple(
+        replace(one, block=replace(one.block, attention=())) if isinstance(one, Stack) else one
+        for one in asked.model.parts
+    )
+    bare = replace(asked, model=replace(asked.model, parts=parts))
+    assert {words for words, _ in _changes(asked)} - {words for words, _ in _changes(bare)} == {"tensor 2"}
+    for method in ("ring", "ulysses", "all-gather"):
+        ranks = workload(gpus=4, context=4, sequence_method=method).ranks
+        assert float(np.sum(context_buffers(bare.model, 128.0, ranks, asked.precision))) == 0
+        assert float(np.sum(context_buffers(asked.model, 128.0, ranks, asked.precision))) > 1000
