@@ -359,3 +359,14 @@ def test_chunks_that_divide_are_named() -> None:
     reason = "pipeline x interleave does not divide the layers; interleave may be 1, 2, 4, 8 or 16 at pipeline 2"
     assert _uneven_chunks(32, asked) == reason
     assert chunks_divide(7, 2, np.array([1, 2, 3])).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(("size", "stride", "inside", "domains"), [
+    (1, 1, 1, 1), (2, 1, 2, 1), (8, 1, 8, 1), (12, 1, 8, 2), (2, 4, 2, 1), (4, 4, 2, 2), (3, 8, 1, 3), (2, 16, 1, 2), (3, 3, 2, 2),
+])  # fmt: skip
+def test_ranks_of_a_group_in_a_node(size: int, stride: int, inside: int, domains: int) -> None:
+    """Nodes of eight: as many as stand within them, at least one and no more than the group has; alone or among others of a sweep."""
+    group = Group(size, stride)
+    assert (int(group.per_domain(machine(64))), int(group.domains(machine(64)))) == (inside, domains)
+    several = Group(np.array([size, 8]), np.array([stride, 1]))
+    assert [one.tolist() for one in several.spread(machine(64))] == [[inside, 8], [domains, 1]]

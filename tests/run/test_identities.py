@@ -61,6 +61,9 @@ def test_an_identity_by_hand() -> None:
     assert square.solve("c", {"a": 3.0, "b": 4.0}) == pytest.approx(24)
     assert square.mismatch({"a": 3.0, "b": 4.0, "c": 24.0}) == pytest.approx(1)
     assert square.mismatch({"a": 3.0, "b": 4.0, "c": 12.0}) == pytest.approx(2)
+    inverse = Identity("a / b^2 = 2", {"a": 1.0, "b": -2.0}, 2.0)
+    assert (inverse.solve("a", {"b": 3.0}), inverse.solve("b", {"a": 18.0})) == (pytest.approx(18), pytest.approx(3))
+    assert inverse.mismatch({"a": 9.0, "b": 3.0}) == pytest.approx(0.5)
     given = square.given({"b": 3.0})
     assert (given.constant, dict(given.exponents)) == (pytest.approx(2 / 9), {"a": 1.0, "c": -1.0})
 
