@@ -41,10 +41,21 @@ def test_two_numbers_of_gpus_and_a_number_of_instances_are_refused() -> None:
         ("Qwen/Qwen3-30B-A3B-Instruct-2507", "qwen3-30b-a3b"), ("google/gemma-2-9b-it", "gemma-2-9b"),
         ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"), ("EleutherAI/pythia-1.4b-deduped", "pythia-1.4b"),
         ("microsoft/Phi-3-mini-4k-instruct", "phi-3-mini"), ("openai/gpt-oss-20b", "gpt-oss-20b"), ("ViT-L/14", "vit-l-14"),
+        ("llama3-8b", "llama-3-8b"), ("qwen2.5-7b-instruct", "qwen2.5-7b"), ("gemma2-9b-it", "gemma-2-9b"), ("Wan2.1-14B", "wan-2.1-14b"),
+        ("google/flan-t5-xl", "t5-v1.1-xl"), ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "qwen2.5-7b"), ("gpt-2", "gpt2"),
+        ("openai/whisper-large-v3", "whisper-large-v3"), ("google-bert/bert-large-uncased", "bert-large"),
+        ("deit-small", "vit-s-16-classifier"), ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3"),
+        ("ViT-L/16", "vit-l-16-classifier"), ("stable-diffusion-3-medium", "sd-3-medium"),
     ],
 )  # fmt: skip
 def test_a_hubs_name_is_the_model_it_was_made_of(hub: str, name: str) -> None:
     assert named(hub).name == name
+
+
+@pytest.mark.parametrize("name", ["sdxl", "stable-diffusion-xl", "resnet-50", "stable-diffusion-v1-5"])
+def test_a_model_of_convolutions_is_told_as_that(name: str) -> None:
+    with pytest.raises(EstimateError, match="convolutions"):
+        named(name)
 
 
 def test_a_family_of_one_size_needs_no_size() -> None:
@@ -58,10 +69,10 @@ def test_a_family_of_one_size_needs_no_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "hub", ["mistralai/Mistral-7B-Instruct-v0.3", "someone/llama-3.1-8b-pruned", "someone/unheard-of-7b"]
+    "hub", ["deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "someone/llama-3.1-8b-pruned", "someone/unheard-of-7b"]
 )
 def test_another_shape_is_not_taken_for_it(hub: str) -> None:
-    """Mistral 7B v0.3 has a larger vocabulary than the first."""
+    """The distilled 1.5B has a head of its own, where Qwen2.5's is tied."""
     with pytest.raises(EstimateError, match=r"config\.json works"):
         named(hub)
 

@@ -28,6 +28,36 @@ TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking
 """Suffixes of hub names for fine-tuned weights of the same shape."""
 
 
+SHAPED_LIKE = tuple(
+    (re.compile(pattern), like)
+    for pattern, like in (
+        (r"flan-t5-(small|base|large|xl|xxl)", r"t5-v1.1-\1"),
+        (r"(qwen2\.5)-(coder|math)-(.+)", r"\1-\3"),
+        (r"deepseek-r1-distill-qwen-(7b|14b|32b)", r"qwen2.5-\1"),
+        (r"deepseek-r1-distill-llama-(8b|70b)", r"llama-3.1-\1"),
+        (r"deepseek-(v3\.1|v3-\d{4}|r1-\d{4}|r1-zero)", "deepseek-v3"),
+        (r"(mistral-7b)-v0\.[12]", r"\1"),
+        (r"(vicuna|alpaca)-(7b|13b)(-v1\.\d)?", r"llama-\2"),
+        (r"zephyr-7b(-\w+)?", "mistral-7b"),
+        (r"clip-vit-(.+)", r"clip-\1"),
+        (r"(mistral-7b)-instruct-(v0\.3)", r"\1-\2"),
+        (r"stable-diffusion-(3.*)", r"sd-\1"),
+        (r"(google-)?bert-(base|large)-uncased", r"bert-\2"),
+        (r"distilbert-base-uncased", "distilbert-base"),
+        (r"vit-(ti|s|l)-16", r"vit-\1-16-classifier"),
+        (r"deit-(ti|s|b)\w*(-.*)?", r"vit-\1-16-classifier"),
+        (r"gpt-?2-small", "gpt2"),
+    )
+)
+"""Models trained further from another's weights, or named otherwise: the same shape, to the parameter."""
+
+
+CONVOLUTIONS = re.compile(
+    r"sdxl.*|stable-diffusion-(xl|v?[12]).*|sd-?(xl|1|2)(\.\d)?|.*unet.*|resnet.*|efficientnet.*|convnext.*|yolo.*"
+)
+"""Models of convolutions, which are not modelled."""
+
+
 @dataclass(frozen=True)
 class NamedModel:
     """One file of ``architecture/models``."""
@@ -71,6 +101,32 @@ def plain(name: str) -> str:
     return own if own in names() else of_one_size(own) if of_one_size(own) in names() else spelt
 
 
+def known_as(name: str) -> str:
+    """The known model that a name means: as ``plain`` has it, without a fine-tuning suffix, as the model whose shape it has, or spelt with
+    other hyphens; ``plain``'s name if none.
+
+    >>> [known_as(name) for name in ("llama3-8b-instruct", "Wan2.1-14B", "flan-t5-xl", "qwen2.5-coder-7b", "gpt-2")]
+    ['llama-3-8b', 'wan-2.1-14b', 't5-v1.1-xl', 'qwen2.5-7b', 'gpt2']
+    """
+    spelt, known = plain(name), names()
+    if spelt in known:
+        return spelt
+    joined = {_joined(one): one for one in known}
+    for own in (spelt, name.rpartition("/")[2].strip().lower().replace("_", "-")):
+        shorter, longer = own, ""
+        while shorter != longer:
+            like = next((made.sub(shape, shorter) for made, shape in SHAPED_LIKE if made.fullmatch(shorter)), shorter)
+            if (found := like if like in known else joined.get(_joined(like))) is not None:
+                return found
+            shorter, longer = TUNED.sub("", shorter), shorter
+    return spelt
+
+
+def _joined(name: str) -> str:
+    """A name without the hyphens between a letter and a digit, where spellings differ: ``llama-3-8b`` and ``llama3-8b``."""
+    return re.sub(r"(?<=[a-z])-(?=\d)", "", name)
+
+
 def of_one_size(family: str) -> str:
     """``mistral-nemo`` -> ``mistral-nemo-12b``, where one model's name is the family's and a size; anything else as it is."""
     sizes = [known for known in names() if re.fullmatch(re.escape(family) + SIZE, known)]
@@ -80,8 +136,13 @@ def of_one_size(family: str) -> str:
 @functools.cache
 def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
-    file = plain(name)
+    file = known_as(name)
     if file not in names():  # not by looking for a file: the name may exceed the file system's limit
+        if CONVOLUTIONS.fullmatch(file):
+            hint = "Only transformers and state-space layers are: `gpuhours models list` shows them."
+            raise EstimateError(
+                f"{name[:LONGEST_NAME]!r} consists of convolutions, which are not modelled.", hint, "model"
+            )
         asked = (name.rpartition("/")[2].lower() or file)[:LONGEST_NAME]
         begun = [known for known in names() if known.startswith(asked)]
         hint = (
@@ -126,7 +187,7 @@ def _is_whole(value: Mapping[Any, Any]) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    return name.endswith(".json") or plain(name) in names()
+    return name.endswith(".json") or known_as(name) in names()
 
 
 def _from_text(text: str) -> dict[str, Any]:
