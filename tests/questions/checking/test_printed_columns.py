@@ -92,3 +92,28 @@ def test_rated_power_behind_two_energies() -> None:
     assert not check_paper(read_paper(text.format("5.6", "6.72"))).contradictions
     charges = check_paper(read_paper(text.format("7.0", "8.4"))).contradictions
     assert "TDP for measured power" in [cause.cause for charge in charges for cause in charge.likely_causes[:1]]
+
+
+def test_lines_of_maxtext() -> None:
+    text = (
+        "I0214 09:11:02 pyconfig.py: Config param per_device_batch_size: 8\nI0214 09:11:40 max_utils.py: 64 TPU v4 devices, 16 hosts\n"
+        "I0214 09:12:05 maxtext_utils.py: Per train step: total tokens 1048576\n"
+        "I0218 01:40:51 train.py: completed step: 41200, seconds: 8.001, TFLOP/s/device: 151.1, loss: 2.3\n"
+    )
+    (found,) = runs(text).values()
+    assert (found["global_batch_tokens"], found["step_time"], found["gpus"]) == (1048576, 8.001, 64)
+
+
+def test_bars_of_epochs_count_the_steps_of_one() -> None:
+    text = (
+        "Epoch 89: 100%|####| 5005/5005 [41:42<00:00,  2.00it/s, loss=1.02]\n450,450 steps in 62.6 h on 4x RTX A5000.\n"
+    )
+    (found,) = runs(text).values()
+    assert (found["steps"], found["wall_clock"]) == (450_450, pytest.approx(62.6 * 3600))
+
+
+def test_a_machine_that_is_bought_trains_nothing() -> None:
+    (found,) = runs(
+        "The new machine will have 1,024 B200 accelerators in 128 nodes. A model of 30 billion parameters is planned."
+    ).values()
+    assert not {"gpus", "nodes"} & found.keys()

@@ -134,6 +134,10 @@ _SOURCE_LINE = re.compile(
     r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,4}(?:\d{4}-\d\d-\d\d[ T][\d:,.]{8,16}[^\S\n]{0,4})?(?:>>)?[^\S\n]{0,4}"
 )
 """``[INFO|trainer.py:2131] >>``: the line of code that printed."""
+_GLOG_LINE = re.compile(
+    r"(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d(?:\.\d{1,6})?(?: {1,6}\d{1,9})? [\w/]{1,60}\.(?:py|cc)(?::\d{1,6}\]|:)[^\S\n]?"
+)
+"""``I0214 09:11:02 pyconfig.py:``: the same as absl and glog print it."""
 _LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
 """``Total train batch size (w. parallel & accumulation) = 128``."""
 _KEY = re.compile(
@@ -143,6 +147,9 @@ _KEY = re.compile(
 """``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
 
 
+_STEP_SECONDS = re.compile(r"(?m)(\bcompleted step: \d{1,9},) seconds: ([\d.]{1,12})")
+_STEP_TOKENS = re.compile(r"(?i)\bper (?:train |training )?step: ?total tokens:? (\d{1,12})")
+"""``completed step: 41200, seconds: 8.001`` and ``Per train step: total tokens 8388608``: how MaxText prints."""
 _SLASHED = re.compile(
     r"(?m)^([^\S\n]{0,8}(?:[-*•] )?)([A-Za-z][A-Za-z-]{2,20}) ?/ ?([A-Za-z][A-Za-z-]{2,20})((?: [A-Za-z-]{2,20}){0,3})[ ]?[:=][ ]?"
     r"([~≈]?\d[\d.,]{0,12} ?[A-Za-z]{0,9}) ?/ ?([~≈]?\d[\d.,]{0,12} ?[A-Za-z]{0,9})[ .;]{0,3}$"
@@ -167,10 +174,12 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
         text = _PLAIN_BATCH.sub("micro_batch_size", text)
     text = _PRODUCT.sub(lambda found: f"{found[1]}{int(found[2]) * int(found[3])}", text)
     text = _ITERATION.sub(_at_a_step, text)
-    text = _SOURCE_LINE.sub("; ", text)
+    text = _GLOG_LINE.sub("; ", _SOURCE_LINE.sub("; ", text))
     if "gres" in text:
         text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
+    if "completed step" in text or "total tokens" in text:
+        text = _STEP_TOKENS.sub(r"tokens per batch: \1 tokens", _STEP_SECONDS.sub(r"\1; \2 seconds per step;", text))
     if "/" in text:
         text = _SLASHED.sub(_slashes_apart, text)
     text = _KEY.sub(r"\1; \2: \3", text)
@@ -229,6 +238,8 @@ def with_bars(text: str) -> str:
             return ""
         pace = float(bar[6]) if bar[7] == "s/it" else 1 / max(float(bar[6]), 1e-9)
         took = _clock_words(bar[3], bar[4], bar[5]) if bar[1] == bar[2] else ""
+        if bar[0].lstrip().lower().startswith("epoch"):
+            return f"step time: {pace:.6g} seconds per step;" + (f" time per epoch: {took};" if took else "")
         return f"steps: {bar[2]}; step time: {pace:.6g} seconds per step;" + (
             f" training time: {took};" if took else ""
         )

@@ -150,7 +150,8 @@ SIDE = {
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
         enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly,
         and wait, expect to wait, be prepared to wait, would last, would finish, would run, would occupy, would keep, would amount,
-        would add up, would come to, would correspond
+        would add up, would come to, would correspond, machine will have, system will have, cluster will have, supercomputer will have,
+        machine will be
     """),
     "data preparation": _phrases("""
         captioning the, captioning them, captioning took, captioning cost, captioning needed, captioning :, captions took,
@@ -380,7 +381,7 @@ _BESIDE_A_RUN = re.compile(
     r"|preliminary|debugging|failed|failures?|false starts?|dead ends?|(?:test|failed|trial|debug|aborted|crashed) runs?"
     r"|data (?:generation|preparation|processing|collection|cleaning|annotation|labell?ing|pipeline|acquisition|storage)"
     r"|annotations?|labell?ing|storage|egress|backups?|salar(?:y|ies)|staff|people|serving|deployment|hosting|demo"
-    r"|tokeni[sz](?:ation|ing)|pre-?processing|profiling|benchmark(?:s|ing)?|hyper-?parameter (?:search|tuning|sweeps?)|sweeps?|pilots?)\b",
+    r"|tokeni[sz]ation|pre-?processing|profiling|benchmark(?:s|ing)?|hyper-?parameter (?:search|tuning|sweeps?)|sweeps?|pilots?)\b",
     re.IGNORECASE,
 )
 """How the names of rows and items begin that are beside the run."""

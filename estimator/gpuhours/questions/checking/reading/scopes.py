@@ -66,6 +66,8 @@ def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
                 if opening == "" or (carried == "evaluation" and not marks and not _goes_on(items, first, bound))
                 else carried
             )
+            if not marks and _of_all_stages(items, first, bound):
+                begins = ""
             if marks and {name for _, name in marks} == {"evaluation"} and not _trains(items, first, bound):
                 begins = "evaluation"
             yield Sentence(first, bound, begins, marks)
@@ -165,6 +167,14 @@ def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
 def _goes_on(items: Sequence[Item], first: int, last: int) -> bool:
     """Whether a sentence goes on about what the last one was about: it begins with a pronoun and speaks of no training."""
     return items[first].text.lower() in PRONOUNS and not _trains(items, first, last)
+
+
+def _of_all_stages(items: Sequence[Item], first: int, last: int) -> bool:
+    """``The two phases amount to``: whether a sentence opens with all parts of the training."""
+    opening = [item.text.lower() for item in items[first : min(first + 3, last)]]
+    return opening[:1] in (["the"], ["both"], ["all"]) and any(
+        word.split()[-1:] and word.split()[-1] in ("phases", "stages", "parts") for word in opening
+    )
 
 
 def _trains(items: Sequence[Item], first: int, last: int) -> bool:

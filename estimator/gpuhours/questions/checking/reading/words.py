@@ -170,7 +170,7 @@ RULES: tuple[Rule, ...] = (
     rule("step", "warmup_steps", _WARM, 0),
     rule("step", "measured_iterations", "averaged over, averaged, benchmarking, timed, minimize variance", 0, 8),
     rule("step", "accumulation", "accumulation, accumulate, accumulated, accumulating", -0.5),
-    rule("bare", "checkpoint_steps", "save interval, save steps, save every, checkpoint interval, checkpoint every, "
+    rule("bare", "checkpoint_steps", "save interval, save steps, save every, checkpoint interval, checkpoint period, checkpoint every, "
           "ckpt interval", 0, 2, before=True),
     rule("step", "checkpoint_steps", "save every, saved every, checkpoint every, checkpoints every, "
           "checkpointed every, checkpointing every, "
