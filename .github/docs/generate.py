@@ -284,7 +284,17 @@ def page(name: str) -> str:
 
 
 MODEL = Path(__file__).parents[2] / "estimator" / "MODEL.md"
-FORMULAS = ("layout", "kernels", "memory", "step", "cost", "run/goodput.py", "run/input_pipeline.py")
+FORMULAS = (
+    "layout",
+    "kernels",
+    "memory",
+    "step",
+    "cost",
+    "run/batch.py",
+    "run/goodput.py",
+    "run/input_pipeline.py",
+    "run/remainder.py",
+)
 """Where a constant of the model may stand; those of a card or a stack stand in its own file."""
 
 

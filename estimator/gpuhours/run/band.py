@@ -70,7 +70,7 @@ def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
     return Traits(
         run.software.name, chip.name, chip.generation, run.precision.dtype, kind_of_model(run.model, run.data.frames is not None),
         float(np.max(run.cluster.gpus)), float(np.max(run.tokens_per_sample)),
-        stack_said, stands_in=run.software.is_stand_in,
+        stack_said, stands_in=run.software.is_stand_in or not stack_said,
     )  # fmt: skip
 
 

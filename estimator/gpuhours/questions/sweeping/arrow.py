@@ -24,7 +24,9 @@ def arrow(values: Values, kind: pa.DataType, known: Values | None = None) -> pa.
     if pa.types.is_boolean(kind):
         data = _bitmap(np.where(valid, values, False).astype(bool))
     else:
-        data = pa.py_buffer(np.ascontiguousarray(np.where(valid, values, 0), kind.to_pandas_dtype()))
+        data = pa.py_buffer(
+            np.ascontiguousarray(np.where(valid, values, 0), np.int64 if pa.types.is_integer(kind) else np.float64)
+        )
     return pa.Array.from_buffers(kind, len(values), [None if valid.all() else _bitmap(valid), data])
 
 
