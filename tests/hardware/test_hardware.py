@@ -228,6 +228,7 @@ def test_a_format_the_accelerator_lacks() -> None:
 UNKNOWN = [
     ("h100_smx", "Did you mean 'h100-sxm-80gb'?"),
     ("h100-sxm-80", "Did you mean 'h100-sxm-80gb'?"),
+    ("b200-sxm-180gb", "Did you mean 'b200-sxm'?"),
     ("gb20", "Did you mean 'gb200'?"),
     ("zzz", "`gpuhours hardware list` shows all"),
     ("../accelerators/h100-sxm-80gb", "`gpuhours hardware list`"),

@@ -118,7 +118,8 @@ def suggestion(name: str, known: list[str]) -> str:
     """The nearest names: those with the same beginning before those with similar spelling."""
     alike = [candidate for candidate in known if candidate.startswith(name)] if name else []
     if not alike:
-        likeness = {candidate: _likeness(name, candidate) for candidate in known}
+        same_card = [candidate for candidate in known if candidate.split("-")[0] == name.split("-")[0]]
+        likeness = {candidate: _likeness(name, candidate) for candidate in same_card or known}
         best = max(likeness, key=lambda candidate: likeness[candidate], default="")
         alike = [best] if likeness.get(best, 0.0) >= 0.6 else []
     listing = "`gpuhours hardware list` shows all."
