@@ -105,10 +105,9 @@ def test_lines_of_maxtext() -> None:
 
 
 def test_bars_of_epochs_count_the_steps_of_one() -> None:
-    text = (
-        "Epoch 89: 100%|####| 5005/5005 [41:42<00:00,  2.00it/s, loss=1.02]\n450,450 steps in 62.6 h on 4x RTX A5000.\n"
-    )
+    text = "Epoch 89: 100%|####| 5005/5005 [41:42<00:00,  2.00it/s]\n450,450 steps, 62.6 h, 4x RTX A5000, batch 64 per GPU = 256.\n"
     (found,) = runs(text).values()
+    assert (found["microbatch"], found["global_batch"]) == (64, 256)
     assert (found["steps"], found["wall_clock"]) == (450_450, pytest.approx(62.6 * 3600))
 
 

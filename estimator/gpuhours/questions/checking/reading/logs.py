@@ -147,6 +147,11 @@ _KEY = re.compile(
 """``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
 
 
+_BATCH_OF_ALL = re.compile(
+    r"(?i)(\bbatch(?: size)?(?: of| is|:)? \d{1,6} per (?:GPU|device|card|process))"
+    r"(?: ?[x×*] ?\d{1,6}(?: GPUs| devices| cards)?)? ?= ?(\d{1,7})\b"
+)
+"""``batch 64 per GPU = 256``: what all of them take together."""
 _STEP_SECONDS = re.compile(r"(?m)(\bcompleted step: \d{1,9},) seconds: ([\d.]{1,12})")
 _STEP_TOKENS = re.compile(r"(?i)\bper (?:train |training )?step: ?total tokens:? (\d{1,12})")
 """``completed step: 41200, seconds: 8.001`` and ``Per train step: total tokens 8388608``: how MaxText prints."""
@@ -178,6 +183,8 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
     if "gres" in text:
         text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
+    if "=" in text:
+        text = _BATCH_OF_ALL.sub(r"\1; global batch: \2", text)
     if "completed step" in text or "total tokens" in text:
         text = _STEP_TOKENS.sub(r"tokens per batch: \1 tokens", _STEP_SECONDS.sub(r"\1; \2 seconds per step;", text))
     if "/" in text:
