@@ -203,28 +203,35 @@ def test_micro_batches_that_wait(schedule: Schedule, interleave: int, held: list
 def test_degrees_are_solved() -> None:
     """32 GPUs / (2 x 2 x 2) = 4 data-parallel ranks; 60 samples / (4 x 2) = 7.5: eight micro-batches."""
     at = ranks(32, 60, tensor=2, pipeline=2, context=2, microbatch=2)
-    assert (int(at.data), int(at.copies), int(at.microbatches), int(at.whole), int(at.shards)) == (4, 8, 8, 2, 8)
-    assert (int(at.ulysses), int(at.ring)) == (1, 2)
-    assert int(ranks(32, 60, tensor=2, sequence_parallel=False).whole) == 1
-    assert [int(ranks(8, shard_group=some, sharding="zero3").shards) for some in (4, 8, 16)] == [4, 8, 8]
-    assert int(ranks(1, 1, tensor=2).data) == 1
-    assert int(ranks(8, 2, microbatch=1).microbatches) == 1
-    assert int(ranks(8, context=4, sequence_method="ulysses").ulysses) == 4
-    shared = [int(ranks(64, context=16, sequence_method="hybrid", tensor=tensor).ulysses) for tensor in (1, 2, 4)]
+    assert (float(at.data), float(at.copies), float(at.microbatches), float(at.whole), float(at.shards)) == (
+        4,
+        8,
+        8,
+        2,
+        8,
+    )
+    assert (float(at.ulysses), float(at.ring)) == (1, 2)
+    assert float(ranks(32, 60, tensor=2, sequence_parallel=False).whole) == 1
+    assert [float(ranks(8, shard_group=some, sharding="zero3").shards) for some in (4, 8, 16)] == [4, 8, 8]
+    assert float(ranks(1, 1, tensor=2).data) == 1
+    assert float(ranks(8, 2, microbatch=1).microbatches) == 1
+    assert float(ranks(8, context=4, sequence_method="ulysses").ulysses) == 4
+    shared = [float(ranks(64, context=16, sequence_method="hybrid", tensor=tensor).ulysses) for tensor in (1, 2, 4)]
     assert shared == [8, 4, 2], "heads are exchanged inside a node of eight, between those that tensor ranks leave"
-    assert int(ranks(32, context=2, sequence_method="hybrid", tensor=16).ulysses) == 1
+    assert float(ranks(32, context=2, sequence_method="hybrid", tensor=16).ulysses) == 1
 
 
 def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:
     at = ranks(32, 64, tensor=2, pipeline=2, context=4, sequence_method="hybrid", ulysses=2, expert=4, expert_tensor=1)
-    found = [(int(group.size), int(group.stride)) for group in (
+    found = [(float(group.size), float(group.stride)) for group in (
         at.tensor_group, at.ulysses_group, at.ring_group, at.data_group, at.expert_group, at.expert_data_group, at.stage_group,
     )]  # fmt: skip
     assert found == [(2, 1), (2, 2), (2, 4), (8, 2), (4, 1), (4, 4), (2, 16)]
     assert isinstance(at.shard_group, Group)
-    assert int(ranks(2, 8, expert=8).expert_copies) == 1
+    assert [float(ranks(8, expert=some).expert_copies) for some in (2, 3, 8, 16)] == [4, 2, 1, 1]
+    assert float(ranks(2, 8, expert=8).expert_copies) == 1
     split = ranks(32, 64, tensor=2, pipeline=2, expert=4, expert_tensor=2).expert_data_group
-    assert (int(split.size), int(split.stride)) == (2, 8)
+    assert (float(split.size), float(split.stride)) == (2, 8)
 
 
 @pytest.mark.parametrize(

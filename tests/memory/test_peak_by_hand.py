@@ -11,7 +11,7 @@ import pytest
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.memory import memory
-from gpuhours.memory.peak import Memory
+from gpuhours.memory.peak import Memory, _Run
 from tests.round_machine import LAYER, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
 KEPT = 2 * (4 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + 3 * 2048) + 4 * 8
@@ -246,3 +246,14 @@ def test_logits_of_a_padded_vocabulary(tensor: int, words: float) -> None:
     model = MODEL.model_copy(update={"vocab": 5000})
     found = memory(workload(model, gpus=tensor, tensor=tensor, software=software))
     assert float(found.moments[0][0]["logits"]) == 6 * TOKENS * words
+
+
+@pytest.mark.parametrize("kernel", ["flash2", "unfused"])
+@pytest.mark.parametrize("biased", [False, True])
+def test_scores_are_stored_where_the_kernel_stores_them(kernel: str, biased: bool) -> None:
+    """Of attention with a learned bias alone, and of attention without, the stack's kernel says it."""
+    asked = workload(software=stack().model_copy(update={"attention": {"default": kernel}}))
+    part = asked.model.stacks[0]
+    cores = tuple(replace(core, biased=biased) for core in part.block.attention)
+    run = _Run(asked, asked.model, asked.ranks, asked.ranks)
+    assert run.unfused(replace(part, block=replace(part.block, attention=cores))) == (kernel == "unfused")

@@ -128,3 +128,16 @@ def test_an_encoder_stands_where_the_layout_has_it() -> None:
     assert float(added(work.apart).total) > 0
     assert float(encoding_time(work, apart)) == pytest.approx(max(float(added(work.apart).total), 2 * 3e-3), rel=0.5)
     assert encoder_wait(1.0, 4, 10.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("interleave", "pipeline", "one_chunk", "felt"),
+    [(1, 0.5, 0.25, 0.25), (2, 0.5, 0.25, 2 * 0.5), (1, 0.5, None, 0.5)],
+)
+def test_messages_of_one_chunk_hide_apart(
+    interleave: int, pipeline: float, one_chunk: float | None, felt: float
+) -> None:
+    """Behind a layer of a second, at a stack's share for one chunk a stage, or for several."""
+    software = stack(exposed={"pipeline": pipeline, "one_chunk": one_chunk})
+    found = sent(1.0, software, gpus=2, pipeline=2, interleave=interleave)
+    assert found == pytest.approx(felt * 2 * STREAM / LINK)

@@ -41,6 +41,10 @@ OR_SO_MANY = frozenset(
 """Words between two counts of one collection."""
 
 
+LONGEST_LINK = 40
+"""At most so many words before a figure are looked at: more would make the time of a long list grow with its square."""
+
+
 LIST_WORDS = frozenset(
     {
         ",",
@@ -67,7 +71,7 @@ def as_its_list(
     figure, last = items[index], before[-1] if before else None
     if last is None or last.sentence is not sentence or not isinstance(figure, Figure):
         return found
-    between = [item.text.lower() for item in items[last.index + 1 : index]]
+    between = [item.text.lower() for item in items[max(last.index + 1, index - LONGEST_LINK) : index]]
     if figure.progression and last.figure.progression and len(between) == 1 and (found is None or found.by_default):
         return last.place  # a batch from 512 to 1,536 sequences
     again = figure.unit == last.figure.unit != "" and figure.per == last.figure.per and _is_about(figure, last.figure)
