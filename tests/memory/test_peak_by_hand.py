@@ -257,3 +257,12 @@ def test_scores_are_stored_where_the_kernel_stores_them(kernel: str, biased: boo
     cores = tuple(replace(core, biased=biased) for core in part.block.attention)
     run = _Run(asked, asked.model, asked.ranks, asked.ranks)
     assert run.unfused(replace(part, block=replace(part.block, attention=cores))) == (kernel == "unfused")
+
+
+def test_a_frozen_model_is_computed_forward_alone() -> None:
+    """No activation of it waits for a backward pass, and none is made again: at those moments there is not a byte."""
+    asked = workload(software=stack(memory=FACTS))
+    parts = tuple(replace(one, trainable=Trainable.FROZEN) for one in asked.model.parts)
+    found = memory(replace(asked, model=replace(asked.model, parts=parts)))
+    assert [float(np.max(parts["activations"])) for parts, _ in found.moments[:3]] == [0, 0, 0]
+    assert float(found.moments[3][0]["activations"]) == TOKENS * 2 * (3 * 1024 + 2 * 4096)
