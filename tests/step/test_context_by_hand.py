@@ -184,3 +184,11 @@ def test_samples_and_ranks_that_share_them() -> None:
         ends_compute(asked.model.ends[0], asked)[OTHER].forward
     )
     assert moved == pytest.approx(4 * 1024 * 3 / 8e9)
+
+
+def test_bytes_on_a_card_that_issues_no_faster() -> None:
+    """Half of the time does not shrink: twice H100's bandwidth for a multiprocessor takes 1.5 times the bytes, both ways."""
+    card = {"memory_bandwidth": 20 * 2 * 3.35e12 / 132, "sms": 20}
+    plain, issued = (workload(card=card, software=stack(pointwise={"issued": share})) for share in (0.0, 0.5))
+    usual, found = (elementwise_passes(asked.model.stacks[0], np.asarray(TOKENS), asked) for asked in (plain, issued))
+    assert (found.forward, found.backward) == (pytest.approx(1.5 * usual.forward), pytest.approx(1.5 * usual.backward))
