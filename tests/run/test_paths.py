@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuhours.run.spec import load
+from gpuhours.run.spec import load, run_file, with_paths_from
 from tests.architecture.test_hugging_face import ROWS
 
 LLAMA = next(row for row in ROWS if row["config"].get("model_type") == "llama")
@@ -25,3 +25,20 @@ def test_a_model_beside_the_file(name: str, tmp_path: Path, monkeypatch: pytest.
     run = load(folder / "run.yaml")
     assert run.model is not None
     assert run.model.build(run.data).parameters == LLAMA["parameters"]
+
+
+@pytest.mark.parametrize("text", ["a guess / " * 40, "g" * 300 + "/b.json", "g" * 300 + ".yaml", "a/b\0c"])
+def test_a_long_reason_with_a_slash_is_no_name_of_a_file(text: str, tmp_path: Path) -> None:
+    """A name has at most 255 letters; a text of more is left as it stands, beside names that are resolved."""
+    (tmp_path / "shape.json").write_text("{}")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "config.json").write_text("{}")
+    said = {"reason": text, "model": ["shape.json", "./weights", "other.json"]}
+    found = with_paths_from(said, tmp_path)
+    assert found == {"reason": text, "model": [str(tmp_path / "shape.json"), str(tmp_path / "weights"), "other.json"]}
+
+
+def test_a_run_file_with_a_long_reason_is_read(tmp_path: Path) -> None:
+    written = tmp_path / "run.yaml"
+    written.write_text(f"assumptions: {{data.tokens: {{value: 1T, reason: '{'half / double ' * 30}'}}}}\n")
+    assert run_file(written).data["assumptions"]["data.tokens"]["reason"].startswith("half / double")

@@ -262,9 +262,17 @@ def with_paths_from(value: Any, folder: Path) -> Any:
         return [with_paths_from(inner, folder) for inner in value]
     if isinstance(value, str) and len(value) < 1000 and (value.endswith(FILES) or "/" in value):
         path = folder / value
-        named = value.endswith(FILES) and path.is_file()
-        return str(path) if named or (path / "config.json").is_file() else value
+        named = value.endswith(FILES) and _is_file(path)
+        return str(path) if named or _is_file(path / "config.json") else value
     return value
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it exists; a text that is longer than a name may be (a reason of 300 letters with a slash) is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:
