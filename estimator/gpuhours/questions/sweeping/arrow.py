@@ -25,7 +25,9 @@ def arrow(values: Values, kind: pa.DataType, known: Values | None = None) -> pa.
         data = _bitmap(np.where(valid, values, False).astype(bool))
     else:
         data = pa.py_buffer(
-            np.ascontiguousarray(np.where(valid, values, 0), np.int64 if pa.types.is_integer(kind) else np.float64)
+            np.ascontiguousarray(
+                np.where(valid, values, 0), {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
+            )
         )
     return pa.Array.from_buffers(kind, len(values), [None if valid.all() else _bitmap(valid), data])
 
