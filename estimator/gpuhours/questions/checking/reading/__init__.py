@@ -1,1 +1,1 @@
-"""Text -> claims: the marks of a format, words and numbers, tables, prose, and which run a figure belongs to."""
+"""Turns text into claims: format marks, words and numbers, tables, prose, and which run each figure belongs to."""

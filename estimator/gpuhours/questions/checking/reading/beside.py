@@ -1,4 +1,4 @@
-"""Figures that what stands directly beside them settles, before any table of words is asked: a sign, another figure, a time."""
+"""Classifies figures by their immediate neighbours (a symbol, another figure, a time) before any word table is tried."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 FEWEST_BATCHES = 50
 MOST_AT_WORK = 16
-"""Experts that work on one token."""
+"""The most experts that work on one token."""
 FEWEST_FLOP = 1e17
-"""What no other number in a text about training is beyond."""
+"""No other kind of number in a text about training exceeds this."""
 LONGEST_SEQUENCE = 1_048_576
 LONGEST_RUN = 7e7
-"""Seconds that no run lasts."""
+"""In seconds; no run lasts longer."""
 LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
-"""Seconds."""
+"""In seconds."""
 
 
 def beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
-    """What a name, a letter or a bracket directly beside a figure makes it."""
+    """The place of a figure that a name, letter or bracket directly beside it decides; None if nothing does."""
     figure = items[index]
     assert isinstance(figure, Figure)
     if figure.unit == "parameter" and in_brackets_of_a_tower(items, index):
@@ -134,7 +134,7 @@ def beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> P
 
 
 def beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Place | None:
-    """What the figures before it make a figure."""
+    """The place of a figure that follows from the figures before it; None if nothing follows."""
     figure = items[index]
     assert isinstance(figure, Figure)
     bare = not figure.unit and not figure.per
@@ -162,7 +162,7 @@ def beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pla
 
 
 def beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
-    """Times and hours that are those of one trillion tokens, of a bill, of clips."""
+    """The place of a time or a number of hours that belongs to one trillion tokens, a bill, clips and so on; None for any other figure."""
     figure = items[index]
     assert isinstance(figure, Figure)
     timed = figure.unit == "gpu_time" or (figure.unit == "time" and not figure.word.lower().startswith("time"))

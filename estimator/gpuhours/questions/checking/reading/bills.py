@@ -1,6 +1,6 @@
-"""Invoices: ``description, quantity, unit price, amount`` above a line for each thing that was paid.
+"""Invoices: tables with the columns ``description, quantity, unit price, amount`` and one row for each item paid for.
 
-The lines of accelerators are the run's: hours, price and amount. What else was paid, and the sum of a bill that holds more, are not.
+Rows for accelerators belong to the run: hours, price and amount. Other items, and the total of a bill that has other items, do not.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ HEADS = {
     "price": re.compile(r"(?:unit price|price|rate|unit cost|price per|cost per)\b", re.IGNORECASE),
     "amount": re.compile(r"(?:amount|total|charges?|cost|subtotal|line total|sum)\b", re.IGNORECASE),
 }
-"""How the headers of an invoice begin."""
+"""Patterns for the start of an invoice's column headers."""
 WORK = {"node_time": ("node_hours", "node_price"), "gpu_time": ("gpu_hours", "price")}
-"""What the quantity of a line is by its unit, and what its price is."""
+"""By the unit of a row's quantity: which quantity it is, and which quantity its unit price is."""
 ANOTHER_LINE, WHOLE_BILL = "another line of the bill", "the whole bill"
 
 
 def read_bill(table: Table) -> TableReading | None:
-    """The lines of an invoice; None where a table is none, or pays no hours of accelerators."""
+    """Reads a table as an invoice; None if it is not one or has no row for accelerator hours."""
     if table.head != 1 or not table.rows:
         return None
     head = [cell.text for cell in table.rows[0]]
@@ -46,7 +46,7 @@ def read_bill(table: Table) -> TableReading | None:
 
 
 def _line(row: Sequence[Cell], at: dict[str, int]) -> TableRow:
-    """One line of an invoice."""
+    """Reads one row of an invoice; an amount that is not for accelerator hours is set aside with a reason."""
     told = row[0].text
     quantity, price, amount = (_figure(row[at[name]]) for name in ("quantity", "price", "amount"))
     work = WORK.get(quantity.unit) if quantity is not None else None

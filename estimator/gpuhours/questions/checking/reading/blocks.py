@@ -1,4 +1,4 @@
-"""What a text is made of, whatever its format: paragraphs, headings, list items and tables, each with the line it began on."""
+"""The parts of a text in any format: paragraphs, headings, list items and tables, each with its first line number."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gpuhours.questions.checking.reading.marks import plain
 
 @dataclass(frozen=True)
 class Passage:
-    """A run of prose without the marks of its format."""
+    """A run of prose with its format marks removed."""
 
     kind: str
-    """text, heading, item, or tail: what goes on after a heading or table without a paragraph of its own"""
+    """``text``, ``heading``, ``item``, or ``tail``: text that continues after a heading or table without a paragraph of its own"""
     text: str
     line: int
     depth: int = 0
-    """Level of a heading, or of a list item."""
+    """The level of a heading or of a list item."""
 
 
 RUN_IN_LEVEL = 7
-"""Headings that a paragraph goes on from (``**Reward model.** We start ...``) stand below all others."""
+"""Level of a heading that opens a paragraph (``**Reward model.** We start ...``): below all other headings."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first ``head`` of them name the columns."""
+    """Rows of cells; the first ``head`` rows are headers."""
 
     rows: tuple[tuple[Cell, ...], ...]
     head: int
@@ -45,7 +45,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """Columns of the widest row."""
+        """The number of columns in the widest row."""
         return max((len(row) for row in self.rows), default=0)
 
 
@@ -54,7 +54,7 @@ Piece = Passage | Table
 
 @dataclass(frozen=True)
 class Prose:
-    """The prose of a text in one string, and where each part of it came from."""
+    """The prose of a text as one string, with the source of each part."""
 
     text: str
     starts: tuple[int, ...]
@@ -62,19 +62,19 @@ class Prose:
     blocks: tuple[Passage, ...]
 
     def line(self, position: int) -> int:
-        """The line of the file that ``position`` stands on."""
+        """The line of the file that contains ``position``."""
         index = bisect_right(self.starts, position) - 1
         if index < 0:
             return 1
         return self.lines[index] + self.text.count("\n", self.starts[index], position)
 
     def block(self, position: int) -> int:
-        """The number of the block that ``position`` is in."""
+        """The index of the block that contains ``position``."""
         return max(bisect_right(self.starts, position) - 1, 0)
 
 
 def prose_of(blocks: Sequence[Passage]) -> Prose:
-    """All blocks in one string, an empty line between them."""
+    """Joins all blocks into one string with an empty line between them."""
     starts, lines, texts, at = [], [], [], 0
     for block in blocks:
         starts.append(at)
@@ -85,10 +85,10 @@ def prose_of(blocks: Sequence[Passage]) -> Prose:
 
 
 def cell(text: str, line: int, *, latex: bool = False) -> Cell:
-    """A cell with its marks taken off, on one line."""
+    """A cell with its format marks removed and its whitespace reduced to one line."""
     shown = " ".join(plain(text, latex=latex).split())
     return Cell(shown.replace(" ", ",") if _GROUPED.fullmatch(shown) else shown, line)
 
 
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?: \d{3}){1,4}")
-"""``20 928`` alone in a cell: digits grouped by blanks."""
+"""``20 928`` alone in a cell: digits grouped by spaces."""

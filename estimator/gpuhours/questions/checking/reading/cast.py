@@ -1,4 +1,4 @@
-"""The runs and models that a text names, and whose a figure can be."""
+"""The runs and models that a text names, and the owner that a figure can have."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gpuhours.questions.checking.reading.run_words import SIZES
 
 
 class Owner(NamedTuple):
-    """Whose figures follow: own (of a named run), other, side, total, or nobody's in particular."""
+    """The owner of the figures that follow: own (a named run), other, side, total, or empty for no one in particular."""
 
     kind: str = ""
     name: str = ""
     also: tuple[str, ...] = ()
-    """Runs named in one breath with it: ``the 7B and 13B models read``."""
+    """Runs named together with it: ``the 7B and 13B models read``."""
 
 
 NOBODY = Owner()
 OURS = Owner("us")
-"""The authors speak of their own run, without a name."""
+"""The authors write about their own run without naming it."""
 
 
 @dataclass
@@ -30,22 +30,22 @@ class Cast:
     """The runs and models that a text names."""
 
     own: list[str] = field(default_factory=list)
-    """The authors' runs, by the names of tables and lists, in order."""
+    """The authors' runs, by their names in tables and lists, in order."""
     others: list[str] = field(default_factory=list)
     stems: set[str] = field(default_factory=set)
-    """Stems of the authors' own names."""
+    """The stems of the authors' own names."""
     sizes: dict[str, float] = field(default_factory=dict)
     main: str = ""
     """The model that the text is about."""
     spoken: dict[tuple[str, str], str] = field(default_factory=dict)
-    """The own runs that are only named in passing, by kind and key."""
+    """The authors' own runs that are only mentioned in passing, by kind and key."""
 
     def run(self, name: str) -> str | None:
-        """The own run that a name means."""
+        """The own run that a name refers to, or None."""
         return name if name in self.own else next((own for own in self.own if same_name(own, name)), None)
 
     def owner(self, mention: Mention) -> Owner:
-        """Whose a mentioned name is."""
+        """The owner that a mentioned name refers to."""
         own = self.run(mention.shown)
         if own is not None:
             return Owner("own", own)
@@ -57,12 +57,12 @@ class Cast:
         return Owner("other", mention.shown)
 
     def by_size(self, size: float) -> str | None:
-        """The own run of about that size, if one run has it."""
+        """The own run of about that size (within 6 %); None unless exactly one run has it."""
         near = [name for name, own in self.sizes.items() if name in self.own and abs(own - size) < 0.06 * size]
         return near[0] if len(near) == 1 else None
 
     def by_rank(self, word: str) -> str | None:
-        """The own run that ``largest`` or ``smallest`` means."""
+        """The own run that ``largest`` or ``smallest`` refers to; None if the runs have fewer than two sizes."""
         ordered = sorted((size, name) for name, size in self.sizes.items() if name in self.own)
         if len(ordered) < 2 or (SIZES[word] == 1 and len(ordered) != 3):
             return None
@@ -70,5 +70,5 @@ class Cast:
 
 
 def sized(names: Sequence[str]) -> dict[str, float]:
-    """The sizes that names carry."""
+    """The sizes in the names, for the names that have one."""
     return {name: size for name in names if (size := size_of(name)) is not None}

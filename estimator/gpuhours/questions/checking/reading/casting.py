@@ -1,4 +1,4 @@
-"""Who a text is about: the runs and models that its tables, titles and lists name, and which of them are the authors' own."""
+"""Finds the runs and models that tables, titles and lists name, and which of them are the authors' own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_QUANTITIES = frozenset(
      "node_hours",
      "flops_per_second_per_gpu", "tokens_per_second", "tokens_per_second_per_gpu", "step_time", "dataset_tokens"]
 )  # fmt: skip
-"""What makes a row or an item a run."""
+"""A row or item with one of these quantities is a run."""
 
 
 def with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
@@ -40,7 +40,7 @@ def with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
 
 
 def _is_described(items: Sequence[Item], at: int) -> bool:
-    """Whether the words before a name make it a model that was there before."""
+    """Whether the words before a name show that the model existed before this work."""
     before = [item.text.lower() for item in items[max(at - 3, 0) : at]]
     return before[-1:] == ["from"] or (
         len(before) > 1 and before[-1] in THERE_BEFORE and before[-2] in ("our", "the", "a")
@@ -51,7 +51,7 @@ THERE_BEFORE = frozenset(["dense", "public", "pretrained", "pre-trained", "froze
 
 
 def with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
-    """The cast with the sizes of ``models with 650M, 3B and 15B parameters ... for 8, 30 and 60 days, respectively``."""
+    """Adds the sizes of ``models with 650M, 3B and 15B parameters ... for 8, 30 and 60 days, respectively`` to the cast."""
     if cast.own or read.tagged:
         return cast
     for sizes in lists_in_order(read):
@@ -67,7 +67,7 @@ SORTS = frozenset(["sizes", "models", "variants", "versions", "checkpoints", "sc
 
 
 def with_sizes_counted(read: ReadProse, cast: Cast) -> Cast:
-    """The cast with the sizes of ``comes in two sizes, 8B and 70B`` and ``in three sizes (Tiny, 120M; Base, 430M; Large, 1.3B)``."""
+    """Adds the sizes of ``comes in two sizes, 8B and 70B`` and ``in three sizes (Tiny, 120M; Base, 430M; Large, 1.3B)`` to the cast."""
     if cast.own or read.tagged:
         return cast
     items = read.items
@@ -93,13 +93,13 @@ SCALES_OF_SIZES = ("b", "m", "t", "billion", "million", "trillion")
 
 
 def titled(rows: Sequence[TableRow], titles: Sequence[str]) -> str:
-    """The row whose name the text's title has."""
+    """The name of the first row that has a size and whose stem is in a title of the text; empty if there is none."""
     words = {word for title in titles for word in words_of(title)}
     return next((row.name for row in rows if size_of(row.name) and stem(row.name) in words), "")
 
 
 def cast_of(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Sequence[str]) -> Cast:
-    """Whose the names of the tables are, and which stems are the authors' own."""
+    """Builds the cast from the tables: which row names are the authors' runs, which are others', and the authors' stems."""
     rows = [row for table in tables for row in table.rows]
     named = [
         row
@@ -138,7 +138,7 @@ def cast_of(read: ReadProse, tables: Sequence[TableReading], main: str, titles: 
 
 
 def _beside_ours(tables: Sequence[TableReading]) -> list[str]:
-    """The rows of tables in which another row is marked as the authors' own."""
+    """The other rows of each table in which some row is marked as the authors' own."""
     found = []
     for table in tables:
         if all(entry.aside for row in table.rows for entry in row.entries):
@@ -149,7 +149,7 @@ def _beside_ours(tables: Sequence[TableReading]) -> list[str]:
 
 
 def _others(read: ReadProse, names: Sequence[str], every: Sequence[str], main: str, titles: Sequence[str]) -> list[str]:
-    """The rows that are somebody else's: names of models beside rows of the authors' own name or size."""
+    """The rows of other people's models: model names in tables where other rows have the authors' own name or size."""
     models = [name for name in dict.fromkeys([*names, *every]) if size_of(name) or re.search(r"[A-Za-z]{2,}-\d", name)]
     told = {word for title in titles for word in words_of(title)} | {stem(main)}
     sizes = _our_sizes(read)
@@ -170,12 +170,12 @@ def _others(read: ReadProse, names: Sequence[str], every: Sequence[str], main: s
 PARTS_HEADS = frozenset(
     ["module", "component", "part", "stage", "phase", "network", "step", "training stage", "submodel"]
 )
-"""Headers over parts of one training."""
+"""Headers of columns that list the parts of one training run."""
 MODELS_HEADS = frozenset(["model", "models", "method", "methods", "system", "approach", "work", "paper"])
 
 
 def _strangers(tables: Sequence[TableReading], main: str) -> list[str]:
-    """The rows of a table of models of which one has the name of the text's own model and most have not."""
+    """The other rows of a table of models, where one row has the name of the text's own model and most rows do not."""
     found = []
     for table in tables:
         names = [row.name for row in table.rows if row.name and not row.total]
@@ -186,7 +186,7 @@ def _strangers(tables: Sequence[TableReading], main: str) -> list[str]:
 
 
 def _our_stems(read: ReadProse) -> set[str]:
-    """The names in sentences in which the authors speak of what they train."""
+    """The stems of names in sentences where the authors say what they train."""
     found: set[str] = set()
     for sentence in read.sentences:
         words = [item.text for item in read.items[sentence.first : sentence.last] if item.kind == "word"]
@@ -197,7 +197,7 @@ def _our_stems(read: ReadProse) -> set[str]:
 
 
 def _our_sizes(read: ReadProse) -> set[float]:
-    """``our two 7B runs``: the sizes that the authors call theirs."""
+    """``our two 7B runs``: the sizes that directly follow ``our`` or ``ours``."""
     found = set()
     for index, item in enumerate(read.items):
         if item.text.lower() in ("our", "ours"):

@@ -1,4 +1,4 @@
-"""What is beside the run in a clause of a sentence alone: in brackets, behind a comma, in what would have been."""
+"""Finds figures that are not the run's because of their own clause: in brackets, after a comma, or in a hypothetical."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ HYPOTHETICAL = "a hypothetical case"
 UNREAL = frozenset(
     ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become"]
 )
-"""Verbs behind ``would`` of what did not happen; the authors' own plan ``would get through it in 33 days``."""
+"""Verbs after ``would`` that describe something that did not happen, unlike the authors' plan ``would get through it in 33 days``."""
 
 
 def would(words: Sequence[str]) -> bool:
-    """``On V100s that would double``: whether a sentence tells what did not happen."""
+    """``On V100s that would double``: whether a sentence describes something that did not happen."""
     return any(one == "would" and two in UNREAL for one, two in pairwise(words))
 
 
 def outside_brackets(items: Sequence[Item], first: int, last: int) -> list[str]:
-    """The words of a sentence without those in brackets, which are about themselves."""
+    """The lower-case words of a sentence outside brackets; a bracket has a subject of its own."""
     words, depth = [], 0
     for item in items[first:last]:
         depth += (item.text == "(") - (item.text == ")")
@@ -38,18 +38,18 @@ def outside_brackets(items: Sequence[Item], first: int, last: int) -> list[str]:
 
 
 OF_A_CLAUSE = ("a part of the machine", "what was left out")
-"""What is beside the run in the clause that says so alone: ``48 nodes, plus 4 in reserve``."""
+"""Reasons that set aside only the figures of the clause that gives them: ``48 nodes, plus 4 in reserve``."""
 
 
 CLAUSES = frozenset([",", "(", ")", "plus", ";", ":"])
 
 
 RELATIVE = frozenset(["which", "that", "these", "they", "but", "this", "it", "all", "both", "none"])
-"""First words of a clause that goes on about the one before it."""
+"""First words of a clause that continues the one before it."""
 
 
 def sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence[int]) -> Iterator[tuple[int, Owner]]:
-    """The figures of clauses that say what their figures are beside the run."""
+    """The indices of figures whose own clause says that they are not the run's, each with an owner that gives the reason."""
     if not wanted:
         return
     for first, last in _brackets(items, sentence):
@@ -78,7 +78,7 @@ def sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence
 
 
 def _brackets(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, int]]:
-    """Where the brackets of a sentence begin and end."""
+    """Where each bracket in a sentence begins and ends."""
     opened = -1
     for at in range(sentence.first, sentence.last):
         if items[at].text == "(":
@@ -89,14 +89,14 @@ def _brackets(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, 
 
 
 def _is_bare(items: Sequence[Item], first: int, last: int) -> bool:
-    """``(not counted here)``: a clause without a verb's subject or a figure of its own."""
+    """``(not counted here)``: whether a clause starts with ``not``, ``in`` or ``held`` and has no figure."""
     return items[first].text.lower() in ("not", "in", "held") and not any(
         isinstance(i, Figure) for i in items[first:last]
     )
 
 
 def clause_of(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...]) -> tuple[int, int] | None:
-    """The one clause of a sentence that holds one of the phrases, where another clause says that something is trained."""
+    """The only clause of a sentence with one of the phrases, if another clause says that something is trained; else None."""
     bounds = [
         sentence.first - 1,
         *(n for n in range(sentence.first, sentence.last) if items[n].text in CLAUSES),

@@ -1,7 +1,7 @@
-"""Tables that programs print: columns set with blanks under a ruled header, and lines of comma-separated values.
+"""Tables printed by programs: columns aligned with spaces under a ruled header, and lines of comma-separated values.
 
-A rule in pieces (``-----  ---------``) says where the columns stand; else the gaps of the rows do. A row without a first cell goes on
-with the one above.
+A broken rule (``-----  ---------``) gives the columns' positions; without one, the gaps between cells do. A row with no first cell
+continues the row above.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from gpuhours.questions.checking.reading.blocks import Cell, Table, cell
 
 WIDE = re.compile(r"\t+| {2,}")
 WIDEST = 70
-"""Characters of the longest cell of columns with a rule among them: prose has none."""
+"""The longest cell, in characters, in columns with a rule; prose has no rules."""
 _RULE = re.compile(r"\s*[-=]{2,}(?:[ \t]+[-=]{2,})*\s*")
 _UNDERLINE = re.compile(r"\s*[-=]{2,}(?: +[-=]{2,}){2,}\s*")
 LEAST_RULE = 12
-"""Dashes of a rule across a table."""
+"""The fewest dashes in a rule across a table."""
 
 
 def ruled_blocks(text: str) -> Iterator[tuple[int, int, Table]]:
-    """Where in a text fixed-width tables with a rule stand, and each as a table whose lines are counted from 1."""
+    """Finds fixed-width tables with a rule: start and end in the text, and the table, with lines counted from 1."""
     lines = text.split("\n")
     at, first = 0, 0
     starts = [0]
@@ -40,15 +40,15 @@ def ruled_blocks(text: str) -> Iterator[tuple[int, int, Table]]:
 
 
 def _is_rule(line: str) -> bool:
-    """Whether a line is a rule across a table, whole or in pieces."""
+    """Whether a line is a rule across a table, unbroken or in pieces."""
     across = _RULE.fullmatch(line) is not None and len(line.strip()) >= LEAST_RULE and " " not in line.strip()
     return across or _UNDERLINE.fullmatch(line) is not None
 
 
 def aligned(lines: Sequence[str], line: int) -> Table | None:
-    """Columns set with tabs or spaces, as programs print them: at least three rows, most of them of as many cells (three or more).
+    """Reads columns aligned with tabs or spaces: at least three rows, most with the same number of cells (three or more); else None.
 
-    A row that lacks cells, or a second line of the header, belongs to the columns that it stands under.
+    In a row with missing cells, and in a second header line, each cell goes to the column it is printed under.
     """
     filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
     under = next((text for _, text in filled[:3] if _UNDERLINE.fullmatch(text)), "")
@@ -78,7 +78,7 @@ def aligned(lines: Sequence[str], line: int) -> Table | None:
 
 
 def _joined(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
-    """Rows, each with the lines below it that have no first cell."""
+    """Merges each row that has no first cell and one other cell into the row above."""
     found: list[tuple[Cell, ...]] = []
     for row in rows:
         if len(found) > 1 and not row[0].text and sum(bool(c.text) for c in row) == 1:
@@ -92,7 +92,7 @@ def _joined(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
 
 
 def cells_of(text: str) -> list[tuple[str, int, int]]:
-    """The cells of a line, each with where it begins and ends."""
+    """The cells of a line, each with its start and end."""
     found, at = [], 0
     for gap in (*WIDE.finditer(text), None):
         end = gap.start() if gap else len(text)
@@ -103,7 +103,7 @@ def cells_of(text: str) -> list[tuple[str, int, int]]:
 
 
 def _in_columns(cells: Sequence[tuple[str, int, int]], spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The cells of a row in the columns that they stand under."""
+    """The cells of a row, each in the column it is printed under."""
     if len(cells) == len(spans):
         return [text for text, _, _ in cells]
     row = [""] * len(spans)
@@ -124,7 +124,7 @@ FEWEST_VALUES = 4
 
 
 def separated(lines: Sequence[str], line: int) -> Table | None:
-    """Comma-separated values under a line of names: at least two rows of as many cells, most of them figures."""
+    """Reads comma-separated values under a line of names: at least two rows of equal length, most cells numeric; else None."""
     filled = [(offset, [part.strip() for part in text.split(",")]) for offset, text in enumerate(lines) if text.strip()]
     width = len(filled[0][1]) if filled else 0
     if width < FEWEST_VALUES or len(filled) < 3 or any(len(cells) != width for _, cells in filled):

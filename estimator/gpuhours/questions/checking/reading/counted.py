@@ -1,4 +1,4 @@
-"""The thing that a figure counts: the noun behind it, or the one that a list or ``of them`` lends."""
+"""Finds what a figure counts: the noun after it, or one taken from a list or from ``of them``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ THING_UNITS = frozenset(
 
 
 def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
-    """The counted thing behind a figure (``150 million high-quality video-text pairs``) and where it stands."""
+    """The noun that a figure counts (``150 million high-quality video-text pairs``), and its index."""
     figure = items[index]
     assert isinstance(figure, Figure)
     best, at = (figure.unit, index) if figure.unit in THING_UNITS else ("", index)
@@ -103,11 +103,11 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
 NAMED_BY = frozenset(
     ["batch", "batches", "length", "lengths", "size", "rank", "window", "context", "pue", "pipeline", "tensor"]
 )
-"""Words directly before a figure that say what it is."""
+"""Words that, directly before a figure, say what it is."""
 
 
 def _bracketed(items: Sequence[Item], index: int) -> str:
-    """``mined pairs (21M)``: an amount in brackets behind what it counts."""
+    """``mined pairs (21M)``: the noun counted by an amount in brackets after it; empty if there is none."""
     if index < 2 or items[index - 1].text != "(" or items[min(index + 1, len(items) - 1)].text not in (")", ","):
         return ""
     word = items[index - 2].text.lower().split()[-1:] if items[index - 2].kind == "word" else []
@@ -116,7 +116,7 @@ def _bracketed(items: Sequence[Item], index: int) -> str:
 
 
 def _of_them(items: Sequence[Item], index: int) -> str:
-    """``steps take a second; we made 300,000 of them``: the last thing spoken of in the plural."""
+    """``steps take a second; we made 300,000 of them``: the last plural noun before; empty if there is none."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
     if behind not in (["of", "them"], ["of", "these"], ["of", "those"], ["such", "steps"]):
         return ""
@@ -128,7 +128,7 @@ def _of_them(items: Sequence[Item], index: int) -> str:
 
 
 def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
-    """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
+    """``310 million, 80 million and 15 million clips``: the unit that the last item of a list gives to all of them; empty if none."""
     figure, joined = items[index], False
     assert isinstance(figure, Figure)
     if any(item.text.lower() in NAMED_BY for item in items[max(index - 2, 0) : index]):

@@ -1,4 +1,4 @@
-"""Dates from-to: how many days lie between two dates that a text prints as the ends of something."""
+"""Date ranges: the number of days between two dates that a text gives as a start and an end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TRAINS = re.compile(
 
 
 class Span(NamedTuple):
-    """Days from one date to another, and where the text says so."""
+    """The number of days from one date to another, and where the text says so."""
 
     start: int
     end: int
@@ -42,7 +42,7 @@ class Span(NamedTuple):
 
 
 def spans_of_dates(text: str) -> list[Span]:
-    """Every pair of dates that are the ends of something, in order."""
+    """Every date range in the text, in order."""
     found = []
     for match in _SPAN.finditer(text):
         days = _days(match[1], match[2])
@@ -58,7 +58,7 @@ def spans_of_dates(text: str) -> list[Span]:
 
 
 def _days(first: str, second: str) -> int | None:
-    """Days between two dates; a year, or a month, given once counts for both."""
+    """The days between two dates; a year or month given for only one date applies to both. None if the dates are not valid."""
     one, two = _parts(first), _parts(second)
     year = one[0] or two[0] or 2001
     try:
@@ -72,7 +72,7 @@ def _days(first: str, second: str) -> int | None:
 
 
 def _parts(text: str) -> tuple[int, int, int]:
-    """Year, month and day; 0 for what is not said."""
+    """Year, month and day; 0 for a part that is not given."""
     lowered = text.lower()
     numbers = [int(number) for number in re.findall(r"\d+", lowered)]
     if re.match(r"(?:19|20)\d\d-", lowered):

@@ -1,4 +1,4 @@
-"""How far the words of a rule stand from a figure, and what lies between."""
+"""How far a rule's words are from a figure, counting what lies between."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import noun
 
 DEAREST = 16.0
-"""Beyond this cost no word tells what a figure is."""
+"""Above this cost, a word does not decide what a figure is."""
 SUBJECT_DISTANCE = 3.4
-"""At most this far counts a word that opens the sentence, where its rule says so."""
+"""The largest distance counted for a word that opens the sentence, if its rule allows that."""
 
 
 class Window:
-    """The words around a figure, each where it stands: looked up by every rule."""
+    """The words around a figure, indexed by position so that every rule can look them up."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
@@ -33,11 +33,11 @@ class Window:
         self.words = {*self.starts, *(whole for _, whole in self.joined)}
 
     def lacks(self, words: tuple[str, ...]) -> bool:
-        """Whether none of ``words`` begins here: a quick look that spares most rules the rest."""
+        """Whether the text has none of the first parts of ``words``: a quick test that skips most rules."""
         return _beginnings(words).isdisjoint(self.words)
 
     def matches(self, words: tuple[str, ...]) -> list[tuple[int, str]]:
-        """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
+        """The position of each of ``words``; a word of several parts may be hyphenated (``tensor-model parallelism``)."""
         found = []
         for word in words:
             parts = _spelled_parts(word)
@@ -48,7 +48,7 @@ class Window:
 
 
 def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str]:
-    """Distance to the nearest of the rule's words, and which it was."""
+    """The cost of the rule's cheapest word near a figure, and that word; the word is empty if none is within reach."""
     if not rule.words:
         return rule.base, ""
     best, because, items = DEAREST + 1, "", window.items
@@ -84,7 +84,7 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
 
 
 def _between(index: int, at: int, first: int, last: int) -> float:
-    """Words between a figure, whose phrase ends ``at``, and a word of a rule: those behind count less up to there, and more beyond."""
+    """The number of words between a figure and a rule's word: after the figure, fewer up to the end of its phrase (``at``), more beyond."""
     if last < index:
         return float(index - last - 1)
     if first > index:
@@ -93,11 +93,11 @@ def _between(index: int, at: int, first: int, last: int) -> float:
 
 
 ANOTHERS = 6.0
-"""What it costs to take a word that stands directly before another bare figure."""
+"""Extra cost of a word that belongs to another bare figure."""
 
 
 def _between_count_and_noun(items: Sequence[Item], first: int, last: int, index: int) -> bool:
-    """``500 warm-up steps, 5,000 steps``: a word inside what another figure counts is that figure's."""
+    """``500 warm-up steps, 5,000 steps``: whether a word lies between another figure and the noun it counts, and so belongs to it."""
     counter = items[first - 1] if first else None
     if not isinstance(counter, Figure) or counter.unit or last + 2 >= index:
         return False
@@ -106,7 +106,7 @@ def _between_count_and_noun(items: Sequence[Item], first: int, last: int, index:
 
 
 def _taken(items: Sequence[Item], behind: int) -> bool:
-    """``1.9M triplets (batch 1,024)``: the word is the next figure's."""
+    """``1.9M triplets (batch 1,024)``: whether the word belongs to the next figure."""
     for _ in range(2):
         behind += behind < len(items) and items[behind].text.lower() in (":", "=", "of", "size")
     item = items[behind] if behind < len(items) else None
@@ -114,7 +114,7 @@ def _taken(items: Sequence[Item], behind: int) -> bool:
 
 
 def _in_its_bracket(items: Sequence[Item], index: int, position: int) -> bool:
-    """``2.4B (the base had seen 4T)``: words in a bracket behind a figure that holds a figure of its own."""
+    """``2.4B (the base had seen 4T)``: whether a word is in a bracket after the figure, and that bracket has its own figure."""
     opened = next((at for at in range(index + 1, position) if items[at].text == "("), None)
     if opened is None or any(item.text == ")" for item in items[opened:position]):
         return False
@@ -127,7 +127,7 @@ def _in_its_bracket(items: Sequence[Item], index: int, position: int) -> bool:
 
 
 def _crossings(items: Sequence[Item], first: int, last: int) -> float:
-    """What stands between: a comma or an ``and`` starts another thought, another figure has its own words."""
+    """The cost of what lies between: a comma or an ``and`` starts a new thought, and another figure has its own words."""
     cost = 0.0
     for item in items[first:last]:
         if item.kind == "figure":
@@ -141,24 +141,25 @@ def _crossings(items: Sequence[Item], first: int, last: int) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def _spelled(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of an item, without their plural, taken apart at hyphens."""
+    """The words of an item in the singular, split at hyphens."""
     return tuple(_singular(part) for whole in words for part in _parts(whole))
 
 
 @functools.cache
 def _beginnings(words: tuple[str, ...]) -> frozenset[str]:
-    """How the words of a rule begin, apart or joined."""
+    """The first part of each of a rule's words, and each word whole."""
     return frozenset(words) | {_spelled_parts(word)[0] for word in words}
 
 
 @functools.cache
 def _spelled_parts(word: str) -> list[str]:
-    """A rule's word in its parts."""
+    """A rule's word split into parts."""
     return [_singular(part) for part in word.split()]
 
 
 def _singular(word: str) -> str:
-    """``checkpoints`` and ``checkpoint`` are one word; ``loss`` is none, and what lasts is not last."""
+    """``checkpoints`` becomes ``checkpoint``; ``loss`` is not a plural, and ``lasts`` stays as it is because ``last`` means something
+    else."""
     if word == "lasts":
         return word
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

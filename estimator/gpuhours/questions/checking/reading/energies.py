@@ -1,4 +1,4 @@
-"""Two energies of one run that its PUE ties: what its meters read, and what the hall drew for it."""
+"""Two energies of one run related by its PUE: what the meters read, and what the data centre drew for it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import replace
 from gpuhours.questions.checking.claim import Claim
 
 NEAR = 0.012
-"""How near the quotient of two energies, both rounded, must come to the PUE."""
+"""The largest log ratio between the PUE and the quotient of the two rounded energies."""
 LEAST_PUE = 1.03
-"""Below this the quotient of two rounded energies says nothing."""
+"""Below this PUE, the quotient of two rounded energies proves nothing."""
 SLIPS = (1.0, 1e3, 1e-3)
-"""Factors between the units in which the two may stand, right and mistaken."""
+"""Factors between the units of the two energies: the same unit, or one that is wrong by 1,000."""
 
 
 def before_and_behind(kept: Sequence[Claim], aside: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
-    """The claims of a run with both of its energies where energy = energy before losses x PUE ties them, a slip of the unit apart."""
+    """Keeps both energies of a run if energy = energy before losses x PUE, allowing one unit error; else returns the claims unchanged."""
     energy = next((claim for claim in kept if claim.quantity == "energy" and not claim.scope), None)
     pue = next((claim for claim in kept if claim.quantity == "pue" and claim.value > LEAST_PUE), None)
     if energy is None or pue is None or energy.value <= 0:

@@ -1,4 +1,4 @@
-"""What a document says in words: model, accelerator, country, sharding, precision, what is frozen."""
+"""What a document states in words: model, accelerator, country, sharding, precision, which parts are frozen."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def find_facts(
     settings: str = "",
     others: Container[int] = (),
 ) -> tuple[Fact, ...]:
-    """Facts from tags first, then from words.
+    """Facts, first from tags and then from words.
 
-    Blocks ``elsewhere`` are about others; ``settings`` are the cells of tables that name no runs;
-    figures that begin at ``others`` are somebody else's.
+    Blocks in ``elsewhere`` are about other models; ``settings`` is the text of tables that name no runs; figures that begin at a position
+    in ``others`` are not the authors'.
     """
     facts: dict[str, Fact] = {}
     text = prose.text
@@ -100,13 +100,13 @@ def find_facts(
 
 
 def accelerator_name(said: str) -> str:
-    """The profile a document's words mean; the words themselves where none is known."""
+    """The accelerator profile that the words name, or the words themselves if no profile is known."""
     named = find_accelerator(said)
     return said if named is None else named.profile or named.name
 
 
 def _most_named(items: Sequence[Item]) -> Item | None:
-    """The device that stands beside GPU-hours, else beside a count, else the one named most often."""
+    """The device named most often, where a mention beside GPU-hours counts most and one beside a count next; None if there is none."""
     devices = []
     for index, item in enumerate(items):
         said = item.device if isinstance(item, Figure) else item.text if item.kind == "device" else ""
@@ -140,7 +140,7 @@ _MEMORY = re.compile(r"(\d{2,3})[ -]?Gi?B")
 
 
 def with_memory(said: str, devices: Iterable[Item]) -> Item | None:
-    """The device of the same chip that is named with its memory, where all such names agree: ``A100`` is the ``A100 40GB``."""
+    """The same chip's mention that gives its memory, if all such mentions agree: ``A100`` is the ``A100 40GB``; else None."""
     chip = _CHIP.search(said)
     if chip is None or _MEMORY.search(said):
         return None
@@ -155,7 +155,7 @@ def _is_encoder(word: str) -> bool:
 
 
 def size_in_name(facts: Sequence[object]) -> Claim | None:
-    """Parameters as the model's name has them: nominal, 10 %."""
+    """The parameter count in the model's name, nominal with a spread of 10 %; None if the name has no size."""
     model = next((fact for fact in facts if isinstance(fact, Fact) and fact.name == "model"), None)
     size = size_of(model.value) if model else None
     if model is None or size is None:

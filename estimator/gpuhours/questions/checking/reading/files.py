@@ -1,4 +1,4 @@
-"""A file as people have it -> its text: UTF-8 or what Windows writes, standard input, or the pages of a PDF."""
+"""Reads a file's text: UTF-8 or a Windows encoding, standard input, or the pages of a PDF."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from gpuhours.inputs.yaml_files import read_bytes
 from gpuhours.questions.checking.reading.pages import PAGE
 
 LARGEST_TEXT, LARGEST_PDF = 20_000_000, 100_000_000
-"""Bytes of a document; a PDF holds pictures too."""
+"""Size limits in bytes; a PDF also contains pictures."""
 HINT = "Check one run's section at a time."
 PDF = b"%PDF-"
 PDF_END = 100_000
-"""Bytes at the end of a PDF of which some name where its table of contents stands."""
+"""The number of bytes at the end of a PDF that are searched for the position of its table of contents."""
 
 
 def read_file(path: Path) -> str:
-    """The text of a file, of standard input (``-``) or of a PDF; what is not text is an error."""
+    """The text of a file, of standard input (``-``) or of a PDF; raises an error for anything that is not text."""
     if str(path) == "-":
         return _checked(read_bytes(path, LARGEST_TEXT, HINT), path)
     data = read_bytes(path, LARGEST_PDF if _begins(path) == PDF else LARGEST_TEXT, HINT)
@@ -30,7 +30,7 @@ def read_file(path: Path) -> str:
 
 
 def _checked(data: bytes, path: Path) -> str:
-    """Bytes as text."""
+    """Decodes bytes as text; raises an error if they are empty or not text."""
     where = "standard input" if str(path) == "-" else str(path)
     encodings = ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
     for encoding in encodings:
@@ -49,13 +49,13 @@ def _checked(data: bytes, path: Path) -> str:
 
 
 def _unlike_text(data: bytes) -> bool:
-    """Whether more than one byte in twenty is none that a text in a Western encoding has."""
+    """Whether more than one byte in twenty is one that text in a Western encoding does not contain."""
     odd = sum(byte < 9 or 13 < byte < 32 or 127 <= byte < 160 or byte == 255 for byte in data[:100_000])
     return odd * 20 > len(data[:100_000])
 
 
 def _begins(path: Path) -> bytes:
-    """The first bytes of a regular file."""
+    """The first bytes of a regular file; empty if it is not one or cannot be read."""
     if not path.is_file():
         return b""
     try:
@@ -66,7 +66,7 @@ def _begins(path: Path) -> bytes:
 
 
 def _pdf(path: Path, data: bytes) -> str:
-    """The text of a PDF, a form feed between its pages."""
+    """The text of a PDF, with a form feed between pages."""
     if b"startxref" not in data[-PDF_END:]:  # else its reader looks through all of it for one
         raise EstimateError("is a truncated PDF", "Fetch it again.", str(path))
     try:

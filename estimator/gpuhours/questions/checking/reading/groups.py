@@ -1,4 +1,4 @@
-"""Items and sections that stand together, and what each is called."""
+"""Groups of list items and of sections, with the name of each member."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Group = tuple[list[list[int]], Callable[[int], str]]
 
 
 def lists(blocks: Sequence[Passage]) -> Iterator[Group]:
-    """Items that stand together on one level, each with what stands under it."""
+    """Groups of consecutive list items on one level, each with the items nested under it."""
     group: list[list[int]] = []
     depth = 0
     for index in range(len(blocks) + 1):
@@ -31,7 +31,7 @@ def lists(blocks: Sequence[Passage]) -> Iterator[Group]:
 
 
 def sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
-    """Sections under headings of one level, from ``least`` downwards."""
+    """Groups of sections under headings of the same level, for each level from ``least`` down."""
     levels = {block.depth for block in blocks if block.kind == "heading" and block.depth >= least}
     for level in sorted(levels):
         group: list[list[int]] = []
@@ -46,7 +46,7 @@ def sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
 
 
 def item_name(text: str) -> str:
-    """``[Stage 1] 24k steps ...`` -> ``Stage 1``; ``sd-v1-1.ckpt: ...`` -> ``sd-v1-1.ckpt``; else its first words."""
+    """``[Stage 1] 24k steps ...`` -> ``Stage 1``; ``sd-v1-1.ckpt: ...`` -> ``sd-v1-1.ckpt``; otherwise the first words."""
     bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
     if bracket:
         return bracket[1].strip()
@@ -55,12 +55,12 @@ def item_name(text: str) -> str:
 
 
 def is_quantity(name: str) -> bool:
-    """Whether an item is called by what it counts (``tokens``, ``seqs/step``), as the settings of one run are."""
+    """Whether an item's name is what it counts (``tokens``, ``seqs/step``), as in the settings of one run."""
     return not any(c.isdigit() for c in name) and bool(unit_of(name)[1])
 
 
 def is_topic(name: str) -> bool:
-    """Whether a heading says what its section treats, not which run."""
+    """Whether a heading names a topic and not a run."""
     return all(word in TOPICS for word in words_of(name))
 
 
@@ -71,4 +71,4 @@ TOPICS = frozenset(
      "limitations", "introduction", "method", "methods", "evaluation", "throughput", "optimization", "optimisation", "optimizer", "corpus",
      "dataset", "procedure", "configuration", "settings", "facts", "numbers", "background", "machine", "cluster", "money", "price"]
 )  # fmt: skip
-"""Words of headings that say what a section treats, not which run."""
+"""Words in headings that name a topic and not a run."""

@@ -1,4 +1,4 @@
-"""HTML -> blocks and tables, through the standard library's parser; unclosed tags are closed by what follows, as browsers do."""
+"""Turns HTML into blocks and tables with the standard library's parser; the next tag closes an unclosed one, as in browsers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ INLINE = frozenset(
 
 
 class _Reader(HTMLParser):
-    """Collects pieces while the parser walks through the text."""
+    """Collects blocks and tables while the parser reads the text."""
 
     def __init__(self, first: int) -> None:
         super().__init__(convert_charrefs=True)
@@ -73,11 +73,11 @@ class _Reader(HTMLParser):
         self.later: dict[int, tuple[Cell, int]] = {}
 
     def here(self) -> int:
-        """The line of the file."""
+        """The current line of the file."""
         return self.first + self.getpos()[0] - 1
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag opens."""
+        """Handle an opening tag."""
         if tag in UNSEEN:
             self.unseen += 1
         elif tag == "table":
@@ -103,7 +103,7 @@ class _Reader(HTMLParser):
             self.take("\n" if tag == "br" else f"<{tag}>" if tag in ("sup", "sub") or tag not in INLINE else "")
 
     def handle_endtag(self, tag: str) -> None:
-        """A tag closes."""
+        """Handle a closing tag."""
         if tag in UNSEEN:
             self.unseen = max(self.unseen - 1, 0)
         elif tag == "tr" and self.rows is not None:
@@ -125,12 +125,12 @@ class _Reader(HTMLParser):
             self.take(f"</{tag}>")
 
     def handle_data(self, data: str) -> None:
-        """Text between tags."""
+        """Handle text between tags."""
         if not self.unseen:
             self.take(data)
 
     def take(self, data: str) -> None:
-        """Add to the open cell or paragraph."""
+        """Add text to the open cell or paragraph."""
         if self.cell is not None:
             self.cell += data
             return
@@ -141,7 +141,7 @@ class _Reader(HTMLParser):
         self.buffer += data
 
     def close_cell(self) -> None:
-        """The cell that is open ends."""
+        """Close the open cell, if there is one."""
         if self.cell is not None and self.rows:
             done = cell(self.cell, self.here())
             for column in range(len(self.rows[-1]), len(self.rows[-1]) + self.span):
@@ -152,7 +152,7 @@ class _Reader(HTMLParser):
         self.cell = None
 
     def fill(self) -> None:
-        """Cells of the rows above that reach into this one."""
+        """Copy cells from the rows above that span into this row."""
         if not self.rows:
             return
         while (column := len(self.rows[-1])) in self.hanging:
@@ -162,7 +162,7 @@ class _Reader(HTMLParser):
                 self.later[column] = (above, left - 1)
 
     def flush(self) -> None:
-        """The paragraph that is open ends."""
+        """Close the open paragraph, if there is one."""
         if self.cell is None and self.buffer.strip():
             shown = plain(self.buffer.strip("\n "))
             if self.rows is None:
@@ -174,12 +174,12 @@ class _Reader(HTMLParser):
 
 
 def _number(span: str | None) -> int:
-    """How many columns or rows a cell covers."""
+    """How many columns or rows a cell spans (1 to 50)."""
     return max(min(int(span), 50), 1) if span and span.isdigit() else 1
 
 
 def hypertext_pieces(text: str, first: int = 1) -> Iterator[Piece]:
-    """The blocks and tables of HTML whose first line is ``first``."""
+    """The blocks and tables of an HTML text that starts on line ``first``."""
     reader = _Reader(first)
     reader.feed(text)
     reader.close()

@@ -1,7 +1,7 @@
-"""A label's unit: what ``Energy (MWh)``, ``GPU hours`` and ``Tokens (B)`` lend to the bare number that stands under or behind them.
+"""The unit in a label: ``Energy (MWh)``, ``GPU hours`` or ``Tokens (B)`` gives its unit to the bare number under or after it.
 
-A cell of a table is read as the sentence ``label: value unit``, and so is a line ``label: value`` of a card or a log; then the same words
-decide its quantity as anywhere else.
+A table cell is read as the sentence ``label: value unit``, and so is a line ``label: value`` of a card or a log; the usual word rules then
+decide its quantity.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MEANT = {
     "seq": "",
     "seq.": "",
 }
-"""Labels whose unit is fixed by habit (the template of model cards asks for "Hours used" and means device-hours)."""
+"""Labels with a conventional unit (the model card template asks for "Hours used" and means device-hours)."""
 SHORT_UNITS = {
     "ms": "milliseconds",
     "secs": "seconds",
@@ -62,9 +62,9 @@ SHORT_UNITS = {
     "min": "minutes",
     "wk": "weeks",
 }
-"""Times as they stand in brackets: ``Wall-clock (h)``."""
+"""Time units as abbreviated in brackets: ``Wall-clock (h)``."""
 MOST_WORDS = 7
-"""Longer labels in prose are sentences."""
+"""A longer label in prose is a sentence."""
 WEIGHT = {
     "gpu_time": 3,
     "node_time": 3,
@@ -97,22 +97,22 @@ LENDABLE = frozenset(
         "patch",
     ]
 )
-"""Units that a number under a label has; a ``model`` or a ``task`` in a label counts nothing."""
+"""Units that a label can give to a number; a ``model`` or a ``task`` in a label counts nothing."""
 ENDS = frozenset(["", "of", "for", "in", "per", "to", "on", "used", "seen", "trained", "consumed", "processed", "during", "total", ",", "/",
                   "(", "needed", "with",
                   "at", "by", "required", "#", "count", "number", ".", "—", "-", "–", "×", "x", "*"])  # fmt: skip
-"""What may stand behind a counted thing that is the label's head: ``tokens seen``, but not ``token embedding``."""
+"""Words that may follow a counted noun that is the label's head: ``tokens seen``, but not ``token embedding``."""
 PRINTED_SECONDS = ("_runtime", "_seconds")
-"""How keys of logs end that are seconds without saying so."""
+"""Suffixes of log keys that are in seconds without saying so."""
 _KEY = re.compile(
     r"(?:system|train|training|config|perf|performance|timing|throughput|data|run|optim|optimizer|stats)/([A-Za-z][\w.]{1,40})"
 )
-"""``system/gpu.count``: a key of a log under its group."""
+"""``system/gpu.count``: a log key with its group."""
 _THOUSANDS = re.compile(
     r"([kKM])[ -]?((?:GPU|TPU|Chip|Card|Device|Accelerator|Core|Node|[AHV]\d00)[ ·-]?(?:h|hrs?|hours?|days?))",
     re.IGNORECASE,
 )
-"""``kGPU-h``: thousands in one word with their unit."""
+"""``kGPU-h``: thousands and the unit in one word."""
 _GROUPS = re.compile(r"[(\[]([^()\[\]]{1,40})[)\]]")
 _SCALE = re.compile(
     r"(?:in\s+)?(thousands?|millions?|billions?|trillions?|[kKMBT]|bn)(?:\s+(?:of\s+)?([a-zA-Z][\w -]{0,30}))?",
@@ -135,20 +135,20 @@ _WALL_CLOCK = re.compile(
 SUMMED = re.compile(
     r"\bnon-?embedding (?:\+|and|plus) embedding\b|\b(?:incl(?:uding|\.)?|with) embeddings?\b", re.IGNORECASE
 )
-"""``Non-embedding + embedding params``: all of them."""
+"""``Non-embedding + embedding params``: all parameters."""
 _DEVICE_TIME = re.compile(r"\b(?:GPU|TPU|device|accelerator|card|chip)[ -]time\b", re.IGNORECASE)
 _HOURS = re.compile(r"^(\s*[~≈]?\s?\d[\d,.]*\s?[kKM]?)\s?(?:h|hrs?|hours?)\b")
-"""``GPU time: 28,160 h``: hours of all devices."""
+"""``GPU time: 28,160 h``: hours summed over all devices."""
 _DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
 _CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|GHG|footprint|t?CO2(?:e|eq)?)\b", re.IGNORECASE)
 _OF_MASS = re.compile(
     r"(?:in\s+)?(kg|kilograms?|g|grams?|kt|t|tons?|tonnes?|metric tons?|metric tonnes?|lbs?|pounds?)", re.IGNORECASE
 )
-"""``CO2e (kg)``: what carbon is weighed in."""
+"""``CO2e (kg)``: units of mass for carbon."""
 _MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)", re.IGNORECASE)
 _TIGHT_PRODUCT = re.compile(r"(?<=\d)[x×*](?=\d)")
 _PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
-"""What stands between two stops; a point between digits is none."""
+"""The text between two full stops; a decimal point does not end it."""
 _PRODUCT = re.compile(r"\s[x×*·]\s")
 _PAIR = re.compile(
     r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s)|(?<=[.!?]\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
@@ -157,11 +157,11 @@ _PAIR = re.compile(
 
 
 _ABBREVIATED = re.compile(r"(?<=[a-z])\.(?=\s|$)")
-"""``Seq. len.``: the points of what is cut short."""
+"""``Seq. len.``: the full stops of abbreviations."""
 
 
 def unit_of(label: str) -> tuple[str, str]:
-    """The scale and the unit that a label lends: ``Tokens (B) -> ("B", "Tokens")``, ``Energy [MWh] -> ("", "MWh")``."""
+    """The scale and unit in a label: ``Tokens (B) -> ("B", "Tokens")``, ``Energy [MWh] -> ("", "MWh")``."""
     if label.strip(" :").endswith(PRINTED_SECONDS):
         return "", "seconds"
     if (key := _KEY.fullmatch(label.strip(" :"))) is not None:
@@ -196,12 +196,12 @@ def _unit_of(label: str) -> tuple[str, str]:
 
 
 def _names_device(text: str) -> bool:
-    """``GPU hours (A100)``: a device in brackets says on what, where the rest says what."""
+    """``GPU hours (A100)``: whether the text starts with a device, which says where the hours were spent."""
     return unit_at(tokens_of(text), 0)[0].kind == "gpu"
 
 
 def _bare(group: str) -> str:
-    """``in days``, ``# of tokens``: the unit alone."""
+    """``in days``, ``# of tokens``: the unit without its introduction."""
     return re.sub(r"^(?:in|# of|#|number of|no\. of)\s+", "", group.strip(), flags=re.IGNORECASE)
 
 
@@ -213,7 +213,7 @@ def is_unit(text: str) -> bool:
 
 
 def _heaviest(label: str) -> str:
-    """The most telling unit among a label's words, as it is written."""
+    """The most specific unit among a label's words, as written; empty if there is none."""
     tokens = tokens_of(label)
     best: tuple[float, str] = (0.0, "")
     at = 0
@@ -241,7 +241,7 @@ def _last(tokens: list[Token], end: int) -> bool:
 
 
 def lent(label: str, value: str) -> str:
-    """``value`` with the label's unit behind its number, where that number is bare."""
+    """``value`` with the label's unit added after its number, if the number has none."""
     if (_ONE_DEVICE.search(value) or _ONE_DEVICE.search(label) or _WALL_CLOCK.search(value)) and _DEVICE_HOURS.search(
         unit_of(label)[1]
     ):
@@ -272,7 +272,7 @@ def lent(label: str, value: str) -> str:
 
 
 def _of_product(label: str, value: str) -> str | None:
-    """``GPUs x hours`` over ``32 x 40``: two figures, ``32 GPUs, 40 hours``."""
+    """``GPUs x hours`` over ``32 x 40`` gives two figures, ``32 GPUs, 40 hours``; None if the label is not such a product."""
     names, values = (
         _PRODUCT.split(" ".join(_GROUPS.findall(label)) if _GROUPS.search(label) else label),
         _PRODUCT.split(f" {value} "),
@@ -296,7 +296,7 @@ def _of_product(label: str, value: str) -> str | None:
 
 
 def _of_carbon(phrase: re.Match[str]) -> str:
-    """``CO2: 39,498 kg``, ``the emission 6.5 t``: masses that only their subject says to be of carbon."""
+    """``CO2: 39,498 kg``, ``the emission 6.5 t``: marks a mass as CO2e if the phrase is about carbon."""
     said = phrase[0]
     return _MASS.sub(r"\1 CO2e", said) if _CARBON_WORD.search(said) else said
 
@@ -306,14 +306,14 @@ _BARE = re.compile(r"(?<![\w.,$€£-])\d[\d,.]*(?<![,.])(?:[kKMB]\b)?(?=\s*(?:[
 
 
 def _listed_in(found: re.Match[str]) -> str:
-    """``In GPU hours: small 248, base 992``: every bare number of the list has the unit that opens it."""
+    """``In GPU hours: small 248, base 992``: adds the unit that opens the list to every bare number in it."""
     if not is_unit(found["unit"]):
         return found[0]
     return f"in {found['unit']}:" + _BARE.sub(lambda number: f"{number[0]} {found['unit']}", found["list"])
 
 
 def with_lent_units(text: str) -> str:
-    """A paragraph in which every ``label: bare number`` has the label's unit behind the number."""
+    """A paragraph in which each ``label: bare number`` has the label's unit added after the number."""
     if "In " in text or "in " in text:
         text = _IN_UNITS.sub(_listed_in, text)
     if _CARBON_WORD.search(text):

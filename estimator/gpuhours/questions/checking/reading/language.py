@@ -1,7 +1,7 @@
-"""What language a passage is written in: the reader knows English words, and must not take others' for them.
+"""Detects the language of a passage: the reader knows English words and must not apply them to other languages.
 
-``1,4 billion de tokens`` are a thousand times ``1.4 billion tokens``. A passage in another language is left out whole, and its figures are
-listed with the language as the reason.
+``1,4 billion de tokens`` is a thousand times ``1.4 billion tokens``. A passage in another language is left out entirely, and its figures
+are listed with the language as the reason.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ LITTLE_WORDS = {
     "Polish": "na do przez dla jest był były się oraz został po od nie",
     "Swedish": "och med för på av en ett är var som till den det under vi",
 }
-"""Words that every text in a language has; those of two languages count for both."""
+"""Common words of each language; a word of two languages counts for both."""
 _WORDS = {language: frozenset(words.split()) for language, words in LITTLE_WORDS.items()}
 SCRIPTS = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean", "CYRILLIC": "Russian", "ARABIC": "Arabic",
            "HEBREW": "Hebrew", "DEVANAGARI": "Hindi", "THAI": "Thai"}  # fmt: skip
-"""First words of the Unicode names of letters, and the language that most texts in them are."""
+"""The first word of the Unicode names of a script's letters, and the language most texts in that script are in."""
 FEWEST = 4
-"""Little words of another language in a passage that is called one in it."""
+"""The fewest common words of another language in a passage classified as that language."""
 SHARE = 0.3
-"""Letters of another script, of all, in a passage that is called one in it."""
+"""The share of letters in another script above which a passage is classified by that script."""
 LOOKED_AT = 4000
-"""Characters of a passage that tell its language."""
+"""The number of characters of a passage that are examined."""
 
 
 def language_of(text: str) -> str:
-    """The language of a passage where it is not English; empty where it is, or where too little is said."""
+    """The language of a passage; empty for English or when there is too little text to tell."""
     said = text[:LOOKED_AT]
     return _by_script(said) or _by_little_words(said)
 

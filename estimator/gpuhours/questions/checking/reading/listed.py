@@ -1,4 +1,4 @@
-"""Figures that go where the ones before them went: lists, second rates, the same figure again in brackets."""
+"""Figures that take the quantity of the ones before: lists, second learning rates, the same figure repeated in brackets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 BEGINS_ANEW = frozenset(
     ["is", "was", "are", "were", "has", "had", "takes", "took", "needs", "needed", "model", "for", "on"]
 )
-"""Words behind a size that make it the subject of what follows: ``and the 34B is trained for``."""
+"""Words after a size that make it the subject of what follows: ``and the 34B is trained for``."""
 
 
 OR_SO_MANY = frozenset(
@@ -42,7 +42,7 @@ OR_SO_MANY = frozenset(
 
 
 LONGEST_LINK = 40
-"""At most so many words before a figure are looked at: more would make the time of a long list grow with its square."""
+"""The most items before a figure that are examined; without a limit the time for a long list would grow with its square."""
 
 
 LIST_WORDS = frozenset(
@@ -67,7 +67,7 @@ LIST_WORDS = frozenset(
 def as_its_list(
     items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence, found: Place | None
 ) -> Place | None:
-    """``60.1, 50.2 and 44.4 seconds``: all of one list are one quantity, that of the first."""
+    """``60.1, 50.2 and 44.4 seconds``: figures in one list take the quantity of the first; any other figure keeps ``found``."""
     figure, last = items[index], before[-1] if before else None
     if last is None or last.sentence is not sentence or not isinstance(figure, Figure):
         return found
@@ -111,7 +111,7 @@ def as_its_list(
 
 
 def _is_about(figure: Figure, other: Figure) -> bool:
-    """Whether two figures are the same but for rounding."""
+    """Whether two figures are equal up to rounding."""
     return other.value > 0 and abs(figure.value / other.value - 1) < ROUNDED
 
 
@@ -122,7 +122,8 @@ NAMES_OF_MODELS = ("model", "parameter", "run")
 
 
 def gapped(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
-    """``the 3B model consumed 1T tokens and the 15B model 540B``: the verb and the unit of the first are those of the second."""
+    """``the 3B model consumed 1T tokens and the 15B model 540B``: the second figure takes the first one's quantity; None if it does not
+    apply."""
     figure, named = items[index], items[index - 1]
     if not isinstance(figure, Figure) or figure.unit or not figure.scale or not isinstance(named, Figure):
         return None
@@ -138,7 +139,7 @@ def gapped(items: Sequence[Item], index: int, before: list[Placed], sentence: Se
 
 
 def is_another_rate(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> bool:
-    """``1e-4 in stage I and 2e-5 in stage II``: a second learning rate, behind what the first one is for."""
+    """``1e-4 in stage I and 2e-5 in stage II``: whether the figure is a second learning rate, for another stage."""
     figure, last = items[index], before[-1] if before else None
     if last is None or last.sentence is not sentence or last.place.quantity != "learning_rate":
         return False
@@ -155,14 +156,14 @@ FAR_RATE = 12
 
 
 ONE_KIND = 1e4
-"""Figures of one list are no further apart: 629B tokens stand in no list with 2,048."""
+"""The largest ratio between figures of one list: 629B tokens and 2,048 are not in the same list."""
 
 
 AFTERWARDS = frozenset(["afterwards", "thereafter", "then", "later", "finally", "ultimately"])
 
 
 def _is_bare(items: Sequence[Item], index: int) -> bool:
-    """Whether no noun of its own stands behind a figure: ``37 %, 46 % and 43 %, respectively``."""
+    """Whether no noun follows a figure: ``37 %, 46 % and 43 %, respectively``."""
     behind = items[index + 1] if index + 1 < len(items) else None
     return (
         behind is None
@@ -172,11 +173,11 @@ def _is_bare(items: Sequence[Item], index: int) -> bool:
 
 
 FARTHEST = 9
-"""Items from one figure of a list to the next, an aside in brackets between them included."""
+"""The most items from one figure of a list to the next, including a bracketed aside between them."""
 
 
 def as_the_list_before(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
-    """``8,192 to 65,536, and ultimately to 262,144``: a bare figure goes where the list before it went."""
+    """``8,192 to 65,536, and ultimately to 262,144``: a bare figure takes the quantity of the list before it; None if there is no list."""
     figure = items[index]
     if not before or not isinstance(figure, Figure) or figure.per:
         return None

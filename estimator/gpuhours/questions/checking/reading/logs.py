@@ -1,10 +1,10 @@
-"""What programs print and are told, as labelled pairs: logs, command lines, settings in a row.
+"""Rewrites program output and arguments as labelled pairs: logs, command lines, settings in a row.
 
     --lr 2e-4 --grad_accum 8                     lr: 2e-4; grad accum: 8
     world_size=64 dp=64 tp=1                     world size=64 ; dp=64 ; tp=1
     step 1000/143051 | tok/s/gpu 27860 | mfu .4  steps: 143051 | tok/s/gpu: 27860 | mfu: .4
 
-No line end is added or lost, so that every figure keeps its line.
+No line break is added or lost, so that every figure keeps its line number.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import re
 _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]{1,40})[ =]+([\"']?[\d.][\w.+\-/]{0,24}[\"']?)(?![\w.])")
 _LONG_FLAG = re.compile(r"--[A-Za-z]")
 _IDENTIFIER = re.compile(r"(?<![\w/.])_?[A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,5}(?=\s?[=:])")
-"""``seq_len=4096``: a name of a program, read as words."""
+"""``seq_len=4096``: a program's identifier, read as words."""
 _IDENTIFIER_SAID = re.compile(
     r"(?<![\w/.-])([A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,7})(?: of| to| is| at|)[ ]{1,2}(?=\d)(?!\d{1,2}/)"
 )
-"""``with per_device_train_batch_size 1``: the same in a sentence."""
+"""``with per_device_train_batch_size 1``: an identifier in a sentence."""
 _DIGIT_GROUPS = re.compile(r"(?<=\d)_(?=\d{3}(?!\d))")
 _SETTING = re.compile(r"(?<=[\w)\]])[ \t]+(?=[A-Za-z][\w.\-]{0,30}=[\w.])")
 """The gap between two settings, ``dp=64 tp=1``."""
@@ -36,7 +36,7 @@ _STAMP = re.compile(
     r"\[?\b(?:19|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?\]?"
     r"|\[(?:\d\d[/-]\d\d[ T])?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]"
 )
-"""When a line was printed."""
+"""The timestamp of a printed line."""
 
 
 PROGRAM_NAMES = {
@@ -73,7 +73,7 @@ PROGRAM_NAMES = {
     "peak memory": "gpu mem, gpu memory, max mem, peak mem, vram, cuda mem, max memory, max memory allocated, memory allocated",
     "GPU": "gpu name, gpu type, device name, accelerator",
 }
-"""What programs call their settings and counters, by the label that people would give them (underscores as blanks)."""
+"""Names that programs use for settings and counters (underscores as spaces), by the label that people use."""
 _LABELS = {name.strip(): label for label, names in PROGRAM_NAMES.items() for name in names.split(",")}
 SUFFIXES = {"h": "hours", "hrs": "hours", "hours": "hours", "s": "seconds", "sec": "seconds", "secs": "seconds", "ms": "milliseconds",
             "min": "minutes", "days": "days",
@@ -88,15 +88,15 @@ _JSON = re.compile(
 
 
 _PER_DEVICE = re.compile(r"(?<![\w_])train_batch_size", re.IGNORECASE)
-"""Beside a total, the batch of a device."""
+"""If a total batch is also given, this is the batch of one device."""
 _DEVICE_FLAG = re.compile(r"(?<![\w-])(--)batch[-_]size(?=[ =])")
-"""The same on a command line."""
+"""The same option on a command line."""
 _EVALUATION = re.compile(
     r"(?<![\w-])[\"']?(?:\w{1,20}_)?eval(?:uation)?_\w{1,30}[\"']?[ \t]{0,3}[:=][ \t]{0,3}[^\s,;|]{1,24},?"
 )
-"""``eval_batch_size: 8``: settings of an evaluation."""
+"""``eval_batch_size: 8``: evaluation settings."""
 _VALIDATION = re.compile(r"(?m)^[^\n]{0,200}\|[ \t]{0,4}valid(?:ation)?[ \t]{0,4}\|[^\n]{0,2000}$")
-"""``| valid | epoch 041 | wpb 53921 |``: a line of fairseq's about its validation."""
+"""``| valid | epoch 041 | wpb 53921 |``: a validation line of fairseq."""
 _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 """``planned: 1,400 - spent: 1,320``: two labels on one line."""
 
@@ -110,68 +110,68 @@ _PLAIN_BATCH = re.compile(r"(?<!\w)(?<!\w-)batch_size(?=\s?[=:])")
 
 
 _NAMED_AGAIN = re.compile(r"\b([a-z]+(?:_[a-z]+)+) [A-Z]=(\d+)(?: \*)?")
-"""``batch_size B=64 * seq_len T=1024``: a setting by its name and by its letter."""
+"""``batch_size B=64 * seq_len T=1024``: a setting given by its name and its letter."""
 _TIME_ALONE = re.compile(r"(?<=\|)[ \t]{1,4}([\d.]{1,12} ?ms)(?=[ \t]{1,4}\|)")
 """``| 295.07 ms |`` in a line printed at a step."""
 
 
 def _at_a_step(found: re.Match[str]) -> str:
-    """Such a line, whose time is that of a step; nothing of the first one, which compiles and warms up."""
+    """The line with its time labelled as a step time; the rest of the line is dropped for step 0, which compiles and warms up."""
     return found[1] + (
         "" if found[2] == "0" else _TIME_ALONE.sub(r" step time: \1", _ITS_TIME.sub("step time: ", found[3]))
     )
 
 
 _SLURM_TOTAL = re.compile(r"\bgres/gpu(?::\w{1,20})?=(\d{1,6})\b")
-"""``gres/gpu:h100=192``: what a job of Slurm was given in all."""
+"""``gres/gpu:h100=192``: the total number of GPUs allocated to a Slurm job."""
 _SLURM_NODE = re.compile(r"--gres[= ]gpu(?::[A-Za-z]\w{0,20})?:(\d{1,2})\b")
-"""``--gres=gpu:h100:8``: what it asked of a node."""
+"""``--gres=gpu:h100:8``: the GPUs per node that a Slurm job requested."""
 _CARD_EMISSIONS = re.compile(
     r"(?m)^([ \t]{0,12})emissions:[ \t]*[\"']?(\d[\d.]{0,15})[\"']?(?=[ \t]*(?:#[ \t]*(?:in[ \t]+)?g(?:rams)?\b.*)?$)"
 )
-"""``co2_eq_emissions: emissions: 2085942``: the header of a model card counts in grams."""
+"""``co2_eq_emissions: emissions: 2085942``: the header of a model card gives grams."""
 _SOURCE_LINE = re.compile(
     r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,4}(?:\d{4}-\d\d-\d\d[ T][\d:,.]{8,16}[^\S\n]{0,4})?(?:>>)?[^\S\n]{0,4}"
 )
-"""``[INFO|trainer.py:2131] >>``: the line of code that printed."""
+"""``[INFO|trainer.py:2131] >>``: the line of code that printed the message."""
 _GLOG_LINE = re.compile(
     r"(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d(?:\.\d{1,6})?(?: {1,6}\d{1,9})? [\w/]{1,60}\.(?:py|cc)(?::\d{1,6}\]|:)[^\S\n]?"
 )
-"""``I0214 09:11:02 pyconfig.py:``: the same as absl and glog print it."""
+"""``I0214 09:11:02 pyconfig.py:``: the same, as absl and glog print it."""
 _LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
 """``Total train batch size (w. parallel & accumulation) = 128``."""
 _KEY = re.compile(
     r"(?m)^([ \t]{0,60}(?:[a-z]{1,20}:)?)[ \t]{0,60}(?<![\w/.])"
     r"([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
 )
-"""``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
+"""``wandb:  perf/tokens_per_sec 1321005``: the key and value of a summary."""
 
 
 _BATCH_OF_ALL = re.compile(
     r"(?i)(\bbatch(?: size)?(?: of| is|:)? \d{1,6} per (?:GPU|device|card|process))"
     r"(?: ?[x×*] ?\d{1,6}(?: GPUs| devices| cards)?)? ?= ?(\d{1,7})\b"
 )
-"""``batch 64 per GPU = 256``: what all of them take together."""
+"""``batch 64 per GPU = 256``: the batch of all devices together."""
 _STEP_SECONDS = re.compile(r"(?m)(\bcompleted step: \d{1,9},) seconds: ([\d.]{1,12})")
 _STEP_TOKENS = re.compile(r"(?i)\bper (?:train |training )?step: ?total tokens:? (\d{1,12})")
-"""``completed step: 41200, seconds: 8.001`` and ``Per train step: total tokens 8388608``: how MaxText prints."""
+"""``completed step: 41200, seconds: 8.001`` and ``Per train step: total tokens 8388608``: the format of MaxText."""
 _SLASHED = re.compile(
     r"(?m)^([^\S\n]{0,8}(?:[-*•] )?)([A-Za-z][A-Za-z-]{2,20}) ?/ ?([A-Za-z][A-Za-z-]{2,20})((?: [A-Za-z-]{2,20}){0,3})[ ]?[:=][ ]?"
     r"([~≈]?\d[\d.,]{0,12} ?[A-Za-z]{0,9}) ?/ ?([~≈]?\d[\d.,]{0,12} ?[A-Za-z]{0,9})[ .;]{0,3}$"
 )
-"""``Total / activated parameters: 41B / 5.2B``: two labels with one noun, and their two values."""
+"""``Total / activated parameters: 41B / 5.2B``: two labels that share a noun, and their two values."""
 
 
 def _slashes_apart(found: re.Match[str]) -> str:
-    """Such a line as two."""
+    """Splits such a line into two labelled pairs."""
     return f"{found[1]}{found[2]}{found[4]}: {found[5]}; {found[3]}{found[4]}: {found[6]}"
 
 
 def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = False) -> str:
-    """``text`` with what a program printed or was told written as ``label: value``.
+    """Rewrites in ``text`` what a program printed or was given as ``label: value``.
 
-    ``total_batch``: the same program names a total batch elsewhere, so that its plain one is a device's;
-    ``accumulates``: it accumulates steps of its plain batch.
+    ``total_batch``: the same program gives a total batch elsewhere, so a plain batch is that of one device; ``accumulates``: it accumulates
+    gradients over several plain batches.
     """
     if total_batch:
         text = _DEVICE_FLAG.sub(r"\1micro_batch_size", _PER_DEVICE.sub("micro_batch_size", text))
@@ -222,18 +222,18 @@ _TIME_AND_MEAN = re.compile(
     r"\b(?:batch[ _])?time:? {1,3}[\d.]{1,10} ?s?(?:, {0,3}[\d.]{1,12} ?/s)? {1,3}\( ?([\d.]{1,10}) ?s?(?:, {0,3}([\d.]{1,12}) ?/s)? ?\)",
     re.IGNORECASE,
 )
-"""``Time: 0.384s, 2666.67/s (0.386s, 2652.85/s)``: a step's time and rate, and in brackets their means so far."""
+"""``Time: 0.384s, 2666.67/s (0.386s, 2652.85/s)``: a step's time and rate, with their running means in brackets."""
 
 
 _BAR = re.compile(
     r"(?m)^.{0,60}?\d{1,3}%\|[^|\n]{0,120}\|[ ]{1,8}(\d{1,9})/(\d{1,9})[ ]"
     r"\[(?:(\d{1,4}):)?(\d{1,2}):(\d\d)<[\d:?]{1,12}, {1,3}([\d.]{1,9})(s/it|it/s)[^\]\n]{0,200}\]"
 )
-"""``34%|###  | 1000/2928 [2:27:21<4:44:02,  8.84s/it]``: how far a program is, how long it took, how fast it goes."""
+"""``34%|###  | 1000/2928 [2:27:21<4:44:02,  8.84s/it]``: a progress bar with its count, elapsed time and pace."""
 
 
 def with_bars(text: str) -> str:
-    """The last bar of the longest count in words, no other: those of loading, evaluation and earlier steps are gone."""
+    """Puts the last progress bar of the longest count into words and removes all others: loading, evaluation and earlier steps."""
     found = list(_BAR.finditer(text)) if "%|" in text else []
     if not found:
         return text
@@ -261,7 +261,7 @@ def _clock_words(hours: str | None, minutes: str, seconds: str) -> str:
 
 
 def with_mean_time(text: str) -> str:
-    """Lines of such times with the last mean alone, as the time of a step: the first steps compile and warm up."""
+    """Keeps only the last running mean, as the step time: the first steps compile and warm up."""
     found = list(_TIME_AND_MEAN.finditer(text)) if "/s" in text or "ime" in text else []
     if not found:
         return text
@@ -272,12 +272,12 @@ def with_mean_time(text: str) -> str:
 
 
 def in_grams(text: str) -> str:
-    """``text`` with the grams that the header of a model card counts emissions in."""
+    """``text`` with the unit grams added to the emissions in a model card's header."""
     return _CARD_EMISSIONS.sub(r"\1emissions: \2 g CO2e", text) if "co2_eq_emissions" in text else text
 
 
 def _stamp(found: re.Match[str]) -> str:
-    """A line that was printed at a time is a sentence of its own."""
+    """A timestamp at the start of a line begins a new sentence; any other becomes a space."""
     begins = found.start() == 0 or found.string[found.start() - 1] == "\n"
     return ";" if begins else " "
 
@@ -293,7 +293,7 @@ def _label(name: str) -> str:
 
 
 def _settings(line: str) -> str:
-    """Two or more ``name=value`` of a line set apart."""
+    """Separates two or more ``name=value`` settings on one line."""
     if len(_SET.findall(line)) < 2:
         return line
     line = _NAMED_AGAIN.sub(r"\1=\2", line)
@@ -308,7 +308,7 @@ COUNTERS_PRINTED = {"tps": "tokens/s/GPU", "tflops": "TFLOP/s per GPU", "mem": "
 
 
 def _pairs_apart(line: str) -> str:
-    """``step: 500  tps: 7,708  mfu: 40%``: a line of counters taken apart."""
+    """``step: 500  tps: 7,708  mfu: 40%``: splits a line of counters."""
     if len(_NEXT_PAIR.findall(line)) < 2:
         return line
     line = _NEXT_PAIR.sub(" ; ", line)
@@ -316,14 +316,14 @@ def _pairs_apart(line: str) -> str:
 
 
 def _cells(line: str) -> str:
-    """``| loss 2.33 | mfu 0.25``: segments that are a name and a number get their colon."""
+    """``| loss 2.33 | mfu 0.25``: adds a colon to segments made of a name and a number."""
     if sum(line.count(mark) for mark in "|·") < 2:
         return line
     return _CELL.sub(_told_cell, line)
 
 
 def _told_cell(found: re.Match[str]) -> str:
-    """Such a segment; the epoch that a line was printed in counts none."""
+    """Such a segment with its colon; an epoch is the one the line was printed in, not a number of epochs."""
     if found["label"].lower() in ("epoch", "ep"):
         return f" at epoch {found['value']} "
     return f" {_label(found['label'])}: {found['value']} "

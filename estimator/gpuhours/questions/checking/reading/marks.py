@@ -1,10 +1,10 @@
-r"""Marks inside a line taken off: bold and code, links, entities, the few LaTeX commands that stand around numbers.
+r"""Removes marks inside a line: bold and code, links, entities, and the few LaTeX commands that occur around numbers.
 
     **24k** -> 24k      `512x512` -> 512x512      10<sup>-4</sup> -> 10^-4      CO<sub>2</sub> -> CO2
     $1.78\times10^{23}$ -> 1.78×10^23             64~A100 -> 64 A100            1\,024 and 1{,}024 -> 1,024
 
-pylatexenc was tried for the LaTeX: it drops line ends (so quotes lose their place) and raises on the fragments of LaTeX that Markdown
-cards hold; forty commands in a table do what numbers need. Every pass is one scan, and no line end is added or lost.
+pylatexenc was tried for the LaTeX: it drops line breaks (so quotes lose their line numbers) and raises on the fragments of LaTeX in
+Markdown cards; a table of forty commands covers what numbers need. Every pass is one scan, and no line break is added or lost.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SYMBOLS = {
     "kilo": "k", "milli": "m", "mega": "M", "giga": "G", "tera": "T", "peta": "P", "byte": "B", "watt": "W", "watthour": "Wh",
     "second": "s", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
 }  # fmt: skip
-"""LaTeX commands without an argument, as the character or word they print."""
+"""LaTeX commands without an argument, and the character or word they print."""
 DROPPED = "cite|citep|citet|citealp|ref|eqref|autoref|cref|Cref|label|url|vspace|hspace|includegraphics|index|thanks|pageref|bibitem"
-"""LaTeX commands whose argument prints nothing that counts."""
+"""LaTeX commands whose argument prints nothing relevant."""
 DOLLAR = "\ue000"
-"""Stands for an escaped dollar while those around math are sought."""
+"""Replaces an escaped dollar while dollars around math are matched."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028\u2029\ufeff]")
 _TAG = re.compile(
@@ -43,7 +43,7 @@ _GROUPS = re.compile(r"(?<=\d)(?:[\u202f\u2009\u00a0'’_]|\\,|\{,\})(?=\d{3}(?!
 _LEADERS = re.compile(r"(?<=[\w)])[ \t]*(?:\.[ \t]?){4,200}(?=[ \t]*\S)")
 """``Memory of each accelerator ....... 32 GB``."""
 _THREAD = re.compile(r"^[ \t]*\d{1,2}/(?=[ \t])", re.MULTILINE)
-"""``3/ MFU hovered at 42%``: the number of a post."""
+"""``3/ MFU hovered at 42%``: the number of a post in a thread."""
 _WIKI = re.compile(r"\[\[(?:[^\[\]|\n]{0,100}\|)?([^\[\]|\n]{0,100})\]\]")
 _REFERENCE = re.compile(r"<ref[^<>\n]{0,200}>[^<>\n]{0,500}</ref>")
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3}){2,4}(?![\d.,]?\d)")
@@ -55,9 +55,9 @@ _SPACE_GROUP = re.compile(r"(?<![\d.,])(\d{1,3}) (\d{3})(?![\d.,]?\d)(?=[ -][A-Z
 
 
 def in_points(text: str) -> str:
-    """A text with decimal commas and grouping blanks (``27,6 days = 169 728 GPU-hours``) in points and commas.
+    """Converts decimal commas and digit groups with spaces (``27,6 days = 169 728 GPU-hours``) to decimal points and group commas.
 
-    Only where decimal commas stand before units and no group of three stands behind a comma.
+    Only if decimal commas occur before units and no comma is followed by exactly three digits.
     """
     decimals = _DECIMAL_COMMA.findall(text)
     if len(decimals) < 2 or _GROUP_COMMA.search(text):
@@ -72,13 +72,13 @@ _POINT_GROUPS = re.compile(
 _GROUPED_COUNT = re.compile(
     r"(?<![\d.,])[1-9]\d{0,2}\.\d{3}(?:\.\d{3}|\s(?:sequences|samples|examples|steps|iterations|images|videos|clips|GPUs)\b(?!\s?(?:/|per\b|an?\b|each\b)))"
 )
-"""What cannot have a fraction (``4.096 sequences``), or two groups (``1.281.167``)."""
+"""Numbers that cannot be fractions: a count (``4.096 sequences``), or two groups (``1.281.167``)."""
 
 
 def without_point_groups(text: str) -> str:
-    """A text that groups digits by points (``4.096 sequences``, ``1.200 GPU hours``), grouped by commas.
+    """Replaces points that group digits (``4.096 sequences``, ``1.200 GPU hours``) with commas.
 
-    Only where a count that has no fraction is written so.
+    Only if the text has such a number that cannot be a fraction.
     """
     if not _GROUPED_COUNT.search(text):
         return text
@@ -87,21 +87,21 @@ def without_point_groups(text: str) -> str:
 
 _ENTITY = re.compile(r"&[A-Z]{2,8};")
 _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
-"""``2e^{-4}``: both ways of writing a power at once."""
+"""``2e^{-4}``: two notations for a power at once."""
 
 
 _JSON = re.compile(r"^([ \t{,]*)\"([A-Za-z][\w .]{0,60})\"[ \t]*:[ \t]*", re.MULTILINE)
-"""``"train_runtime": 14233.9``: a key of JSON, as a label."""
+"""``"train_runtime": 14233.9``: a JSON key, read as a label."""
 _SLICE = re.compile(r"(?<![\w-])(?<!TPU )(?<!tpu )(v[2-6][ep]?)-\d{1,5}(?=[ \t]+(?:pod|slice|TPU))")
-"""``v5e-128 pod slice``: a TPU by the name of its slice, whose number counts cores or chips."""
+"""``v5e-128 pod slice``: a TPU named by its slice; the number counts cores or chips."""
 _TIE = re.compile(r"(?<=\d)~(?=[A-Za-z])")
-"""``2.88~s``: LaTeX's tie, also in a text that is no LaTeX otherwise."""
+"""``2.88~s``: a LaTeX tie, also in text that is not otherwise LaTeX."""
 _ARROW = re.compile(r"(?<=[\w%)])[ \t]*-{1,2}>[ \t]*(?=[~≈]?[\d.])")
 _LOW = str.maketrans("₁₂", "12")
 _SHAPE = re.compile(r"(?<![\w.])(\d{1,3})L\s?([/,])\s?(\d{3,5})d\b")
 """``32L / 4096d / 32 heads``."""
 _STARRED = re.compile(r"(?<![\w.*])(\d{1,2})\s?\*\*\s?(\d{1,3})(?![\w.*])")
-"""``2**19``: a power as programs write it."""
+"""``2**19``: a power in a program's notation."""
 
 
 _CLOCK = re.compile(
@@ -115,7 +115,7 @@ _CUT_SHORT = re.compile(
     r"\.(?=[ ]?[a-z\d])",
     re.IGNORECASE,
 )
-"""``grad. acc. 2``: words that are cut short end no sentence."""
+"""``grad. acc. 2``: abbreviations do not end a sentence."""
 _SHORT_CLOCK = re.compile(
     r"(?<![\w.,])(\d{1,4}) ?h ?([0-5]\d)(?= ?min\b|[,.;:)](?:\s|$)|\s(?:on|in|for|and|of|per)\b|\s*$)(?: ?min\b)?",
     re.MULTILINE,
@@ -124,14 +124,14 @@ _SHORT_CLOCK = re.compile(
 
 
 _DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)", re.IGNORECASE)
-"""``TP4``: how many ways a model is shared, by the letters that programs use."""
+"""``TP4``: a degree of parallelism, in the letters that programs use."""
 
 
 _CLOCK_TIME = re.compile(
     r"(?i)((?:time|took|elapsed|duration|runtime|walltime)(?:[ \t]{0,2}[:=][ \t]{0,2}|[ \t]{1,3}))"
     r"(?:(\d{1,3})(?:-| days?, ))?(\d{1,4}):(\d\d):(\d\d)(?![\d:])"
 )
-"""``Training time 2 days, 18:21:44``: hours, minutes and seconds behind the word that says so."""
+"""``Training time 2 days, 18:21:44``: hours, minutes and seconds after a word that says it is a duration."""
 
 
 _TIME_OF_DAY = re.compile(
@@ -142,7 +142,7 @@ _TIME_OF_DAY = re.compile(
 
 
 def _clock_time(found: re.Match[str]) -> str:
-    """Such a time in words, with what stands before it."""
+    """Such a duration in words, with the word before it."""
     named = zip(found.groups()[1:], ("days", "hours", "minutes", "seconds"), strict=True)
     return found[1] + ", ".join(f"{int(number)} {unit}" for number, unit in named if number and int(number))
 
@@ -152,7 +152,7 @@ _CLOCK_ALONE = re.compile(r"()(?:(\d{1,3})(?:-| days?, ))?(\d{1,4}):(\d\d):(\d\d
 
 
 def in_words(label: str, value: str) -> str:
-    """A time like ``3-06:12:00`` under a label that says that it is one."""
+    """A duration such as ``3-06:12:00`` in words, if its label says that it is a time; otherwise the value unchanged."""
     short = _SHORT_ALONE.fullmatch(value.strip()) if _CLOCK_FORM.search(label) else None
     if short:
         units = (
@@ -171,7 +171,7 @@ _SHORT_ALONE = re.compile(r"(\d{1,4}):(\d\d)")
 
 
 def _clock(found: re.Match[str]) -> str:
-    """A time that a program prints, in words."""
+    """A duration printed by a program, in words."""
     named = zip(found.groups(), ("days", "hours", "minutes", "seconds"), strict=True)
     return ", ".join(f"{number} {unit}" for number, unit in named if number and float(number))
 
@@ -202,7 +202,7 @@ def _of_the_peak(found: re.Match[str]) -> str:
 
 
 def plain(text: str, *, latex: bool = False) -> str:
-    """``text`` as it reads when printed, with as many line ends."""
+    """``text`` as it reads in print, with the same number of line breaks."""
     if "hour" in text:
         text = _FOR_AN_HOUR.sub(r"\1 per \2", text)
     if "peak" in text:
@@ -249,7 +249,7 @@ def plain(text: str, *, latex: bool = False) -> str:
 
 
 def _without_tags(text: str) -> str:
-    """HTML's marks inside a line; tags that are not HTML (``<params>``) stay."""
+    """Removes HTML tags inside a line; tags that are not HTML (``<params>``) stay."""
     text = _SUP.sub(lambda found: ("^" + found[1]) if _after_ten(text, found.start()) else " ", text)
     text = _FOOT.sub("", text)
     return _TAG.sub(lambda tag: " " if tag[0][1:3].lower() in ("br", "p>", "hr") else "", text)
@@ -260,7 +260,7 @@ def _after_ten(text: str, at: int) -> bool:
 
 
 def _without_latex(text: str) -> str:
-    """Math between dollars (told from amounts of money) and commands."""
+    """Replaces math between dollars (but not amounts of money) and LaTeX commands with plain text."""
     text = _MATH.sub(_math, text)
     if "\\" not in text:
         return text
@@ -276,7 +276,7 @@ def _without_latex(text: str) -> str:
 
 
 _FOOTNOTE = re.compile(r"\\footnote\s?\{((?:[^{}\n]|\{[^{}\n]{0,80}\}){1,300})\}")
-"""A note at the foot of a page, read as words in brackets where it is called."""
+"""A footnote, read as words in brackets where it is referenced."""
 
 
 def _math(found: re.Match[str]) -> str:
@@ -303,7 +303,7 @@ def _math(found: re.Match[str]) -> str:
 
 
 def text_after(found: re.Match[str]) -> str:
-    """What stands behind a match."""
+    """The character after a match."""
     return found.string[found.end() : found.end() + 1]
 
 
@@ -315,7 +315,7 @@ _UNDERSCORES = re.compile(r"(?<![A-Za-z0-9_])_{1,3}(?=\S)|(?<=\S)_{1,3}(?![A-Za-
 
 
 def _without_emphasis(text: str) -> str:
-    """Bold, italics, code and footnote marks; ``2048 * 1024`` and ``sd_v1`` stay."""
+    """Removes bold, italic, code and footnote marks; ``2048 * 1024`` and ``sd_v1`` stay."""
     if "[" in text:
         text = _LINK.sub(r"\1", text)
         text = _FOOT.sub("", text)

@@ -1,7 +1,7 @@
-"""A file's format read: Markdown (markdown-it-py), HTML (html.parser), LaTeX, PDF (pypdf), or plain lines -> blocks and tables.
+"""Splits a file into blocks and tables: Markdown (markdown-it-py), HTML (html.parser), LaTeX, PDF (pypdf), or plain lines.
 
-Formats are told by what stands in the text, not by the file's name alone: cards are Markdown with HTML tables in them, papers LaTeX, and
-people paste either into ``.txt``. Tables keep their rows and header rows; everything else becomes prose.
+The content decides the format, not the file's name alone: model cards are Markdown with HTML tables, papers are LaTeX, and people paste
+either into ``.txt``. Tables keep their rows and header rows; everything else becomes prose.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ LABELLED = re.compile(
 )
 """A line that begins with a label: ``Learning rate: 3e-4``."""
 BIG = 20_000
-"""Characters of one line beyond which it is cut: nobody prints such a line, and no pass may grow with it."""
+"""A line longer than this many characters is cut: real text has no such line, and it would slow every pass."""
 
 
 _SHOUTED = re.compile(r"\\[A-Z]{3,20}(?![a-z])(?:\{[A-Z*]{4,12}\})?")
-"""A LaTeX command in a text that was set in capitals."""
+"""A LaTeX command in a text that was converted to capitals."""
 
 
 _INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣][ \t]+(?=\S)")
@@ -35,7 +35,7 @@ _INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣][ \t]+(?=\S)")
 
 
 def pieces(text: str, kind: str = "") -> list[Piece]:
-    """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
+    """The blocks and tables of a text; ``kind`` is the file's suffix, if any."""
     text = without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n")))
     text = _INLINE_BULLET.sub("; ", text)
     text = _SHOUTED.sub(lambda command: command[0].lower(), text)
@@ -47,7 +47,7 @@ def pieces(text: str, kind: str = "") -> list[Piece]:
 
 
 def _is_hypertext(text: str) -> bool:
-    """Whether the whole is HTML, not Markdown with a few tags in it."""
+    """Whether the whole text is HTML, not Markdown with a few tags."""
     head = text[:4000].lower()
     if "<html" in head or "<!doctype html" in head:
         return True
@@ -57,7 +57,7 @@ def _is_hypertext(text: str) -> bool:
 
 
 def _mixed(text: str, *, latex: bool) -> Iterator[Piece]:
-    """Markdown or LaTeX: LaTeX's tables are cut out first, the rest is read as Markdown."""
+    """Reads Markdown or LaTeX: LaTeX tables are cut out first, and the rest is read as Markdown."""
     if latex:
         text = without_tex_frame(text)
     at, line = 0, 1
@@ -71,7 +71,7 @@ def _mixed(text: str, *, latex: bool) -> Iterator[Piece]:
 
 
 def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
-    """Markdown's blocks, and the tables with rules that programs print among them; lines are counted from ``first``."""
+    """Markdown blocks, and ruled tables printed by programs among them; lines are counted from ``first``."""
     at = 0
     for start, end, table in ruled_blocks(text):
         yield from _blocks(text[at:start], first + text.count("\n", 0, at), latex=latex)
@@ -82,7 +82,7 @@ def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
 
 
 def _blocks(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
-    """Markdown's blocks; lines are counted from ``first``."""
+    """Markdown blocks; lines are counted from ``first``."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark").enable("table")
@@ -122,7 +122,7 @@ def _blocks(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
 
 
 def _heads(tokens: Sequence[Any], index: int) -> bool:
-    """Whether an indented line is the header of the aligned columns directly below it, not code."""
+    """Whether an indented line is not code but the header of the aligned columns directly below it."""
     code, behind = tokens[index], tokens[index + 1] if index + 1 < len(tokens) else None
     if (
         behind is None
@@ -144,7 +144,7 @@ MOST_IN_HEADING = 8
 
 
 def _run_in(text: str) -> tuple[str, str] | None:
-    """``**Reward model.** We start from ...``: the heading that a paragraph begins with, and the rest."""
+    """``**Reward model.** We start from ...``: the heading that opens a paragraph, and the rest; None if there is no heading."""
     found = _RUN_IN.match(text)
     if found is None or not (found["stop"] or found["point"] or found["behind"]):
         return None
@@ -155,7 +155,7 @@ def _run_in(text: str) -> tuple[str, str] | None:
 
 
 def _html_block(text: str, line: int) -> Iterator[Piece]:
-    """HTML inside Markdown; tags that are not HTML (``<params>``) are prose."""
+    """Reads HTML inside Markdown; tags that are not HTML (``<params>``) are prose."""
     if "<t" in text.lower() and "</t" in text.lower() and re.search(r"<t[drh][\s>]", text, re.IGNORECASE):
         yield from hypertext_pieces(text, line)
     else:
@@ -163,7 +163,7 @@ def _html_block(text: str, line: int) -> Iterator[Piece]:
 
 
 def _markdown_table(tokens: Sequence[Any], index: int, first: int) -> tuple[Table, int]:
-    """The table that opens at ``index``, and where it closes."""
+    """The table that opens at token ``index``, and the index where it closes."""
     rows: list[tuple[Cell, ...]] = []
     row: list[Cell] = []
     start = tokens[index].map[0] + first
@@ -183,7 +183,7 @@ def _markdown_table(tokens: Sequence[Any], index: int, first: int) -> tuple[Tabl
 
 
 def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> Iterator[Piece]:
-    """A paragraph; one that is a list of labelled lines, bullets or aligned columns is taken apart."""
+    """Reads a paragraph, and splits it if it is a list of labelled lines, bullets or aligned columns."""
     shown = plain(text, latex=latex)
     lines = shown.split("\n")
     if len(lines) >= 3 and kind != "heading":
@@ -201,7 +201,7 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
 
 
 def _plain_paragraph(lines: Sequence[str], line: int, kind: str, depth: int) -> Iterator[Piece]:
-    """The lines of a paragraph that is no table."""
+    """Reads the lines of a paragraph that is not a table."""
     if kind in ("text", "tail") and (parts := _by_stages("\n".join(lines))):
         for offset, part in parts:
             yield Passage("item", part, line + offset, depth)
@@ -225,7 +225,7 @@ _NUMERIC = re.compile(r"[~≈$€]?\d[\d.,]*(?:[eE][+-]?\d+)?[kKMBT%]?|[-–—]
 
 
 def _run_together(lines: Sequence[str], line: int) -> tuple[int, int, Table] | None:
-    """A table that lost its columns, as PDFs give it: a line of words above lines of a name and as many figures; where it stands."""
+    """A table that lost its columns in a PDF, a line of words above lines of a name and figures: first line, end and table; or None."""
     split = [_words(text) for text in lines]
     for first in range(len(lines) - 2):
         width, last = len(split[first]), first + 1
@@ -240,12 +240,12 @@ def _run_together(lines: Sequence[str], line: int) -> tuple[int, int, Table] | N
 
 
 def _words(text: str) -> list[str]:
-    """The words of a line; what stands in brackets belongs to the one before: ``MFU (%)``."""
+    """The words of a line; a bracket belongs to the word before it: ``MFU (%)``."""
     return re.sub(r"\s+(?=\()", "\u00a0", text).split(" ") if text.strip() else []
 
 
 def _is_row(words: Sequence[str], width: int) -> bool:
-    """Whether a line is a name and figures."""
+    """Whether a line is a name followed by figures."""
     figures = sum(_NUMERIC.fullmatch(word) is not None for word in words[1:])
     return len(words) == width and not _NUMERIC.fullmatch(words[0]) and figures >= width - 2
 
@@ -258,7 +258,7 @@ _STAGE_LABEL = re.compile(
 
 
 def _by_stages(text: str) -> list[tuple[int, str]]:
-    """A paragraph that tells stage by stage (``Pre-training: ... Full training: ...``) in these parts, each with its lines before."""
+    """Splits a paragraph by its stages (``Pre-training: ... Full training: ...``), each with its line offset; empty if there are none."""
     found = [match.start() for match in _STAGE_LABEL.finditer(text)] if text.count(":") > 1 else []
     if len(found) < 2:
         return []
@@ -267,7 +267,7 @@ def _by_stages(text: str) -> list[tuple[int, str]]:
 
 
 def _begins(lines: Sequence[str], index: int) -> bool:
-    """Whether a line of a paragraph begins something of its own."""
+    """Whether a line of a paragraph begins a new part."""
     line = lines[index]
     if line.lstrip().startswith("|"):
         return True
@@ -280,13 +280,13 @@ def _begins(lines: Sequence[str], index: int) -> bool:
 
 
 def _cut(text: str) -> Iterator[tuple[int, str]]:
-    """A text in parts of bounded length, each with how many lines stand before it."""
+    """A text in parts of bounded length, each with the number of lines before it."""
     for at in range(0, max(len(text), 1), BIG):
         yield text.count("\n", 0, at), text[at : at + BIG]
 
 
 def _piped(lines: Sequence[str], line: int) -> Table | None:
-    """``Model | GPUs | Days`` without a line under the header: at least three rows of as many cells."""
+    """Reads ``Model | GPUs | Days`` without a rule under the header: at least three rows with the same number of cells; else None."""
     filled = [
         (offset, [text.strip() for text in row.strip().strip("|").split("|")])
         for offset, row in enumerate(lines)
@@ -301,7 +301,7 @@ def _piped(lines: Sequence[str], line: int) -> Table | None:
 
 
 def _settings(lines: Sequence[str], line: int) -> Table | None:
-    """Two columns set with spaces, the second flush: labels and their values, as programs and word processors print them."""
+    """Reads two columns aligned with spaces, labels and values, as programs and word processors print them; else None."""
     filled = [(offset, text) for offset, text in enumerate(lines) if text.strip() and not set(text) <= set("-=+_ \t")]
     split = [(offset, cells_of(text)) for offset, text in filled]
     if len(split) < 3 or any(len(cells) != 2 for _, cells in split):
@@ -316,5 +316,5 @@ def _settings(lines: Sequence[str], line: int) -> Table | None:
 
 
 def _labels_lines(lines: Sequence[str]) -> bool:
-    """``Label:  value``: lines that are read one by one."""
+    """Whether any line is ``Label:  value``, so that the lines are read one by one."""
     return any(LABELLED.match(line) for line in lines)

@@ -1,4 +1,4 @@
-"""What an amount of money is paid for: a node, a thing that is sold, people; else it is the run's."""
+"""Decides what an amount of money pays for: a node, an item for sale, or people; otherwise it is the cost of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def hourly(items: Sequence[Item], index: int) -> bool:
 
 
 def of_an_hour(items: Sequence[Item], index: int) -> bool:
-    """``We price an A100 hour at $1.50``, ``a GPU-hour costs $2``: money that one hour of a device is said to cost."""
+    """``We price an A100 hour at $1.50``, ``a GPU-hour costs $2``: whether an amount is the price of one device-hour."""
     before = [item.text.lower() for item in items[max(index - 5, 0) : index]]
     hour = next((n for n in range(len(before) - 1, -1, -1) if before[n].replace("-", " ").endswith("hour")), None)
     if hour is None or any(word in before[hour + 1 :] for word in (",", ".", ";", "and", "(")):
@@ -32,7 +32,7 @@ INSTANCES = frozenset(
 
 
 def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
-    """``price of the instance: $32.77/h``: what a whole node costs, not a GPU."""
+    """``price of the instance: $32.77/h``: whether an amount is the price of a whole node, not of one GPU."""
     behind = [item.text.lower() for item in items[index + 1 : index + 7]]
     if behind[:1] == ["for"] and any(word in INSTANCES or "large" in word for word in behind):
         return True  # $32.77 per hour for the instance
@@ -50,11 +50,11 @@ OF_RUNS = (
     "run", "train", "pretrain", "pre-train", "model", "job", "experiment", "stage", "phase", "epoch", "campaign", "reproduc", "hour",
     "project", "attempt", "seed", "pass",
 )  # fmt: skip
-"""How nouns begin that stand for a training: what one of these costs is no price of a thing."""
+"""First letters of nouns that mean a training run; the cost of a run is not the price of an item."""
 
 
 def of_a_thing(items: Sequence[Item], index: int, first: int) -> bool:
-    """``A microphone costs $95``, ``an H100 sells for $30,000``: what a thing is sold for, told by its article."""
+    """``A microphone costs $95``, ``an H100 sells for $30,000``: whether an amount is the price of an item, recognised by its article."""
     at = index - 1
     while at > first and items[at].text.lower() in ("about", "around", "for", "roughly", "us"):
         at -= 1
@@ -75,11 +75,12 @@ PEOPLE = (
     "annotator", "labeler", "labeller", "rater", "crowdworker", "crowd-worker", "freelancer", "contractor", "linguist", "transcriber",
     "translator", "wage", "salar", "volunteer", "physician", "radiologist",
 )  # fmt: skip
-"""How words for those begin who are paid by the hour and are no machines."""
+"""First letters of words for people who are paid by the hour."""
 
 
 def paid_to_people(items: Sequence[Item], index: int, first: int, last: int) -> bool:
-    """``63 annotators at $19.50 per hour, $96K in total``: money of a sentence that pays people and counts no device."""
+    """``63 annotators at $19.50 per hour, $96K in total``: whether an amount pays people, with people named before it and no device counted
+    near it."""
     first, last = max(first, index - NEAR), min(last, index + NEAR)
     told = [at for at in range(first, last) if items[at].text.lower().split()[-1:] and _is_person(items[at])]
     machines = any(isinstance(item, Figure) and item.unit in ("gpu", "gpu_time", "node") for item in items[first:last])
@@ -90,5 +91,5 @@ NEAR = 60
 
 
 def _is_person(item: Item) -> bool:
-    """Whether an item names people, or is a count of them."""
+    """Whether an item names people or counts them."""
     return item.text.lower().split()[-1].startswith(PEOPLE)

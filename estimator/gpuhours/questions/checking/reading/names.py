@@ -1,4 +1,4 @@
-"""Names of models and runs in a text: where they stand, what size they carry, and whether they are the authors' own."""
+"""Finds names of models and runs in a text: their position, the size they contain, and whether they are the authors' own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSIONED = re.compile(
 
 @dataclass(frozen=True)
 class Mention:
-    """A name in the text: items ``first`` to ``last``, how it is written, its size in parameters."""
+    """A name in the text: items ``first`` to ``last``, the name as written, and its size in parameters."""
 
     first: int
     last: int
@@ -30,12 +30,12 @@ class Mention:
 
 @functools.lru_cache(maxsize=65_536)
 def words_of(name: str) -> tuple[str, ...]:
-    """``Llama 2 7B -> (llama, 2, 7b)``: what two spellings of a name share."""
+    """``Llama 2 7B -> (llama, 2, 7b)``: the parts that different spellings of a name share."""
     return tuple(re.findall(r"[^\W_]+(?:\.\d+[a-z]?)?", name.lower()))
 
 
 def stem(name: str) -> str:
-    """``Marlow-24B -> marlow``: the name without sizes and versions; empty where only a size is left."""
+    """``Marlow-24B -> marlow``: the name without sizes and versions; empty if only a size is left."""
     kept = [
         word
         for word in words_of(name)
@@ -45,7 +45,7 @@ def stem(name: str) -> str:
 
 
 def family_of(name: str) -> str:
-    """``GPT-3-175B -> gpt 3``: a model's name without its size; empty for names that are no model's (a stage, a bare size)."""
+    """``GPT-3-175B -> gpt 3``: a model's name without its size; empty for a name that is not a model's (a stage, a bare size)."""
     if size_of(name) is None and not _VERSIONED.fullmatch(name):
         return ""
     words = [word for word in words_of(name) if not _SIZE.fullmatch(word) and word not in GENERIC]
@@ -55,13 +55,14 @@ def family_of(name: str) -> str:
 
 
 def another_line(name: str, main: str) -> bool:
-    """``GPT-3-175B`` beside ``GPT-J-6B``: one first word, and a second that is a word in one of them and differs."""
+    """``GPT-3-175B`` and ``GPT-J-6B``: whether the second words of two names differ, where at least one of them begins with a letter."""
     one, two = family_of(name).split()[1:2], family_of(main).split()[1:2]
     return bool(one and two) and one != two and (one[0].isalpha() or two[0].isalpha())
 
 
 def coined(name: str) -> str:
-    """``LongVA`` and ``Video-LLaVA``: a name with capitals inside, which no stage or part has; empty for others."""
+    """``LongVA`` and ``Video-LLaVA``: the first word with inner capitals, which names of stages and parts do not have; empty if there is
+    none."""
     found = re.search(r"\b(?=\w*[a-z])[A-Z]\w*[A-Z]\w*", name)
     return found[0].lower() if found and len(found[0]) > 3 else ""
 
@@ -71,7 +72,7 @@ NOT_OF_NAMES = frozenset(["stage", "phase", "size", "training", "pre", "post", "
 
 
 def size_of(name: str) -> float | None:
-    """Parameters as a name carries them: ``Marlow-24B``, ``OPT-175B``; None for names without a size."""
+    """The parameter count in a name: ``Marlow-24B``, ``OPT-175B``; None for names without a size."""
     found = _SIZE.search(name.replace("-", " ").replace("_", " "))
     if found is None or found[2].lower() == "k":
         return None
@@ -80,7 +81,7 @@ def size_of(name: str) -> float | None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names mean one run: the words of one are among those of the other, sizes and versions included."""
+    """Whether two names mean the same run: one has all the words of the other, and sizes and versions are equal."""
     a, b = set(words_of(one)), set(words_of(other))
     short, long = (a, b) if len(a) <= len(b) else (b, a)
     numbered = {word for word in long if any(c.isdigit() for c in word)} == {
@@ -90,7 +91,7 @@ def same_name(one: str, other: str) -> bool:
 
 
 def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str]) -> Iterator[Mention]:
-    """The names of models in a sentence, in order; those of data sets, cards and formats are none."""
+    """The model names in a sentence, in order, without names of data sets, cards and formats."""
     names, begins = _spellings(tuple(known))
     index = first
     capitals = any(item.kind == "word" and item.text != item.text.lower() for item in items[first:last])
@@ -107,13 +108,13 @@ def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str])
 
 @functools.lru_cache(maxsize=64)
 def _spellings(known: tuple[str, ...]) -> tuple[dict[tuple[str, ...], str], frozenset[str]]:
-    """How each known name may be written, and the words with which those begin."""
+    """The spellings of each known name, and the first words of those spellings."""
     names = {words_of(name): name for name in known if words_of(name)} | _aliases(known)
     return names, frozenset(words[0] for words in names)
 
 
 def _aliases(known: Iterable[str]) -> dict[tuple[str, ...], str]:
-    """The words that one name has and no other: ``Scout`` of ``Heron 4 Scout`` beside ``Heron 4 Ranger``."""
+    """Words that occur in only one of the names: ``Scout`` of ``Heron 4 Scout`` beside ``Heron 4 Ranger``."""
     names = [name for name in known if words_of(name)]
     if len(names) < 2:
         return {}
@@ -127,7 +128,7 @@ def _aliases(known: Iterable[str]) -> dict[tuple[str, ...], str]:
 def _known(
     items: Sequence[Item], index: int, last: int, names: dict[tuple[str, ...], str], begins: Container[str]
 ) -> Mention | None:
-    """A name from a table or a heading, longest first."""
+    """The longest name from a table or heading that begins at ``index``; None if there is none."""
     first = words_of(items[index].text)
     if not first or first[0] not in begins:
         return None
@@ -139,7 +140,7 @@ def _known(
 
 
 def _sized(items: Sequence[Item], index: int, last: int, *, capitals: bool = True) -> Mention | None:
-    """``Aldous-20B``, ``PaLM 540B``, ``Llama 2 7B``: a name and its size."""
+    """``Aldous-20B``, ``PaLM 540B``, ``Llama 2 7B``: a name with its size; None if there is none at ``index``."""
     item = items[index]
     if item.kind != "word" or len(item.text) < 2 or not item.text[:1].isalpha():
         return None
@@ -175,7 +176,7 @@ def _sized(items: Sequence[Item], index: int, last: int, *, capitals: bool = Tru
 
 
 def _versioned(items: Sequence[Item], index: int) -> Mention | None:
-    """``GPT-3``: a capitalised name with a number, which no format or section has."""
+    """``GPT-3``: a capitalised name with a number, unlike formats and sections; None if there is none at ``index``."""
     text = items[index].text
     if items[index].kind != "word" or "-" not in text or not text[:1].isupper() or not _VERSIONED.fullmatch(text):
         return None
@@ -197,11 +198,11 @@ MACHINES = (
     "partition",
     "instance",
 )
-"""How words begin that make the name before them a machine's."""
+"""First letters of words that make the name before them the name of a machine."""
 
 
 def _of_data(items: Sequence[Item], found: Mention, first: int, last: int) -> bool:
-    """Whether the words beside a name make it a data set's."""
+    """Whether the name, or a word after it, shows that it is a data set or a machine and not a model."""
     if any(part in stem(found.shown) for part in DATA_STEMS):
         return True
     behind = " ".join(item.text.lower() for item in items[found.last + 1 : min(found.last + 3, last)])

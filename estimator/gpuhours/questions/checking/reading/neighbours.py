@@ -1,4 +1,4 @@
-"""What stands beside a figure and changes what it is: ``each A100``, ``of speech``, the device whose memory it is."""
+"""Neighbours that change what a figure is: ``each A100``, ``of speech``, the device that a memory size belongs to."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ RUNNING = (
     "processing",
 )
 SOLD = frozenset([11, 12, 16, 24, 32, 40, 48, 64, 80, 94, 96, 128, 141, 144, 180, 192, 256, 288])
-"""Gigabytes that accelerators are sold with."""
+"""Memory sizes, in gigabytes, that accelerators are sold with."""
 
 
 def of_something(items: Sequence[Item], index: int) -> bool:
-    """``400 hours of speech`` is no duration of a run; ``3 weeks of continuous operation`` is."""
+    """Whether a time measures something else: ``400 hours of speech`` is not a run's duration; ``3 weeks of continuous operation`` is."""
     after = [item.text.lower() for item in items[index + 1 : index + 4]]
     machines = any(isinstance(item, Figure) and item.unit in ("gpu", "node") for item in items[index + 2 : index + 3])
     return after[:1] == ["of"] and not machines and not any(word.startswith(RUNNING) for word in after[1:])
@@ -108,11 +108,11 @@ LASTING = (
     "effort", "budget", "continuous", "wall", "stretch", "marathon", "sprint",
     "phase", "stage", "schedule", "window", "gpu", "comput", "process", "duration", "time", "experiment",
 )  # fmt: skip
-"""How words for what lasts begin, behind a time written as one adjective: ``a 54-day run``."""
+"""First letters of words for activities, after a time used as an adjective: ``a 54-day run``."""
 
 
 def of_a_length(items: Sequence[Item], index: int) -> bool:
-    """``a 6-hour forecast``: the length of something that is no run."""
+    """``a 6-hour forecast``: whether the figure is the length of something other than a run."""
     figure = items[index]
     assert isinstance(figure, Figure)
     behind = items[index + 1] if index + 1 < len(items) else None
@@ -123,12 +123,12 @@ def of_a_length(items: Sequence[Item], index: int) -> bool:
 
 
 def of_an_energy(items: Sequence[Item], index: int) -> bool:
-    """``every kilowatt-hour with 190 g CO2e``."""
+    """``every kilowatt-hour with 190 g CO2e``: whether one unit of energy is named just before the figure."""
     return energy_before(items, index) != ""
 
 
 def energy_before(items: Sequence[Item], index: int) -> str:
-    """The unit of energy of which one stands before what it emits: ``a megawatt-hour came with 0.088 t``."""
+    """The unit of energy named just before what it emits: ``a megawatt-hour came with 0.088 t``; empty if there is none."""
     near: list[str] = []
     for item in reversed(items[max(index - REACH_OF_ENERGY, 0) : index]):
         if item.text in (",", ";", "(") or (isinstance(item, Figure) and item.unit != "energy"):
@@ -151,7 +151,7 @@ UNITS_OF_ENERGY = {
 
 
 def for_an_amount(items: Sequence[Item], index: int, last: int) -> bool:
-    """``172.8K GPU hours for the same trillion``: a rate, not the run's hours."""
+    """``172.8K GPU hours for the same trillion``: whether the figure is a rate, not the run's hours."""
     after = [item.text.lower() for item in items[index + 1 : min(index + 6, last)]]
     return (
         after[:1] in (["for"], ["per"], ["every"], ["each"])
@@ -161,13 +161,13 @@ def for_an_amount(items: Sequence[Item], index: int, last: int) -> bool:
 
 
 def of_a_clock(items: Sequence[Item], index: int) -> bool:
-    """``38 (wall-clock)``: hours that went by, not those of all devices."""
+    """``38 (wall-clock)``: whether the hours are elapsed time and not summed over devices."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
     return behind[:1] in (["("], [","]) and behind[-1].startswith(("wall", "elapsed", "real"))
 
 
 def of_a_device(items: Sequence[Item], index: int) -> bool:
-    """``1024 A100s (80GB)``: the memory that stands directly behind a device."""
+    """``1024 A100s (80GB)``: whether the figure is a memory size directly after a device."""
     figure = items[index]
     assert isinstance(figure, Figure)
     before = [item for item in items[max(index - 2, 0) : index] if item.text not in ("(", ",", "with", "of")]
@@ -177,7 +177,7 @@ def of_a_device(items: Sequence[Item], index: int) -> bool:
 
 
 def each_device(items: Sequence[Item], index: int, first: int, last: int) -> bool:
-    """``each A100 reaches 24k tokens per second``: a rate of one device."""
+    """``each A100 reaches 24k tokens per second``: whether a rate is that of one device."""
     for at in range(max(first, index - 10), min(last, index + 6) - 1):
         word, behind = items[at].text.lower().strip(), items[at + 1]
         if word in ("each", "per", "every", "a", "one", "single") and behind.kind == "device":
@@ -192,12 +192,12 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
 
 
 def _is_one_device(figure: Figure) -> bool:
-    """``One card did 8,762 tokens/s``, at the head of what it did."""
+    """``One card did 8,762 tokens/s``: whether a figure is one device, as the subject."""
     return figure.unit == "gpu" and figure.value == 1 and figure.text.lower().startswith(("one ", "a ", "single "))
 
 
 def to_a_node(items: Sequence[Item], index: int) -> bool:
-    """``eight to a server`` and ``32 nodes of 8``: a bare count of the devices of a node."""
+    """``eight to a server`` and ``32 nodes of 8``: whether a bare figure counts the devices of one node."""
     behind = [item.text.lower() for item in items[index + 1 : index + 4]]
     named = len(behind) > 1 and behind[0].strip() in ("to", "in", "per", "a") and NODES & set(behind[1:])
     before = [items[index - 1].text.lower(), items[index - 2]] if index > 1 else ["", None]
@@ -209,13 +209,13 @@ NODES = frozenset(["node", "server", "servers", "machine", "host", "box", "board
 
 
 def of_media(items: Sequence[Item], index: int) -> bool:
-    """``50 tokens per second of audio`` is a property of the tokeniser, ``800 seconds of speech`` is a batch; neither is a speed."""
+    """Whether ``of audio`` or similar follows, as in ``50 tokens per second of audio`` or ``800 seconds of speech``: neither is a speed."""
     after = [item.text.lower() for item in items[index + 1 : index + 4]]
     return after[:1] == ["of"] and bool({"audio", "speech", "video", "music", "sound"} & set(after))
 
 
 def before_a_plural(items: Sequence[Item], index: int) -> bool:
-    """``52,114 commits``: a bare count directly before a word in the plural."""
+    """``52,114 commits``: whether a bare count stands directly before a plural noun."""
     behind = items[index + 1] if index + 1 < len(items) else None
     word = behind.text.lower() if behind is not None and behind.kind == "word" else ""
     return len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in HOP_STOPS
@@ -240,7 +240,7 @@ PARTS_OF_SAMPLES = frozenset(
 
 
 def of_parts(items: Sequence[Item], index: int) -> bool:
-    """``512 structures (≈38k atoms) per step``: what samples consist of, no samples."""
+    """``512 structures (≈38k atoms) per step``: whether the figure counts parts of samples, not samples."""
     return index + 1 < len(items) and items[index + 1].text.lower() in PARTS_OF_SAMPLES
 
 
@@ -248,7 +248,7 @@ BETAS = frozenset(["momentum", "momenta", "betas", "beta"])
 
 
 def of_two_betas(items: Sequence[Item], index: int) -> str:
-    """``momentum 0.9, 0.95``: the two betas of Adam, under the name that stands for them in tables."""
+    """``momentum 0.9, 0.95``: which of Adam's two betas the figure is (``beta1`` or ``beta2``); empty if neither."""
 
     def beta(item: Item) -> bool:
         return isinstance(item, Figure) and not item.unit and 0.5 < item.value < 1
@@ -269,7 +269,7 @@ MONTHS = frozenset(
 
 
 def is_a_year(items: Sequence[Item], index: int) -> bool:
-    """``December 2023, context 128k`` and ``2015-2022``: four digits behind a month, or from one year to another."""
+    """``December 2023, context 128k`` and ``2015-2022``: whether four digits after a month, or a range of such numbers, are years."""
     figure = items[index] if index < len(items) else None
     if not isinstance(figure, Figure) or figure.unit or figure.scale or figure.per or not _like_a_year(figure.value):
         return False
@@ -286,5 +286,5 @@ SEQUENCES = ("sample", "sequence", "context", "window", "chunk", "segment", "exa
 
 
 def before_a_sequence(items: Sequence[Item], index: int) -> bool:
-    """``1,024 2048-token samples``: how long each is, also where they are those of a batch."""
+    """``1,024 2048-token samples``: whether the figure is the length of each sequence, even if the sequences are counted per batch."""
     return index + 1 < len(items) and items[index + 1].text.lower().startswith(SEQUENCES)

@@ -1,4 +1,4 @@
-"""Tokens -> a number: digits or words, a power of ten, a scale."""
+"""Reads a number from tokens: digits or words, a power of ten, a scale."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789
 NUMBERS = ("NUMBER", "SPELLED")
 LARGEST_POWER = 40
 LARGEST = 1e40
-"""No figure about training is larger; a longer string of digits is none."""
+"""No figure about training is larger; a longer string of digits is not a number."""
 
 
 def type_at(tokens: Sequence[Token], at: int) -> str:
-    """The terminal of a token; nothing beyond the text."""
+    """The token's terminal; empty outside the text."""
     return tokens[at].type if 0 <= at < len(tokens) else ""
 
 
 class ReadNumber(NamedTuple):
-    """A number as it stands in a text, and the token behind it."""
+    """A number as written, and the index of the token after it."""
 
     value: float
     digits: str
@@ -32,7 +32,7 @@ class ReadNumber(NamedTuple):
 
 
 def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
-    """A number that begins at a token: digits or words, a power of ten, a scale."""
+    """The number that begins at a token (digits or words, a power of ten, a scale); None if there is none or it is too large."""
     if type_at(tokens, at) not in NUMBERS:
         return None
     token = tokens[at]
@@ -73,11 +73,11 @@ PARTS = {"half": 0.5, "quarter": 0.25, "third": 1 / 3}
 
 
 def _and_a_part(tokens: Sequence[Token], at: int) -> float:
-    """``2 and a half weeks``: what stands behind the digits in words; 0 where nothing does."""
+    """``2 and a half weeks``: the fraction in words after the digits; 0 if there is none."""
     said = [token.text.lower().strip() for token in tokens[at : at + 3]]
     return PARTS.get(said[2], 0.0) if said[:2] == ["and", "a"] and len(said) == 3 else 0.0
 
 
 def _lost_e(digits: str) -> bool:
-    """``3.14+23``: the E of an exponent left out."""
+    """``3.14+23``: whether the E of the exponent is missing."""
     return "+" in digits and "e" not in digits.lower()

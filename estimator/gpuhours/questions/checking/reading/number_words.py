@@ -1,4 +1,4 @@
-"""Numbers written out: ``thirty-two``, ``two hundred and fifty-six``, ``three and a half``."""
+"""Reads numbers written in words: ``thirty-two``, ``two hundred and fifty-six``, ``three and a half``."""
 
 from __future__ import annotations
 

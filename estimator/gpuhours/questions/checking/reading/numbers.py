@@ -1,7 +1,7 @@
-"""Text -> words and figures: what stands where, before anyone asks what it means.
+"""Splits text into words and figures, without deciding what they mean.
 
-``numbers.lark`` says what a run of characters is (its terminals, one regular expression each); ``phrases`` puts together what belongs
-together, left to right, longest first: a figure that cannot be read costs itself, not its sentence. Here figures that make one are joined.
+``numbers.lark`` classifies runs of characters (one regular expression per terminal); ``phrases`` combines what belongs together, left to
+right, longest first, so an unreadable figure does not affect the rest of its sentence. This module joins figures that form one figure.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gpuhours.questions.checking.reading.units import SCALES, factor, seconds
 
 
 def scan(text: str) -> list[Item]:
-    """Every word and figure of ``text``, in order; a label or a cell is asked for again and again."""
+    """Every word and figure of ``text``, in order; results for short texts are cached because labels and cells are scanned repeatedly."""
     return list(_scanned_short(text)) if len(text) <= SHORT else _scanned(text)
 
 
 SHORT = 200
-"""Characters of a text whose items are remembered."""
+"""The longest text, in characters, whose items are cached."""
 
 
 @functools.lru_cache(maxsize=8192)
@@ -45,11 +45,11 @@ def _scanned(text: str) -> list[Item]:
 COPULAS = frozenset(["was", "were", "is", "are", "of", "to", "=", ":", "reached", "totaled", "totalled", "equals", "comes", "came",
                      "amounts", "amounted"])  # fmt: skip
 LENT = frozenset(["gpu_time", "node_time", "energy", "co2"])
-"""Units that a subject lends to the bare number it is said to be; counts are told by their words."""
+"""Units that a subject gives to the bare number after its verb; for counts, the rules' words decide."""
 
 
 def _with_subjects(items: list[Item]) -> list[Item]:
-    """``Total GPU hours were 320,256``: the subject of a sentence is the unit of the bare number behind its verb."""
+    """``Total GPU hours were 320,256``: gives the subject's unit to the bare number after the verb."""
     for at, item in enumerate(items):
         if not isinstance(item, Figure) or item.unit or item.sides or item.joined or at < 2 or item.value < 1:
             continue
@@ -73,7 +73,7 @@ def _with_subjects(items: list[Item]) -> list[Item]:
 
 @functools.lru_cache(maxsize=4096)
 def _as_unit(words: str) -> Unit | None:
-    """The unit that words are, and nothing else."""
+    """The unit, if the words are exactly one unit; else None."""
     tokens = tokens_of(words)
     unit, end = unit_at(tokens, 0)
     return unit if unit.kind and end == len(tokens) and not unit.per else None
@@ -96,12 +96,12 @@ OWN_NAMES = frozenset(
         "rank",
     ]
 )
-"""Words that say what a bare number is: it belongs to no list behind it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
+"""Words that say what a bare number is, so that it is not part of the list after it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
 LIST_WORDS = frozenset([",", "and", "or", "+"])
 
 
 def _with_listed_units(items: list[Item]) -> list[Item]:
-    """``60.1, 50.2 and 44.4 seconds``: the unit behind the last of a list is that of all."""
+    """``60.1, 50.2 and 44.4 seconds``: gives the last item's unit to the whole list."""
     for end in range(len(items)):
         last = items[end]
         if (
@@ -155,7 +155,7 @@ def _with_listed_units(items: list[Item]) -> list[Item]:
 
 
 def _sums_of_time(items: list[Item], text: str) -> list[Item]:
-    """``2 weeks and 3 days`` and ``118 days, 5 hrs, 41 min`` are one figure."""
+    """Joins ``2 weeks and 3 days`` or ``118 days, 5 hrs, 41 min`` into one figure."""
     joined: list[Item] = []
     for item in items:
         first, between = _time_before(joined)
@@ -182,11 +182,11 @@ def _sums_of_time(items: list[Item], text: str) -> list[Item]:
 
 EXACTLY = frozenset(["exactly", "precisely"])
 REFINED = 0.1
-"""How far a more exact figure may lie from the one it stands behind."""
+"""The largest relative difference between a figure and its more exact repetition."""
 
 
 def _refined(items: list[Item]) -> list[Item]:
-    """``a little over fifteen days (15.5)``: the bare number in brackets is the figure before it, more exactly."""
+    """``a little over fifteen days (15.5)``: the bare number in brackets repeats the figure before it more exactly, and gets its unit."""
     _listed_in_brackets(items)
     _sums_behind(items)
     _each_for_somebody(items)
@@ -215,7 +215,7 @@ def _refined(items: list[Item]) -> list[Item]:
 
 
 def _listed_in_brackets(items: list[Item]) -> None:
-    """``61,401 GPU-hours (3,571, 12,672 and 45,158)``: bare numbers in brackets that add up to the figure before are its parts."""
+    """``61,401 GPU-hours (3,571, 12,672 and 45,158)``: bare numbers in brackets that add up to the figure before them get its unit."""
     for at, first in enumerate(items[:-4]):
         if not isinstance(first, Figure) or not first.unit or first.value <= 0 or items[at + 1].text != "(":
             continue
@@ -258,11 +258,11 @@ SUMS = frozenset(
         "up",
     ]
 )
-"""Words within three of a figure that is a sum."""
+"""Words that mark a sum, up to three items before or after a figure."""
 
 
 def _sums_behind(items: list[Item]) -> None:
-    """``36,864, 147,456 and 61,440 GPU-hours, 245,760 in all``: a bare number that is the sum of those before it has their unit."""
+    """``36,864, 147,456 and 61,440 GPU-hours, 245,760 in all``: a bare number that is the sum of those before it gets their unit."""
     for at, item in enumerate(items):
         if not isinstance(item, Figure) or item.unit or item.per or item.sides or item.joined or item.value <= 0:
             continue
@@ -287,7 +287,7 @@ FOR = frozenset(["for", "on", "with"])
 
 
 def _each_for_somebody(items: list[Item]) -> None:
-    """``22,000 GPU hours for one, 4,500 for another``: figures that are each for somebody have the unit of the first."""
+    """``22,000 GPU hours for one, 4,500 for another``: later figures followed by ``for`` get the unit of the first."""
     first: Figure | None = None
     gap = 0
     for at, item in enumerate(items):
@@ -307,7 +307,8 @@ def _each_for_somebody(items: list[Item]) -> None:
 
 
 def _time_before(items: list[Item]) -> tuple[Figure | None, int]:
-    """The time that ends the list, past a comma and an ``and``, and how many items stand behind it."""
+    """The time at the end of the list, possibly before a comma and an ``and``, and the number of items after it; None if there is no
+    time."""
     for between in range(3):
         item = items[-1 - between] if len(items) > between else None
         if isinstance(item, Figure):
@@ -318,7 +319,7 @@ def _time_before(items: list[Item]) -> tuple[Figure | None, int]:
 
 
 def _with_dates(items: list[Item], text: str) -> list[Item]:
-    """``from March 3 to March 25`` becomes one figure of time with the unit ``dates``; what it covered is taken out."""
+    """Turns ``from March 3 to March 25`` into one time figure with the unit ``dates``, which replaces the items it covers."""
     spans = spans_of_dates(text)
     if not spans:
         return items

@@ -1,4 +1,4 @@
-"""The model that a text is about: by its title, its label, by what is said to be trained."""
+"""Finds the model that a text is about: from its title, its label, and what the text says is trained."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ FOLLOWED = (
 
 
 SHORT_TITLE = 4
-"""Words of what stands before the colon of a title, fewer than which are a name: ``JetMoE: better than Llama-2``."""
+"""A text before a title's colon with fewer words than this is a name: ``JetMoE: better than Llama-2``."""
 TOLD_OF = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
-"""``GPT-3 is estimated at 552 t``: what is said of others."""
+"""``GPT-3 is estimated at 552 t``: verbs used about other people's models."""
 BASE_LABELS = (
     "base_model",
     "base model",
@@ -66,13 +66,13 @@ BASE_LABELS = (
     "teacher",
 )
 BASE_LABEL = 12.0
-"""``base_model: meta-llama/Llama-3.1-8B``: labels before the name of what a run starts from, and what a name loses by them."""
+"""``base_model: meta-llama/Llama-3.1-8B``: labels before the name of a starting model, and the score that such a name loses."""
 OF_THE_RUN = ("an allocation", "a part of the machine")
-"""What is beside the run and yet says its name."""
+"""Sentences that are not about the run's own figures but still contain its name."""
 
 
 def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
-    """The model that a text is about: by its title, its label, what is said to be trained; empty where nothing tells."""
+    """The model that a text is about, from its title, its label and what is trained; empty if nothing decides it."""
     scores: Counter[str] = Counter()
     first = True
     others = compared_blocks(read.prose)
@@ -123,7 +123,7 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
 
 
 def _coined_subject(items: Sequence[Item], sentence: Sentence) -> str:
-    """``GLaM (64B/64E) holds 1.2T parameters``: a coined name without a size that opens a sentence about its own."""
+    """``GLaM (64B/64E) holds 1.2T parameters``: a coined name without a size that opens a sentence about its parameters; else empty."""
     name = items[sentence.first].text
     sized = any(isinstance(i, Figure) and i.unit == "parameter" for i in items[sentence.first + 1 : sentence.last])
     named = any(
@@ -133,4 +133,4 @@ def _coined_subject(items: Sequence[Item], sentence: Sentence) -> str:
 
 
 HOLDS = frozenset(["holds", "has", "have", "comprises", "contains", "counts"])
-"""Verbs between a model and its parameters."""
+"""Verbs between a model and its number of parameters."""

@@ -1,8 +1,8 @@
-"""Whose figure it is: a run of the authors, somebody else's model, something beside the run, or nobody's in particular.
+"""Decides who each figure belongs to: a run of the authors, another model, something beside the run, or no one in particular.
 
-A name, a size (``the 7B``), a rank (``the largest``) or a stage holds from where it stands to the end of its sentence, and further where
-the next sentence begins with a pronoun or has no name; a heading or the first words of a list item hold for what stands under them. Words
-of comparison hand what follows to others until the authors speak of themselves. All words stand in ``run_words``.
+A name, a size (``the 7B``), a rank (``the largest``) or a stage applies from its position to the end of its sentence, and further if the
+next sentence begins with a pronoun or has no name. A heading, or the first words of a list item, apply to the text under them. After a word
+of comparison, figures belong to others until the authors refer to themselves. All the words are in ``run_words``.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ from gpuhours.questions.checking.reading.spoken_of import against, events_of
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 SUBJECT = 4
-"""A name among the first items of a block is what the block is about."""
+"""A name among this many first items of a block is the subject of the block."""
 NEAR = 7
 LABEL = 6
-"""Items of a first sentence that is a paragraph's label: ``Stage 2 (video).``"""
+"""The most items in a first sentence that is a paragraph's label: ``Stage 2 (video).``"""
 SUMMING = frozenset(
     ["total", "altogether", "sum", "together", "combined", "overall", "all", "adds", "add", "adding", "added", "cumulative", "summed",
      "aggregate", "both", "cumulatively", "family", "project", "needed", "pipeline", "recipe", "everything"]
 )  # fmt: skip
-"""The words by which phrases of a sum are found in a sentence."""
+"""Words that mark a sum in a sentence."""
 READ_BY_EACH = frozenset(["token", "step", "epoch"])
 TOGETHER = ("in total", "together", "combined", "altogether", "total of", "in sum", "in all")
-"""``Both models continue on 48B tokens``: of what a model reads a sentence gives each one's, unless it says that it adds up."""
+"""``Both models continue on 48B tokens``: an amount that a model reads is for each model, unless the sentence has one of these words."""
 CLOSE = 3
 ELSEWHERE = "another machine"
-"""What a paragraph that opens with it is about, until the authors speak of their own."""
+"""A paragraph that opens with this is about another machine until the authors refer to their own."""
 WITHDRAWN = "a figure that is withdrawn"
-"""What is beside the run in its own sentence alone: the next one says what is so."""
+"""Sets aside the figures of its own sentence only; the next sentence gives the correct ones."""
 
 
 def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
-    """The owner of every placed figure, in their order; what is beside the run in the way ``but`` is the run."""
+    """The owner of every placed figure, in order; figures that would be set aside as ``but`` count as the run's."""
     owners: dict[int, Owner] = {}
     wanted: dict[int, list[int]] = {}
     for entry in read.placed:
@@ -109,13 +109,13 @@ LEFT_OUT = "what was left out"
 
 
 def _takes_back(items: Sequence[Item], sentence: Sentence, lowered: str, wanted: Sequence[int]) -> bool:
-    """``It is not part of this number.``: a sentence that leaves out what the one before it told."""
+    """``It is not part of this number.``: whether a sentence without figures excludes what the sentence before it gives."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     return pronoun and not wanted and holds(lowered, SIDE[LEFT_OUT])
 
 
 def _of_work(read: ReadProse, index: int, taken: Sequence[int]) -> bool:
-    """Whether a figure counts what a run does or costs, or a machine beside that of another sentence; its model is told elsewhere too."""
+    """Whether a figure measures the run's work or cost, or counts a machine when an earlier sentence also gives one."""
     figure = read.items[index]
     if not isinstance(figure, Figure):
         return False
@@ -128,7 +128,7 @@ WORK_UNITS = frozenset(["token", "epoch", "step", "sample", "time", "gpu_time", 
 
 
 def _opening(read: ReadProse, sentence: Sentence, cast: Cast) -> Owner:
-    """The run that the first words of a block name."""
+    """The run that the first words of a block name; nobody if they name none."""
     for index, owner in events_of(read.items, sentence, cast):
         if index <= sentence.first + SUBJECT and owner.kind in ("own", "other"):
             return owner
@@ -145,7 +145,7 @@ def _sentence(
     owners: dict[int, Owner],
     but: str,
 ) -> Owner:
-    """The owners of the figures of one sentence; gives what the next sentence goes on about."""
+    """Sets the owner of each figure in one sentence; returns the owner that the next sentence continues with."""
     items = read.items
     lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
     compared = compares(lowered)
@@ -181,7 +181,7 @@ def _sentence(
 
 
 def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owner, but: str) -> str | None:
-    """What else than the run a whole sentence is about."""
+    """The reason why a whole sentence is not about the run; None if it is."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
     said = EXCEPT.sub("", said.replace("training and inference", "training"))
@@ -203,12 +203,13 @@ PREPARATION = "data preparation"
 EXCEPT = re.compile(
     r"\b(?:not counting|not including|without counting|not to mention|apart from|leaving out|leaving aside)\b.*"
 )
-"""Words behind which a sentence tells what its figures do not hold."""
+"""Phrases after which a sentence says what its figures exclude."""
 SEVERAL_RUNS = "several short runs"
 
 
 def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
-    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: what each of many small jobs takes."""
+    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: whether a sentence gives the time of each of many small
+    jobs."""
     for at in range(sentence.first, sentence.last - 2):
         runs = items[at]
         if not isinstance(runs, Figure) or runs.unit not in ("run", "seed", "fold") or runs.value < FEWEST_RUNS:
@@ -224,7 +225,7 @@ FEWEST_RUNS = 3
 
 
 def _of_every_run(items: Sequence[Item], sentence: Sentence) -> bool:
-    """``Both are trained on 256 cards``: what a sentence says of all is not of the one before."""
+    """``Both are trained on 256 cards``: whether a sentence applies to all runs and not only to the one before."""
     behind = items[sentence.first + 1].text.lower() if sentence.first + 1 < sentence.last else ""
     return items[sentence.first].text.lower() in ("both", "all", "each", "either") and behind in ALL_DO
 
@@ -260,7 +261,7 @@ def _give(
     wanted: Sequence[int],
     owners: dict[int, Owner],
 ) -> None:
-    """To each figure of a sentence the last name before it, or the one behind that a preposition binds to it."""
+    """Gives each figure of a sentence the last name before it, or a following name that a preposition ties to it."""
     summed = [at for at in range(sentence.first, sentence.last) if items[at].text.lower() in SUMMING]
     of_each = items[sentence.first].text.lower() in ("both", "all") and not holds(lowered, TOGETHER)
     trailing = _named_behind(items, sentence, events, wanted)
@@ -290,7 +291,7 @@ def _give(
 
 
 def _sums(items: Sequence[Item], at: int, index: int) -> bool:
-    """Whether a word of a sum is about the figure at ``index``: ``19B parameters in all, 2T tokens`` says it of the parameters alone."""
+    """Whether a sum word applies to the figure at ``index``: in ``19B parameters in all, 2T tokens`` it applies only to the parameters."""
     behind_another = at > 1 and items[at - 1].text.lower() == "in" and isinstance(items[at - 2], Figure)
     return not behind_another or at - 2 == index
 
@@ -299,7 +300,7 @@ JOINTS = frozenset(["and", ",", "the", "&", "both"])
 
 
 def _together(items: Sequence[Item], before: Sequence[tuple[int, Owner]]) -> Owner:
-    """The last of the names before a figure, with those that it is joined to: ``the 33B and the 65B``."""
+    """The last name before a figure, with the names joined to it: ``the 33B and the 65B``."""
     owner = before[-1][1]
     also: list[str] = []
     for (at, one), (behind, _) in reversed(list(pairwise(before))):
@@ -311,7 +312,7 @@ def _together(items: Sequence[Item], before: Sequence[tuple[int, Owner]]) -> Own
 
 
 def _clause_before(items: Sequence[Item], sentence: Sentence) -> str:
-    """What stands before a semicolon: ``a chat version is tuned from it; this takes 9 hours``."""
+    """The words before a semicolon: ``a chat version is tuned from it; this takes 9 hours``; empty if the sentence does not follow one."""
     if not sentence.first or items[sentence.first - 1].text != ";":
         return ""
     words: list[str] = []
@@ -325,7 +326,7 @@ def _clause_before(items: Sequence[Item], sentence: Sentence) -> str:
 def _named_behind(
     items: Sequence[Item], sentence: Sentence, events: list[tuple[int, Owner]], wanted: Sequence[int]
 ) -> bool:
-    """``64 nodes for the 80B, 16 nodes for the 9B``: whether the names of a sentence stand behind their figures, each after a ``for``."""
+    """``64 nodes for the 80B, 16 nodes for the 9B``: whether each name in a sentence follows its figures after a ``for`` or similar."""
     named = [at for at, owner in events if owner.kind in ("own", "other")]
     if len(named) < 2 or len(named) < len(events) or not wanted or wanted[0] > named[0]:
         return False
@@ -343,11 +344,11 @@ def _named_behind(
 
 
 YARDSTICKS = frozenset([",", "what", "than", "as", "like", "half", "twice"])
-"""Words that make a name behind a figure a yardstick, not its owner."""
+"""Words that make a name after a figure a comparison and not its owner."""
 
 
 def _behind(items: Sequence[Item], index: int, events: list[tuple[int, Owner]], near: int = NEAR) -> Owner | None:
-    """``9 days for Tern-7B``: the name that follows a figure, bound to it by a preposition."""
+    """``9 days for Tern-7B``: the name after a figure that a preposition ties to it; None if there is none."""
     if not events or events[0][0] - index > near:
         return None
     between = {item.text.lower() for item in items[index + 1 : events[0][0]]}

@@ -1,4 +1,4 @@
-"""Places of a text that came in pages: ``page 7`` for ``line 412``, as a reader of the PDF has no lines."""
+"""Replaces line numbers with page numbers in a text that came in pages (``page 7`` for ``line 412``): a PDF shows no lines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TypeVar
 from gpuhours.questions.checking.claim import Claim, Document, Fact, Paper, Unplaced
 
 PAGE = "\f"
-"""What stands between two pages, on a line of its own."""
+"""The separator between two pages, on a line of its own."""
 Placed = TypeVar("Placed", Claim, Fact, Unplaced)
 
 
 def by_pages(paper: Paper, text: str) -> Paper:
-    """The paper with pages for places, where its text has any."""
+    """The paper with page numbers as places, if its text has pages; else unchanged."""
     if PAGE not in text:
         return paper
     starts = [n for n, line in enumerate(text.split("\n"), 1) if PAGE in line]
@@ -39,7 +39,7 @@ def by_pages(paper: Paper, text: str) -> Paper:
 
 
 def _page(place: str, starts: list[int]) -> str:
-    """``line 412`` as the page that it is on; other places stay."""
+    """``line 412`` as the page that contains it; other places are unchanged."""
     word, _, number = place.partition(" ")
     if word != "line" or not number.isdigit():
         return place

@@ -1,4 +1,4 @@
-"""Labels and the figures behind them, one by one or list by list: ``Sequence length: 4096``, ``tensor and pipeline degrees of 8 and 4``."""
+"""Labels and their figures, singly or as lists: ``Sequence length: 4096``, ``tensor and pipeline degrees of 8 and 4``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 JOINTS = frozenset([",", "and", "or", "/", "&"])
 SAYS = frozenset(["(", ")", "are", "is", "were", "was", "of", "=", ":", "to", "at", "set", "being"])
-"""Words between the labels of a list and their figures."""
+"""Words between a list of labels and its figures."""
 LONGEST_LABEL = 6
 DEGREES = frozenset(["tensor", "pipeline", "data", "context"])
-"""What a list of degrees of parallelism names by one word each."""
+"""Words that each name one degree in a list of degrees of parallelism."""
 OPENS = frozenset(["the", "a", "an", "with", "using", "our", "its", "used", "use", "and", ",", "where", "("])
 
 
 def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
-    """The figures of ``value`` under ``label``, read as the sentence ``label: value``; the label's own figures are not among them."""
+    """The placed figures of ``value``, read as the sentence ``label: value``; figures in the label itself are left out."""
     label = SUMMED.sub("total", label.replace(".", ""))  # "Seq. Len." is one label
     if "→" in label and "→" in value:
         names, values = label.split("→"), value.split("→")
@@ -58,11 +58,11 @@ COLUMNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("active_parameters", ("b", "m", "billion", "million"), r"(?:a|act|active|activated)"),
     ("tokens", ("t", "trillion", "b", "billion"), r"(?:data|corpus|(?:training|pre-?training|train) data|budget|d)"),
 )
-"""Labels of one word that say what a scaled bare number is: ``Total`` over 15.7B, ``Data`` over 5.7T."""
+"""Short labels that decide a bare number with a scale: ``Total`` over 15.7B, ``Data`` over 5.7T."""
 
 
 def _by_column(label: str, figure: Figure) -> Place | None:
-    """What a short label makes of a number that has a scale and no unit."""
+    """The place that a short label gives to a number with a scale and no unit; None if it gives none."""
     bare = label.lower().strip(" :#*()")
     if figure.unit or figure.per or figure.until:
         return None
@@ -78,31 +78,31 @@ def _by_column(label: str, figure: Figure) -> Place | None:
 
 
 LEAST_WHOLE = 1e6
-"""From here on a number without a scale is written out."""
+"""From this value on, a number without a scale may be written out in full."""
 FEWEST_TOKENS = 5e9
-"""Below this an amount of data may be of anything."""
+"""Below this, an amount of data may be something other than the training tokens."""
 _OF_DATA = re.compile(
     r"(?i)\b(?:audio|speech|videos?|footage|music|recordings?|clips?|segments?|utterances?|batch(?:es)?|samples?|context|prompt)\b"
 )
-"""Labels over times that are lengths of data."""
+"""Labels of times that are lengths of data."""
 _OF_A_STEP = re.compile(
     r"(?i)(?:mean |avg |average |median )?(?:steps?|iter(?:ation)?s?|updates?)(?: time| duration)?(?: ?[(\[][^)\]]{1,12}[)\]])?"
 )
-"""Labels over the time of a step."""
+"""Labels of the time of a step."""
 _OF_RUNS = re.compile(
     r"(?i)(?:(?:total |training |train |run )?(?:time|duration|runtime|wall[ -]?clock(?: time)?|walltime)(?: \(?s(?:ec(?:onds)?)?\)?)?)\s*"
 )
-"""Labels that say how long a run took, however short."""
+"""Labels of how long a run took, even if it is short."""
 
 
 def labelled_duration(figure: Figure, label: str = "") -> Place | None:
-    """A labelled time that no word explains is how long the run took, if it is longer than a step can be."""
+    """The run's duration, for a labelled time that no word explains and that is too long for a step or has such a label; else None."""
     long = figure.unit == "time" and not figure.per and (figure.value >= HOUR or _OF_RUNS.fullmatch(label) is not None)
     return Place("wall_clock", "a labelled duration", 0.0) if long else None
 
 
 def by_label_lists(items: Sequence[Item], sentence: Sentence) -> dict[int, Place]:
-    """``The tensor, pipeline and data parallel sizes are 8, 4 and 96``: as many labels as figures, in one order."""
+    """``The tensor, pipeline and data parallel sizes are 8, 4 and 96``: matches labels to figures in order, if there are equally many."""
     found: dict[int, Place] = {}
     index = sentence.first
     while index < sentence.last:
@@ -119,7 +119,7 @@ def by_label_lists(items: Sequence[Item], sentence: Sentence) -> dict[int, Place
 
 
 def _run_of_figures(items: Sequence[Item], index: int, last: int) -> list[int]:
-    """Bare figures that commas and an ``and`` tie together, from the one at ``index`` on."""
+    """The indices of bare figures joined by commas and ``and``, starting at ``index``."""
     run: list[int] = []
     at = index
     while at < last and isinstance(item := items[at], Figure) and not item.unit and not item.per and not item.sides:
@@ -134,7 +134,7 @@ def _run_of_figures(items: Sequence[Item], index: int, last: int) -> list[int]:
 
 
 def _labels_before(items: Sequence[Item], start: int, first: int, many: int) -> list[str]:
-    """The last ``many`` labels of a list that ends before ``start``; nothing where no such list stands there."""
+    """The last ``many`` labels of a list that ends before ``start``; empty if there is no such list."""
     at = start - 1
     while at >= first and start - at < 5 and items[at].text.lower() in SAYS:
         at -= 1
@@ -155,7 +155,7 @@ def _labels_before(items: Sequence[Item], start: int, first: int, many: int) -> 
 
 
 def _told(label: str, last: str, figure: Item) -> Place | None:
-    """The quantity of a figure under its label, which may share its last words with the label at the end of the list."""
+    """The quantity of a figure under its label, which may borrow its last words from the label at the end of the list; None if unknown."""
     first = label.split()[0].lower()
     for name in (label, f"{label} {last.partition(' ')[2]}", f"{first} parallel" if first in DEGREES else label):
         value = lent(name, figure.text)

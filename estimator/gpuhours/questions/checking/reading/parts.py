@@ -1,7 +1,7 @@
-"""Parts of a text that are runs of their own: items of a list or sections that clash, lists told "in this order", sentences about jobs.
+"""Parts of a text that are separate runs: list items or sections that differ, lists "in this order", sentences about jobs.
 
-What one run has once (hours, steps, energy) and two items give differently makes two runs of them; so do two sentences that each give a
-machine and a time, and lists of one length that the text ties together.
+If two items give different values for something a run has only once (hours, steps, energy), they are two runs. The same holds for two
+sentences that each give a machine and a time, and for lists of equal length that the text ties together.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from gpuhours.questions.checking.reading.tokens import Figure
 CLASHING = frozenset(
     ["gpus", "global_batch", "gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"]
 )
-"""What one run has once: two items of a list with different values are two runs."""
+"""Quantities that a run has only once: two list items with different values are two runs."""
 ADDED = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "gpus", "samples")
-"""What a sum over runs may be of."""
+"""Quantities that can be summed over runs."""
 JOB = ("gpus", "wall_clock", "gpu_hours")
-"""What a sentence about one job gives."""
+"""Quantities that a sentence about one job gives."""
 PARTIAL = {"token": "tokens", "step": "steps"}
-"""What ``the last 50B tokens`` are, said of a stage."""
+"""What ``the last 50B tokens`` means in the description of a stage."""
 MOST_JOBS = 60
 LIST_WORDS = frozenset([",", "and", "or", "/"])
 
 
 def value_of(entry: Placed) -> float:
-    """A figure in the unit of its quantity."""
+    """A figure's value in the unit of its quantity."""
     return entry.figure.value * unit_factor(entry.place.quantity, entry.figure)
 
 
 def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """Items of one list, or sections under headings, that give different values of what a run has once are runs of their own."""
+    """Makes items of a list, or sections, separate runs if they give different values for something a run has only once."""
     blocks = read.prose.blocks
     inside: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
@@ -96,13 +96,13 @@ ADAPTATIONS = (
     "fine-tun", "finetun", "sft", "reward model", "rlhf", "ppo", "dpo", "grpo", "preference", "alignment",
     "instruction", "distill", "policy",
 )  # fmt: skip
-"""Parts of the headings of a pipeline that starts from a finished model: two of them, and it is what the text is about."""
+"""Parts of the headings of a pipeline that starts from a finished model; if two occur, the pipeline is what the text is about."""
 
 
 def _adaptations(read: ReadProse, owners: list[Owner], inside: Sequence[int], *, pipeline: bool) -> None:
-    """A list of which most items are fine-tuning, a reward model and the like is about those: they are its runs.
+    """If most items of a list are fine-tuning, a reward model and the like, the list is about those, and they become its runs.
 
-    ``inside``: the figures that stand in its items; ``pipeline``: its names say so.
+    ``inside``: the figures in the list's items; ``pipeline``: whether the items' names say that it is a pipeline.
     """
     jobs: dict[int, bool] = {}
     for n in inside:
@@ -130,7 +130,7 @@ def _catalogue(
     name_of: Callable[[int], str],
     cast: Cast,
 ) -> None:
-    """A list of a family's sizes: items that each give parameters are models of their own."""
+    """A list of the sizes in a family: makes each item that gives parameters a separate model."""
     sizes = [
         [
             n
@@ -149,7 +149,7 @@ def _catalogue(
 
 
 def _relabel(read: ReadProse, group: Sequence[int], held: dict[int, list[int]]) -> None:
-    """``Warm-up: 6k steps`` among items that count steps is a stage of that name, not a ramp of the learning rate."""
+    """``Warm-up: 6k steps`` among items that count steps is a stage with that name, not the warm-up of the learning rate."""
     steps = [block for block in group if any(read.placed[n].place.quantity == "steps" for n in held.get(block, []))]
     if len(steps) < 2:
         return
@@ -164,7 +164,7 @@ def _relabel(read: ReadProse, group: Sequence[int], held: dict[int, list[int]]) 
 
 
 def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], name: str, cast: Cast) -> None:
-    """The figures of one item become a run; a second leg in it ("followed by 194k steps") one more."""
+    """Makes the figures of one item a run; a second leg in it ("followed by 194k steps") becomes another run."""
     seen: dict[str, float] = {}
     leg = 1
     for n in numbers:
@@ -185,7 +185,7 @@ def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], nam
 
 
 def whole_of_a_stage(name: str, entries: list[Placed]) -> None:
-    """``Stage 3: the last 20k steps``: part of the training, and the whole of a stage that counts no others; changes ``entries``."""
+    """``Stage 3: the last 20k steps``: part of the training, but all of a stage that gives no other count; changes ``entries``."""
     partial = [n for n, entry in enumerate(entries) if entry.place.quantity == "partial"]
     if len(partial) != 1 or not STAGES.match(name):
         return
@@ -196,7 +196,7 @@ def whole_of_a_stage(name: str, entries: list[Placed]) -> None:
 
 
 def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:
-    """The quantities that two parts give different values of."""
+    """The quantities for which two parts give different values."""
     clash = set()
     every = [n for numbers in parts for n in numbers]
     for quantity in CLASHING:
@@ -217,7 +217,7 @@ SEEN = frozenset(["tokens seen", "seen", "consumed", "processed", "trained for",
 
 
 def _corpus_beside_seen(read: ReadProse, at: int, numbers: Sequence[int]) -> bool:
-    """``Corpus: 48B tokens`` among items of which another counts the tokens seen: two figures of one run."""
+    """``Corpus: 48B tokens`` where one other item counts the tokens seen: whether both figures belong to one run."""
     entry = read.placed[at]
     if entry.place.quantity != "tokens" or entry.place.because not in CORPUS:
         return False
@@ -226,12 +226,12 @@ def _corpus_beside_seen(read: ReadProse, at: int, numbers: Sequence[int]) -> boo
 
 
 def alike(a: float, b: float) -> bool:
-    """Whether two values are one figure, rounding aside."""
+    """Whether two values are equal up to rounding."""
     return a == b or (a > 0 and b > 0 and abs(math.log(a / b)) < 0.03)
 
 
 def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """``60.1, 50.2 and 44.4 seconds, in this order``: lists of one length are zipped into runs."""
+    """``60.1, 50.2 and 44.4 seconds, in this order``: combines lists of equal length into runs."""
     for block, found in _lists_of_figures(read).items():
         text = read.prose.blocks[block].text.lower()
         in_order = holds(text, IN_ORDER)
@@ -265,7 +265,7 @@ def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
 
 
 def _lists_of_figures(read: ReadProse) -> dict[int, list[list[int]]]:
-    """Figures of one quantity that stand in a list, by the block that they stand in."""
+    """Lists of figures with the same quantity, by block."""
     lists: dict[int, list[list[int]]] = {}
     at = 0
     while at < len(read.placed):
@@ -279,7 +279,7 @@ def _lists_of_figures(read: ReadProse) -> dict[int, list[list[int]]]:
 
 
 def lists_in_order(read: ReadProse) -> Iterator[list[Placed]]:
-    """Lists beside another of the same length and a word like ``respectively``."""
+    """Lists of a block that has another list of the same length and a word such as ``respectively``."""
     for block, found in _lists_of_figures(read).items():
         lengths = [len(run) for run in found]
         if holds(read.prose.blocks[block].text.lower(), IN_ORDER):
@@ -287,7 +287,8 @@ def lists_in_order(read: ReadProse) -> Iterator[list[Placed]]:
 
 
 def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:
-    """``the small, base and large ones ... 2, 4 and 11 days, respectively``: as many words of size as the list has figures."""
+    """``the small, base and large ones ... 2, 4 and 11 days, respectively``: the size words before a list; empty if not as many as its
+    figures."""
     words: list[str] = []
     last = index
     for at in range(max(index - 40, 0), index):
@@ -299,7 +300,7 @@ def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:
 
 
 def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """Sentences that each give a machine and a time, both unlike the others', are about runs of their own."""
+    """Makes sentences that each give a machine and a time, both different from the others', separate runs."""
     held: dict[int, list[int]] = {}
     for n, entry in enumerate(read.placed):
         if not entry.scope and not entry.tagged and (owners[n] == NOBODY or owners[n].kind == "own"):

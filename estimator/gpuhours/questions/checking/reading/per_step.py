@@ -1,4 +1,4 @@
-"""What one step of a run takes: its tokens, its sequences, its time, told beside the steps."""
+"""The tokens, sequences or time of one step, where they are given beside the number of steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 EACH = frozenset(["each", "apiece", "per"])
 LINKS = frozenset([",", "with", "of", "at", "about", "(", "and", "on", "each", "having", "holding", "containing"])
-"""Words between the steps of a run and what each of them takes."""
+"""Words between the number of steps and the amount that each step takes."""
 PER_STEP = {
     "token": "global_batch_tokens",
     "residue": "global_batch_tokens",
@@ -18,9 +18,10 @@ PER_STEP = {
 
 
 def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
-    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: what one step takes, not the run.
+    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: the per-step quantity of the figure; empty if it is not
+    one.
 
-    ``at``: where the thing that the figure counts stands.
+    ``at``: the index of the noun that the figure counts.
     """
     if unit not in PER_STEP:
         return ""
@@ -39,7 +40,7 @@ def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
 
 
 def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
-    """``half a million tokens (524,288) in each step``: what a step takes, and what the same figure says in brackets."""
+    """``half a million tokens (524,288) in each step``: the per-step quantity, also of the figure in brackets; empty if it is not one."""
     behind = at + 1
     if unit not in PER_STEP:
         return ""
@@ -56,7 +57,7 @@ def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
 
 
 def _opens_each(items: Sequence[Item], index: int) -> bool:
-    """``1,500 updates. In each, 256 prompts are drawn``: behind steps, what a sentence says of each of them."""
+    """``1,500 updates. In each, 256 prompts are drawn``: whether the figure describes each of the steps in the sentence before."""
     before = index - 1
     before -= before > 0 and items[before].text == ","
     if before > 1 and items[before].text.lower() in ("them", "these") and items[before - 1].text.lower() == "of":
@@ -73,7 +74,7 @@ BEFORE_EACH = 14
 
 
 def of_sequences(items: Sequence[Item], index: int) -> bool:
-    """``2,048 sequences of 4,096 tokens`` and ``1,024 trajectories of 64 steps``: how long each of so many is."""
+    """``2,048 sequences of 4,096 tokens`` and ``1,024 trajectories of 64 steps``: whether the figure is the length of each."""
     at = index - 1
     while (
         at > index - 4 and at > 0 and items[at].text.lower() in ("length", "up", "to", "each", "(", "about", "exactly")
@@ -84,7 +85,7 @@ def of_sequences(items: Sequence[Item], index: int) -> bool:
 
 
 def counts_batches(items: Sequence[Item], index: int) -> bool:
-    """``300k batches of 2,048 pictures``: as many steps."""
+    """``300k batches of 2,048 pictures``: whether the number of batches is the number of steps."""
     behind = items[index + 1 : index + 4]
     return (
         len(behind) == 3
@@ -100,7 +101,7 @@ A_BATCH = frozenset(["batch", "batches", "minibatch", "mini-batch", "minibatches
 
 
 def in_a_batch(items: Sequence[Item], index: int) -> bool:
-    """``2,048 sequences of 4,096 tokens in a batch``: what one batch has, its length between."""
+    """``2,048 sequences of 4,096 tokens in a batch``: whether the figure is the size of a batch, possibly with a length between."""
     behind = index + 1
     if behind < len(items) and items[behind].text.lower() in ("of", "with", "at"):
         length = next((n for n in range(behind + 1, min(behind + 4, len(items))) if isinstance(items[n], Figure)), None)
@@ -124,7 +125,7 @@ def in_a_batch(items: Sequence[Item], index: int) -> bool:
 
 
 def of_steps_at(items: Sequence[Item], index: int) -> bool:
-    """``90k steps of 32,768 pairs at 3.20 s``: what each step takes, behind what it reads."""
+    """``90k steps of 32,768 pairs at 3.20 s``: whether the time is that of one step, after the amount it reads."""
     if index < 4 or items[index - 1].text.lower() not in ("at", "@"):
         return False
     amount = items[index - 2]
@@ -160,7 +161,7 @@ ON_AVERAGE = frozenset(
 
 
 def _opens_with_a_step(items: Sequence[Item], at: int) -> bool:
-    """Whether the sentence before an item has one step for its subject."""
+    """Whether the sentence before an item starts with one step as its subject."""
     first = next((n + 1 for n in range(at - 1, max(at - 50, 0), -1) if items[n].kind == "stop"), max(at - 50, 0))
     words = [item.text.lower() for item in items[first : first + 3]]
     said = " ".join(words)
@@ -168,7 +169,7 @@ def _opens_with_a_step(items: Sequence[Item], at: int) -> bool:
 
 
 def makes_a_bill(items: Sequence[Item], index: int) -> bool:
-    """``33 hours → $792``: a time that an amount of money or of device-hours follows from."""
+    """``33 hours → $792``: whether an amount of money or device-hours is derived from the time."""
     behind = items[index + 1 : index + 3]
     made = behind[1] if len(behind) == 2 else None
     return (
@@ -184,7 +185,7 @@ ONE_STEP = ("one step", "each step", "every step", "a step", "one update", "each
 
 
 def lasts_a_step(items: Sequence[Item], index: int) -> bool:
-    """``part of an update, which lasts 210 s`` and ``each iteration then took about 8 s``."""
+    """``part of an update, which lasts 210 s`` and ``each iteration then took about 8 s``: whether a time is that of one step."""
     at = index - 1
     while at > index - 5 and at > 0 and items[at].text.lower() in ON_AVERAGE:
         at -= 1

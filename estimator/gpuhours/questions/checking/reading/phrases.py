@@ -1,4 +1,4 @@
-"""Tokens -> one figure: a number, its hedges, its unit and what it is per, and never more than belongs together.
+"""Combines tokens into one figure: a number, its hedges, its unit and what it is per, and nothing that does not belong to it.
 
 figure  = hedge* [between] [$] number [range number] [x] ([-] device [- time] | [-] unit) (per unit)*
 number  = (digits | words) [x 10^n] [thousand | k | million ...]
@@ -18,7 +18,7 @@ from gpuhours.questions.checking.reading.units import SCALES
 
 
 def next_items(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], int]:
-    """The figure, device or word that begins at a token, and where the next one does."""
+    """The figure, device or word that begins at a token, and the index of the token after it."""
     figure = _figure(tokens, at, text)
     if figure is not None:
         return figure
@@ -46,7 +46,7 @@ def next_items(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item],
 
 
 def _square(token: Token) -> Figure | None:
-    """``224^2``: a picture's two sides."""
+    """``224^2``: the two sides of a picture; None if the token is not one."""
     base, raised, power = token.text.replace(" ", "").partition("^")
     if not raised or power.strip("{}") != "2" or not base.isdigit() or not 16 <= int(base) <= 16_384:
         return None
@@ -57,7 +57,7 @@ def _square(token: Token) -> Figure | None:
 
 
 def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], int] | None:
-    """The figure that begins at a token, with hedges before and unit behind."""
+    """The figure that begins at a token, with the hedges before it and the unit after it; None if there is no number."""
     first = at
     hedges: list[str] = []
     currency = ""
@@ -111,7 +111,7 @@ def _spaced(tokens: Sequence[Token], at: int) -> bool:
 
 
 def _range(tokens: Sequence[Token], first: int, number: ReadNumber) -> tuple[ReadNumber | None, int, int]:
-    """The other end of a range, the token between the ends, and where it is over."""
+    """The upper end of a range (None if there is no range), the index of the token between the ends, and the index after the range."""
     at = number.end
     between = any(t.type == "BETWEEN" for t in tokens[first:at])
     if type_at(tokens, at) != "RANGE" and not (between and type_at(tokens, at) == "AND"):
@@ -124,13 +124,13 @@ def _range(tokens: Sequence[Token], first: int, number: ReadNumber) -> tuple[Rea
 
 
 BATCHES = frozenset(["gbs", "bs", "batch", "batchsize", "size"])
-"""Words before ``1,024 x 8,192`` that make it sequences times their length."""
+"""Words before ``1,024 x 8,192`` that make it a number of sequences times their length."""
 OF_ITS_OWN = frozenset(["co2", "power", "energy", "money", "percent"])
-"""Units that the last factor of a product has, not its factors together."""
+"""Units that belong to the last factor of a product and not to the whole product."""
 
 
 def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) -> tuple[list[Item], int] | None:
-    """``16x3.8B`` (experts of a size), ``2048 * 1024`` and ``32 x 8 x 2 = 512`` (factors, which are no figures of their own)."""
+    """Reads ``16x3.8B`` (experts of a size), or ``2048 * 1024`` and ``32 x 8 x 2 = 512`` (factors, not separate figures); else None."""
     end = number.end
     factors = [number.value]
     scales = [number.scale]
@@ -177,7 +177,7 @@ def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) ->
 def _batch_of(
     tokens: Sequence[Token], at: int, end: int, text: str, factors: tuple[float, float]
 ) -> tuple[list[Item], int] | None:
-    """``GBS: 2,048 x 4,096 tokens``: sequences and their length, behind a word for a batch."""
+    """``GBS: 2,048 x 4,096 tokens``: the number of sequences and their length, after a word for a batch; else None."""
     said = tokens[at - 2 if at > 1 and tokens[at - 1].text in ":=" else max(at - 1, 0)].text.lower()
     unit, behind = unit_at(tokens, end)
     if not at or said not in BATCHES or unit.kind not in ("", "token") or unit.per:
@@ -200,7 +200,7 @@ def _is_times(tokens: Sequence[Token], at: int) -> bool:
 
 
 def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tuple[list[Item], int]:
-    """``224 x 224``, or ``32 x 8 A100``: a product where devices are counted."""
+    """Reads ``224 x 224``, or the product ``32 x 8 A100`` if it counts devices."""
     sides = [int(side) for side in "".join(c if c.isdigit() else " " for c in tokens[at].text).split()]
     at += 1
     while _is_times(tokens, at) and type_at(tokens, at + 1) == "NUMBER" and tokens[at + 1].text.isdigit():
@@ -252,6 +252,6 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
 
 
 CONSUMER, MOST_CONSUMER = frozenset([2080, 3080, 3090, 4080, 4090, 5080, 5090]), 64
-"""``4x 4090``: cards that people call by their number alone, and how many of them anybody has."""
+"""``4x 4090``: cards known by their number alone, and the most of them in one run."""
 SMALLEST_PICTURE = 64
-"""Pixels of a side, below which three numbers are a patch."""
+"""The shortest side in pixels; below it, three numbers are a patch."""

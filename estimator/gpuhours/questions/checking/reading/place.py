@@ -1,4 +1,4 @@
-"""Where a figure goes, and whether it can be that at all."""
+"""The quantity of a figure, and whether its value is plausible for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpuhours.questions.checking.reading.tokens import Figure
 
 @dataclass(frozen=True)
 class Place:
-    """Where a figure goes, what said so, and at what distance."""
+    """The quantity of a figure, the words that decided it, and their distance."""
 
     quantity: str
     because: str
@@ -18,12 +18,12 @@ class Place:
 
     @property
     def by_default(self) -> bool:
-        """Nothing but the unit spoke for it."""
+        """Whether only the unit decided the quantity."""
         return self.because == ""
 
 
 def plausible(quantity: str, figure: Figure) -> bool:
-    """Whether the value of a figure lies where a quantity can."""
+    """Whether the value of a figure is in the quantity's range."""
     entry = QUANTITIES[quantity]
     value = figure.value * unit_factor(quantity, figure)
     return entry.least <= value <= entry.most and (value == round(value) or not entry.whole)

@@ -1,4 +1,4 @@
-"""Figures of a prose with their quantities, and what they say of one another once all are placed."""
+"""Figures of prose with their quantities, and corrections made once all of them are placed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 OF_ITS_BASE = "of its base"
-"""Says that a size is that of the model which a run starts from."""
+"""Marks a size as that of the model that a run starts from."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Placed:
     scope: str
     tagged: bool
     said: str = ""
-    """The scope of the sentence, which a tag overrules."""
+    """The scope of the sentence; a tag overrides it."""
     quote: str = ""
     line: int = 0
     owner: str = ""
-    """The name of the run it belongs to; empty where the text does not tie it to one."""
+    """The name of the run it belongs to; empty if the text does not tie it to one."""
     order: int = 0
     written: str = ""
-    """The figure as a cell has it, where its unit came from the label."""
+    """The figure as written in the cell, if its unit came from the label."""
 
     @property
     def text(self) -> str:
@@ -44,7 +44,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class ReadProse:
-    """Items, sentences, placed and unplaced figures of the prose of one text."""
+    """The items, sentences, and placed and unplaced figures of one text's prose."""
 
     prose: Prose
     items: tuple[Item, ...]
@@ -55,7 +55,7 @@ class ReadProse:
 
 
 def totals_of_active(placed: list[Placed]) -> None:
-    """``of its 12.4B weights 4.0B take part``: of two sizes that one word calls active, the larger is the whole."""
+    """``of its 12.4B weights 4.0B take part``: of two sizes that one word marks as active, makes the larger one the total."""
     last: dict[int, int] = {}
     for n, entry in enumerate(placed):
         if entry.place.quantity != "active_parameters":
@@ -71,7 +71,7 @@ THEM = frozenset(["them", "these", "those", "it", "that"])
 
 
 def corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
-    """``708.9B tokens; we went through 569B tokens of them``: what a part was read of is the data set."""
+    """``708.9B tokens; we went through 569B tokens of them``: makes the larger figure the size of the data set."""
     for n, entry in enumerate(placed):
         of_them = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
         if entry.place.quantity != "tokens" or of_them[:1] != ["of"] or not THEM & set(of_them[1:]):
@@ -84,7 +84,7 @@ def corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
 
 
 def refined_by(entry: Placed, behind: Placed | None) -> bool:
-    """``a quarter of a million tokens (262,144)``: whether a figure is said more exactly in the brackets behind it."""
+    """``a quarter of a million tokens (262,144)``: whether the bracket after a figure repeats it more exactly."""
     return (
         behind is not None
         and behind.figure.refines
@@ -94,7 +94,7 @@ def refined_by(entry: Placed, behind: Placed | None) -> bool:
 
 
 def without_tags(text: str) -> str:
-    """Text without tags and line ends."""
+    """The text without tags and line breaks."""
     pieces = text.replace("</", "<").split("<")
     kept = [pieces[0]]
     for piece in pieces[1:]:

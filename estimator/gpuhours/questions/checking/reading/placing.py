@@ -1,9 +1,9 @@
-"""Which quantity a figure is: its unit says what it can be, the nearest telling words in its sentence which of those it is.
+"""Decides a figure's quantity: its unit gives the candidates, and the nearest decisive words in its sentence choose one.
 
-Every rule is a line of ``words.RULES``: a unit, a quantity, the words that point to it, and how far a figure may stand from
-them. The cost of a rule is the distance to its nearest word (commas and other figures in between count extra) plus its
-own base cost; the cheapest rule wins, and above ``DEAREST`` nothing is placed. A rule without words is what the unit means
-where nothing else is said; then the placement is marked as such.
+Every rule is a line of ``words.RULES``: a unit, a quantity, the words that point to it, and the largest distance from the figure. A rule
+costs the distance to its nearest word (commas and other figures between them cost extra) plus its base cost. The cheapest rule wins; above
+a cost of ``DEAREST`` nothing is placed. A rule without words gives the default meaning of a unit, and such a placement is marked as
+default.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.words import RULES
 
 WINDOW = 80
-"""Items to either side of a figure that can tell what it is: sentences are shorter, and the time stays linear in the text."""
+"""Items examined on each side of a figure: longer than real sentences, and it keeps the time linear in the text."""
 LARGEST_DECAY = 0.5
-"""A decay of more is that of a moving average."""
+"""A larger decay is that of a moving average."""
 MOST_PER_SECOND = 1e20
-"""FLOP/s that no machine does."""
+"""No machine reaches this many FLOP/s."""
 FEWEST_CLIPS = 100
 AUDIO = frozenset(["audio", "speech"])
-"""Beside these words hours are those of sound, also where it is taken from videos."""
+"""Beside these words, hours are hours of audio, even if it is taken from videos."""
 DEAREST_HOUR = 20.0
-"""Dollars that no hour of one accelerator costs."""
+"""In dollars; one accelerator-hour never costs more."""
 LARGEST_RATE = 0.02
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
-"""``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
+"""``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are not frames per clip."""
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def _rules(unit: str) -> tuple[Rule, ...]:
 
 
 def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
-    """The quantity of the figure at ``index``, judged by the items ``first`` to ``last`` of its sentence."""
+    """The quantity of the figure at ``index``, from items ``first`` to ``last`` of its sentence; None if nothing decides it."""
     figure = items[index]
     assert isinstance(figure, Figure)
     told = _rate(items, index, first, last)
@@ -94,7 +94,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
 
 
 def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | None:
-    """What is counted per something: of one device, of a node, or of all, as the words beside it say."""
+    """The quantity of a rate: of one device, one node or the whole machine, from the words beside it; None if the unit decides nothing."""
     figure = items[index]
     assert isinstance(figure, Figure)
     told = by_rate(figure)
@@ -118,7 +118,7 @@ def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | Non
 
 
 def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int, last: int) -> Place | None:
-    """The cheapest of the rules for the unit of a figure."""
+    """The place from the cheapest rule for the figure's unit; None if no rule applies."""
     figure = items[index]
     assert isinstance(figure, Figure)
     best: Place | None = None
@@ -155,7 +155,7 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
 
 
 def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozenset[str]:
-    """What a figure cannot be, whatever words stand around it."""
+    """Quantities that a figure cannot have, whatever words surround it."""
     barred = set()
     around = [*items[max(index - 5, first) : index], *items[index + 1 : index + 4]]
     if any(item.text.lower() in ("without", "no") for item in around):
@@ -177,7 +177,7 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
 
 
 def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: int = 0) -> tuple[str, ...]:
-    """The units a figure may be looked up under."""
+    """The units under which rules for a figure are looked up."""
     kinds = [unit]
     if unit == "" and is_a_year(items, index):
         return ("year",)
@@ -241,13 +241,13 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
 
 
 def _opens_hours(items: Sequence[Item], index: int) -> bool:
-    """``From 11 March to 5 July; 1,082,990 GPU hours``: dates directly before the hours that were spent between them."""
+    """``From 11 March to 5 July; 1,082,990 GPU hours``: whether dates are directly before the hours spent between them."""
     behind = [item for item in items[index + 1 : index + 3] if item.text not in (";", ",", ":")]
     return bool(behind) and isinstance(behind[0], Figure) and behind[0].unit in ("gpu_time", "node_time")
 
 
 def accepts(quantity: str, figure: Figure) -> bool:
-    """Whether a figure with this unit can be that quantity at all; a bare number can."""
+    """Whether a figure with this unit can have the quantity; a bare number always can."""
     if by_rate(figure) == quantity or (not figure.unit and not figure.per):
         return True
     kinds = set(_unit_kinds(figure, figure.unit)) | ({"sample", "sequence"} & {figure.unit})

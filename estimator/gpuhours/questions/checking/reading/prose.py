@@ -1,4 +1,4 @@
-"""Prose -> placed figures: every figure with its quantity and what said so, every number that was not understood listed too."""
+"""Reads prose into placed figures, each with its quantity and the words that decided it; numbers not understood are listed too."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 
 TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
-"""What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
+"""The quantity of each tag in the tagged style; ``<training>`` may also contain GPU-hours."""
 QUOTE = 96
 NETWORK = frozenset(["parameters", "layers", "decoder_layers", "encoder_layers", "hidden", "heads", "vocabulary"])
 OF_THE_SITE = frozenset(["carbon_intensity", "pue", "tdp", "year"])
-"""What a site has, whatever runs there."""
+"""Properties of a site that do not depend on what runs there."""
 PARTS_OF_A_MODEL = frozenset(["trainable_parameters", "active_parameters"])
 
 
 MOST_FIGURES = 100_000
-"""Figures of a text, each of which is held against every rule: twice what stands in a megabyte of prose."""
+"""The limit on figures in a text, each of which is tested against every rule: twice the number in a megabyte of prose."""
 
 
 def read_prose(prose: Prose, name: str) -> ReadProse:
-    """Every figure of a prose, placed or listed. Raises ``EstimateError``, saying the ``name``, where they are ``MOST_FIGURES`` or more."""
+    """Every figure of a text, placed or listed as unplaced. Raises ``EstimateError`` with ``name`` at ``MOST_FIGURES`` or more figures."""
     text = prose.text
     items = scan(text)
     if (count := sum(isinstance(item, Figure) for item in items)) >= MOST_FIGURES:
@@ -84,7 +84,7 @@ def read_prose(prose: Prose, name: str) -> ReadProse:
 
 
 def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
-    """Tags that should hold a figure and hold words: ``<training>several weeks</training>``."""
+    """Tags that should contain a figure but contain words: ``<training>several weeks</training>``."""
     figures = [item for item in items if isinstance(item, Figure)]
     return [
         Unplaced(
@@ -162,7 +162,7 @@ PROCESSORS = ("cpu", "processor", "epyc", "xeon", "opteron", "threadripper", "vc
 
 
 def _names_processors(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
-    """``two processors with 64 cores each``: whether CPUs are named before in the sentence, behind any accelerator."""
+    """``two processors with 64 cores each``: whether CPUs are named earlier in the sentence, with no TPU between."""
     for item in reversed(items[sentence.first : index]):
         words = item.text.lower().split()
         if any(word.startswith(PROCESSORS) for word in words):
@@ -173,13 +173,13 @@ def _names_processors(items: Sequence[Item], index: int, sentence: Sentence) -> 
 
 
 def _of_processors(items: Sequence[Item], index: int) -> bool:
-    """Whether core-hours are those of CPUs: the text counts such before, and no TPU."""
+    """Whether core-hours are those of CPUs: the nearby text mentions CPUs and no TPU."""
     near = [item.text.lower() for item in items[max(index - 120, 0) : index + 12]]
     return "cpu" in near and not any(word.startswith("tpu") for word in near)
 
 
 def _tag_says(name: str, figure: Figure) -> str | None:
-    """The quantity a tag gives to the figure inside it, if the unit can be that."""
+    """The quantity that a tag gives to the figure inside it; None if the figure's unit or value does not fit."""
     if name == "training":
         units = {"time": "wall_clock", "gpu_time": "gpu_hours", "step": "steps", "epoch": "epochs", "token": "tokens"}
         return units.get(figure.unit)
@@ -192,7 +192,7 @@ def _tag_says(name: str, figure: Figure) -> str | None:
 
 
 def _is_determiner(items: Sequence[Item], index: int) -> bool:
-    """``so one global batch was``: a word before a noun, no count."""
+    """``so one global batch was``: whether ``one`` is a determiner and not a count."""
     figure = items[index]
     behind = items[index + 1] if index + 1 < len(items) else None
     if isinstance(figure, Figure) and figure.text.lower() in ("one replica", "one rank", "one worker"):
@@ -211,7 +211,7 @@ def _is_determiner(items: Sequence[Item], index: int) -> bool:
 
 
 def _is_prose(items: Sequence[Item], index: int) -> bool:
-    """Numbers that are words: "one of", a citation's year, a list mark."""
+    """Whether a number is used as a word: "one of", a citation's year, a list marker."""
     figure = items[index]
     assert isinstance(figure, Figure)
     lowered = figure.text.lower()
@@ -227,7 +227,7 @@ NO_NUMBER = re.compile(r"(?<![\w-])[-+]?\.?(?:nan|inf|infinity)(?![\w-])", re.IG
 
 
 def quote(text: str, figure: Item) -> str:
-    """The words around a figure, without tags, as far as the next that programs print for no number: beside answers it reads as one."""
+    """The words around a figure, without tags; a printed NaN or infinity cuts the quote, since it would read as an answer."""
     start = _between_words(text, max(0, figure.start - QUOTE // 2), -1)
     end = _between_words(text, min(len(text), figure.end + QUOTE // 3), 1)
     start = max(text.rfind("\n", start, figure.start), text.rfind("|", start, figure.start), start - 1) + 1
@@ -240,11 +240,11 @@ def quote(text: str, figure: Item) -> str:
 
 
 LONGEST_WORD = 60
-"""Characters beyond which what stands between two blanks is cut, so that a text without any is read in linear time."""
+"""Text between two spaces is cut at this many characters, so that text without spaces is read in linear time."""
 
 
 def _between_words(text: str, at: int, step: int) -> int:
-    """The next place before (``step`` -1) or behind ``at`` that cuts no word."""
+    """The nearest position before (``step`` -1) or after ``at`` that does not cut a word."""
     for _ in range(LONGEST_WORD):
         if not 0 < at < len(text) or text[at - (step < 0)].isspace():
             break

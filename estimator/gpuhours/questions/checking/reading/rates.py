@@ -1,4 +1,4 @@
-"""Figures whose unit alone says what they are, and what a unit is in the unit of a quantity."""
+"""Quantities decided by the unit alone, and the factor from a figure's unit to its quantity's unit."""
 
 from __future__ import annotations
 
@@ -56,23 +56,23 @@ RATES: dict[tuple[str, frozenset[str]], str] = {
     ("sequence", frozenset({"gpu", "step"})): "microbatch",
     ("sample", frozenset({"gpu", "step"})): "microbatch",
 }
-"""What is counted, and per what."""
+"""The quantity by what is counted and what it is per."""
 SPANS = {"minute": 60.0, "hour": HOUR, "day": DAY}
 
 
 def by_rate(figure: Figure) -> str | None:
-    """Tokens per second, frames per clip, dollars per GPU-hour; None where the unit leaves it open."""
+    """The quantity of a rate (tokens per second, frames per clip, dollars per GPU-hour); None if the unit leaves it open."""
     return RATES.get((figure.unit, frozenset(figure.per)))
 
 
 def is_rate(figure: Figure) -> bool:
-    """``400 TFLOPs`` is a rate whatever its s stands for: no training run is that small."""
+    """Whether FLOPs are a rate: ``400 TFLOPs`` is one whatever the s stands for, because no training run is that small."""
     plural = figure.word.lower().endswith("s")
     return figure.value < (1e19 if plural and figure.word[:1] in "pPeE" else 1e17) and figure.word[:1] in "tTpPgGeE"
 
 
 def unit_factor(quantity: str, figure: Figure) -> float:
-    """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms, steps a minute)."""
+    """The factor from a figure's base unit to the unit of its quantity (hours of video, kilograms, steps per minute)."""
     if quantity in ("video_hours", "audio_hours", "gpu_hours") and figure.unit == "time":
         return 1 / HOUR
     if quantity.endswith(("per_second", "per_second_per_gpu")):

@@ -1,4 +1,4 @@
-"""Figures that another figure beside them explains: tokens in each of so many steps, a rate reached after so many, hours times a price."""
+"""Figures explained by a nearby figure: tokens in each step, steps until a rate is reached, hours times a price."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 
 def nodes_times_devices(items: Sequence[Item], index: int) -> bool:
-    """``64 nodes x 8 A100 = 512`` and ``48 nodes with 8 GPUs each (384 in use)``: a bare count that is the product of the two before it."""
+    """``64 nodes x 8 A100 = 512`` and ``48 nodes with 8 GPUs each (384 in use)``: whether a figure is the product of the two before."""
     figure = items[index]
     assert isinstance(figure, Figure)
     before = [item for item in items[max(index - 16, 0) : index] if isinstance(item, Figure)][-2:]
@@ -21,7 +21,7 @@ def nodes_times_devices(items: Sequence[Item], index: int) -> bool:
 
 
 def on_so_many(items: Sequence[Item], index: int) -> bool:
-    """``the other on 256 for 8.5 days``: a bare count between ``on`` and the time it was busy."""
+    """``the other on 256 for 8.5 days``: whether a bare count stands between ``on`` and a duration."""
     figure = items[index]
     before = items[index - 1].text.lower() if index else ""
     behind = items[index + 1 : index + 3]
@@ -46,7 +46,7 @@ PASSES = {
 
 
 def of_passes(items: Sequence[Item], index: int) -> str:
-    """``Two epochs over about 188M tokens``: what several passes are over."""
+    """``Two epochs over about 188M tokens``: the quantity of the data set that the passes are over; empty if it is not one."""
     figure = items[index]
     assert isinstance(figure, Figure)
     at = index - 1
@@ -67,7 +67,7 @@ DEVICES = frozenset(
 
 
 def on_some_of_them(items: Sequence[Item], index: int) -> bool:
-    """``61 hours on 64 of them``: a part of the devices that were counted before."""
+    """``61 hours on 64 of them``: whether the figure is a part of the devices counted before."""
     before = items[index - 1].text.lower() if index else ""
     behind = [item.text.lower() for item in items[index + 1 : index + 4]]
     of_them = behind[:2] in (["of", "them"], ["of", "these"], ["of", "those"], ["of", "which"])
@@ -86,7 +86,7 @@ OF_WHOM = frozenset(["the", "its", "their", "our", "'s", "’s", "'", "’", "s"
 
 
 def _of_named_devices(items: Sequence[Item], index: int) -> bool:
-    """``2,048 of Nvidia's H100 chips`` and ``2,048 of the superchips``: a bare count of devices that are named behind it."""
+    """``2,048 of Nvidia's H100 chips`` and ``2,048 of the superchips``: whether a bare figure counts the devices named after it."""
     behind = items[index + 1 : index + 7]
     if not behind or behind[0].text.lower() != "of":
         return False
@@ -96,7 +96,7 @@ def _of_named_devices(items: Sequence[Item], index: int) -> bool:
 
 
 def so_the_batch_is(items: Sequence[Item], index: int) -> bool:
-    """``With 60 samples per GPU the batch is 4,800``: the batch of all, behind that of a device."""
+    """``With 60 samples per GPU the batch is 4,800``: whether the figure is the batch of all devices, after that of one."""
     before = [item.text.lower() for item in items[max(index - 4, 0) : index]]
     if before[-1:] not in (["is"], ["was"], ["becomes"], ["of"], ["makes"]) or not {"batch", "batches"} & set(before):
         return False
@@ -105,7 +105,7 @@ def so_the_batch_is(items: Sequence[Item], index: int) -> bool:
 
 
 def behind_a_batch(items: Sequence[Item], index: int) -> bool:
-    """``batch size 1,536 at 4,096 tokens``: a length that a count of sequences goes before."""
+    """``batch size 1,536 at 4,096 tokens``: whether a length follows a count of sequences."""
     before = items[index - 2] if index > 1 else None
     return (
         isinstance(before, Figure)
@@ -115,7 +115,7 @@ def behind_a_batch(items: Sequence[Item], index: int) -> bool:
 
 
 def times_hours(items: Sequence[Item], index: int) -> bool:
-    """``18,432 GPU-hours at $1.29``: money that hours are multiplied by."""
+    """``18,432 GPU-hours at $1.29``: whether an amount of money is a price multiplied by hours."""
     figure = items[index] if index < len(items) else None
     before = items[max(index - 3, 0) : index]
     at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
@@ -137,7 +137,7 @@ def times_hours(items: Sequence[Item], index: int) -> bool:
 
 
 def behind_hours(items: Sequence[Item], index: int) -> bool:
-    """``19,968 GPU hours, and we paid $1.90 for each``: an amount behind the hours of its sentence."""
+    """``19,968 GPU hours, and we paid $1.90 for each``: whether GPU-hours come before an amount in its sentence."""
     for at in range(index - 1, max(index - HOURS_BEFORE, -1), -1):
         item = items[at]
         if item.kind == "stop":
@@ -148,7 +148,7 @@ def behind_hours(items: Sequence[Item], index: int) -> bool:
 
 
 def behind_a_price(items: Sequence[Item], index: int) -> bool:
-    """``at $1.90 each, $38,000 together``: the amount behind a price that took the word ``each``."""
+    """``at $1.90 each, $38,000 together``: whether an amount follows a price that is marked with ``each``."""
     before = items[max(index - 4, 0) : index]
     each = next((n for n, item in enumerate(before) if item.text.lower() in ("each", "apiece")), None)
     return bool(each) and isinstance(before[each - 1], Figure) and getattr(before[each - 1], "unit", "") == "money"  # type: ignore[operator]
@@ -158,7 +158,7 @@ HOURS_BEFORE = 30
 
 
 def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
-    """``300 W x 384 h``: hours that a power is multiplied by, which are those of all devices unless devices are a factor too."""
+    """``300 W x 384 h``: the quantity of hours multiplied by a power: hours of all devices, or elapsed time if devices are a factor too."""
     factors: list[Figure] = []
     at = index - 1
     while at > 0 and items[at].text.lower() in ("x", "×", "*", "·", "times") and isinstance(items[at - 1], Figure):
@@ -173,7 +173,7 @@ def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
 
 
 def hours_of_clips(items: Sequence[Item], index: int) -> str:
-    """``1.35M clips (about 3,750 hours)``."""
+    """``1.35M clips (about 3,750 hours)``: the quantity of hours in brackets after a number of clips; empty if it is not one."""
     clips = items[index - 2] if index > 1 and items[index - 1].text == "(" else None
     if not isinstance(clips, Figure) or clips.unit != "sample":
         return ""
@@ -187,7 +187,7 @@ NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", 
 
 
 def beside_a_run(items: Sequence[Item], index: int) -> bool:
-    """``36,600 steps, 70 hours``: a time next to the steps, GPUs or epochs of a run."""
+    """``36,600 steps, 70 hours``: whether a time is near the steps, GPUs or epochs of a run."""
     if index and items[index - 1].text.lower() in NO_RUN:
         return False
     for at in range(index - 1, max(index - 16, -1), -1):
@@ -220,22 +220,22 @@ SPENT = (
     "bill",
     "run",
 )
-"""How words begin beside hours of machines."""
+"""First letters of words near hours of machines."""
 FILMED = ("audio", "speech", "sound", "music", "video", "film", "footage", "recording", "broadcast", "podcast", "data", "corpus", "clip",
           "transcri", "labell", "label", "annotat")  # fmt: skip
-"""How words begin beside hours of recordings."""
+"""First letters of words near hours of recordings."""
 FAR_FROM_HOURS = 8
 
 
 def spent_on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bool:
-    """``The 558,000 hours were spent on``: more hours than any clock shows are those of all devices, where no recordings are counted."""
+    """``The 558,000 hours were spent on``: whether hours, too many for elapsed time, are device-hours and not hours of recordings."""
     words = [item.text.lower() for item in items[first:last] if item.kind == "word"]
     near = [item.text.lower() for item in items[max(index - FAR_FROM_HOURS, first) : min(index + FAR_FROM_HOURS, last)]]
     return any(word.startswith(SPENT) for word in near) and not any(word.startswith(FILMED) for word in words)
 
 
 def of_a_bare_peak(items: Sequence[Item], index: int) -> bool:
-    """``137.7 TFLOP/s per module, 36% of the 383 that the data sheet promises``: a share of a bare number, beside a speed."""
+    """``137.7 TFLOP/s per module, 36% of the 383 that the data sheet promises``: whether a percentage is a share of a bare peak."""
     behind = [item for item in items[index + 1 : index + 4] if item.text.lower() not in ("the", "its", "their", "a")]
     if len(behind) < 2 or behind[0].text.lower() != "of":
         return False
@@ -247,7 +247,7 @@ def of_a_bare_peak(items: Sequence[Item], index: int) -> bool:
 
 
 def times_a_device(items: Sequence[Item], index: int) -> bool:
-    """``A100 SXM4 40 GB x 16``: how many of the device before."""
+    """``A100 SXM4 40 GB x 16``: whether the figure is the number of the device before it."""
     figure = items[index]
     if (
         index < 2
@@ -266,7 +266,7 @@ def times_a_device(items: Sequence[Item], index: int) -> bool:
 
 
 def speaks_of_flops(items: Sequence[Item], index: int, first: int) -> bool:
-    """``(3.84 × 10^22 altogether)``: whether the words before or just behind a number count operations."""
+    """``(3.84 × 10^22 altogether)``: whether the words before or just after a number are about operations."""
     near = items[max(first, index - 24) : index + 4]
     return any(
         "flop" in item.text.lower() or item.text.lower() in ("compute", "operations", "6nd", "c") for item in near
@@ -274,7 +274,7 @@ def speaks_of_flops(items: Sequence[Item], index: int, first: int) -> bool:
 
 
 def each_of_several(items: Sequence[Item], index: int) -> bool:
-    """``2 racks, 18 nodes each``: what each of several has, no count of the whole."""
+    """``2 racks, 18 nodes each``: whether the figure is what each of several things has, not the total."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
     if behind[:1] != ["each"] or (
         behind[1:] and behind[1] not in (".", ",", ";", ")", ":", "|", "(") and not behind[1].startswith("\n")
@@ -285,7 +285,7 @@ def each_of_several(items: Sequence[Item], index: int) -> bool:
 
 
 def since_when(items: Sequence[Item], index: int) -> bool:
-    """``commented 2 days ago``, ``a thread three weeks old``: how far back something lies, no duration."""
+    """``commented 2 days ago``, ``a thread three weeks old``: whether a time says how long ago something was, and is not a duration."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
     return behind[:1] in (["ago"], ["old"]) or behind == ["back", ","] or behind in (["or", "ago"], ["or so", "ago"])
 
@@ -294,7 +294,7 @@ AGAINST = frozenset(["against", "relative", "assuming", "at", "over"])
 
 
 def a_share_of(items: Sequence[Item], index: int) -> bool:
-    """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: the whole that a share is of."""
+    """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: whether the figure is the whole of a percentage."""
     for at in range(index - 1, max(index - 9, -1), -1):
         item = items[at]
         if isinstance(item, Figure):
@@ -307,7 +307,7 @@ def a_share_of(items: Sequence[Item], index: int) -> bool:
 
 
 def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
-    """``one trillion tokens keeps them busy for three days (171K GPU hours)``: what a unit of work takes, not the run."""
+    """``one trillion tokens keeps them busy for three days (171K GPU hours)``: whether a figure is for one unit of work, not the run."""
     for at in range(max(first, index - 16), index):
         item = items[at]
         if item.text.lower() == "trillion" and items[at - 1].text.lower().strip() in ("each", "every", "per"):
@@ -331,7 +331,7 @@ STOPS = frozenset(
 
 
 def part_of_a_stop(items: Sequence[Item], index: int, first: int) -> bool:
-    """``Stops ate 12 hours: eleven broken cards (7.4 h), two upgrades (3.1 h)``: times in brackets that a sum of stops consists of."""
+    """``Stops ate 12 hours: eleven broken cards (7.4 h), two upgrades (3.1 h)``: whether a time in brackets is part of a total of stops."""
     if index < 2 or items[index - 1].text != "(":
         return False
     colon = next((at for at in range(index - 1, first, -1) if items[at].text == ":"), None)
