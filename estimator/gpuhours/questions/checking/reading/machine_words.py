@@ -1,4 +1,4 @@
-"""The words that tell figures of time, machines, work, energy, money and of the optimiser: one rule a line."""
+"""The rules for figures of time, machines, work, energy, money and the optimiser, one per line."""
 
 from __future__ import annotations
 

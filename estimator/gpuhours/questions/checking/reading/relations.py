@@ -342,7 +342,7 @@ def part_of_a_stop(items: Sequence[Item], index: int, first: int) -> bool:
 
 
 def of_things_cut(items: Sequence[Item], index: int) -> bool:
-    """``56,000 calls of 4 seconds``: how long each of so many things is."""
+    """``56,000 calls of 4 seconds``: whether a time is the length of each of many things."""
     if index < 3 or items[index - 1].text.lower() != "of" or items[index - 2].kind != "word":
         return False
     count, thing = items[index - 3], items[index - 2].text.lower()
@@ -350,7 +350,7 @@ def of_things_cut(items: Sequence[Item], index: int) -> bool:
 
 
 def counts_clips(items: Sequence[Item], index: int) -> bool:
-    """``56,000 calls of 4 seconds``: a bare count of things that each last so long."""
+    """``56,000 calls of 4 seconds``: whether a bare figure counts things that each have such a length."""
     time = items[index + 3] if index + 3 < len(items) else None
     return (
         isinstance(time, Figure)
@@ -361,14 +361,15 @@ def counts_clips(items: Sequence[Item], index: int) -> bool:
 
 
 LONGEST_THING = 600.0
-"""Seconds."""
+"""In seconds."""
 RISES = ("warm", "ramp", "climb", "rise", "rising", "increas", "grow", "linear")
 WITHIN = frozenset(["within", "over", "in", "during", "for", "after", "first", "the", "by"])
 RISEN = {"step": "warmup_steps", "token": "warmup_tokens", "epoch": "warmup_epochs"}
 
 
 def after_a_rise(items: Sequence[Item], index: int) -> str:
-    """``climbs to 3e-4 within 2,000 steps``: what a learning rate needs to reach its peak."""
+    """``climbs to 3e-4 within 2,000 steps``: the quantity of what a learning rate needs to reach its peak; empty if the figure is not
+    that."""
     figure = items[index]
     assert isinstance(figure, Figure)
     if figure.unit not in RISEN or figure.per:
@@ -396,4 +397,4 @@ PEAKS = frozenset(["peak", "peaks", "peaked", "peaking", "maximum", "reaches", "
 
 
 LARGEST_RATE = 0.1
-"""Learning rates are smaller."""
+"""No learning rate is larger."""

@@ -1,11 +1,11 @@
-"""What a line of the tables of words says: a unit, a quantity, the words that point to it, and from how far."""
+"""A line in the word tables: a unit, a quantity, the words that point to it, and their largest distance."""
 
 from __future__ import annotations
 
 from gpuhours.inputs.records import dataclass
 
 REACH = 14
-"""Words between a figure and what points to it."""
+"""The most words between a figure and the word that decides it."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Rule:
     subject: bool = False
     """A word that opens the sentence counts as near: "The decoder, which is smaller, has 8 layers"."""
     before: bool = False
-    """The words must stand before the figure."""
+    """The words must come before the figure."""
 
 
 def rule(
@@ -33,7 +33,7 @@ def rule(
     subject: bool = False,
     before: bool = False,
 ) -> Rule:
-    """A line of the table: units apart by blanks (``bare`` is none), phrases by commas; ``base`` and ``reach`` in words."""
+    """A line of the table: units separated by spaces (``bare`` means no unit), phrases by commas; ``base`` and ``reach`` in words."""
     listed = tuple(word.strip() for word in words.split(",") if word.strip())
     kinds = frozenset("" if unit == "bare" else unit for unit in units.split())
     return Rule(kinds, quantity, listed, base, reach, subject, before)

@@ -1,8 +1,8 @@
-"""Which runs a text is about: rows of its tables, items of a list that clash, names in its prose, lists "in this order"; or one run.
+"""Splits a text into runs: table rows, list items that differ, names in prose, lists "in this order"; otherwise one run.
 
-A run is one training whose figures must agree with each other. What the text ties to none of several runs holds for all of them (a
-batch, a price) or is their sum (hours, energy, cost beside words of a sum); what belongs to somebody else or stands beside the run is set
-aside, and says to whom it belongs.
+A run is one training whose figures must be consistent. A figure that the text ties to none of several runs applies to all of them (a batch,
+a price) or is their sum (hours, energy or cost beside words of a sum). A figure that belongs to someone else, or is beside the run, is set
+aside with its owner.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from gpuhours.questions.checking.reading.table_rows import TableReading, TableRo
 from gpuhours.questions.checking.reading.told_runs import with_told_runs
 
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "model_flops")
-"""What adds up over runs."""
+"""Quantities that add up over runs."""
 MACHINES = frozenset(
     [
         "gpus",
@@ -61,36 +61,36 @@ MACHINES = frozenset(
 ON_A_MACHINE = frozenset(
     ["microbatch", "accumulation", "tensor", "pipeline", "data_parallel", "step_time", "steps_per_second"]
 )
-"""How a run is laid out on its machine: on another one it is another layout."""
+"""How a run is laid out on its machine; another machine has another layout."""
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
-"""What no two runs share: said of none by name, it is nobody's."""
+"""Quantities that differ between runs: if no run is named, such a figure belongs to none."""
 OF_EACH = frozenset(
     ["tokens", "dataset_tokens", "epochs", "seq_len", "global_batch", "global_batch_tokens", "learning_rate", "weight_decay", "mfu",
      "memory_per_gpu", "vocabulary", "tensor", "pipeline", "warmup_steps", "samples", "dataset_samples"]
 )  # fmt: skip
-"""What is said of each of the runs named in one breath; hours and money may be those of all of them."""
+"""Quantities that apply to each of the runs named together; hours and money may be for all of them."""
 ADAPTATION = "adaptation"
 ENDS = frozenset(["parameters", "tokens", "dataset_tokens", "active_parameters"])
-"""Of these the two ends of a wide range are those of many runs."""
+"""For these, the two ends of a wide range belong to different runs."""
 TITLE = 90
-"""Characters of a first paragraph that may be a title."""
+"""The longest first paragraph, in characters, that may be a title."""
 NO_SENTENCE = Sentence(0, 0, "", ())
 
 
 @dataclass
 class TextRun:
-    """A run of a text: its name, its figures, the device its row names."""
+    """A run of a text: its name, its figures, and the device that its row names."""
 
     name: str
     kind: str = "own"
-    """own or total"""
+    """``own`` or ``total``"""
     entries: list[Placed] = field(default_factory=list)
     accelerator: tuple[str, int] | None = None
 
 
 @dataclass
 class Division:
-    """The runs of a text, what holds for all of them, and what belongs elsewhere (with whose it is)."""
+    """The runs of a text, the figures that apply to all of them, and the figures set aside, each with the reason."""
 
     runs: list[TextRun]
     shared: list[Placed]
@@ -99,7 +99,7 @@ class Division:
 
 
 def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Division:
-    """Give every placed figure to a run."""
+    """Assigns every placed figure to a run, to all runs, or to those set aside."""
     titles = [
         block.text
         for n, block in enumerate(read.prose.blocks)
@@ -125,11 +125,11 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
 
 
 AMOUNTS = frozenset(["cost", "gpu_hours", "energy", "carbon"])
-"""What no two runs have to the digit."""
+"""Quantities that are never equal to the digit in two runs."""
 
 
 def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
-    """``That is $615,000. We do not have $615,000``: an amount said of others is theirs where it is said again of nobody."""
+    """``That is $615,000. We do not have $615,000``: an amount of others is theirs again where it is repeated without an owner."""
     theirs = {
         (entry.place.quantity, entry.figure.text): owner
         for owner, entry in zip(owners, read.placed, strict=True)
@@ -144,7 +144,7 @@ def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
 
 
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
-    """Whose each figure is; where the text is about nothing but what is usually beside a run, that is the run."""
+    """The owner of each figure; if the text is only about something usually beside a run, that becomes the run."""
     owners = _repeated(read, assign(read, cast))
     counted = [
         (owner, entry)
@@ -164,7 +164,7 @@ def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
 
 
 def _take_row(row: TableRow, cast: Cast, runs: dict[str, TextRun], found: Division) -> None:
-    """The figures of one row of a table."""
+    """Takes the figures of one table row."""
     other = next((name for name in cast.others if same_name(name, row.name)), None) if row.name else None
     name = cast.run(row.name) if row.name and other is None else None
     for order, entry in enumerate(row.entries):
@@ -203,7 +203,7 @@ def _run(runs: dict[str, TextRun], name: str) -> TextRun:
 
 
 def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division) -> None:
-    """A figure of the prose."""
+    """Takes a figure of the prose."""
     if owner.name.startswith(OF_A_BASE) and entry.place.quantity in NETWORK:
         found.shared.append(replace(entry, place=replace(entry.place, because=OF_ITS_BASE)))
     elif owner.kind == "other":
@@ -233,7 +233,7 @@ def _is_checked(entry: Placed) -> bool:
 
 
 def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
-    """One run, or several: names without figures of a run join the others."""
+    """Decides between one run and several; names without figures of a run are merged or set aside."""
     own = [run for name, run in runs.items() if name != "total"]
     real = [run for run in own if any(e.place.quantity in RUN_QUANTITIES and not e.scope for e in run.entries)]
     if not real:
@@ -277,7 +277,7 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
 
 
 def _sums_among(runs: Sequence[TextRun], found: Division) -> list[Placed]:
-    """Figures that are the sum of what the runs have of the same quantity, taken out of where they stand: ``The 1,730 steps cost ...``."""
+    """Removes and returns figures that are the sum of the runs' figures for the same quantity: ``The 1,730 steps cost ...``."""
     sums: list[Placed] = []
     parts = {
         quantity: [
@@ -307,7 +307,7 @@ ADDS_UP = 0.003
 
 
 def _is_product(entry: Placed, runs: Sequence[TextRun]) -> bool:
-    """Hands GPU-hours to the one run whose GPUs x time they are and that has none: ``8 x 24 = 192 GPU hours for us``."""
+    """``8 x 24 = 192 GPU hours for us``: gives GPU-hours to the one run without any whose GPUs x time they equal; whether it did."""
     if entry.place.quantity != "gpu_hours":
         return False
     makers = []
@@ -322,7 +322,7 @@ def _is_product(entry: Placed, runs: Sequence[TextRun]) -> bool:
 
 
 def _family(own: Sequence[TextRun]) -> list[TextRun]:
-    """The members of a family that a text lists by their sizes alone."""
+    """The members of a family that a text lists only by size; empty unless at least two have different sizes."""
     size = ("parameters", "vision_parameters")
     sized = [run for run in own if any(e.place.quantity in size for e in run.entries)]
     values = [next(value_of(e) for e in run.entries if e.place.quantity in size) for run in sized]
@@ -330,7 +330,7 @@ def _family(own: Sequence[TextRun]) -> list[TextRun]:
 
 
 def _undisputed(found: Division) -> list[Placed]:
-    """Figures for all runs; where two machines or times stand there and no run is named, neither is anybody's."""
+    """The figures for all runs; where machines or times differ and no run is named, they are set aside instead."""
     kept = []
     first: dict[str, float] = {}
     disputed: set[str] = set()
@@ -350,7 +350,7 @@ def _same_family(run: TextRun, other: TextRun) -> bool:
 
 
 def _another_size(run: TextRun, real: Sequence[TextRun]) -> bool:
-    """Whether a sibling has parameters of its own, as in a list of a family's sizes."""
+    """Whether a sibling has its own parameter count, as in a list of a family's sizes."""
     return bool(real) and any(entry.place.quantity == "parameters" for entry in run.entries)
 
 
@@ -359,7 +359,7 @@ def _place_in_text(entry: Placed) -> tuple[int, int]:
 
 
 def _is_sum(entry: Placed, runs: Sequence[TextRun]) -> bool:
-    """An unnamed amount that is larger than that of every run is the sum of them."""
+    """Whether an amount without a name is the sum of the runs: it is larger than every run's, or no run has one."""
     if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours", "model_flops"):
         return False
     parts = [value_of(e) for run in runs for e in run.entries if e.place.quantity == entry.place.quantity]

@@ -1,7 +1,7 @@
-"""What a sentence is about: the run itself, or fine-tuning, evaluation, experiments beside it.
+"""What a sentence is about: the run itself, or fine-tuning, evaluation or experiments beside it.
 
-A figure belongs to the last scope word before it in its sentence, else to what the paragraph was about. Fine-tuning lasts
-to the end of its paragraph or to the next word about pre-training; evaluation to the next word about training.
+A figure belongs to the last scope word before it in its sentence, or else to the scope of the paragraph. Fine-tuning lasts to the end of
+its paragraph or to the next word about pre-training; evaluation lasts to the next word about training.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ PRETRAINING = ("pre-train", "pretrain", "main run", "main training", "training r
 TRAINING = ("train", "optimiz", "optimis")
 OPENING = 7
 FILES = frozenset(["py", "sh", "yaml", "yml", "json", "sbatch", "cfg", "toml", "ipynb"])
-"""How the names of files end, whose words are about nothing."""
+"""File name extensions; a word in a file name says nothing about the scope."""
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Items ``first`` to ``last`` of a text, and what the paragraph was about when it began."""
+    """Items ``first`` to ``last`` of a text, and the scope of the paragraph at its start."""
 
     first: int
     last: int
     scope: str
     scopes: tuple[tuple[int, str], ...]
-    """Where in the sentence another scope begins."""
+    """Where another scope begins in the sentence."""
 
     def scope_at(self, index: int) -> str:
         """The scope of the item at ``index``."""
@@ -82,11 +82,11 @@ def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
 
 
 DEEP = 60
-"""Items after which a bracket that never closes is forgotten."""
+"""The number of items after which an unclosed bracket is ignored."""
 
 
 def _bounds(items: Sequence[Item]) -> list[int]:
-    """Where sentences end; a semicolon in brackets ends none."""
+    """Where sentences end; a semicolon inside brackets does not end one."""
     bounds, opened = [], -DEEP
     for index, item in enumerate(items):
         if item.text == "(":
@@ -100,7 +100,7 @@ def _bounds(items: Sequence[Item]) -> list[int]:
 
 
 def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Iterator[tuple[int, str]]:
-    """Scope words of a sentence in order; a word about the run itself has the empty scope."""
+    """The scope words of a sentence, in order; a word about the run itself has the empty scope."""
     for index in range(first, last):
         item = items[index]
         if item.kind not in ("word", "device"):
@@ -134,7 +134,7 @@ HERE = frozenset(["this", "our", "the", "these"])
 
 
 def _on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bool:
-    """``The experiments are conducted on 64 A800``: how papers open the sentence about the run's machines."""
+    """``The experiments are conducted on 64 A800``: whether ``experiments`` introduces the run's own machines."""
     before = items[index - 1].text.lower() if index > first else ""
     named = items[index].text.lower()
     if named == "experiments" and before.startswith((*PRETRAINING, *TRAINING)):
@@ -155,7 +155,7 @@ def _on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bo
 
 
 def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
-    """What the next sentence is about."""
+    """The scope that the next sentence starts with."""
     last_start, last = marks[-1]
     if last == "fine-tuning" and last_start - first >= OPENING and "" in {name for _, name in marks}:
         return carried  # both are named in passing: 100M clips for pre-training and 10M for fine-tuning
@@ -165,7 +165,7 @@ def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
 
 
 def _goes_on(items: Sequence[Item], first: int, last: int) -> bool:
-    """Whether a sentence goes on about what the last one was about: it begins with a pronoun and speaks of no training."""
+    """Whether a sentence continues the topic of the last one: it begins with a pronoun and does not mention training."""
     return items[first].text.lower() in PRONOUNS and not _trains(items, first, last)
 
 
@@ -178,5 +178,5 @@ def _of_all_stages(items: Sequence[Item], first: int, last: int) -> bool:
 
 
 def _trains(items: Sequence[Item], first: int, last: int) -> bool:
-    """Whether a sentence speaks of training."""
+    """Whether a sentence mentions training."""
     return any(item.text.lower().startswith(TRAINING) for item in items[first:last] if item.kind == "word")

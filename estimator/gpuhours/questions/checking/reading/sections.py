@@ -1,4 +1,4 @@
-"""What a section, a list or a paragraph is about, where that is not the run: others' models, use, adaptation."""
+"""What a section, list or paragraph is about, if not the run: other models, use, adaptation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Item
 
 SHORT = 80
-"""Characters of a line that opens a list."""
+"""The longest line, in characters, that introduces a list."""
 
 
 def compared_blocks(prose: Prose) -> set[int]:
-    """What stands under a heading like ``Related work``, and the items of lists that a line like ``For comparison`` opens."""
+    """The blocks under a heading such as ``Related work``, and list items introduced by a line such as ``For comparison``."""
     found, under, level = set(), False, 0
     for index, block in enumerate(prose.blocks):
         if block.kind == "heading" and (level == 0 or block.depth <= level):
@@ -29,7 +29,7 @@ def compared_blocks(prose: Prose) -> set[int]:
 
 
 def beside_blocks(prose: Prose) -> set[int]:
-    """What stands under a short heading about use or adaptation."""
+    """The blocks under a short heading about use or adaptation."""
     found, level = set(), 0
     for index, block in enumerate(prose.blocks):
         if block.kind == "heading" and (level == 0 or block.depth <= level):
@@ -40,7 +40,7 @@ def beside_blocks(prose: Prose) -> set[int]:
 
 
 def about(text: str, but: str = "") -> Owner:
-    """What a heading is about, where that is not the run."""
+    """The owner that a heading gives to its section; nobody if the section may be about the run."""
     lowered = text.lower()
     if len(text.split()) <= MOST_WORDS and (COMPARED.fullmatch(lowered) or "others" in lowered.split()):
         return Owner("other", "others")
@@ -58,24 +58,24 @@ def about(text: str, but: str = "") -> Owner:
 
 
 COMPARED = re.compile(r"(?:compar(?:ed|ison|ing)|baselines?)(?: (?:with|to|against)\b.*)?[ .:]*")
-"""Headings over what others have."""
+"""Headings of sections about other models."""
 MOST_WORDS = 4
-"""Longer headings say more than what their section is about."""
+"""The most words in a heading that only names the topic of its section."""
 
 
 def goes_on_about_others(
     items: Sequence[Item], sentence: Sentence, lowered: str, *, begins: bool, before: bool
 ) -> bool:
-    """Whether a paragraph that opens with ``Prior efforts were expensive`` still speaks of these."""
+    """Whether a paragraph that opens with a phrase such as ``Prior efforts were expensive`` is still about others."""
     if begins:
         return holds(lowered, OPENINGS) and not ours(items, sentence)
     return before and not lowered.startswith(TURNS) and not ours(items, sentence)
 
 
 TURNS = ("in contrast", "by contrast")
-"""First words of a sentence that goes back from others to the run."""
+"""First words of a sentence that returns from others to the run."""
 
 
 def ours(items: Sequence[Item], sentence: Sentence) -> bool:
-    """Whether the authors speak of themselves."""
+    """Whether the authors refer to themselves."""
     return any(item.text.lower() in ("we", "our", "ours") for item in items[sentence.first : sentence.last])

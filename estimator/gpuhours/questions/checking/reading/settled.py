@@ -1,7 +1,7 @@
-"""The claims of one run -> one claim a quantity: what each means beside the others, and which of several holds.
+"""Reduces the claims of a run to one per quantity: what each means beside the others, and which of several is used.
 
-A word says what a figure may be; the other figures of the run say what it is. Tokens that are a corpus times its passes are those seen,
-devices of one node are all there are, a size in a name is the model's where no other is given.
+A word says what a figure may be; the run's other figures decide. Tokens that equal a corpus times its passes are the tokens seen; the
+devices of one node are all devices if nothing else is counted; a size in a name is the model's if no other is given.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gpuhours.questions.checking.reading.stated import BINARY
 from gpuhours.questions.checking.reading.words import WITHOUT_COPIES
 
 PARTS = ("encoder", "decoder", "backbone")
-"""Words that make a size that of a part, where another is that of the whole."""
+"""Words that make a size that of a part if there is another size for the whole."""
 PASSES = 0.06
-"""How near data set x passes must come to the tokens seen."""
+"""The largest relative error between data set x passes and the tokens seen."""
 CORPUS_WORDS = frozenset(
     [
         "corpus",
@@ -42,17 +42,17 @@ CORPUS_WORDS = frozenset(
 
 
 def in_their_sense(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]:
-    """Claims with the quantities that they have beside each other."""
+    """The claims, with quantities corrected by comparing them with each other."""
     return _only_said_once(_same_devices(_machines(_corpus_and_seen(claims))), facts)
 
 
 def with_names(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]:
-    """Claims with what the names of the model and of the card say, where nothing else does."""
+    """The claims, plus those from the names of the model and the card where nothing else gives them."""
     return _memory_from_name(_size_from_name(claims, facts), facts)
 
 
 def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
-    """Tokens that only the corpus was said to have are the data set's, where others were seen or passes are counted."""
+    """Makes tokens of a corpus the size of the data set, if other tokens were seen or passes are counted."""
     main = [claim for claim in claims if not claim.scope]
     tokens = [claim for claim in main if claim.quantity == "tokens"]
     epochs = {claim.value for claim in main if claim.quantity == "epochs" and claim.value > 1.02}
@@ -73,7 +73,7 @@ def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
 
 
 def _machines(claims: list[Claim]) -> list[Claim]:
-    """GPUs of one node are the run's where no other machine is counted."""
+    """Makes the GPUs of one node the run's GPUs if no other machine is counted."""
     main = {claim.quantity for claim in claims if not claim.scope}
     if not main & {"gpus", "nodes", "node_hours"}:
         return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
@@ -87,13 +87,13 @@ def _machines(claims: list[Claim]) -> list[Claim]:
 
 
 IN_A_NODE = 16
-"""GPUs that a node may have; fewer than there are nodes are those of one."""
+"""The most GPUs in a node; a smaller number of GPUs than of nodes is the number per node."""
 
 
 def _same_devices(claims: list[Claim]) -> list[Claim]:
-    """Modules of two dies counted by die in one figure are counted so in all: 128 nodes of 4 MI250X are 1,024 GCDs.
+    """If one figure counts two-die modules by die, counts all of them by die: 128 nodes of 4 MI250X are 1,024 GCDs.
 
-    Where the run's machine is counted in modules, what one die does is half of what one of them does.
+    If the run's machine is counted in modules, a rate of one die is half that of a module.
     """
     dies = any(claim.quantity == "gpus" and DIES.search(claim.text) for claim in claims if not claim.scope)
     counted = next((claim for claim in claims if claim.quantity == "gpus" and not claim.scope), None)
@@ -118,10 +118,10 @@ DIES = re.compile(r"\bgcds?\b", re.IGNORECASE)
 
 
 def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]:
-    """What a word makes a part, where the text has nothing that it could be a part of.
+    """Corrects the quantity of a figure whose word makes it a part, if the text has no whole for it.
 
-    An encoder of a text without pictures is the model; ``after 420 iterations`` is how many there were where no other count stands;
-    tokens that are exactly batch x length are those of a batch.
+    In a text without pictures, an encoder is the model; ``after 420 iterations`` is the number of iterations if there is no other count;
+    tokens that equal batch x length are those of one batch.
     """
     main = {claim.quantity: claim for claim in reversed(claims) if not claim.scope}
     said = next((fact for fact in facts if fact.name == "accelerator"), None)
@@ -197,12 +197,12 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
 
 
 def _adapts(facts: Sequence[Fact]) -> bool:
-    """Whether adapters are trained beside a model that has another size."""
+    """Whether adapters are trained beside a model whose name gives another size."""
     return any(fact.name == "trainable" for fact in facts) and size_in_name(facts) is not None
 
 
 def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterator[tuple[Claim, Claim]]:
-    """``4.2M tokens, that is 2,048 contexts of 2,048 each``: tokens and sequences whose quotient is the length are a batch's."""
+    """``4.2M tokens, that is 2,048 contexts of 2,048 each``: pairs of tokens and sequences that describe one batch."""
     if "seq_len" not in main or main.keys() & {"global_batch", "global_batch_tokens"}:
         return
     sequences = [
@@ -217,21 +217,21 @@ def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterat
 
 IN_A_BATCH = re.compile(r"(?:sequences?|contexts?)\b", re.IGNORECASE)
 MOST_SEQUENCES, PRODUCT = 20_000, 0.01
-"""Of these, and of tokens that they make, no run has so few."""
+"""No whole run has so few sequences, whose tokens must match within this relative error."""
 SIZES = frozenset(["parameters", "language_parameters", "vision_parameters", "trainable_share", "lora_rank"])
 PARTS_OF_MODELS = frozenset(["parameters", "vision_parameters", "trainable_parameters"])
 AS_SOLD = 0.01
-"""How near a figure must be to the data sheet's to be quoted from it."""
+"""The largest relative difference from the data sheet's value for a figure to be quoted from it."""
 OF_THEM = "of them"
-"""What says that a count is of devices that were counted before: all of them are the run's."""
+"""Marks a count of devices that is a part of those counted before; the run has the full count."""
 TOTAL_TOKENS = re.compile(
     r"(?i)(?:\bstop(?:s|ped)?|\bend(?:s|ed)?|finish(?:es|ed)?|\bi\. ?e\.|that is|(?:step|update|iteration)s?,?)\s+"
     r"after\s+[\d.,]+ ?[kMBT]?\w* tokens"
 )
-"""Words that make the tokens after which something is all that were seen."""
+"""Words that make the tokens after which something happens the total seen."""
 STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)
 EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT = 1e-4, 0.06, 1e9, 1e5
-"""Batch x length is the tokens of a batch: to the digit, or roughly where no run has so few tokens."""
+"""Batch x length must equal a batch's tokens exactly, or roughly if no run has so few tokens."""
 
 
 MACHINE_BOUND = frozenset(
@@ -246,11 +246,11 @@ MACHINE_BOUND = frozenset(
         "power",
     ]
 )
-"""What another machine has otherwise."""
+"""Quantities that differ on another machine."""
 
 
 def _on_their_machine(claims: Sequence[Claim], order: Sequence[int]) -> list[Claim]:
-    """``On one A100 an iteration takes 25 ms``: times said with another number of devices than the run's are of that machine."""
+    """``On one A100 an iteration takes 25 ms``: marks times given with another number of devices as those of that machine."""
     mine = next((claims[i] for i in order if claims[i].quantity == "gpus" and not claims[i].scope), None)
     if mine is None:
         return list(claims)
@@ -271,7 +271,7 @@ def _on_their_machine(claims: Sequence[Claim], order: Sequence[int]) -> list[Cla
 
 
 def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Claim], list[Claim]]:
-    """One claim for each quantity that identities use: tagged before told before assumed, first before later."""
+    """One claim per quantity for the identities, and the rest: tagged ones first, then stated, then assumed; earlier ones before later."""
     order = sorted(
         range(len(claims)),
         key=lambda i: (
@@ -315,24 +315,24 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
 
 
 def _counts_parameters(claim: Claim) -> bool:
-    """``10.7B parameters``: a size that says what it counts needs no other word."""
+    """``10.7B parameters``: whether a size says itself that it counts parameters."""
     return claim.quantity == "parameters" and claim.because == "" and "param" in claim.text.lower()
 
 
 def _says_its_unit(claim: Claim, other: Claim) -> bool:
-    """``a 6.7B parameter model`` says more than the 7B of its name."""
+    """``a 6.7B parameter model``: whether a size names its unit and the other, such as 7B in a name, does not."""
     return claim.quantity == "parameters" and "param" in claim.text.lower() and "param" not in other.text.lower()
 
 
 VAGUE = re.compile(
     r"(?:a (?:bit|little)|just|well|slightly|almost|nearly|more than|less than|over|under)\b", re.IGNORECASE
 )
-"""How a time begins that is said more exactly elsewhere, if it is said again."""
+"""First words of an approximate time; a more exact statement of it is preferred."""
 COUNTERS = frozenset(["tokens", "steps", "samples"])
 
 
 def _last_of_counters(claims: Sequence[Claim], order: list[int]) -> list[int]:
-    """Of a counter that a log prints again and again, growing, the last is the run's."""
+    """Puts the last value first for a counter that a log prints repeatedly with growing values."""
     for name in COUNTERS:
         seen = [n for n, claim in enumerate(claims) if claim.quantity == name and not claim.scope]
         values = [claims[n].value for n in seen]
@@ -342,7 +342,7 @@ def _last_of_counters(claims: Sequence[Claim], order: list[int]) -> list[int]:
 
 
 def _same(claim: Claim, other: Claim) -> bool:
-    """Whether two figures say the same within their digits: ``4k (4096 tokens)``."""
+    """Whether two figures are equal within their digits: ``4k (4096 tokens)``."""
     if claim.value <= 0 or other.value <= 0:
         return claim.value == other.value
     apart = abs(math.log(claim.value / other.value))
@@ -350,7 +350,7 @@ def _same(claim: Claim, other: Claim) -> bool:
 
 
 def _schedules(claims: Sequence[Claim]) -> dict[str, Spread]:
-    """A batch or length that grows during the run is known only to lie between its ends."""
+    """The spread of a batch or length that grows during the run: it lies between the two ends."""
     spreads = {}
     for name in ("global_batch", "global_batch_tokens", "seq_len"):
         same = [claim for claim in claims if claim.quantity == name]
@@ -361,7 +361,7 @@ def _schedules(claims: Sequence[Claim]) -> dict[str, Spread]:
 
 
 def _memory_from_name(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]:
-    """The memory that the accelerator is named with, where the text gives no other: ``A100-80GB``."""
+    """Adds the memory in the accelerator's name if the text gives no other: ``A100-80GB``."""
     said = next((fact for fact in facts if fact.name == "accelerator"), None)
     found = MEMORY_IN_NAME.search(said.quote) if said is not None else None
     if said is None or found is None or any(claim.quantity == "memory_per_gpu" for claim in claims):
@@ -375,7 +375,7 @@ MEMORY_IN_NAME = re.compile(r"(?<!\d)(16|24|32|40|48|64|80|94|96|128|141|180|192
 
 
 def _size_from_name(claims: list[Claim], facts: Sequence[object]) -> list[Claim]:
-    """A model's size from its name, where the text gives no other: ``LongVILA-7B``."""
+    """Adds the model's size from its name if the text gives no other: ``LongVILA-7B``."""
     if any(claim.quantity == "parameters" for claim in claims):
         return claims
     found = size_in_name(facts)

@@ -1,4 +1,5 @@
-"""Sizes by the names beside them: ``Marlin 34B``, ``a 124M GPT-2``, ``N = 16.2B``, and sizes of tools and towers, which are no run's."""
+"""Sizes decided by nearby names: ``Marlin 34B``, ``a 124M GPT-2``, ``N = 16.2B``; also sizes of tools and towers, which are not the
+run's."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ SIZE_WORDS = frozenset(["small", "base", "large", "medium", "tiny", "mini", "xl"
 
 
 def behind_a_name(items: Sequence[Item], index: int) -> bool:
-    """``Marlin 34B`` and ``Marlin-2 (34B)``."""
+    """``Marlin 34B`` and ``Marlin-2 (34B)``: whether a size follows a name."""
     at = index - 2
     while at > 0 and items[at].text.lower() in SIZE_WORDS:
         at -= 1  # GPT-2 small (124M)
@@ -28,11 +29,11 @@ def behind_a_name(items: Sequence[Item], index: int) -> bool:
 
 _SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([bm])(?!\w)", re.IGNORECASE)
 ABOUT = 0.15
-"""How far a size may lie from the one that the name has."""
+"""The largest relative difference between a size and the size in the name."""
 
 
 def of_the_name_before(items: Sequence[Item], index: int) -> bool:
-    """``Plover-13B (12.9B, 8T tokens)``: the size in brackets behind a name that says it roughly."""
+    """``Plover-13B (12.9B, 8T tokens)``: whether a size in brackets follows a name that gives it approximately."""
     figure = items[index]
     if index < 2 or items[index - 1].text != "(" or not isinstance(figure, Figure):
         return False
@@ -47,12 +48,12 @@ PREPARES = (
     "caption", "label", "filter", "rewrit", "rewrote", "annotat", "transcrib", "translat", "scor", "judg", "grad", "rat", "classif",
     "dedup", "recaption", "re-caption", "tagg", "rank", "paraphras", "summari", "clean", "verif", "moderat", "describ",
 )  # fmt: skip
-"""How the verbs begin of what is done to data with a model that is not the run's."""
+"""First letters of verbs for preparing data with a model that is not the run's."""
 NOT_PREPARES = ("gradient", "gradually", "grade-school", "rate", "rather", "ratio", "scores", "ranks", "scoreboard")
 
 
 def of_a_tool(items: Sequence[Item], index: int, first: int) -> bool:
-    """``captions were rewritten by a 7B model``, ``Captioning the clips with a 13B VLM``: the size of a tool."""
+    """``captions were rewritten by a 7B model``, ``Captioning the clips with a 13B VLM``: whether a size is that of a tool."""
     at = index - 1
     while at > max(first, index - 3) and items[at].text.lower() in ADJECTIVES:
         at -= 1
@@ -75,7 +76,7 @@ TOWERS = ("tower", "encoder", "vit", "backbone")
 
 
 def in_brackets_of_a_tower(items: Sequence[Item], index: int) -> bool:
-    """``two picture towers (SigLIP and DINOv2, together 600M parameters)``."""
+    """``two picture towers (SigLIP and DINOv2, together 600M parameters)``: whether a size is in brackets after a vision tower."""
     opened = next((at for at in range(index - 1, max(index - 9, 0), -1) if items[at].text in "()"), None)
     if opened is None or items[opened].text != "(":
         return False
@@ -88,7 +89,8 @@ OF_PICTURES = frozenset(["picture", "image", "vision", "visual", "video", "vit"]
 
 
 def in_apposition(items: Sequence[Item], index: int, first: int) -> bool:
-    """``Dotterel-P, a tower for pictures, 0.63B, trained by``: a bare size between commas behind the name that opens a sentence."""
+    """``Dotterel-P, a tower for pictures, 0.63B, trained by``: whether a bare size between commas belongs to the name that opens a
+    sentence."""
     behind = items[index + 1].text if index + 1 < len(items) else "."
     opens = next((item for item in items[first:index] if item.kind == "word"), None)
     return (
@@ -103,12 +105,12 @@ def in_apposition(items: Sequence[Item], index: int, first: int) -> bool:
 
 
 APPOSITION = 14
-"""Items from the name to its size."""
+"""The most items from the name to its size."""
 CORPORA = ("pile", "corpus", "crawl", "web", "text", "stack", "pajama")
 
 
 def of_a_corpus(items: Sequence[Item], index: int) -> bool:
-    """``on Proof-Pile-2 (55B tokens)``: the size in brackets behind the name of a data set."""
+    """``on Proof-Pile-2 (55B tokens)``: whether a size is in brackets after the name of a data set."""
     named = items[index - 2].text if index > 2 and items[index - 1].text == "(" else ""
     return named[:1].isupper() and named.lower().rstrip("-.0123456789v").endswith(CORPORA)
 
@@ -118,7 +120,7 @@ def _is_capital(item: Item) -> bool:
 
 
 def _is_name(item: Item) -> bool:
-    """``Marlin 34B``: a capitalised word directly before a size."""
+    """``Marlin 34B``: whether an item is a capitalised word that can be a name before a size."""
     return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
 
 
@@ -126,7 +128,7 @@ LETTERS = {"L": "layers", "H": "hidden", "A": "heads", "D": "hidden"}
 
 
 def by_letter(items: Sequence[Item], index: int) -> str:
-    """``L = 12, H = 768, A = 12``: sizes of a network by the letters that papers use, at least two of them together."""
+    """``L = 12, H = 768, A = 12``: the quantity of a network size given by its letter; empty unless at least two such letters are near."""
     if index < 2 or items[index - 1].text != "=" or items[index - 2].text.upper() not in LETTERS:
         return ""
     near = items[max(index - 12, 0) : index + 12]
@@ -138,7 +140,7 @@ SYMBOLS_OF_SIZE = {"N": "parameters", "D": "tokens"}
 
 
 def by_symbol(items: Sequence[Item], index: int) -> str:
-    """``N = 16.2B`` and ``D: 500B``: parameters and tokens by the letters of 6 N D."""
+    """``N = 16.2B`` and ``D: 500B``: parameters or tokens, by the letters of 6 N D; empty for anything else."""
     if index < 2 or items[index - 1].text not in ("=", ":"):
         return ""
     return SYMBOLS_OF_SIZE.get(items[index - 2].text, "")
@@ -161,11 +163,11 @@ OF_DATA = (
     "collection",
     "benchmark",
 )
-"""How words begin that make the name behind an amount that of data."""
+"""First letters of words that make the name after an amount that of a data set."""
 
 
 def before_a_name(items: Sequence[Item], index: int) -> bool:
-    """``a 124M GPT-2`` and ``our 3B Tern``: a size between an article and a model's name."""
+    """``a 124M GPT-2`` and ``our 3B Tern``: whether a size stands between an article and a model's name."""
     behind = items[index + 1] if index + 1 < len(items) else None
     if index < 1 or behind is None or items[index - 1].text.lower() not in ARTICLES or not _is_name(behind):
         return False
@@ -174,7 +176,7 @@ def before_a_name(items: Sequence[Item], index: int) -> bool:
 
 
 def of_adapters(items: Sequence[Item], index: int) -> bool:
-    """``LoRA (r=64)``: the rank of adapters by its letter."""
+    """``LoRA (r=64)``: whether the figure is the rank of adapters, given by its letter."""
     near = {item.text.lower() for item in items[max(index - 9, 0) : index - 2]}
     return (
         index > 2
@@ -188,7 +190,7 @@ WORKS = ("activ", "chosen", "pick", "select", "used", "per", "routed", "work", "
 
 
 def at_work(items: Sequence[Item], index: int) -> bool:
-    """``2 experts are activated for each input token``: the experts that work on a token, not those that there are."""
+    """``2 experts are activated for each input token``: whether the figure is the number of active experts and not of all experts."""
     behind = [item.text.lower() for item in items[index + 1 : index + 5]]
     stop = next((n for n, word in enumerate(behind) if word in (",", ";", ".", "(", ")", "across", "of")), len(behind))
     return any(word.startswith(WORKS) for word in behind[:stop])

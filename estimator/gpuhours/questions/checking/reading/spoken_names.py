@@ -1,7 +1,7 @@
-"""Names that prose gives to runs in passing: ``phase one``, ``the image stage``, ``in the second``, ``the 3B model``, ``LARGE``.
+"""Informal names of runs in prose: ``phase one``, ``the image stage``, ``in the second``, ``the 3B model``, ``LARGE``.
 
-Each has a kind and a key, so that ``stage 2``, ``the second stage`` and ``in the second`` are one name. Whether they are runs of their own
-is decided elsewhere: only where two of them give different hours, steps or machines.
+Each has a kind and a key, so that ``stage 2``, ``the second stage`` and ``in the second`` are one name. Another module decides whether they
+are separate runs: only if two of them give different hours, steps or machines.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ NUMBERS = {
     "4": "4", "four": "4", "iv": "4", "fourth": "4", "4th": "4", "d": "4", "five": "5", "fifth": "5", "v": "5",
     "final": "last",
 }  # fmt: skip
-"""A part's number, however it is written."""
+"""The number of a part, by its spelling."""
 CAPITALS = frozenset(["BASE", "LARGE", "SMALL", "TINY", "BIG", "HUGE", "MEDIUM", "MINI", "XL", "XXL"])
 GOES_ON = frozenset(
     ["we", "i", "it", "is", "was", "are", "were", "takes", "took", "uses", "used", "runs", "ran", "lasts", "lasted", "trains", "trained",
      "needs", "needed", "consumes", "consumed", "covers", "covered", "sees", "saw", "reads", "has", "had", ",", ":", "with", "at", "on",
      "for", "the", "goes", "went"]
 )  # fmt: skip
-"""What stands behind ``the first`` where the part itself is left out."""
+"""Words after ``the first`` when the noun for the part is omitted."""
 
 
 BEFORE_A_VARIANT = frozenset(
     ["for", "of", "and", ",", "than", "both", "while", "whereas", "but", "our", "on", "by", "with", "("]
 )
-"""``Training takes 1.6 days for Base``: words before a variant that is called by its size alone."""
+"""``Training takes 1.6 days for Base``: words before a variant that is named only by its size."""
 
 
 class Spoken(NamedTuple):
-    """A name in passing: its kind, what tells it from others of the kind, how it is written, and the size of a model."""
+    """An informal name: its kind, the key that distinguishes it within the kind, its spelling, and a model's size."""
 
     kind: str
     key: str
@@ -54,7 +54,7 @@ class Spoken(NamedTuple):
 
 
 def component_at(items: Sequence[Item], index: int) -> str:
-    """``world model`` and ``tokenizer``: a part of a system that is trained by itself; empty for other words."""
+    """``world model`` and ``tokenizer``: the part of a system that is named here and trained on its own; empty for other words."""
     two = " ".join(item.text for item in items[index : index + 2])
     if two.lower() in COMPONENTS:
         return two
@@ -62,7 +62,7 @@ def component_at(items: Sequence[Item], index: int) -> str:
 
 
 def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
-    """The name that begins at an item."""
+    """The informal name that begins at an item; None if there is none."""
     item = items[index]
     behind = items[index + 1] if index + 1 < len(items) else None
     word, follows = item.text.lower(), behind.text.lower() if behind is not None else ""
@@ -116,11 +116,11 @@ TAKES_ON = frozenset(
         "had",
     ]
 )
-"""What stands behind ``the 410M`` where the model itself is left out."""
+"""Words after ``the 410M`` when the noun ``model`` is omitted."""
 
 
 def _sized(figure: Figure, word: str, follows: str, *, alone: bool = False) -> Spoken | None:
-    """``the 3B model``, ``15B parameter model`` and ``for the 410M:``."""
+    """``the 3B model``, ``15B parameter model`` and ``for the 410M:``: a model named by its size; None if the figure is not one."""
     if figure.scale not in ("b", "m", "t", "billion", "million") or figure.hedges or figure.per or figure.value < 1e6:
         return None
     models = figure.unit in ("model", "parameter", "run") or (figure.unit == "" and (follows in VARIED or alone))

@@ -1,4 +1,4 @@
-"""Where in a sentence somebody begins to be spoken of: a run by its name, size, rank or stage, the authors, others."""
+"""Finds where the subject of a sentence changes: to a run by its name, size, rank or stage, to the authors, or to others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 def events_of(
     items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool = False
 ) -> Iterator[tuple[int, Owner]]:
-    """Where in a sentence somebody begins to be spoken of, in order."""
+    """The positions in a sentence where a new owner begins, in order."""
     found: dict[int, Owner] = {}
     covered: set[int] = set()
     for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
@@ -96,7 +96,7 @@ def events_of(
 
 
 OF_A_BASE = "its base "
-"""Begins the name of an owner that a run starts from: its network is the run's, its work is not."""
+"""Prefix of the name of an owner that a run starts from: the run has its network but not its training."""
 DESCRIBED = frozenset(
     [
         "our",
@@ -121,7 +121,7 @@ STARTS = frozenset(
 def _is_base(
     items: Sequence[Item], mention: Mention, before: str, owner: Owner, cast: Cast, sentence: Sentence
 ) -> bool:
-    """Whether a name is that of a model that the run starts from or learns from: ``the FFN of our dense Zvezda-1.9B``."""
+    """Whether a name is that of a model that the run starts or learns from: ``the FFN of our dense Zvezda-1.9B``."""
     at = mention.first - 1
     while at > sentence.first and items[at].text.lower() in DESCRIBED:
         at -= 1
@@ -133,7 +133,7 @@ def _is_base(
 
 
 def _in_its_brackets(items: Sequence[Item], mention: Mention, sentence: Sentence) -> dict[int, Owner]:
-    """``(1.9B parameters; 3T tokens, 61k GPU hours)`` directly behind a name: figures of what has the name."""
+    """``(1.9B parameters; 3T tokens, 61k GPU hours)`` directly after a name: its figures belong to that name; empty without a bracket."""
     first = mention.last + 1
     if first >= sentence.last or items[first].text != "(":
         return {}
@@ -145,11 +145,11 @@ ALIKE = frozenset(
     ["comparable", "similar", "equal", "equivalent", "close", "closer", "competitive", "par", "identical", "superior", "inferior",
      "relative", "parity", "line"]
 )  # fmt: skip
-"""Words behind which ``to`` or ``with`` names what somebody is measured by."""
+"""Words after which ``to`` or ``with`` introduces a comparison."""
 
 
 def is_measure(items: Sequence[Item], first: int, last: int, sentence: Sentence) -> bool:
-    """``quality on par with GPT-3``: a name that something is as good as, unless the sentence goes on about it."""
+    """``quality on par with GPT-3``: whether a name is only compared with, and the sentence does not go on about it."""
     if first < sentence.first + 2 or items[first - 1].text.lower() not in ("to", "with"):
         return False
     if items[first - 2].text.lower() not in ALIKE:
@@ -161,13 +161,13 @@ def is_measure(items: Sequence[Item], first: int, last: int, sentence: Sentence)
 
 
 def is_compared(items: Sequence[Item], first: int, sentence: Sentence) -> bool:
-    """``Compared with Knot-2, which needed 40 days``: a name directly behind a phrase that hands over to others."""
+    """``Compared with Knot-2, which needed 40 days``: whether a name directly follows a phrase of comparison."""
     before = [item.text.lower() for item in items[max(sentence.first, first - 3) : first]]
     return any(" ".join(before[-n:]) in AGAINST for n in (1, 2, 3))
 
 
 def _is_predecessor(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
-    """``our earlier 13B model``."""
+    """``our earlier 13B model``: whether a size is that of an earlier model."""
     before = items[index - 1].text.lower() if index > sentence.first else ""
     behind = items[index + 1].text.lower() if index + 1 < sentence.last else ""
     return (
@@ -181,12 +181,12 @@ BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "com
 
 
 def _is_baseline(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
-    """``our dense 7B baseline``."""
+    """``our dense 7B baseline``: whether a size is that of a baseline."""
     return any(item.text.lower() in BASELINES for item in items[index + 1 : min(index + 3, sentence.last)])
 
 
 def _cited(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, Owner]]:
-    """``Strubell et al. (2019) estimate 284 tonnes`` and ``the 13B and 175B models of Brown et al.``: figures of those who are cited."""
+    """``Strubell et al. (2019) estimate 284 tonnes``, ``the 13B and 175B models of Brown et al.``: where figures of cited work begin."""
     for at in range(sentence.first + 1, sentence.last - 1):
         if items[at].text.lower() != "et" or not items[at + 1].text.lower().startswith("al"):
             continue
@@ -207,11 +207,11 @@ VERSION = re.compile(
     r"v ?\d+(?:\.\d+)*|version \d.*|(?:the )?(?:old|previous|earlier|original|baseline|before|formerly)\b.*",
     re.IGNORECASE,
 )
-"""What opens a bracket that tells of an earlier version."""
+"""Words that open a bracket about an earlier version."""
 
 
 def _labelled_brackets(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
-    """``8.2B params, 1.2T tokens (v1: 3.1B, 400B tokens)``: a bracket that a label gives to another version."""
+    """``8.2B params, 1.2T tokens (v1: 3.1B, 400B tokens)``: where a bracket labelled with another version begins and ends."""
     for at in range(sentence.first, sentence.last - 2):
         if items[at].text != "(":
             continue
@@ -237,11 +237,11 @@ METERS = (
     "powerapi",
     "nvidia",
 )
-"""How the names of tools begin that report the authors' own figures."""
+"""First letters of names of tools that report the authors' own figures."""
 
 
 def _reporting(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
-    """``AlphaFold 2 reports 128 TPU v3 cores``: a coined name that opens a sentence in which it tells figures of its own."""
+    """``AlphaFold 2 reports 128 TPU v3 cores``: a coined name that opens a sentence reporting its own figures."""
     name = items[sentence.first]
     if (
         name.kind != "word"
@@ -259,7 +259,7 @@ WRITTEN = frozenset(["card", "paper", "report", "readme", "announcement", "blog"
 
 
 def _on_their_card(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
-    """``the 150,000 A100 hours on the Stable Diffusion card``: figures that another model's card or paper gives."""
+    """``the 150,000 A100 hours on the Stable Diffusion card``: figures from another model's card or paper."""
     for at in range(sentence.first + 4, sentence.last):
         if items[at].text.lower() not in WRITTEN:
             continue
@@ -280,16 +280,16 @@ def _on_their_card(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Ite
 
 
 OF_THEIRS = frozenset(["model", "models", "network", "networks", "and", ",", "run", "runs"])
-"""Words between figures and the name of those whose models have them."""
+"""Words between figures and the name of the people whose models have them."""
 TELLS = (
     "report", "estimat", "stat", "us", "train", "find", "found", "measur", "quot", "giv", "gave", "claim", "spen", "need", "reach", "put",
     "say", "said", "took", "ran", "obtain", "show", "achiev",
 )  # fmt: skip
-"""How the verbs begin with which somebody else's figures are told."""
+"""First letters of verbs that report someone else's figures."""
 
 
 def _tells(items: Sequence[Item], first: int, last: int) -> bool:
-    """Whether a verb of telling stands behind a citation, past the year in brackets."""
+    """Whether a reporting verb follows a citation, after the year in brackets."""
     words = [item.text.lower() for item in items[first : min(first + 6, last)] if not isinstance(item, Figure)]
     verb = next((word for word in words if word not in ("(", ")", ".", ",", "al", "al.", "[", "]")), "")
     return verb.startswith(TELLS)
@@ -303,7 +303,7 @@ def _sized_noun(items: Sequence[Item], index: int) -> bool:
 
 
 def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:
-    """The own run that ``stage 2`` names."""
+    """The own run that ``stage 2`` names; None unless exactly one matches."""
     if index + 1 >= len(items) or items[index].kind != "word":
         return None
     said = f"{items[index].text} {items[index + 1].text}"
@@ -317,7 +317,7 @@ RELATIVES = frozenset(["which", "who", "whose", "that", "where", "whom"])
 
 
 def against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[tuple[int, Owner]]:
-    """Where a phrase like ``compared to`` hands over to others, and where a sentence that begins with it goes back to the run."""
+    """Where a phrase such as ``compared to`` passes to others, and where a sentence that begins with it returns to the run."""
     for at in range(sentence.first, sentence.last):
         two = " ".join(item.text.lower() for item in items[at : min(at + 3, sentence.last)])
         if not any(two == phrase or two.startswith(phrase + " ") for phrase in AGAINST):

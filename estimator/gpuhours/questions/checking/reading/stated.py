@@ -1,4 +1,4 @@
-"""A placed figure -> a claim: its value in the unit of its quantity, how exactly it is meant, and what its words leave open."""
+"""Turns a placed figure into a claim: its value in the unit of its quantity, its precision, and what its words leave open."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ OF_ALL = re.compile(
     r"\b(?:global|total|effective|overall|aggregate|cluster|combined|whole|all|steps?|updates?|iterations?)\b",
     re.IGNORECASE,
 )
-"""Words that make a batch or a speed that of the whole machine; without one it may be a GPU's."""
+"""Words that make a batch or speed that of the whole machine; without one it may be that of one GPU."""
 SEEN = re.compile(
     r"\b(?:seen|saw|sees|consum\w+|process\w+|read|trained (?:for|on)|training on|total|altogether|in all|repeat\w*|passes)\b",
     re.IGNORECASE,
 )
-"""Words that make tokens those that the run went through; without one they may be those of its data set."""
+"""Words that make tokens those that the run processed; without one they may be those of its data set."""
 OF_ONE = re.compile(
     r"(?:gpu|tpu|card|chip|accelerator|device|apiece|\beach\b|\b(?:an?|one|per)\s+(?:[AHV]\d{2,3}|B200|L40|MI\d{3}|GH200)"
     r"|[AHV]\d{2,3}\S*[ -]hours?)",
     re.IGNORECASE,
 )
-"""Words that make a price one of a device; without one it may be a machine's."""
+"""Words that make a price that of one device; without one it may be a whole machine's."""
 DOLLARS = ("$", "bucks", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
-"""Other currencies are shown and left out: no exchange rate is assumed."""
+"""Amounts in other currencies are shown but not used: no exchange rate is assumed."""
 BINARY = 0.05
-"""80 GiB is what some call the memory of a card that is sold with 80 GB."""
+"""80 GiB is sometimes written for the memory of a card sold with 80 GB."""
 
 
 def claim_of(entry: Placed) -> Claim:
@@ -75,7 +75,7 @@ OPEN = {
 
 
 def _either(name: str, entry: Placed) -> str:
-    """The other quantity that the words around a figure leave open."""
+    """The other quantity that a figure could have, given the words around it; empty if there is none."""
     other, open_where, closed_where = OPEN.get(name, ("", None, None))
     if open_where is not None:
         return (
@@ -86,12 +86,12 @@ def _either(name: str, entry: Placed) -> str:
 
 
 def _breath(entry: Placed) -> int:
-    """The number of a figure's sentence; rows of tables are counted below zero."""
+    """A number that identifies a figure's sentence; for table rows it is negative."""
     return -2 - entry.line if entry.index < 0 else entry.sentence.first
 
 
 def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) -> Spread:
-    """How exactly a figure is meant: its digits, its words, and whether its quantity is a setting."""
+    """How exact a figure is, from its digits, its hedges, and whether its quantity is a setting."""
     quantity = QUANTITIES[name]
     if figure.until is not None:
         return between(value, figure.until * factor)
@@ -107,5 +107,5 @@ def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) 
 
 
 def _throughout(figure: Figure) -> bool:
-    """``over 300 epochs`` and ``over 21 days`` mean during, not more than."""
+    """Whether ``over`` may mean during, as in ``over 300 epochs`` and ``over 21 days``, and not more than."""
     return figure.unit in ("time", "epoch", "step", "layer", "node", "gpu", "percent", "pod")

@@ -1,4 +1,4 @@
-"""Tables in the forms that authors give them -> a figure a cell: units in captions, headers in two rows, slashes."""
+"""Prepares the forms of tables that authors use, to get one figure per cell: units in captions, headers in two rows, slashes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _GIVEN_IN = re.compile(
     r"|days|hours|weeks|minutes|GB|tonnes|tCO2e?q?)\b",
     re.IGNORECASE,
 )
-"""``Parameters in billions, energy in MWh, compute in thousands of A100-hours``."""
+"""``Parameters in billions, energy in MWh, compute in thousands of A100-hours``: units given in a caption."""
 
 
 def unit_of_caption(label: str, caption: str) -> str:
-    """``time`` under the caption ``times in days``."""
+    """A label with the unit from the caption added: ``time`` under the caption ``times in days``; unchanged if there is none."""
     bare = label.lower().strip(" :#.")
     for said in _GIVEN_IN.finditer(caption) if bare and "(" not in label and "[" not in label else ():
         if bare.removeprefix("training ").startswith(said[1].lower().rstrip("s")[:5]) and len(bare.split()) < 4:
@@ -43,7 +43,7 @@ def unit_of_caption(label: str, caption: str) -> str:
 
 
 def with_subheads(table: Table) -> Table:
-    """The table whose header has a second row below the line: names of columns under those of their groups."""
+    """The table with a second header row if that row names columns under the names of their groups."""
     if table.head != 1 or len(table.rows) < 3:
         return table
     first, second = table.rows[0], table.rows[1]
@@ -67,11 +67,11 @@ _ANY_SLASH = re.compile(r"\s*/\s*")
 _OF_WHICH = re.compile(
     r"(?:act(?:\.|ive|ivated)?|active params?)\s*/\s*(?:tot(?:\.|al)?|total params?)(?:\s|$)", re.IGNORECASE
 )
-"""``Act./Tot.``: two sizes of a mixture in one column."""
+"""``Act./Tot.``: the active and total sizes of a mixture in one column."""
 
 
 def _with_noun(label: str) -> str:
-    """``Routed / shared experts``: every part has the noun of the last."""
+    """``Routed / shared experts``: gives every part the noun of the last."""
     parts = _SLASH.split(label)
     noun = parts[-1].split()[-1:] if len(parts) > 1 and len(parts[-1].split()) == 2 else []
     if not noun or not noun[0].isalpha() or any(len(part.split()) != 1 for part in parts[:-1]):
@@ -80,7 +80,7 @@ def _with_noun(label: str) -> str:
 
 
 def slashed(table: Table) -> Table:
-    """A column ``S / M / L`` over cells ``0.6B / 2.1B / 7.4B`` is as many columns."""
+    """Splits a column ``S / M / L`` with cells ``0.6B / 2.1B / 7.4B`` into separate columns."""
     rows: list[tuple[Cell, ...]] = list(table.rows)
     if table.head:
         rows[0] = tuple(replace(cell, text=_with_noun(cell.text)) for cell in rows[0])
@@ -108,7 +108,7 @@ def slashed(table: Table) -> Table:
 
 
 def _slashed_row(row: tuple[Cell, ...]) -> list[tuple[Cell, ...]]:
-    """A row ``Layers / heads`` over cells ``32 / 16`` is as many rows."""
+    """Splits a row ``Layers / heads`` with cells ``32 / 16`` into separate rows."""
     parts = [_SLASH.split(cell.text) for cell in row]
     many = len(parts[0]) if parts else 1
     if many < 2 or len(row) < 2 or any(len(part) != many for part in parts[1:] if part != [""]):
@@ -122,7 +122,7 @@ def _slashed_row(row: tuple[Cell, ...]) -> list[tuple[Cell, ...]]:
 
 
 def begins_with_number(text: str) -> bool:
-    """Whether the first thing in a cell is a figure."""
+    """Whether a cell starts with a figure."""
     items: list[Item] = scan(text[:60])
     return bool(items) and isinstance(items[0], Figure)
 
@@ -133,7 +133,7 @@ _NUMBERED_NAME = re.compile(r"\d{1,2}[.:)]?(?:\s+[^\W\d]|$)")
 
 
 def numbered_names(head: str, cells: Sequence[str]) -> bool:
-    """Whether cells under ``Stage`` are names, as ``1 Align`` and ``2 Pre-train`` are."""
+    """Whether cells under ``Stage`` are names, such as ``1 Align`` and ``2 Pre-train``."""
     under = head.lower().strip(" :") in NUMBERED
     return under and all(_NUMBERED_NAME.match(text) or not text[:1].isdigit() for text in cells)
 
@@ -142,7 +142,7 @@ AMOUNTS = frozenset(["token", "sample", "step", "epoch", "sequence"])
 
 
 def label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int:
-    """How many columns on the left hold labels: a group and its settings, where the second has words and no header."""
+    """The number of label columns on the left: two if the second contains words and has no header, otherwise one."""
     if len(head) < 4 or head[1].strip() or not body:
         return 1
     words = sum(bool(row[1].text) and not begins_with_number(row[1].text) for row in body)
@@ -150,12 +150,12 @@ def label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int:
 
 
 def joined(cells: Sequence[Cell]) -> str:
-    """The header of a column that stands in several rows."""
+    """The header of a column, joined from its header rows."""
     return " ".join(dict.fromkeys(cell.text for cell in cells if cell.text))
 
 
 def amount(label: str) -> str:
-    """``GPU hours on 300B tokens`` counts a part that makes rows alike, not the run."""
+    """Why a label such as ``GPU hours on 300B tokens`` does not count the whole run; empty if it may."""
     if _GRANTED.search(label):
         return "about an allocation"
     told = [item for item in scan(label) if isinstance(item, Figure) and item.unit in AMOUNTS and item.value >= 1000]
@@ -165,4 +165,4 @@ def amount(label: str) -> str:
 _GRANTED = re.compile(
     r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved)\b.*(?:hours?|credits?)\b"
 )
-"""Headers over what was given, not what was used."""
+"""Headers of what was allocated, not of what was used."""

@@ -1,4 +1,4 @@
-"""The rows of a table: what each is called, which device it names, and rows of two columns that are runs."""
+"""The rows of a table: their names, the devices they name, and rows of two-column tables that are runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure of a table, what it is, and where it stands."""
+    """A figure of a table, its place, and where it is written."""
 
     figure: Figure
     place: Place
@@ -37,12 +37,12 @@ class Entry:
     line: int
     label: str = ""
     aside: str = ""
-    """Why it is no figure of the run: a column that counts something else."""
+    """Why the figure is not the run's: for example, its column counts something else."""
 
 
 @dataclass
 class TableRow:
-    """What a table says of one run; the name is empty where the table is a list of settings."""
+    """What a table says about one run; the name is empty if the table is a list of settings."""
 
     name: str
     total: bool = False
@@ -52,7 +52,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableReading:
-    """The runs of one table, and its numbers that no label explains."""
+    """The runs of one table, and the numbers that no label explains."""
 
     rows: tuple[TableRow, ...]
     unplaced: tuple[Unplaced, ...]
@@ -73,7 +73,7 @@ AMOUNTS_OF_RUNS = frozenset(["gpu_hours", "node_hours", "wall_clock", "steps", "
 
 
 def rows_of_two(found: Understood, cells: Sequence[tuple[int, int, str, Cell]], settings: TableRow) -> list[TableRow]:
-    """``| v0.19 | 500 GPU hours, $400 |`` above ``| v1.0 | 500 GPU hours, $600 |``: rows that each say what a run took are runs."""
+    """Makes rows runs if each says what a run took: ``| v0.19 | 500 GPU hours, $400 |`` above ``| v1.0 | 500 GPU hours, $600 |``."""
     labels = {(i, j): label for i, j, label, _ in cells}
     amounts = {
         at: entries
@@ -96,14 +96,14 @@ def rows_of_two(found: Understood, cells: Sequence[tuple[int, int, str, Cell]], 
 
 
 def note_accelerator(row: TableRow, figures: Sequence[Figure], line: int) -> None:
-    """The device that a run's figures name."""
+    """Records the first known device among a row's figures, if the row has no device yet."""
     named = next((figure.device for figure in figures if figure.device and find_accelerator(figure.device)), None)
     if named and row.accelerator is None:
         row.accelerator = (named, line)
 
 
 def name_rows(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[str]:
-    """What each row is called: its first cell of words, with what tells it from rows of the same name."""
+    """The name of each row: its first cell with words, plus what distinguishes it from rows with the same name."""
     column = next((j for j in range(len(head)) if names_rows(body, j, head[j])), None)
     if column is None:
         return [f"{cells[0].text} {head[0]}".strip() for cells in body]
@@ -126,7 +126,7 @@ def name_rows(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequenc
 
 
 def names_rows(body: Sequence[tuple[Cell, ...]], j: int, head: str) -> bool:
-    """Whether a column holds names: most of its cells begin with a word, or are a model's size under a header that counts nothing."""
+    """Whether a column holds names: most cells begin with a word, or are model sizes under a header that counts nothing."""
     filled = [cells[j].text for cells in body if cells[j].text]
     if (
         not filled

@@ -1,8 +1,8 @@
-"""Tables -> placed figures: which cells name columns or rows, which way the table runs, and what run each figure belongs to.
+"""Reads tables into placed figures: which cells are labels, the direction of the table, and the run of each figure.
 
-Every figure of a table is read as the sentence ``label: cell``, once with the column's header as the label and once with the row's first
-cell; the table runs the way in which more of its figures are understood. A table of two columns is a list of settings unless its header
-counts something. The other side of the table names the runs; rows of a sum are the total of all.
+Every figure is read as the sentence ``label: cell``, once with the column header and once with the row's first cell as the label; the
+direction in which more figures are understood is used. A two-column table is a list of settings unless its header counts something. The
+other side of the table names the runs; a sum row is the total of all.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "
 
 
 def read_table(table: Table) -> TableReading:
-    """Which figures a table states, of which run."""
+    """The figures in a table and the run of each."""
     table = slashed(with_subheads(table))
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
@@ -98,7 +98,7 @@ def read_table(table: Table) -> TableReading:
 
 
 def set_aside(table: TableReading, why: str) -> TableReading:
-    """The table with every figure left out of the runs, and why."""
+    """The table with every figure excluded from the runs, and the reason."""
     rows = tuple(
         replace(row, entries=[replace(entry, aside=entry.aside or why) for entry in row.entries]) for row in table.rows
     )
@@ -106,7 +106,7 @@ def set_aside(table: TableReading, why: str) -> TableReading:
 
 
 def _in_headers(table: Table, head: Sequence[str]) -> list[TableRow]:
-    """The memory of the device that a header names: ``V100 (32 GB)``."""
+    """The memory of the device that a header names: ``V100 (32 GB)``; empty unless there is exactly one."""
     found: dict[float, Entry] = {}
     for label in dict.fromkeys(head):
         if find_accelerator(label) is None:
@@ -122,7 +122,7 @@ SHARES = frozenset(["share", "%", "percent", "fraction"])
 
 
 def _units_above(table: Table, head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> TableReading:
-    """A list of settings whose columns are units: ``| | hours | share |`` above ``| Productive | 693.6 | 93.2% |``."""
+    """Reads a list of settings whose columns are units: ``| | hours | share |`` above ``| Productive | 693.6 | 93.2% |``."""
     cells = [
         (i, j, row[0].text, Cell(lent(head[j], row[j].text) if is_unit(head[j]) else row[j].text, row[j].line))
         for i, row in enumerate(body)
@@ -133,7 +133,7 @@ def _units_above(table: Table, head: Sequence[str], body: Sequence[tuple[Cell, .
 
 
 def _counted_devices(names: Sequence[str], head: Sequence[str], body: Sequence[tuple[Cell, ...]], j: int) -> str:
-    """The name of a column; ``number`` or ``#`` beside a column of accelerators counts those."""
+    """The name of a column; ``number`` or ``#`` beside a column of accelerators becomes ``GPUs``."""
     if head[j].lower().strip(" :.") not in COUNT_HEADS:
         return names[j]
     beside = [row[at].text for row in body for at in (j - 1, j + 1) if 0 <= at < len(row)]
@@ -141,7 +141,7 @@ def _counted_devices(names: Sequence[str], head: Sequence[str], body: Sequence[t
 
 
 def _heading_pair(rows: Sequence[tuple[Cell, ...]], head: int) -> list[tuple[Cell, ...]]:
-    """The header row where it is a pair like the others (``| GPUs | 512 |`` above the line)."""
+    """The header row, if it is a label and a value like the other rows (``| GPUs | 512 |`` above the line)."""
     return [
         row
         for row in rows[:head]
@@ -150,7 +150,7 @@ def _heading_pair(rows: Sequence[tuple[Cell, ...]], head: int) -> list[tuple[Cel
 
 
 def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
-    """The figures of cells that their labels explain."""
+    """The figures of cells that their labels explain, by row and column."""
     found: Understood = {}
     for i, j, label, cell in cells:
         if not label or not cell.text or not any(c.isdigit() for c in cell.text):
@@ -173,7 +173,7 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
 
 
 def _prices_in(label: str, line: int) -> list[Entry]:
-    """``At $2.40 per GPU-hour``: the rate that a label names beside the amount."""
+    """``At $2.40 per GPU-hour``: the rate in a label, besides the amount under it."""
     if "$" not in label and "per" not in label.lower() and "/" not in label:
         return []
     return [
@@ -184,14 +184,14 @@ def _prices_in(label: str, line: int) -> list[Entry]:
 
 
 def _as_written(figure: Figure, cell: str) -> str:
-    """A figure without the unit that its label lent."""
+    """The cell's text without the unit that its label added; the figure's own text if the cell contains it or is long."""
     return figure.text if figure.text in cell or len(cell) > LONGEST_NAME else cell
 
 
 def _rows_across(
     found: Understood, cells: Sequence[tuple[int, int, str, Cell]], head: Sequence[str], width: int
 ) -> list[TableRow]:
-    """Labels in the first column: each further column is a run, or all are settings of one."""
+    """Reads a table with labels in the first column: each further column is a run, or all are settings of one run."""
     enumerated = all(_ENUMERATED.match(name) for name in head[1:])
     apart = width > 2 and enumerated and len(set(head[1:])) == width - 1  # (a) image, (b) video
     columns = [
@@ -216,16 +216,16 @@ def _rows_across(
 
 
 _ENUMERATED = re.compile(r"\s*(?:\(?[a-h1-9ivx]{1,4}[).:]|[A-Z][.:])\s*\S|(?:stage|phase)\b", re.IGNORECASE)
-"""``(a) image``: a header that is a name in a list."""
+"""``(a) image``: a header that is a numbered name."""
 
 
 def _of_machines(label: str) -> bool:
-    """Whether a label says that what stands under it are machines."""
+    """Whether a label says that the cells under it are machines."""
     return any(word in label.lower() for word in MACHINE_HEADS)
 
 
 def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[TableRow]:
-    """Labels in the header: each row is a run."""
+    """Reads a table with labels in the header: each row is a run."""
     called = name_rows(found, body, head)
     apart = (
         next((head[j] for j in range(len(head)) if names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
@@ -263,15 +263,15 @@ _FAILED = re.compile(
     r"\b(?:failed|fail|diverged|thrown away|discarded|cancelled|canceled|aborted|crashed|oom|killed|abandoned)\b",
     re.IGNORECASE,
 )
-"""What a table of jobs says of those whose work is lost."""
+"""Words in a table of jobs for those whose work was lost."""
 MAY_BE_RUNS = ("variant", "experiment", "task", "category")
-"""Headers of parts of the data or of an ablation that may as well stand over runs, where the table counts machines."""
+"""Headers of data parts or ablations that may also head a list of runs, if the table counts machines."""
 MACHINES_TOLD = frozenset(["gpus", "nodes", "gpu_hours", "node_hours"])
 COUNTERS = frozenset(["steps", "epochs", "partial"])
 
 
 def _is_printed(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> bool:
-    """Whether rows are what a program printed on its way: a column of steps that grows from row to row, and a loss."""
+    """Whether the rows are a program's progress: a column of steps that grows from row to row, and a loss."""
     if len(body) < 2 or not any("loss" in name.lower() for name in head):
         return False
     for j in range(len(head)):
@@ -290,7 +290,7 @@ BASE_HEADS = ("base", "backbone", "initialised from", "initialized from", "start
 
 
 def _size_of_base(cells: Sequence[Cell], head: Sequence[str]) -> list[Entry]:
-    """The size in the name of the model that a row starts from: what is trained has its network."""
+    """The size in the name of the model that a row starts from, as the trained model has the same network; empty if there is none."""
     for name, cell in zip(head, cells, strict=False):
         if any(word in name.lower() for word in BASE_HEADS) and size_of(cell.text):
             sizes = [
@@ -318,7 +318,7 @@ def _size_of_base(cells: Sequence[Cell], head: Sequence[str]) -> list[Entry]:
 def _left_over(
     seen: set[tuple[int, str]], placed: set[tuple[int, str]], rows: Sequence[TableRow]
 ) -> Iterator[Unplaced]:
-    """Numbers of cells that nothing explains."""
+    """The numbers in cells that nothing explains."""
     names = {row.name for row in rows}
     known = {line: " ".join(text for at, text in placed if at == line) for line, _ in placed}
     for line, text in sorted(seen):

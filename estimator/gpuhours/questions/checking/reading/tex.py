@@ -1,4 +1,4 @@
-r"""LaTeX's frame and tables: what stands between ``\begin{tabular}`` and ``\end{tabular}`` becomes rows of cells."""
+r"""LaTeX source and tables: the text between ``\begin{tabular}`` and ``\end{tabular}`` becomes rows of cells."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STACKED = re.compile(
     r"\\(?:makecell|thead|shortstack|specialcell|tabincell|pbox|parbox)\*?\s*(?:\[[^\]\n]{0,20}\])?"
     r"(?:\{[lcrtb]{1,2}\}|\{[\d.]{1,6}(?:cm|em|pt|in|mm|\\\w{1,12})\})?\s*\{((?:[^{}]|\{[^{}]{0,100}\}){0,300})\}"
 )
-"""``\\makecell{GPU power\\\\(W)}``: a cell of several lines."""
+"""``\\makecell{GPU power\\\\(W)}``: a cell with several lines."""
 _TABLE_IN_CELL = re.compile(
     r"\\begin\{tabular\*?\}(?:\[[^\]\n]{0,20}\])?\{(?:[^{}]|\{[^{}]{0,20}\}){0,60}\}((?:(?!\\begin|\\end).){0,400})\\end\{tabular\*?\}",
     re.DOTALL,
 )
-"""``\\begin{tabular}[c]{@{}c@{}}GPU\\\\type\\end{tabular}``: the same as generators of tables write it."""
+"""``\\begin{tabular}[c]{@{}c@{}}GPU\\\\type\\end{tabular}``: the same, as table generators write it."""
 _LINE_IN_CELL = re.compile(r"\\\\(?:\[[^\]\n]{0,20}\])?|\\newline\b")
 _SECTION = re.compile(
     r"\\(?:chapter|section|subsection|subsubsection|title)\*?\s*\{((?:[^{}\n]|\{[^{}\n]{0,100}\}){0,300})\}"
@@ -34,11 +34,11 @@ _SECTION = re.compile(
 _RUN_IN = re.compile(
     r"\s*(?:\\(?:noindent|smallskip|medskip|bigskip)\s*)*\\(?:sub)?paragraph\*?\s*\{((?:[^{}\n]|\{[^{}\n]{0,100}\}){0,300})\}"
 )
-"""``\\paragraph{Hardware.} We used ...``: a heading that its paragraph goes on from."""
+"""``\\paragraph{Hardware.} We used ...``: a heading on the first line of its paragraph."""
 
 
 def is_tex(text: str) -> bool:
-    """Whether a text is a LaTeX source, not Markdown with a formula."""
+    """Whether a text is LaTeX source, not Markdown with a formula."""
     return any(
         mark in text
         for mark in (
@@ -61,7 +61,7 @@ def is_tex(text: str) -> bool:
 
 
 def without_tex_frame(text: str) -> str:
-    """Comments, preamble and environments taken off, line by line; sections become headings, items bullets."""
+    """Removes comments, preamble and environments line by line; sections become headings, and items become bullets."""
     lines = []
     body = "\\begin{document}" not in text
     for line in text.split("\n"):
@@ -83,7 +83,7 @@ def without_tex_frame(text: str) -> str:
 
 
 def tabulars(text: str) -> Iterator[tuple[int, int, Callable[[int], Table]]]:
-    """Start and end of each table, and the table as a function of the line it begins on."""
+    """The start and end of each table, and a function from its first line number to the table."""
     at = 0
     while found := _BEGIN.search(text, at):
         end = _closing(text, found.end(), found[1])
@@ -97,7 +97,7 @@ def tabulars(text: str) -> Iterator[tuple[int, int, Callable[[int], Table]]]:
 
 
 def _closing(text: str, at: int, name: str) -> int:
-    """Where an environment closes that opened before ``at``, past those inside its cells; -1 where it does not."""
+    """Where the environment that opened before ``at`` closes, allowing for nested ones; -1 if it does not close."""
     depth = 1
     for mark in re.compile(rf"\\(begin|end)\{{{re.escape(name)}\}}").finditer(text, at, at + LONGEST):
         depth += 1 if mark[1] == "begin" else -1
@@ -107,11 +107,11 @@ def _closing(text: str, at: int, name: str) -> int:
 
 
 LONGEST = 400_000
-"""Characters of one table."""
+"""The longest table, in characters."""
 
 
 def _after_columns(text: str, at: int, end: int) -> int:
-    """Where the body begins behind ``{lrr}`` (and the width before it)."""
+    """Where the body begins after ``{lrr}`` (and after the width before it)."""
     while at < end and text[at] == "{":
         depth = 0
         for position in range(at, min(at + 400, end)):

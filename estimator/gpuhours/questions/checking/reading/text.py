@@ -1,7 +1,7 @@
-"""A text -> its runs: read in whatever format it has, every figure placed, and each given to the run that it belongs to.
+"""Splits a text into runs: reads any of the formats, places every figure, and gives each to its run.
 
-Reading never guesses silently. A figure whose quantity only its unit gave is marked; a second figure for the same quantity is
-set aside and shown; figures about fine-tuning or evaluation do not enter the check of the run.
+The reader never guesses silently. A figure whose quantity comes from its unit alone is marked; a second figure for a quantity is set aside
+and shown; figures about fine-tuning or evaluation are not part of the run's check.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LONGEST_DOCUMENT = 2_000_000
 
 
 def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
-    """Everything a text says in figures, by run; ``kind`` is the file's suffix, which decides a format that the text leaves open."""
+    """All figures of a text, by run; ``kind`` is the file's suffix, which decides the format if the text does not."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
     found = pieces(with_bars(with_mean_time(in_grams(text))), kind)
@@ -135,24 +135,24 @@ def _in_english(found: list[Passage | Table]) -> tuple[list[Passage | Table], li
 
 
 def _words(piece: Passage | Table) -> str:
-    """What a piece says, on its lines."""
+    """The text of a piece, with its line breaks."""
     return (
         piece.text if isinstance(piece, Passage) else "\n".join(" | ".join(c.text for c in row) for row in piece.rows)
     )
 
 
 def _is_short(piece: Passage) -> bool:
-    """Whether a passage has too few words to tell its language by."""
+    """Whether a passage has too few words to detect its language."""
     return len(piece.text.split()) < SHORTEST
 
 
 SHORTEST = 12
 TOTAL_BATCHES = ("total_train_batch_size", "global batch", "total batch size", "effective batch")
-"""Names of a batch over all devices, beside which a plain one is a device's."""
+"""Names of a batch over all devices; if one occurs, a plain batch is that of one device."""
 
 
 def _elsewhere(read: ReadProse, tables: Sequence[TableReading]) -> set[int]:
-    """The blocks whose words say nothing about the run: about others, about use, about what was adapted from it afterwards."""
+    """The blocks that say nothing about the run: about other models, use, or what was adapted from it later."""
     trained = _trains(read) or any(_of_training(table) for table in tables)
     return compared_blocks(read.prose) | (beside_blocks(read.prose) if trained else set())
 
@@ -167,7 +167,7 @@ def _trains(read: ReadProse) -> bool:
 
 
 def _tables(found: Sequence[Passage | Table], read: ReadProse) -> list[TableReading]:
-    """The tables of a text; those under a heading about use or adaptation are about that, where the rest is about training."""
+    """The tables of a text; those under a heading about use or adaptation are set aside if the rest is about training."""
     tables: list[tuple[TableReading, str]] = []
     under = ""
     for piece in found:
@@ -190,18 +190,18 @@ def _of_training(table: TableReading) -> bool:
 
 
 def _is_alone(text: str, aside: Sequence[Claim]) -> bool:
-    """Whether a text speaks of one run and of nothing else: no other figure of what a run has once, no word for several."""
+    """Whether a text is about one run only: no second figure for what a run has once, and no word for several runs."""
     lowered = text.lower()
     rivals = [claim for claim in aside if claim.quantity in CLASHING and not claim.scope.startswith("belongs to")]
     return not rivals and not holds(lowered, SEVERAL)
 
 
 ADAPTERS = ("lora", "qlora", "low-rank")
-"""Words that say that adapters are trained, which is fine-tuning."""
+"""Words for training adapters, which is fine-tuning."""
 
 
 def _tagged(read: ReadProse) -> list[tuple[str, str]]:
-    """What stands between tags, with the tag."""
+    """The text between tags, with the tag."""
     return [(tag, read.prose.text[start:end]) for tag, start, end in read.tagged]
 
 
@@ -218,7 +218,7 @@ def _settings(found: Sequence[Passage | Table], tables: Sequence[TableReading]) 
 
 
 def _base_of(read: ReadProse, heads: Sequence[Cell]) -> list[Fact]:
-    """The one model with a size that a text without a model of its own starts from: what is trained has its network."""
+    """The only sized model in a text that does not name its own: the trained model has its network. Empty unless there is exactly one."""
     found: dict[float, Fact] = {}
     for sentence in read.sentences:
         for mention in mentions(read.items, sentence.first, sentence.last, ()):
@@ -234,7 +234,7 @@ def _base_of(read: ReadProse, heads: Sequence[Cell]) -> list[Fact]:
 
 
 def _of_others(read: ReadProse, division: Division) -> set[int]:
-    """Where figures of others begin, and every word of a sentence that has no figure of the run: its device is not the run's."""
+    """Positions of others' figures, and of all words in sentences where every figure is set aside: their devices are not the run's."""
     aside = {entry.index: why for entry, why in division.aside if entry.index >= 0}
     whole: dict[int, bool] = {}
     for entry in read.placed:
@@ -246,7 +246,7 @@ def _of_others(read: ReadProse, division: Division) -> set[int]:
 
 
 def _device_of_tables(division: Division, tables: Sequence[TableReading]) -> list[Fact]:
-    """The accelerator that the first row of the authors' own names, else the first row of all."""
+    """The accelerator of the first own run that has one, else of the first table row; empty if there is none."""
     own = [run.accelerator for run in division.runs if run.accelerator]
     named = own or [row.accelerator for table in tables for row in table.rows if row.accelerator]
     return [Fact("accelerator", accelerator_name(said), said, f"line {line}") for said, line in named[:1]]
@@ -255,7 +255,7 @@ def _device_of_tables(division: Division, tables: Sequence[TableReading]) -> lis
 def _document(
     run: TextRun, division: Division, shared: Sequence[tuple[Placed, Claim]], facts: tuple[Fact, ...], name: str
 ) -> Document:
-    """A run with the figures that hold for all, one claim a quantity."""
+    """A run with the figures that apply to all runs, one claim per quantity."""
     several = len(division.runs) > 1
     derived = any(word in run.name.lower() for word in DERIVED)
     of_all = (
@@ -285,7 +285,7 @@ def _document(
 
 
 def _own_device(run: TextRun) -> tuple[str, int] | None:
-    """The device that the prose counts for this run: another may have another."""
+    """The device that the prose counts for this run, since runs may differ; None if there is none."""
     told = [
         (entry.figure.device, entry.line)
         for entry in run.entries
@@ -296,13 +296,13 @@ def _own_device(run: TextRun) -> tuple[str, int] | None:
 
 CHECKED = frozenset(name for name, quantity in QUANTITIES.items() if quantity.checked) - {"parameters"}
 FROM_SCRATCH = ("from scratch", "then fine-tun", "then finetun", "before fine-tun", "afterwards")
-"""Words of a text in which something else was trained before."""
+"""Words of a text in which something else was trained first."""
 LAYOUT = ("tensor", "pipeline", "context")
 READ = frozenset(["tokens", "dataset_tokens", "samples", "dataset_samples", "epochs"])
 
 
 def _main_scopes(read: ReadProse, tables: Sequence[TableReading], adapters: bool) -> frozenset[str]:
-    """The scopes that are the run: pre-training or unnamed; fine-tuning too where the run is one."""
+    """The scopes that are the run: pre-training or unnamed, and also fine-tuning if that is the run."""
     telling = frozenset(["wall_clock", "gpu_hours", "tokens", "steps", "epochs"])
     placed, both = read.placed, frozenset({"", "fine-tuning"})
     if any(

@@ -1,4 +1,4 @@
-"""Runs of characters with their names: the lexer of ``numbers.lark``, and what figures are made of."""
+"""Named runs of characters from the lexer of ``numbers.lark``, and the types that figures are made of."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ DEVICE = ("VENDOR", "CHIP", "FORM", "MEMORY", "GPU_WORD")
 
 @dataclass(frozen=True)
 class Item:
-    """A word, a mark, a stop, a device or a figure, and where it stands in the text."""
+    """A word, mark, stop, device or figure, with its position in the text."""
 
     kind: str
-    """word, mark, stop, device, figure"""
+    """``word``, ``mark``, ``stop``, ``device`` or ``figure``"""
     text: str
     start: int
     end: int
 
     @functools.cached_property
     def words(self) -> tuple[str, ...]:
-        """Lower-case; of a figure those of its unit."""
+        """The words in lower case; for a figure, those of its unit."""
         return tuple(self.text.lower().replace("’", "'").split())
 
 
@@ -36,7 +36,7 @@ class Figure(Item):
 
     value: float = math.nan
     until: float | None = None
-    """The other end of a range."""
+    """The upper end of a range."""
     digits: str = ""
     hedges: tuple[str, ...] = ()
     unit: str = ""
@@ -44,17 +44,17 @@ class Figure(Item):
     per: tuple[str, ...] = ()
     scale: str = ""
     word: str = ""
-    """The unit as it is written: weeks, TFLOPS, GPU-hours."""
+    """The unit as written: weeks, TFLOPS, GPU-hours."""
     device: str = ""
     joined: bool = False
-    """Written as one adjective: ``16-frame``, ``8-GPU``."""
+    """Written as an adjective: ``16-frame``, ``8-GPU``."""
     sides: tuple[int, ...] = ()
     """224 x 224."""
     currency: str = ""
     progression: bool = False
-    """One end of ``from 8 to 128``, too far apart to be a range of one value."""
+    """One end of ``from 8 to 128``, which are too far apart to be a range for one value."""
     refines: bool = False
-    """Says the figure before it more exactly: ``fifteen days (15.5)``."""
+    """Repeats the figure before it more exactly: ``fifteen days (15.5)``."""
 
     @functools.cached_property
     def words(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class Figure(Item):
 
 
 class Token(NamedTuple):
-    """A run of characters that one terminal of the grammar names."""
+    """A run of characters that matches one terminal of the grammar."""
 
     type: str
     text: str
@@ -88,7 +88,7 @@ _ENDLESS = re.compile(r"\d{60,}")
 
 @functools.cache
 def _lexer() -> Any:
-    """The lexer, built once; lark is imported only where prose is read."""
+    """The lexer, built once; lark is imported only when prose is read."""
     from lark import Lark
 
     grammar = (files("gpuhours.questions.checking.reading") / "numbers.lark").read_text(encoding="utf-8")
@@ -96,21 +96,21 @@ def _lexer() -> Any:
 
 
 def tokens_of(text: str) -> list[Token]:
-    """Every run of characters with its name; white space and tags are none.
+    """Every run of characters with its terminal, without white space and tags.
 
-    Digits without end are a word: else each of them is tried as the beginning of a number. ``lex`` takes the lexer that was built once;
-    with ``dont_ignore`` it would build one anew for every text.
+    Very long digit strings become a word, because otherwise each digit is tried as the start of a number. ``lex`` uses the cached lexer;
+    with ``dont_ignore`` it would build a new one for every text.
     """
     lexed = _ENDLESS.sub(lambda match: "x" * len(match[0]), text)
     return [Token(t.type, text[t.start_pos : t.end_pos], t.start_pos, t.end_pos) for t in _lexer().lex(lexed)]
 
 
 _TAG = re.compile(r"<(/?)([A-Za-z_]{1,40})>")
-"""As the terminal of the grammar, which the lexer leaves out."""
+"""The same as the terminal in the grammar, which the lexer ignores."""
 
 
 def tags(text: str) -> dict[str, list[tuple[int, int]]]:
-    """What stands between ``<params>`` and ``</params>``, by tag, as places in the text."""
+    """The positions of the text between ``<params>`` and ``</params>``, by tag."""
     found: dict[str, list[tuple[int, int]]] = {}
     opened: dict[str, int] = {}
     if "<" not in text:

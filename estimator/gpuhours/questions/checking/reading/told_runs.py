@@ -1,6 +1,6 @@
-"""Runs that prose tells apart by names in passing: ``Phase I ... Phase II``, ``the big Transformer ... the base model``, ``the 3B model``.
+"""Runs that prose distinguishes informally: ``Phase I ... Phase II``, ``the big Transformer ... the base model``, ``the 3B model``.
 
-They are runs only where they clash: two of them that give different hours, steps, machines. Else they are parts of a description.
+They are runs only if two of them give different hours, steps or machines; otherwise they are parts of a description.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KINDS = ("size", "stage", "part", "variant", "component")
 
 
 def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
-    """The cast with the names in passing of the first kind that clashes, where no table names runs."""
+    """Adds the informal names of the first kind with different values to the cast, if no table names several runs."""
     if len(cast.own) > 1 or read.tagged:
         return cast  # tags are about one run
     for names in _told(read):
@@ -36,7 +36,7 @@ def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
 
 
 def _told(read: ReadProse) -> Iterator[list[Spoken]]:
-    """The names in passing that the prose has: at least two of one kind."""
+    """Groups of informal names in the prose: at least two of one kind."""
     kinds: dict[str, dict[str, Spoken]] = {kind: {} for kind in KINDS}
     elsewhere = compared_blocks(read.prose)
     for index, item in enumerate(read.items):
@@ -60,7 +60,7 @@ def _told(read: ReadProse) -> Iterator[list[Spoken]]:
 
 
 def clash(read: ReadProse, owners: Sequence[Owner], names: Sequence[str]) -> bool:
-    """Whether two of the named runs give different values of what one run has once."""
+    """Whether two of the named runs give different values for something a run has only once."""
     for quantity in CLASHING:
         first: dict[str, float] = {}
         for entry, owner in zip(read.placed, owners, strict=True):

@@ -1,4 +1,4 @@
-"""Tokens -> the unit behind a number: the device or thing that it counts, and what it is per."""
+"""Reads the unit after a number: the device or thing that it counts, and what it is per."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FURTHER = frozenset(
         "other",
     ]
 )
-"""Words that may stand between a number and the time it counts."""
+"""Words that may stand between a number and its unit of time."""
 OF_DEVICES = frozenset(
     [
         "useful",
@@ -69,7 +69,8 @@ WORK = frozenset({"step", "iteration", "update", "epoch", "pass", "run"})
 
 
 def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[Unit, int]:
-    """The unit, device and ``per`` behind a number; an empty unit where there is none (and a price's ``per`` behind ``money``)."""
+    """The unit, device and ``per`` after a number, and the next index; an empty unit if there is none (with ``money``, a price's
+    ``per``)."""
     begun = at
     joined = type_at(tokens, at) == "HYPHEN"
     at += joined
@@ -115,7 +116,7 @@ GENERATIONS = frozenset(["first", "second", "third", "fourth", "fifth", "sixth"]
 
 
 def _behind_generation(tokens: Sequence[Token], at: int) -> int:
-    """Behind ``second-generation`` where a device is counted: ``16 second-generation TPUs``."""
+    """The index after ``second-generation`` before a device: ``16 second-generation TPUs``; ``at`` if there is no such word."""
     parts: list[str] = []
     for end in range(at, min(at + 3, len(tokens))):
         parts.append(tokens[end].text.lower())
@@ -126,7 +127,7 @@ def _behind_generation(tokens: Sequence[Token], at: int) -> int:
 
 
 def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
-    """Devices counted, their hours, or nodes full of them (``420 DGX A100 servers``)."""
+    """A count of devices, device-hours, or nodes of devices (``420 DGX A100 servers``)."""
     words, begun = [], at
     while type_at(tokens, at) in DEVICE or (type_at(tokens, at) == "HYPHEN" and type_at(tokens, at + 1) in DEVICE):
         words.append(" ".join(tokens[at].text.split()))
@@ -167,7 +168,7 @@ def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
 
 
 def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
-    """What a unit is per: ``per GPU``, ``/s``, ``per trillion tokens``."""
+    """What a unit is per: ``per GPU``, ``/s``, ``per trillion tokens``; and the next index."""
     per: list[str] = []
     while type_at(tokens, at) == "PER":
         behind, many = at + 1, ""

@@ -1,4 +1,4 @@
-"""Unit words: what each measures, and how much of the base unit one of them is."""
+"""Unit words: what each one measures, and its size in the base unit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG_PREFIXES = {
 }  # fmt: skip
 TIMES = (("ms", 1e-3), ("milli", 1e-3), ("month", 365.25 / 12 * DAY), ("min", 60.0), ("s", 1.0), ("h", HOUR), ("d", DAY), ("week", 7 * DAY),
          ("wk", 7 * DAY), ("fortnight", 14 * DAY), ("year", 365.25 * DAY), ("yr", 365.25 * DAY))  # fmt: skip
-"""How the words for times begin, longest first, in seconds."""
+"""First letters of words for times, longest first, in seconds."""
 UNITS: Mapping[str, str] = {
     "BYTES": "byte", "BITS": "bit/s", "TIME": "time", "FLOPS": "flop", "FLOP_DAYS": "flop_days", "ENERGY": "energy",
     "WATTS": "power", "CARBON": "co2", "CURRENCY": "money", "PERCENT": "percent", "PIXELS": "pixel", "RATE": "rate",
@@ -50,7 +50,7 @@ NOUNS: Mapping[str, str] = {
     "reaction": "sample", "spectra": "sample", "photo": "sample", "photograph": "sample",
     "row": "sample", "abstract": "sample", "paper": "sample", "exam": "sample", "grasp": "sample",
 }  # fmt: skip
-"""Counted things by another name."""
+"""Other names of counted things."""
 
 
 def noun(word: str) -> str:
@@ -69,7 +69,7 @@ def seconds(word: str) -> float:
 
 
 def kind(unit: str, word: str) -> str:
-    """Rates told from amounts; counted things by their noun."""
+    """The kind of a unit word: separates rates from amounts, and names counted things by their noun."""
     lowered = word.lower()
     if unit == "things":
         return "sequence" if lowered == "contexts" else noun(word)
@@ -88,7 +88,7 @@ def kind(unit: str, word: str) -> str:
 
 
 def factor(unit: str, word: str) -> float:
-    """What one ``word`` is in the base of ``unit``."""
+    """The size of one ``word`` in the base of ``unit``."""
     lowered = word.lower().strip()
     if unit == "time":
         return seconds(word)
@@ -126,7 +126,7 @@ def factor(unit: str, word: str) -> float:
 
 
 def _tail(word: str) -> str:
-    """``gpuh -> h`` and ``gpu·h -> h``: the time word at the end of one run together."""
+    """``gpuh -> h`` and ``gpu·h -> h``: the time word at the end of a compound."""
     for stem in ("gpu", "tpu", "npu", "hpu", "node"):
         if word.startswith(stem):
             return word.removeprefix(stem).removeprefix("s").lstrip(" ·*×") or "h"
@@ -134,7 +134,7 @@ def _tail(word: str) -> str:
 
 
 def prefix(word: str) -> float:
-    """``teraFLOP/s -> 1e12``, ``kWh -> 1e3``."""
+    """The factor of a unit prefix: ``teraFLOP/s -> 1e12``, ``kWh -> 1e3``."""
     lowered = word.lower()
     for long, short in LONG_PREFIXES.items():
         if lowered.startswith(long):
