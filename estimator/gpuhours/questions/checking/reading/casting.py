@@ -142,7 +142,7 @@ def _beside_ours(tables: Sequence[TableReading]) -> list[str]:
     found = []
     for table in tables:
         if all(entry.aside for row in table.rows for entry in row.entries):
-            continue  # parts of the data, no runs
+            continue  # parts of the data, not runs
         ours = [row.name for row in table.rows if holds(row.name.lower(), OURS_IN_NAMES)]
         found += [row.name for row in table.rows if ours and row.name and row.name not in ours and not row.total]
     return found

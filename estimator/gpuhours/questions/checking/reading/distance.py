@@ -59,7 +59,7 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
         nearest = _between(index, at, position, position + length)
         subject = rule.subject and position <= 3
         if not subject and (nearest > rule.reach or nearest + rule.base - 0.15 * length >= best):
-            continue  # what lies between makes it no nearer
+            continue  # the crossing costs cannot make it nearer
         if position <= index <= position + length and position != index:
             distance = 0.0
         elif position + length < index:

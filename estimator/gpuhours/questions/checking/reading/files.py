@@ -62,12 +62,12 @@ def _begins(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(len(PDF))
     except OSError:
-        return b""  # said where it is read
+        return b""  # reported where it is read
 
 
 def _pdf(path: Path, data: bytes) -> str:
     """The text of a PDF, with a form feed between pages."""
-    if b"startxref" not in data[-PDF_END:]:  # else its reader looks through all of it for one
+    if b"startxref" not in data[-PDF_END:]:  # otherwise the reader searches the whole file for it
         raise EstimateError("is a truncated PDF", "Fetch it again.", str(path))
     try:
         import pypdf
@@ -77,7 +77,7 @@ def _pdf(path: Path, data: bytes) -> str:
         ) from None
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages]
-    except Exception as error:  # whatever a broken PDF makes the library raise
+    except Exception as error:  # the library may raise anything on a broken PDF
         raise EstimateError(
             f"is a PDF that cannot be read: {error}", "Save its text first: pdftotext paper.pdf paper.txt", str(path)
         ) from None

@@ -127,11 +127,11 @@ _MONEY = re.compile(
 _ONE_DEVICE = re.compile(
     r"\b(?:per|each|every|on each|a)\s+(?:gpu|card|device|chip|accelerator|board)\b|\beach\b", re.IGNORECASE
 )
-"""``Hours used: 96 (per card)``."""
+"""``Hours used: 96 (per card)``: hours of one device."""
 _WALL_CLOCK = re.compile(
     r"\b(?:wall[ -]?clock|elapsed|real time)\b|;\s?[\d.,]+[kKM]?\s?(?:GPU|TPU|device|card)[ -]hours\b", re.IGNORECASE
 )
-"""``Hours used: 38 (wall-clock; 304 GPU hours)``."""
+"""``Hours used: 38 (wall-clock; 304 GPU hours)``: elapsed hours."""
 SUMMED = re.compile(
     r"\bnon-?embedding (?:\+|and|plus) embedding\b|\b(?:incl(?:uding|\.)?|with) embeddings?\b", re.IGNORECASE
 )

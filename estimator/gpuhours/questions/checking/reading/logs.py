@@ -102,7 +102,7 @@ _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 
 
 _PRODUCT = re.compile(r"(?m)(?<=[\w\])])([ \t]{0,4}=[ \t]{0,4})(\d{1,6})[ \t]?\*[ \t]?(\d{1,6})(?=[ \t]{0,8}(?:#|$))")
-"""``gradient_accumulation_steps = 4 * 8``."""
+"""``gradient_accumulation_steps = 4 * 8``: a setting given as a product."""
 _ITERATION = re.compile(r"(?m)^([ \t>]{0,8}(?:iter|iteration|it|step)[ \t:]{1,3}(\d{1,9})\b)([^\n]{0,300})")
 """A line that a program printed at a step."""
 _ITS_TIME = re.compile(r"\b(?:time|dt)[ :=]{1,2}(?=[\d.]{1,12} ?(?:ms|s|sec)\b)")
@@ -112,7 +112,7 @@ _PLAIN_BATCH = re.compile(r"(?<!\w)(?<!\w-)batch_size(?=\s?[=:])")
 _NAMED_AGAIN = re.compile(r"\b([a-z]+(?:_[a-z]+)+) [A-Z]=(\d+)(?: \*)?")
 """``batch_size B=64 * seq_len T=1024``: a setting given by its name and its letter."""
 _TIME_ALONE = re.compile(r"(?<=\|)[ \t]{1,4}([\d.]{1,12} ?ms)(?=[ \t]{1,4}\|)")
-"""``| 295.07 ms |`` in a line printed at a step."""
+"""``| 295.07 ms |`` in a line printed at a step: the time of that step."""
 
 
 def _at_a_step(found: re.Match[str]) -> str:
@@ -139,7 +139,7 @@ _GLOG_LINE = re.compile(
 )
 """``I0214 09:11:02 pyconfig.py:``: the same, as absl and glog print it."""
 _LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
-"""``Total train batch size (w. parallel & accumulation) = 128``."""
+"""``Total train batch size (w. parallel & accumulation) = 128``: a remark inside a label."""
 _KEY = re.compile(
     r"(?m)^([ \t]{0,60}(?:[a-z]{1,20}:)?)[ \t]{0,60}(?<![\w/.])"
     r"([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
@@ -283,7 +283,7 @@ def _stamp(found: re.Match[str]) -> str:
 
 
 def _label(name: str) -> str:
-    """``per_device_batch_size -> micro batch size``, ``_runtime_h -> training time (hours)``."""
+    """The label for a program's setting: ``per_device_batch_size -> micro batch size``, ``_runtime_h -> training time (hours)``."""
     words = re.sub(r"[_\- ]+", " ", _SECTION.sub("", name)).strip()
     stem, _, last = words.lower().rpartition(" ")
     unit = SUFFIXES.get(last, "") if stem and stem not in DEVICES else ""

@@ -41,7 +41,7 @@ _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _DIGITS = re.compile(r"\d{41,}")
 _GROUPS = re.compile(r"(?<=\d)(?:[\u202f\u2009\u00a0'’_]|\\,|\{,\})(?=\d{3}(?!\d))")
 _LEADERS = re.compile(r"(?<=[\w)])[ \t]*(?:\.[ \t]?){4,200}(?=[ \t]*\S)")
-"""``Memory of each accelerator ....... 32 GB``."""
+"""``Memory of each accelerator ....... 32 GB``: leader dots between a label and its value."""
 _THREAD = re.compile(r"^[ \t]*\d{1,2}/(?=[ \t])", re.MULTILINE)
 """``3/ MFU hovered at 42%``: the number of a post in a thread."""
 _WIKI = re.compile(r"\[\[(?:[^\[\]|\n]{0,100}\|)?([^\[\]|\n]{0,100})\]\]")
@@ -99,7 +99,7 @@ _TIE = re.compile(r"(?<=\d)~(?=[A-Za-z])")
 _ARROW = re.compile(r"(?<=[\w%)])[ \t]*-{1,2}>[ \t]*(?=[~≈]?[\d.])")
 _LOW = str.maketrans("₁₂", "12")
 _SHAPE = re.compile(r"(?<![\w.])(\d{1,3})L\s?([/,])\s?(\d{3,5})d\b")
-"""``32L / 4096d / 32 heads``."""
+"""``32L / 4096d / 32 heads``: layers and width in short form."""
 _STARRED = re.compile(r"(?<![\w.*])(\d{1,2})\s?\*\*\s?(\d{1,3})(?![\w.*])")
 """``2**19``: a power in a program's notation."""
 
@@ -107,7 +107,7 @@ _STARRED = re.compile(r"(?<![\w.*])(\d{1,2})\s?\*\*\s?(\d{1,3})(?![\w.*])")
 _CLOCK = re.compile(
     r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?!\w|\.\d)", re.IGNORECASE
 )
-"""``1d 18h 3m 20s``."""
+"""``1d 18h 3m 20s``: a duration printed by a program."""
 
 
 _CUT_SHORT = re.compile(
@@ -138,7 +138,7 @@ _TIME_OF_DAY = re.compile(
     r"(?i)\b(at|around|by|before|after|until|till|from|since) (?:[01]?\d|2[0-3]):[0-5]\d"
     r"(?:\s?(?:am|pm|CET|UTC|GMT|h))?(?![\d:.]|\s?(?:h|hours|min))"
 )
-"""``On Tuesday at 04:12``."""
+"""``On Tuesday at 04:12``: a time of day, which is not a duration."""
 
 
 def _clock_time(found: re.Match[str]) -> str:
@@ -167,7 +167,7 @@ def in_words(label: str, value: str) -> str:
 
 _CLOCK_FORM = re.compile(r"(?i)\b(?:h{1,4}:mm?|mm:ss|h:m)\b")
 _SHORT_ALONE = re.compile(r"(\d{1,4}):(\d\d)")
-"""``163:30`` under ``Elapsed (hh:mm)``."""
+"""``163:30`` under ``Elapsed (hh:mm)``: a duration in the form that its label gives."""
 
 
 def _clock(found: re.Match[str]) -> str:
@@ -179,7 +179,7 @@ def _clock(found: re.Match[str]) -> str:
 _FOR_AN_HOUR = re.compile(
     r"(\\?\$\d{1,3}(?:\.\d{1,4})?) for (?:an?|one|each|every) ((?:[A-Z]{1,2}\d{2,3}|GPU|TPU|card|chip|device)[ -]hour\b)"
 )
-"""``$1.60 for an A100-hour``."""
+"""``$1.60 for an A100-hour``: a price per device-hour."""
 _OF_THE_PEAK = re.compile(
     r"\b(two thirds?|(?:one|a) third|three quarters|(?:one|a) quarter|two fifths|half)(?= (?:of )?(?:the |its |their )?"
     r"(?:theoretical |hardware |dense |card's |chip's |nominal |BF16 |FP16 ){0,2}peak\b)",

@@ -306,7 +306,7 @@ def _settings(lines: Sequence[str], line: int) -> Table | None:
     split = [(offset, cells_of(text)) for offset, text in filled]
     if len(split) < 3 or any(len(cells) != 2 for _, cells in split):
         return None
-    begins = {cells[1][1] for _, cells in split[1:]}  # the blanks before the first line are gone
+    begins = {cells[1][1] for _, cells in split[1:]}  # leading spaces of the first line were stripped
     labels = sum(cells[0][0][:1].isalpha() for _, cells in split)
     valued = sum(cells[1][0][:1].isdigit() for _, cells in split)
     longest = max(len(text) for _, cells in split for text, _, _ in cells)

@@ -9,7 +9,7 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 
 def hourly(items: Sequence[Item], index: int) -> bool:
-    """``Hourly rate: $1.60 per GPU``."""
+    """``Hourly rate: $1.60 per GPU``: whether ``hour`` or ``hourly`` stands near an amount."""
     return any(item.text.lower() in ("hourly", "hour") for item in items[max(index - 6, 0) : index + 4])
 
 
@@ -50,7 +50,7 @@ OF_RUNS = (
     "run", "train", "pretrain", "pre-train", "model", "job", "experiment", "stage", "phase", "epoch", "campaign", "reproduc", "hour",
     "project", "attempt", "seed", "pass",
 )  # fmt: skip
-"""First letters of nouns that mean a training run; the cost of a run is not the price of an item."""
+"""Prefixes of nouns that mean a training run; the cost of a run is not the price of an item."""
 
 
 def of_a_thing(items: Sequence[Item], index: int, first: int) -> bool:
@@ -75,7 +75,7 @@ PEOPLE = (
     "annotator", "labeler", "labeller", "rater", "crowdworker", "crowd-worker", "freelancer", "contractor", "linguist", "transcriber",
     "translator", "wage", "salar", "volunteer", "physician", "radiologist",
 )  # fmt: skip
-"""First letters of words for people who are paid by the hour."""
+"""Prefixes of words for people who are paid by the hour."""
 
 
 def paid_to_people(items: Sequence[Item], index: int, first: int, last: int) -> bool:

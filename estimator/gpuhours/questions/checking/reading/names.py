@@ -198,7 +198,7 @@ MACHINES = (
     "partition",
     "instance",
 )
-"""First letters of words that make the name before them the name of a machine."""
+"""Prefixes of words that make the name before them the name of a machine."""
 
 
 def _of_data(items: Sequence[Item], found: Mention, first: int, last: int) -> bool:

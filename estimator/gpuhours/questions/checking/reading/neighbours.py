@@ -108,7 +108,7 @@ LASTING = (
     "effort", "budget", "continuous", "wall", "stretch", "marathon", "sprint",
     "phase", "stage", "schedule", "window", "gpu", "comput", "process", "duration", "time", "experiment",
 )  # fmt: skip
-"""First letters of words for activities, after a time used as an adjective: ``a 54-day run``."""
+"""Prefixes of words for activities, after a time used as an adjective: ``a 54-day run``."""
 
 
 def of_a_length(items: Sequence[Item], index: int) -> bool:

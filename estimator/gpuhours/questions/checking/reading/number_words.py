@@ -37,7 +37,7 @@ POWERS_OF_TEN = {"hundred": 100.0, "thousand": 1e3, "dozen": 12.0}
 
 
 def spelled(text: str) -> float:
-    """``"thirty-two" -> 32``, ``"three and a half" -> 3.5``, ``"one point six" -> 1.6``."""
+    """The value of a number in words: ``"thirty-two" -> 32``, ``"three and a half" -> 3.5``, ``"one point six" -> 1.6``."""
     lowered = " ".join(text.lower().replace("-", " ").split())
     extra = 0.0
     for tail, amount in (

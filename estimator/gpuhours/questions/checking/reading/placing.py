@@ -82,7 +82,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     if figure.unit == "residue" and any(
         item.text.lower().startswith(("tokeni", "mer")) for item in items[index + 1 : index + 6]
     ):
-        return None  # their tokens are longer
+        return None  # tokens that are longer than a residue
     unit, at = head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     settled = (
@@ -150,7 +150,7 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
     ):
         return replace(best, quantity="audio_hours")
     if best is not None and best.quantity == "global_batch" and figure.scale in ("m", "million") and not unit:
-        return replace(best, quantity="global_batch_tokens")  # nobody has two million sequences in a batch
+        return replace(best, quantity="global_batch_tokens")  # no batch has two million sequences
     return best
 
 

@@ -149,7 +149,7 @@ def _place(
         scope = ""
     of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
     if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
-        scope = ""  # the network is the same before and after
+        scope = ""  # the network is the same before and after tuning
     of_cores = found.quantity in ("gpus", "gpus_per_node") and figure.word.lower().startswith("core")
     if of_cores and _names_processors(items, index, sentence):
         found = Place("count", "cores of CPUs", 0.0)

@@ -220,10 +220,10 @@ SPENT = (
     "bill",
     "run",
 )
-"""First letters of words near hours of machines."""
+"""Prefixes of words near hours of machines."""
 FILMED = ("audio", "speech", "sound", "music", "video", "film", "footage", "recording", "broadcast", "podcast", "data", "corpus", "clip",
           "transcri", "labell", "label", "annotat")  # fmt: skip
-"""First letters of words near hours of recordings."""
+"""Prefixes of words near hours of recordings."""
 FAR_FROM_HOURS = 8
 
 
@@ -393,7 +393,7 @@ def after_a_rise(items: Sequence[Item], index: int) -> str:
 
 
 PEAKS = frozenset(["peak", "peaks", "peaked", "peaking", "maximum", "reaches", "reached", "reaching"])
-"""``peaks at 1.5e-4 after 2,000 steps``."""
+"""``peaks at 1.5e-4 after 2,000 steps``: words for the peak of a learning rate."""
 
 
 LARGEST_RATE = 0.1

@@ -1,6 +1,6 @@
-"""The words that tell whose figure it is: tables to read and to extend, one idea each, phrases set apart by commas.
+"""Words that decide who a figure belongs to: editable tables, one idea each, with phrases separated by commas.
 
-A phrase stands for whole words; one that ends in ``*`` may go on (``precomput*``).
+A phrase matches whole words; one that ends in ``*`` also matches longer words (``precomput*``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOTALS = frozenset(
     total, totals, sum, overall, altogether, all, together, combined, cumulative, aggregate, gesamt, σ, ∑
 """)
 )
-"""First words of a row or a sentence that adds the others up."""
+"""First words of a row or sentence that adds up the others."""
 OVER_RUNS = """
     altogether, adds up, add up, adding up, added up, sum of, all sizes, all models, all runs, all stages, all legs, all
     parts, all phases, both stages, both phases, all three, all four, both
@@ -27,16 +27,16 @@ OVER_RUNS = """
     entire recipe, everything together, all steps together, all parts together
 """
 SUMMED_OVER_RUNS = _phrases(OVER_RUNS)
-"""Phrases of a sentence whose hours, energy or cost are those of all runs together, even behind one of them."""
+"""In a sentence with one of these phrases, hours, energy or cost are the sum of all runs, even if one run has been named."""
 SUMMED_UP = _phrases("in total, total, in all, overall," + OVER_RUNS)
-"""The same where no run is being spoken of."""
+"""The same, if no run has been named."""
 GENERIC_HEADS = frozenset([""]).union(
     _phrases("""
     value, values, description, setting, settings, details, detail, amount, number, info, information, answer, config,
     configuration, parameter value, specification, spec, content, property, result, figure, entry, data, what, how much
 """)
 )
-"""Headers that name no run."""
+"""Headers that do not name a run."""
 DATA_HEADS = frozenset(
     _phrases("""
     split, splits, language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason,
@@ -44,7 +44,7 @@ DATA_HEADS = frozenset(
     benchmark, task, metric, variant, variants, ablation, experiment
 """)
 )
-"""Headers over the names of things that are no runs: parts of the data, causes of stops, variants of an ablation."""
+"""Headers of columns that do not list runs: parts of the data, causes of stops, variants of an ablation."""
 DERIVED = (
     "lora",
     "quant",
@@ -68,11 +68,11 @@ DERIVED = (
     "cool-down",
     "reinforcement",
 )
-"""Parts of the names of runs that begin from a finished model: what the whole family read is not theirs."""
+"""Parts of names of runs that start from a finished model: the amounts that the whole family read do not apply to them."""
 MACHINE_HEADS = _phrases("""
     gpu, hardware, accelerator, device, chip, machine, card, system, platform
 """)
-"""Parts of a header over the machines that runs used."""
+"""Parts of the headers over the machines that runs used."""
 COMPARISONS = _phrases("""
     prior efforts, prior approaches, earlier efforts, previous efforts, existing models, previous models, other
     groups, for comparison, for the sake of comparison, for scale, by comparison, in comparison, for reference, by contrast, in
@@ -88,7 +88,7 @@ COMPARISONS = _phrases("""
     others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
     by way of comparison, as a comparison, published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
-"""Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
+"""Phrases after which figures belong to someone else, until the authors refer to themselves again."""
 OWN_BASELINES = _phrases(
     "baseline of chapter, baseline of section, our baseline, our own baseline, our baselines, baseline of this"
 )
@@ -97,7 +97,7 @@ OPENINGS = _phrases("""
     prior efforts, prior approaches, prior work, prior models, earlier efforts, earlier work, previous efforts, previous work,
     existing models, previous models, other groups, other models, competitors, related models, related efforts
 """)
-"""Phrases in the first sentence of a paragraph that is about others."""
+"""Phrases in the first sentence of a paragraph about others."""
 SEVERAL = _phrases("""
     seeds, folds, stages, phases, sizes, variants, models, agents, networks, tasks, games, runs, ablation*, experiments, sweep*,
     configurations, baseline*, stage, phase, per game, per task, per fold, for comparison, at home
@@ -106,13 +106,13 @@ SEVERAL = _phrases("""
 AGAINST = _phrases(
     "compared to, compared with, versus, unlike, whereas, as opposed to, in contrast to, against the, rather than the"
 )
-"""Phrases behind which a figure is somebody else's; what stands before them is not touched."""
+"""Phrases after which figures in the sentence belong to someone else; figures before them do not."""
 OURSELVES = frozenset(
     _phrases("""
     we, our, ours, us, this, here, today
 """)
 )
-"""Words with which the authors speak of their own run."""
+"""Words with which the authors refer to their own run."""
 BASES = frozenset(
     _phrases("""
     from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using,
@@ -120,7 +120,7 @@ BASES = frozenset(
     by, tokenizer, over, backbone, encoder, tower, than, like, as, at
 """)
 )
-"""Words before a name that make it a part of the run or a yardstick, not its subject."""
+"""Words that make the name after them a part of the run or a comparison, and not the subject."""
 PREDECESSORS = frozenset(
     _phrases("""
     older, old, original, vanilla, previous, predecessor, earlier, former, preceding, last, rival,
@@ -128,13 +128,13 @@ PREDECESSORS = frozenset(
     contemporary, popular
 """)
 )
-"""Words before a name that make it an earlier or another model, even of the same family."""
+"""Words that make the name after them an earlier or another model, even of the same family."""
 TIMES_PAST = frozenset(_phrases("night, day, week, month, year, spring, summer, autumn, winter"))
-"""Words that make the one before them no predecessor: ``last night Tern-7B``."""
+"""Words of time that cancel a predecessor word before them: ``last night Tern-7B``."""
 CONTINUED = frozenset(
     _phrases("continue, continues, continued, continuing, extend, extends, extending, adapt, adapts, adapting")
 )
-"""Words before the name of the model that a run goes on from."""
+"""Words before the name of the model that a run continues from."""
 SIDE = {
     "a hypothetical case": _phrases("""
         would have meant, would have been, would be needed, would be required, would be enough, would need,
@@ -228,24 +228,24 @@ SIDE = {
         takes, prediction takes, rolls out to, roll out to, forecasts take, forecasts to, forecast needs, prediction needs, predictions take
     """),
 }
-"""What else the authors' own figures may be about, and phrases that say so."""
+"""Reasons why the authors' own figures are not the run's, each with its phrases."""
 BESIDE_SECTIONS = {
     "adaptation": ("fine-tun", "finetun", "instruction-tun", "adapting", "downstream", "transfer"),
     "use": ("inference", "serving", "deployment", "usage", "quantiz", "quantis", "latency"),
 }
-"""How a word of a short heading begins whose section is beside the run."""
+"""Prefixes of words in short headings of sections that are not about the run."""
 OF_MACHINES_ALONE = frozenset(
     _phrases("""
     data preparation, another machine, use, a part of the machine, an allocation
 """)
 )
-"""Of these only machines, time and money are beside the run; a sentence about its data may well say how many tokens the run has."""
+"""For these reasons only machines, time and money are set aside; such a sentence may still give the tokens of the run."""
 PRONOUNS = frozenset(
     _phrases("""
     it, its, this, that, they, their, these, he, she, which, there, one
 """)
 )
-"""First words of a sentence that goes on about what the last one was about."""
+"""First words of a sentence that continues the topic of the last one."""
 SIZES = {
     "largest": -1,
     "biggest": -1,
@@ -262,21 +262,21 @@ SIZES = {
     "medium": 1,
     "mid-sized": 1,
 }
-"""Sizes named by rank: the position in the list of runs by size (-1: the last)."""
+"""Sizes named by rank: the index in the list of runs sorted by size (-1: the last)."""
 OURS_IN_NAMES = _phrases("""
     ours, this work, this paper, proposed, this one, this model, this run
 """)
-"""Words in the name of a row that make it the authors' own among other people's."""
+"""Words in a row's name that mark it as the authors' own among other people's rows."""
 IN_ORDER = _phrases("""
     respectively, in the order of the columns, in the order of the rows, in the order of the table, in column order, in table order,
     depending on size, depending on the size, depending on their size, in the order given, in the order named,
     in order of size, in this order, in that order, in the same order, in turn, in order, correspondingly
 """)
-"""Phrases that tie the lists of a sentence together, item by item."""
+"""Phrases that match the lists of a sentence item by item."""
 ALL_OF_THEM = re.compile(
     r"\b(?:two|three|four|five|both|all|\d)\s+(?:models|sizes|runs|variants|stages|phases|networks|versions)\b"
 )
-"""``The two models saw 4T and 5T tokens``: a list of as many figures as there are runs is in their order."""
+"""``The two models saw 4T and 5T tokens``: a list with as many figures as there are runs is in the order of the runs."""
 STAGES = re.compile(
     r"(?:stage|phase|step|part|leg|round|run|period|stint)[\s-]*(?:\d{1,2}|[ivx]{1,4}\b|one|two|three|four|five|[a-d]\b)",
     re.IGNORECASE,
@@ -291,7 +291,7 @@ EVERY_STAGE = frozenset(
     early, late, of, in, on, at, to, by, from, as, main, separate, different, additional, further, new, last, multi, three-, two-
 """)
 )
-"""Words before ``stage`` that give it no name."""
+"""Words before ``stage`` that do not name it."""
 VARIANTS = frozenset(
     _phrases("""
     big, base, small, large, tiny, medium, mini, huge, larger, smaller, biggest, smallest, largest, student, teacher,
@@ -304,13 +304,13 @@ COMPONENTS = frozenset(
     teacher, actor, critic, policy, draft model, retriever, generator, discriminator, codec, super-resolution
 """)
 )
-"""Parts of a system that are trained by themselves."""
+"""Parts of a system that are trained separately."""
 VARIED = frozenset(
     _phrases(
         "model, models, transformer, variant, version, network, configuration, config, run, one, ones, sibling, size"
     )
 )
-"""``the big Transformer``, ``the smaller one``: words of size or kind before what varies."""
+"""``the big Transformer``, ``the smaller one``: nouns that follow a word of size or kind."""
 COMMON = frozenset(
     _phrases("""
     model, base, large, small, medium, tiny, huge, chat, instruct, with, without, from, stage, phase, number, training, total,
@@ -318,17 +318,17 @@ COMMON = frozenset(
     early, late, long, short, video, image, text, high, quality
 """)
 )
-"""Words of a run's name that do not stand for it alone."""
+"""Words in a run's name that do not identify it on their own."""
 DATA_NAMES = _phrases("""
     corpus, corpora, pages, dataset, data set, crawl, subset, images, pictures, documents, filtered, deduplicated, books,
     captions, clips, videos, high-resolution, shards, benchmark, tokens of, split
 """)
-"""Words beside a name that make it a data set's."""
+"""Words after a name that make it the name of a data set."""
 DATA_STEMS = _phrases("""
     crawl, scrape, dump, web, corpus, data, wiki, book, pile, stack, set, text, mix, laion, caption, code, cifar, mnist, imagenet,
     coco, squad, gsm, mmlu, glue, aime, humaneval, librispeech, kinetics
 """)
-"""Parts of names that data sets have."""
+"""Parts of names of data sets."""
 NOT_MODELS = frozenset(
     _phrases("""
     zero, stage, phase, table, figure, section, step, cuda, apache, dgx, top, pass, level, adam, flash, flashattention, fp, bf,
@@ -336,7 +336,7 @@ NOT_MODELS = frozenset(
     west, east, zone, rank, covid, appendix, equation, eq, fig, ref
 """)
 )
-"""Stems of words with a number that name no model."""
+"""Stems of words with a number that are not models."""
 
 
 NO_NAMES = frozenset(
@@ -346,30 +346,30 @@ NO_NAMES = frozenset(
     second, third, final, then
 """)
 )
-"""Words that are no name where they stand, capital or not, before a size."""
+"""Words before a size that are not a name, capitalised or not."""
 
 
 def is_total(name: str) -> bool:
-    """Whether a row's name says that it adds the others up."""
+    """Whether a row's name says that it adds up the others."""
     words = re.findall(r"[a-zσ∑]+", name.lower())
     return bool(words) and words[0] in TOTALS and len(words) <= 5
 
 
 @functools.lru_cache(maxsize=8192)
 def holds(text: str, phrases: tuple[str, ...]) -> bool:
-    """Whether a lower-case text holds one of the phrases as whole words; one that ends in ``*`` may go on."""
+    """Whether a lower-case text has one of the phrases as whole words; a phrase that ends in ``*`` may be a prefix of a word."""
     return any(stem in text and whole.search(text) is not None for stem, whole in _whole_words(phrases))
 
 
 def compares(text: str) -> bool:
-    """Whether a lower-case text hands what follows to others; a baseline of the authors' own is theirs."""
+    """Whether a lower-case text passes to other people's figures; a baseline of the authors' own does not count."""
     text = text.replace("the others", "")  # the first stage has 64 GPUs, the others have 128
     return holds(text, COMPARISONS) and not holds(text, OWN_BASELINES)
 
 
 @functools.cache
 def _whole_words(phrases: tuple[str, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Each phrase, for a quick look, and the same as whole words."""
+    """Each phrase as plain text, for a quick test, and as a pattern of whole words."""
     stems = [(phrase.rstrip("*"), "" if phrase.endswith("*") else "(?![a-z])") for phrase in phrases]
     return tuple((stem, re.compile(rf"(?<![a-z]){re.escape(stem)}{end}")) for stem, end in stems)
 
@@ -384,9 +384,9 @@ _BESIDE_A_RUN = re.compile(
     r"|tokeni[sz]ation|pre-?processing|profiling|benchmark(?:s|ing)?|hyper-?parameter (?:search|tuning|sweeps?)|sweeps?|pilots?)\b",
     re.IGNORECASE,
 )
-"""How the names of rows and items begin that are beside the run."""
+"""Patterns for the start of names of rows and items that are not about the run."""
 
 
 def about_something_else(name: str) -> str:
-    """What the name of a row or an item says that is beside the run; empty where it names a run."""
+    """What a row or item is about if its name shows that it is not about the run; empty otherwise."""
     return name.lower() if _BESIDE_A_RUN.match(name) else ""

@@ -363,5 +363,5 @@ def _is_sum(entry: Placed, runs: Sequence[TextRun]) -> bool:
     if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours", "model_flops"):
         return False
     parts = [value_of(e) for run in runs for e in run.entries if e.place.quantity == entry.place.quantity]
-    alone = not parts and entry.place.quantity != "model_flops"  # work is said once of what all runs do
+    alone = not parts and entry.place.quantity != "model_flops"  # work may be given once for each run
     return alone or (len(parts) >= 2 and value_of(entry) > 1.02 * max(parts))

@@ -55,7 +55,7 @@ class Sentence:
 def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
     """The sentences of a text; a blank line or a table cell starts a new paragraph."""
     carried, first = "", 0
-    stages = "initial training" in text.lower()  # then fine-tuning is the rest of the same training
+    stages = "initial training" in text.lower()  # fine-tuning is then the rest of the same training
     bounds = _bounds(items)
     for bound in [*bounds, len(items)]:
         if bound > first:
@@ -158,7 +158,7 @@ def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
     """The scope that the next sentence starts with."""
     last_start, last = marks[-1]
     if last == "fine-tuning" and last_start - first >= OPENING and "" in {name for _, name in marks}:
-        return carried  # both are named in passing: 100M clips for pre-training and 10M for fine-tuning
+        return carried  # a mention of both: 100M clips for pre-training and 10M for fine-tuning
     if last == "evaluation":
         return "evaluation" if last_start - first < OPENING else carried
     return last

@@ -142,7 +142,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             and not _adapts(facts)
             and claim.because in ("trainable", "learnable")
         ):
-            quantity = "parameters"  # 290 million trainable parameters, and no others
+            quantity = "parameters"  # 290 million trainable parameters, and no other size
         elif quantity == "language_parameters" and claim.because == "decoder" and not main.keys() & PARTS_OF_MODELS:
             quantity = "parameters"
         elif quantity == "decoder_layers" and "encoder_layers" not in main and "layers" not in main:

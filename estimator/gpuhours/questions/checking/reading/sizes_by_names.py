@@ -48,7 +48,7 @@ PREPARES = (
     "caption", "label", "filter", "rewrit", "rewrote", "annotat", "transcrib", "translat", "scor", "judg", "grad", "rat", "classif",
     "dedup", "recaption", "re-caption", "tagg", "rank", "paraphras", "summari", "clean", "verif", "moderat", "describ",
 )  # fmt: skip
-"""First letters of verbs for preparing data with a model that is not the run's."""
+"""Prefixes of verbs for preparing data with a model that is not the run's."""
 NOT_PREPARES = ("gradient", "gradually", "grade-school", "rate", "rather", "ratio", "scores", "ranks", "scoreboard")
 
 
@@ -163,7 +163,7 @@ OF_DATA = (
     "collection",
     "benchmark",
 )
-"""First letters of words that make the name after an amount that of a data set."""
+"""Prefixes of words that make the name after an amount that of a data set."""
 
 
 def before_a_name(items: Sequence[Item], index: int) -> bool:

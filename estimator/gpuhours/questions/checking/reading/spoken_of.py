@@ -51,7 +51,7 @@ def events_of(
                 found[mention.last] = owner
                 found.setdefault(
                     mention.last + 1, OURS
-                )  # the batch of Tern-2 70B, 4M tokens: its size alone is its own
+                )  # the batch of Tern-2 70B, 4M tokens: only the size is that model's
             continue
         found[mention.first] = owner
     found |= (
@@ -237,7 +237,7 @@ METERS = (
     "powerapi",
     "nvidia",
 )
-"""First letters of names of tools that report the authors' own figures."""
+"""Prefixes of names of tools that report the authors' own figures."""
 
 
 def _reporting(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
@@ -285,7 +285,7 @@ TELLS = (
     "report", "estimat", "stat", "us", "train", "find", "found", "measur", "quot", "giv", "gave", "claim", "spen", "need", "reach", "put",
     "say", "said", "took", "ran", "obtain", "show", "achiev",
 )  # fmt: skip
-"""First letters of verbs that report someone else's figures."""
+"""Prefixes of verbs that report someone else's figures."""
 
 
 def _tells(items: Sequence[Item], first: int, last: int) -> bool:

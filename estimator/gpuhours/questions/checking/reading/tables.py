@@ -239,7 +239,7 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
         for j in range(len(cells)):
             row.entries += found.get((i, j), [])
         named = [cell for j, cell in enumerate(cells) if _of_machines(head[j]) and find_accelerator(cell.text)]
-        if named:  # the system and its accelerators: the one that says more
+        if named:  # the system and its accelerators: take the more specific one
             best = max(named, key=lambda cell: "GB" in cell.text)
             row.accelerator = (best.text, best.line)
         if row.accelerator is None:

@@ -40,7 +40,8 @@ class Figure(Item):
     digits: str = ""
     hedges: tuple[str, ...] = ()
     unit: str = ""
-    """time, gpu_time, byte, bit/s, byte/s, flop, flop/s, energy, power, co2, money, percent, pixel, rate, gpu, dates, or a noun."""
+    """``time``, ``gpu_time``, ``byte``, ``bit/s``, ``byte/s``, ``flop``, ``flop/s``, ``energy``, ``power``, ``co2``, ``money``,
+    ``percent``, ``pixel``, ``rate``, ``gpu``, ``dates``, or a noun."""
     per: tuple[str, ...] = ()
     scale: str = ""
     word: str = ""
@@ -49,7 +50,7 @@ class Figure(Item):
     joined: bool = False
     """Written as an adjective: ``16-frame``, ``8-GPU``."""
     sides: tuple[int, ...] = ()
-    """224 x 224."""
+    """The sides of ``224 x 224``."""
     currency: str = ""
     progression: bool = False
     """One end of ``from 8 to 128``, which are too far apart to be a range for one value."""

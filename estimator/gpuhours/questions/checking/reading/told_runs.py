@@ -46,7 +46,7 @@ def _told(read: ReadProse) -> Iterator[list[Spoken]]:
             or read.prose.blocks[block := read.prose.block(item.start)].kind != "text"
             or block in elsewhere
         ):
-            continue  # lists and sections divide themselves; others' models are no runs
+            continue  # lists and sections are split elsewhere; others' models are not runs
         if index and read.items[index - 1].text.lower() in ("earlier", "previous", "older", "old"):
             continue
         named = read.items[index - 2].text if index > 1 and read.items[index - 1].text == "(" else ""

@@ -105,7 +105,7 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
         at = begun
     begins_clause = found.device and type_at(tokens, at) == "PER" and tokens[at].text.lower().startswith(("each", "a"))
     if begins_clause and tokens[at + 1].type == "THINGS" and noun(tokens[at + 1].text) in WORK:
-        return found._replace(joined=joined), at  # with 8 GPUs each step takes: nobody has GPUs a step
+        return found._replace(joined=joined), at  # with 8 GPUs each step takes: not GPUs per step
     per, at = _per(tokens, at)
     if "second" in per and found.kind == "flop":
         found = found._replace(kind="flop/s")

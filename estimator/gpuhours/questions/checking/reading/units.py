@@ -18,7 +18,7 @@ LONG_PREFIXES = {
 }  # fmt: skip
 TIMES = (("ms", 1e-3), ("milli", 1e-3), ("month", 365.25 / 12 * DAY), ("min", 60.0), ("s", 1.0), ("h", HOUR), ("d", DAY), ("week", 7 * DAY),
          ("wk", 7 * DAY), ("fortnight", 14 * DAY), ("year", 365.25 * DAY), ("yr", 365.25 * DAY))  # fmt: skip
-"""First letters of words for times, longest first, in seconds."""
+"""Prefixes of words for times, longest first, in seconds."""
 UNITS: Mapping[str, str] = {
     "BYTES": "byte", "BITS": "bit/s", "TIME": "time", "FLOPS": "flop", "FLOP_DAYS": "flop_days", "ENERGY": "energy",
     "WATTS": "power", "CARBON": "co2", "CURRENCY": "money", "PERCENT": "percent", "PIXELS": "pixel", "RATE": "rate",
@@ -54,7 +54,7 @@ NOUNS: Mapping[str, str] = {
 
 
 def noun(word: str) -> str:
-    """``iterations -> step``, ``video-text pairs -> sample``, ``servers -> node``."""
+    """The base form of a counted noun: ``iterations -> step``, ``video-text pairs -> sample``, ``servers -> node``."""
     singular = word.lower().strip()
     if "large" in singular and ("." in singular or "-" in singular):
         return "node"  # trn2.48xlarge
@@ -63,7 +63,7 @@ def noun(word: str) -> str:
 
 
 def seconds(word: str) -> float:
-    """``hrs -> 3600``."""
+    """The seconds in a unit of time: ``hrs -> 3600``."""
     lowered = word.lower().strip(" -")
     return next((value for start, value in TIMES if lowered.startswith(start)), 1.0)
 

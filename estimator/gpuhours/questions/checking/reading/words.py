@@ -1,6 +1,6 @@
-"""The words that tell what a figure is: one rule a line, looked up by the figure's unit (see ``placing``).
+"""Words that decide what a figure is: one rule per line, looked up by the figure's unit (see ``placing``).
 
-Here those of models, data and steps; of two rules that cost the same the first wins.
+This module has the rules for models, data and steps; of two rules with the same cost the first wins.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WITHOUT_COPIES = (
     "once duplicates", "duplicates are gone", "duplicates are removed", "duplicates were removed", "without duplicates",
     "after deduplication", "once deduplicated", "after filtering", "once filtered", "after cleaning", "once cleaned",
 )  # fmt: skip
-"""Phrases beside the tokens of a corpus, which are those seen where it is read once."""
+"""Phrases beside the tokens of a corpus, which are the tokens seen if it is read once."""
 
 RULES: tuple[Rule, ...] = (
     # parameters
