@@ -62,7 +62,7 @@ class Cast:
         return near[0] if len(near) == 1 else None
 
     def by_rank(self, word: str) -> str | None:
-        """The own run that ``largest`` or ``smallest`` refers to; None if the runs have fewer than two sizes."""
+        """The own run that ``largest``, ``smallest`` or ``middle`` refers to; None below two sizes (``middle``: unless three)."""
         ordered = sorted((size, name) for name, size in self.sizes.items() if name in self.own)
         if len(ordered) < 2 or (SIZES[word] == 1 and len(ordered) != 3):
             return None

@@ -124,7 +124,7 @@ FEWEST_VALUES = 4
 
 
 def separated(lines: Sequence[str], line: int) -> Table | None:
-    """Reads comma-separated values under a line of names: at least two rows of equal length, most cells numeric; else None."""
+    """Reads comma-separated values under a line of names: at least two rows of equal length, half of the cells numeric; else None."""
     filled = [(offset, [part.strip() for part in text.split(",")]) for offset, text in enumerate(lines) if text.strip()]
     width = len(filled[0][1]) if filled else 0
     if width < FEWEST_VALUES or len(filled) < 3 or any(len(cells) != width for _, cells in filled):

@@ -59,7 +59,7 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
         nearest = _between(index, at, position, position + length)
         subject = rule.subject and position <= 3
         if not subject and (nearest > rule.reach or nearest + rule.base - 0.15 * length >= best):
-            continue  # the crossing costs cannot make it nearer
+            continue  # crossings only add to the cost
         if position <= index <= position + length and position != index:
             distance = 0.0
         elif position + length < index:
@@ -93,7 +93,7 @@ def _between(index: int, at: int, first: int, last: int) -> float:
 
 
 ANOTHERS = 6.0
-"""Extra cost of a word that belongs to another bare figure."""
+"""Extra cost of a word that belongs to another figure."""
 
 
 def _between_count_and_noun(items: Sequence[Item], first: int, last: int, index: int) -> bool:
@@ -158,8 +158,7 @@ def _spelled_parts(word: str) -> list[str]:
 
 
 def _singular(word: str) -> str:
-    """``checkpoints`` becomes ``checkpoint``; ``loss`` is not a plural, and ``lasts`` stays as it is because ``last`` means something
-    else."""
+    """``checkpoints`` becomes ``checkpoint``; ``loss`` is not a plural, and ``lasts`` must not become ``last``."""
     if word == "lasts":
         return word
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

@@ -122,8 +122,7 @@ NAMES_OF_MODELS = ("model", "parameter", "run")
 
 
 def gapped(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
-    """``the 3B model consumed 1T tokens and the 15B model 540B``: the second figure takes the first one's quantity; None if it does not
-    apply."""
+    """``the 3B model consumed 1T tokens and the 15B model 540B``: the second figure takes the first one's quantity; else None."""
     figure, named = items[index], items[index - 1]
     if not isinstance(figure, Figure) or figure.unit or not figure.scale or not isinstance(named, Figure):
         return None

@@ -79,8 +79,7 @@ PEOPLE = (
 
 
 def paid_to_people(items: Sequence[Item], index: int, first: int, last: int) -> bool:
-    """``63 annotators at $19.50 per hour, $96K in total``: whether an amount pays people, with people named before it and no device counted
-    near it."""
+    """``63 annotators at $19.50 per hour, $96K in total``: whether people are named before an amount and no machine is counted near it."""
     first, last = max(first, index - NEAR), min(last, index + NEAR)
     told = [at for at in range(first, last) if items[at].text.lower().split()[-1:] and _is_person(items[at])]
     machines = any(isinstance(item, Figure) and item.unit in ("gpu", "gpu_time", "node") for item in items[first:last])

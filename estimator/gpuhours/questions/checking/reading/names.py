@@ -55,14 +55,13 @@ def family_of(name: str) -> str:
 
 
 def another_line(name: str, main: str) -> bool:
-    """``GPT-3-175B`` and ``GPT-J-6B``: whether the second words of two names differ, where at least one of them begins with a letter."""
+    """``GPT-3-175B`` and ``GPT-J-6B``: whether the second words of two names differ, where at least one is not a number."""
     one, two = family_of(name).split()[1:2], family_of(main).split()[1:2]
     return bool(one and two) and one != two and (one[0].isalpha() or two[0].isalpha())
 
 
 def coined(name: str) -> str:
-    """``LongVA`` and ``Video-LLaVA``: the first word with inner capitals, which names of stages and parts do not have; empty if there is
-    none."""
+    """``LongVA`` and ``Video-LLaVA``: the first word with inner capitals, unlike names of stages and parts; empty if there is none."""
     found = re.search(r"\b(?=\w*[a-z])[A-Z]\w*[A-Z]\w*", name)
     return found[0].lower() if found and len(found[0]) > 3 else ""
 

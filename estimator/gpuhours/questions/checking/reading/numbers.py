@@ -307,8 +307,7 @@ def _each_for_somebody(items: list[Item]) -> None:
 
 
 def _time_before(items: list[Item]) -> tuple[Figure | None, int]:
-    """The time at the end of the list, possibly before a comma and an ``and``, and the number of items after it; None if there is no
-    time."""
+    """The time at the end of the list, possibly before a comma and an ``and``, and the number of items after it; None without a time."""
     for between in range(3):
         item = items[-1 - between] if len(items) > between else None
         if isinstance(item, Figure):

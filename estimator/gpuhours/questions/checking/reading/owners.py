@@ -208,8 +208,7 @@ SEVERAL_RUNS = "several short runs"
 
 
 def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
-    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: whether a sentence gives the time of each of many small
-    jobs."""
+    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: whether it gives the time of each of many small jobs."""
     for at in range(sentence.first, sentence.last - 2):
         runs = items[at]
         if not isinstance(runs, Figure) or runs.unit not in ("run", "seed", "fold") or runs.value < FEWEST_RUNS:

@@ -287,8 +287,7 @@ def lists_in_order(read: ReadProse) -> Iterator[list[Placed]]:
 
 
 def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:
-    """``the small, base and large ones ... 2, 4 and 11 days, respectively``: the size words before a list; empty if not as many as its
-    figures."""
+    """``the small, base and large ones ... 2, 4 and 11 days, respectively``: the size words; empty if not as many as the figures."""
     words: list[str] = []
     last = index
     for at in range(max(index - 40, 0), index):

@@ -18,8 +18,7 @@ PER_STEP = {
 
 
 def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
-    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: the per-step quantity of the figure; empty if it is not
-    one.
+    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: the per-step quantity of the figure, or empty.
 
     ``at``: the index of the noun that the figure counts.
     """

@@ -158,7 +158,7 @@ HOURS_BEFORE = 30
 
 
 def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
-    """``300 W x 384 h``: the quantity of hours multiplied by a power: hours of all devices, or elapsed time if devices are a factor too."""
+    """``300 W x 384 h``: the quantity of hours multiplied by a power: device-hours, or elapsed time if devices are a factor; else empty."""
     factors: list[Figure] = []
     at = index - 1
     while at > 0 and items[at].text.lower() in ("x", "×", "*", "·", "times") and isinstance(items[at - 1], Figure):
@@ -368,8 +368,7 @@ RISEN = {"step": "warmup_steps", "token": "warmup_tokens", "epoch": "warmup_epoc
 
 
 def after_a_rise(items: Sequence[Item], index: int) -> str:
-    """``climbs to 3e-4 within 2,000 steps``: the quantity of what a learning rate needs to reach its peak; empty if the figure is not
-    that."""
+    """``climbs to 3e-4 within 2,000 steps``: the quantity of what a learning rate needs to reach its peak; empty for other figures."""
     figure = items[index]
     assert isinstance(figure, Figure)
     if figure.unit not in RISEN or figure.per:

@@ -362,7 +362,7 @@ def holds(text: str, phrases: tuple[str, ...]) -> bool:
 
 
 def compares(text: str) -> bool:
-    """Whether a lower-case text passes to other people's figures; a baseline of the authors' own does not count."""
+    """Whether a lower-case text introduces other people's figures; a baseline of the authors' own is not one."""
     text = text.replace("the others", "")  # the first stage has 64 GPUs, the others have 128
     return holds(text, COMPARISONS) and not holds(text, OWN_BASELINES)
 

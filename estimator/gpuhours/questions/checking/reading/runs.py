@@ -307,7 +307,7 @@ ADDS_UP = 0.003
 
 
 def _is_product(entry: Placed, runs: Sequence[TextRun]) -> bool:
-    """``8 x 24 = 192 GPU hours for us``: gives GPU-hours to the one run without any whose GPUs x time they equal; whether it did."""
+    """Gives GPU-hours to the one run without any whose GPUs x time match (``8 x 24 = 192 GPU hours for us``); returns whether one does."""
     if entry.place.quantity != "gpu_hours":
         return False
     makers = []
@@ -330,7 +330,7 @@ def _family(own: Sequence[TextRun]) -> list[TextRun]:
 
 
 def _undisputed(found: Division) -> list[Placed]:
-    """The figures for all runs; where machines or times differ and no run is named, they are set aside instead."""
+    """The figures for all runs; those that one run cannot share, or machines that differ, are set aside, since no run is named."""
     kept = []
     first: dict[str, float] = {}
     disputed: set[str] = set()
@@ -363,5 +363,5 @@ def _is_sum(entry: Placed, runs: Sequence[TextRun]) -> bool:
     if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours", "model_flops"):
         return False
     parts = [value_of(e) for run in runs for e in run.entries if e.place.quantity == entry.place.quantity]
-    alone = not parts and entry.place.quantity != "model_flops"  # work may be given once for each run
+    alone = not parts and entry.place.quantity != "model_flops"  # FLOPs given once may be those of each run
     return alone or (len(parts) >= 2 and value_of(entry) > 1.02 * max(parts))

@@ -217,7 +217,7 @@ def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterat
 
 IN_A_BATCH = re.compile(r"(?:sequences?|contexts?)\b", re.IGNORECASE)
 MOST_SEQUENCES, PRODUCT = 20_000, 0.01
-"""No whole run has so few sequences, whose tokens must match within this relative error."""
+"""The most sequences in a batch, and the largest relative error between sequences x length and tokens."""
 SIZES = frozenset(["parameters", "language_parameters", "vision_parameters", "trainable_share", "lora_rank"])
 PARTS_OF_MODELS = frozenset(["parameters", "vision_parameters", "trainable_parameters"])
 AS_SOLD = 0.01
@@ -271,7 +271,7 @@ def _on_their_machine(claims: Sequence[Claim], order: Sequence[int]) -> list[Cla
 
 
 def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Claim], list[Claim]]:
-    """One claim per quantity for the identities, and the rest: tagged ones first, then stated, then assumed; earlier ones before later."""
+    """Splits claims into one per quantity, for the identities, and the rest: tagged before stated before assumed, earlier before later."""
     order = sorted(
         range(len(claims)),
         key=lambda i: (

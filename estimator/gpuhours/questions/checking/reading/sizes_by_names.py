@@ -1,5 +1,4 @@
-"""Sizes decided by nearby names: ``Marlin 34B``, ``a 124M GPT-2``, ``N = 16.2B``; also sizes of tools and towers, which are not the
-run's."""
+"""Sizes decided by nearby names: ``Marlin 34B``, ``a 124M GPT-2``, ``N = 16.2B``; also tools and towers, which are not the run's."""
 
 from __future__ import annotations
 
@@ -89,8 +88,7 @@ OF_PICTURES = frozenset(["picture", "image", "vision", "visual", "video", "vit"]
 
 
 def in_apposition(items: Sequence[Item], index: int, first: int) -> bool:
-    """``Dotterel-P, a tower for pictures, 0.63B, trained by``: whether a bare size between commas belongs to the name that opens a
-    sentence."""
+    """``Dotterel-P, a tower for pictures, 0.63B, trained by``: whether a size between commas belongs to the name that opens a sentence."""
     behind = items[index + 1].text if index + 1 < len(items) else "."
     opens = next((item for item in items[first:index] if item.kind == "word"), None)
     return (

@@ -317,7 +317,7 @@ RELATIVES = frozenset(["which", "who", "whose", "that", "where", "whom"])
 
 
 def against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[tuple[int, Owner]]:
-    """Where a phrase such as ``compared to`` passes to others, and where a sentence that begins with it returns to the run."""
+    """Where figures pass to others after a phrase such as ``compared to``, and back to the run in a sentence that begins with it."""
     for at in range(sentence.first, sentence.last):
         two = " ".join(item.text.lower() for item in items[at : min(at + 3, sentence.last)])
         if not any(two == phrase or two.startswith(phrase + " ") for phrase in AGAINST):

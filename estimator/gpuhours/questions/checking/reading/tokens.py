@@ -40,8 +40,7 @@ class Figure(Item):
     digits: str = ""
     hedges: tuple[str, ...] = ()
     unit: str = ""
-    """``time``, ``gpu_time``, ``byte``, ``bit/s``, ``byte/s``, ``flop``, ``flop/s``, ``energy``, ``power``, ``co2``, ``money``,
-    ``percent``, ``pixel``, ``rate``, ``gpu``, ``dates``, or a noun."""
+    """time, gpu_time, byte, bit/s, byte/s, flop, flop/s, energy, power, co2, money, percent, pixel, rate, gpu, dates, or a noun."""
     per: tuple[str, ...] = ()
     scale: str = ""
     word: str = ""

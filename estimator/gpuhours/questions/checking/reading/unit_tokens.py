@@ -69,7 +69,7 @@ WORK = frozenset({"step", "iteration", "update", "epoch", "pass", "run"})
 
 
 def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[Unit, int]:
-    """The unit, device and ``per`` after a number, and the next index; an empty unit if there is none (with ``money``, a price's
+    """The unit, device and ``per`` after a number, and the next index; an empty unit if there is none (``money``: with a price's
     ``per``)."""
     begun = at
     joined = type_at(tokens, at) == "HYPHEN"
