@@ -168,7 +168,7 @@ def _slashes_apart(found: re.Match[str]) -> str:
 
 
 def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = False) -> str:
-    """Rewrites in ``text`` what a program printed or was given as ``label: value``.
+    """Rewrites program output and arguments in ``text`` as ``label: value``.
 
     ``total_batch``: the same program gives a total batch elsewhere, so a plain batch is that of one device; ``accumulates``: it accumulates
     gradients over several plain batches.
@@ -272,7 +272,7 @@ def with_mean_time(text: str) -> str:
 
 
 def in_grams(text: str) -> str:
-    """``text`` with the unit grams added to the emissions in a model card's header."""
+    """``text`` with the unit (grams) added to the emissions in a model card's header."""
     return _CARD_EMISSIONS.sub(r"\1emissions: \2 g CO2e", text) if "co2_eq_emissions" in text else text
 
 

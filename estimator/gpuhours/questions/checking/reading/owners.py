@@ -1,4 +1,4 @@
-"""Decides who each figure belongs to: a run of the authors, another model, something beside the run, or no one in particular.
+"""Decides who each figure belongs to: a run of the authors, another model, something other than the run, or no one in particular.
 
 A name, a size (``the 7B``), a rank (``the largest``) or a stage applies from its position to the end of its sentence, and further if the
 next sentence begins with a pronoun or has no name. A heading, or the first words of a list item, apply to the text under them. After a word

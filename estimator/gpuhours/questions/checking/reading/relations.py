@@ -46,7 +46,7 @@ PASSES = {
 
 
 def of_passes(items: Sequence[Item], index: int) -> str:
-    """``Two epochs over about 188M tokens``: the quantity of the data set that the passes are over; empty if it is not one."""
+    """``Two epochs over about 188M tokens``: the data set quantity that several passes go over; empty for other figures."""
     figure = items[index]
     assert isinstance(figure, Figure)
     at = index - 1

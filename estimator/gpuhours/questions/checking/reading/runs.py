@@ -1,8 +1,8 @@
 """Splits a text into runs: table rows, list items that differ, names in prose, lists "in this order"; otherwise one run.
 
 A run is one training whose figures must be consistent. A figure that the text ties to none of several runs applies to all of them (a batch,
-a price) or is their sum (hours, energy or cost beside words of a sum). A figure that belongs to someone else, or is beside the run, is set
-aside with its owner.
+a price) or is their sum (hours, energy or cost beside words of a sum). A figure that belongs to someone else, or is not about the run, is
+set aside with its owner or the reason.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
 
 
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
-    """The owner of each figure; if the text is only about something usually beside a run, that becomes the run."""
+    """The owner of each figure; if the text is only about something that usually is not the run, that becomes the run."""
     owners = _repeated(read, assign(read, cast))
     counted = [
         (owner, entry)

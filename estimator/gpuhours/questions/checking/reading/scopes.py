@@ -1,4 +1,4 @@
-"""What a sentence is about: the run itself, or fine-tuning, evaluation or experiments beside it.
+"""What a sentence is about: the run itself, or fine-tuning, evaluation or side experiments.
 
 A figure belongs to the last scope word before it in its sentence, or else to the scope of the paragraph. Fine-tuning lasts to the end of
 its paragraph or to the next word about pre-training; evaluation lasts to the next word about training.
