@@ -1,4 +1,4 @@
-"""What all tests share: the command line run in this process, as a user would see it."""
+"""Shared by all tests: a fixture that runs the command line in this process, and the distribution of tests over workers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import pytest
 
 @dataclass(frozen=True)
 class Ran:
-    """Exit code and what was printed."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
     err: str
 
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it: workers share the processors
-gc.set_threshold(100_000)  # likewise: what imports and collected tests make stays
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, because the workers share the processors
+gc.set_threshold(100_000)  # as the command line does: objects created by imports and test collection are permanent
 Command = Callable[..., Ran]
 LLAMA = ("--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "64")
-"""Flags of a run that leaves most of it open."""
+"""Flags of a run that leave most of its settings open."""
 ONE_RANK = (
     "--tensor", "1", "--pipeline", "1", "--context", "1", "--microbatch", "1", "--sharding", "none", "--recompute", "none",
 )  # fmt: skip
-"""Flags of a layout that shares nothing out."""
+"""Flags of a layout without parallelism other than data-parallel, sharding or recomputation."""
 TOGETHER = {
     "published runs": re.compile(
         r"test_validation\.py|test_generic_names|test_published_memory|test_profiles_say_where"
@@ -42,18 +42,18 @@ TOGETHER = {
     "schemas": re.compile(r"test_(schemas|completion|idle_keys|reference)\.py"),
     "processes": re.compile(r"test_sweep_(engines|files|faults)|test_same_answer|test_notebook"),
 }
-"""Tests of several modules that share what is long in the making (``tests.published``, ``tests.read_texts``, ``_worked_out_once``,
-``listing.schemas.used``), or that mostly wait."""
+"""Test modules to run in one worker, because they share slow computations (``tests.published``, ``tests.read_texts``,
+``_worked_out_once``, ``listing.schemas.used``) or mostly wait."""
 LONGEST = (
     "published runs", "processes", "schemas", "documents", "calibrations", "tests/questions/validating/test_totals.py",
     "tests/cli/test_readme.py", "tests/cli/test_golden_screens.py",
 )  # fmt: skip
-"""What begins first, so that both workers end together: by itself pytest-xdist begins with what has most tests, and these have few."""
+"""Groups that start first, so that both workers finish together: pytest-xdist starts with the groups of most tests, and these have few."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What tests share is worked out in one process: those of a module stay together, and those of ``TOGETHER``; ``LONGEST`` first."""
+    """Run the tests of each module and each ``TOGETHER`` group in one process, so that they share results; start ``LONGEST`` first."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Together(LoadScopeScheduling):
@@ -72,8 +72,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(autouse=True, scope="session")
 def _worked_out_once() -> Iterator[None]:
-    """The documents that ship, and a measured run's step on each of forty stacks: several tests print what is worked out once. What they
-    print of it is their own."""
+    """Cache two slow results that several tests use: the reproduced documents that ship, and a measured run's step on each of forty stacks.
+
+    Only the results are shared; each test formats its own output.
+    """
     from gpuhours.questions.calibrating import observed
     from gpuhours.questions.reproducing import working
 
@@ -96,7 +98,7 @@ def _worked_out_once() -> Iterator[None]:
 
 @pytest.fixture
 def gpuhours_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """``gpuhours_command("estimate", "--params", "30B")`` -> exit code, stdout, stderr; 80 columns, no colour."""
+    """Run a command, ``gpuhours_command("estimate", "--params", "30B")`` -> exit code, stdout, stderr; 80 columns, no colour."""
     from gpuhours_cli.app import main
 
     def run(*arguments: str, columns: int = 80) -> Ran:

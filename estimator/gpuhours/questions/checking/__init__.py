@@ -1,4 +1,4 @@
-"""Checking a document: its figures as measurements, the identities between them, and what explains a contradiction."""
+"""Check a document: treat its figures as measurements, test them against identities, and explain any contradiction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """``gpuhours.questions.checking.check``, imported when it is first asked for."""
+    """Import ``gpuhours.questions.checking.check`` on first access."""
     if name != "check":
         raise AttributeError(f"module 'gpuhours.questions.checking' has no attribute {name!r}")
     from gpuhours.questions.checking.verdict import check

@@ -1,4 +1,4 @@
-"""The accelerator that prose means: ``NVIDIA A100 80GB GPUs`` -> a profile; what the wording leaves open is said."""
+"""Find the accelerator that prose refers to: ``NVIDIA A100 80GB GPUs`` -> a profile, with a note on what the wording leaves open."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from gpuhours.questions.checking.claim import Document
 class Named:
     """An accelerator as a document names it.
 
-    ``peak`` is dense FLOP/s in half precision, ``sparse_peak`` what its data sheet prints with 2:4 sparsity (None where it has
-    none), ``memory`` bytes as sold, ``power`` watts; ``profile`` is the file of ``hardware_specs`` with more, if there is one.
+    ``peak`` is dense half-precision FLOP/s; ``sparse_peak`` is the data-sheet figure with 2:4 sparsity (None without support);
+    ``memory`` is bytes as sold; ``power`` is in watts; ``profile`` names the matching file in ``hardware_specs``, or is None.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Named:
 
     @property
     def sold_memory(self) -> float | None:
-        """Bytes as the card is named (80 GB), which is a little less than what it holds; None where the name does not say."""
+        """Memory in bytes according to the card's name (80 GB), slightly less than the card holds; None if the name gives no size."""
         said = re.search(r"(\d{2,3})\s?GB", self.name)
         return 1e9 * float(said[1]) if said else None
 
     def to_dict(self) -> dict[str, Any]:
-        """For the JSON of a check."""
+        """Return the accelerator as it appears in the JSON of a check."""
         return {
             "name": self.name,
             "profile": self.profile,
@@ -51,17 +51,17 @@ class Named:
 
 @functools.cache
 def _table() -> tuple[dict[str, str], ...]:
-    """Names in prose and half-precision peaks, most telling first: ``published/accelerators_in_prose.csv``."""
+    """Rows of ``published/accelerators_in_prose.csv``: names used in prose and half-precision peaks, most specific first."""
     text = (files("gpuhours") / "published" / "accelerators_in_prose.csv").read_text(encoding="utf-8")
     return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
 @functools.lru_cache(maxsize=8192)
 def find_accelerator(text: str) -> Named | None:
-    """The accelerator ``text`` names, or None.
+    """Return the accelerator that ``text`` names, or None.
 
-    The memory size decides between variants (A100 40 or 80 GB, V100 16 or 32); without one the first listed is taken, which
-    changes nothing in FLOP/s; ``PCIe`` and ``NVL`` must be said.
+    The memory size selects the variant (A100 40 or 80 GB, V100 16 or 32 GB). Without a size, the first listed variant is used;
+    its FLOP/s are the same. The ``PCIe`` and ``NVL`` variants match only if the text names them.
     """
     plain = "".join(c for c in text.lower() if c.isalnum())
     for row in _table():
@@ -74,13 +74,13 @@ def find_accelerator(text: str) -> Named | None:
 
 
 def stated_accelerator(document: Document) -> Named | None:
-    """The accelerator of a document: by its own words, which also say what they leave open, else by the profile's name."""
+    """Return a document's accelerator, or None: first from the words of the text (which add a note on what is open), then by profile."""
     fact = next((fact for fact in document.facts if fact.name == "accelerator"), None)
     return None if fact is None else find_accelerator(fact.quote) or by_name(fact.value)
 
 
 def by_name(name: str) -> Named | None:
-    """The accelerator a profile name or prose means."""
+    """Return the accelerator for a profile name or, failing that, for a name in prose; None if neither matches."""
     for row in _table():
         if row["profile"] == name:
             return _named(row)

@@ -1,8 +1,8 @@
-"""Known mistakes, each by the factor it puts on one figure: stated = factor x true.
+"""Known mistakes, each described by the factor it applies to one figure: stated = factor x true.
 
-A cause is tested, not guessed: the figure is divided by the factor, everything is reconciled again, and the cause explains as
-much of the misfit as disappears. ``habit`` is how often the mistake is seen in practice (1 common, 0.2 rare); it orders
-causes that explain equally well.
+Each cause is tested: the figure is divided by the factor, everything is reconciled again, and the share of the misfit that
+disappears is the share that the cause explains. ``habit`` is how often the mistake occurs in practice (1 common, 0.2 rare);
+it ranks causes that explain the misfit equally well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gpuhours.questions.checking.setting import Setting, attention_share
 
 @dataclass(frozen=True)
 class Mistake:
-    """``stated = factor x true`` for one quantity; a range of factors is searched."""
+    """``stated = factor x true`` for one quantity; the factor is searched for between ``least`` and ``most``."""
 
     cause: str
     quantity: str
@@ -26,13 +26,13 @@ class Mistake:
     habit: float
     text: str
     also: tuple[str, ...] = ()
-    """Other quantities that carry the same factor where they are claimed: one habit of counting, several figures."""
+    """Other quantities that carry the same factor if the text states them, because they derive from the same count."""
     nominal: float | None = None
-    """The factor in principle, where the range only allows for what else is counted."""
+    """The theoretical factor, if the range only allows for differences in what else is counted."""
 
 
 def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
-    """Every known mistake that a run of this kind can contain."""
+    """Yield every known mistake that a run of this kind can contain."""
     yield from _utilisation(run, document)
     yield from _compute(run, document)
     yield from _machine(run, document)
@@ -52,19 +52,19 @@ def _one(
 
 
 RECOMPUTED = 2.5
-"""How likely recomputation was counted as work where a text says that all activations were recomputed."""
+"""Relative frequency (``habit``) of counting recomputation as work if the text says that all activations were recomputed."""
 RATES = ("mfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops")
 
 
 def _habit(run: Setting) -> float:
-    """How likely recomputation was counted as work."""
+    """Relative frequency of counting recomputation as work: ``RECOMPUTED`` under full recomputation, else 0.9."""
     return RECOMPUTED if run.recompute == "full" else 0.9
 
 
 def _recomputed(cause: str, quantities: tuple[str, ...], text: str, habit: float) -> Iterator[Mistake]:
-    """Recomputation counted as work: 8 for 6, in one figure or in all that derive from the same count.
+    """Yield mistakes that count recomputation as work (8ND instead of 6ND), in one figure or in all figures from the same count.
 
-    The factor is 4/3 for full recomputation of the linear layers; attention and selective recomputation move it by 5 %.
+    The factor is 4/3 for full recomputation of the linear layers; attention and selective recomputation change it by 5 %.
     """
     for quantity in quantities:
         for also in ((), tuple(name for name in RATES if name != quantity)):
@@ -106,15 +106,15 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
 
 
 COMMON = ("a100-sxm-80gb", "h100-sxm-80gb")
-"""Cards whose peak stands in training code as a constant: nanoGPT divides by an A100's, whatever it runs on."""
+"""Cards whose peak is hard-coded in training code: nanoGPT divides by the peak of an A100 on any card."""
 
 
 SMALL, SHORT = 1e9, 1024.0
-"""Parameters below which attention counts at any length, and the length that such models have at least."""
+"""Model size in parameters below which attention matters at any sequence length, and the shortest length assumed for such models."""
 
 
 def _in_full(document: Document) -> float:
-    """Factor on 6ND where attention is counted in full, as training code does that divides by a constant peak; 1 where it is little."""
+    """Return the factor on 6ND if attention is counted in full, as in code with a hard-coded peak; 1 if unknown or at most 10 %."""
     size, seq = document.claim("active_parameters") or document.claim("parameters"), document.claim("seq_len")
     if size is None or size.value <= 0 or (seq is None and size.value >= SMALL):
         return 1.0
@@ -123,7 +123,7 @@ def _in_full(document: Document) -> float:
 
 
 def _other_peaks(accelerator: Named, in_full: float) -> Iterator[Mistake]:
-    """MFU stated = achieved / (another card's peak) = true x (this card's peak) / (the other's), up to ``in_full`` times that."""
+    """Yield MFUs divided by another card's peak: stated = true x (this card's peak) / (the other's), up to ``in_full`` times that."""
     for other in filter(None, map(by_name, COMMON)):
         factor = accelerator.peak / other.peak
         if abs(factor - 1) > 0.05:

@@ -1,4 +1,4 @@
-"""One figure that a document states, as a measurement."""
+"""Data classes for what a document states: figures as measurements (claims), facts, assumptions, runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gpuhours.questions.checking.quantities import QUANTITIES
 GIVEN = -1
 TAGGED = "tagged"
 ALONE = "alone"
-"""The fact that a text speaks of one run and of nothing else that could be meant."""
+"""Name of the fact that a text describes a single run and nothing else that its figures could refer to."""
 NAME_OF_CARD = "the accelerator's name"
-"""The reason for a memory that only the card's name says: it tests nothing."""
+"""``because`` of a memory size taken only from the card's name; such a claim is not tested."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """``value`` as stated, in the unit of its quantity; ``spread`` how exactly it is meant."""
+    """One stated figure: ``value`` is in the unit of its quantity, ``spread`` is how precise the figure is."""
 
     quantity: str
     value: float
@@ -30,24 +30,24 @@ class Claim:
     quote: str = ""
     place: str = ""
     because: str = ""
-    """The words that decided the quantity; empty where only the unit did."""
+    """The words that identified the quantity; empty if only the unit did."""
     scope: str = ""
-    """Empty for the run itself; fine-tuning, evaluation ... for figures about something else."""
+    """Empty for the run itself; otherwise what the figure is about (fine-tuning, evaluation ...)."""
     shared: bool = False
-    """Said of all runs of a text, not of this one."""
+    """Whether the text states the figure for all its runs, not specifically for this one."""
     of_row: bool = False
-    """A cell of a table whose row or column names the run: nobody else's figure."""
+    """Whether the figure is a table cell whose row or column names the run, so that it cannot belong to another run."""
     breath: int = GIVEN
-    """Figures of one sentence or one row have the same number; ``GIVEN`` where no text was read."""
+    """Number of the sentence or row; figures from the same one share it. ``GIVEN`` if no text was read."""
     either: str = ""
-    """Another quantity that the words leave open: ``Hours used`` may be those of all devices or of the job."""
+    """Another quantity that the words could mean: ``Hours used`` may be GPU-hours or wall-clock hours of the job."""
 
     stands_for: str = ""
-    """The quantity that identities know it by, where that is a part of its own: energy before the losses of the hall."""
+    """The quantity to use in identities if it is only part of the stated one: energy before the losses of the data centre."""
 
     @property
     def measured(self) -> str:
-        """The quantity that identities know it by."""
+        """The quantity under which identities use this claim: ``stands_for``, else ``quantity``."""
         return self.stands_for or self.quantity
 
     @property
@@ -57,21 +57,21 @@ class Claim:
 
     @property
     def title(self) -> str:
-        """The quantity in words."""
+        """The name of the quantity in words."""
         return QUANTITIES[self.quantity].title
 
     @property
     def checked(self) -> bool:
-        """Whether identities may use it."""
+        """Whether identities may use this claim: its quantity is a checked one and the figure is about the run itself."""
         return QUANTITIES[self.quantity].checked and not self.scope
 
 
 SECONDS = {("gpu_hours", "wall_clock"): HOUR}
-"""What a figure is multiplied by where its other quantity has another unit."""
+"""(quantity, other quantity) -> the factor that converts a value to the unit of the other quantity, if the units differ."""
 
 
 def in_its_other_sense(claim: Claim) -> Claim:
-    """The same figure as the other quantity that its words leave open."""
+    """Return the claim read as its other possible quantity (``either``), converted to the unit of that quantity."""
     factor = SECONDS.get((claim.quantity, claim.either), 1.0)
     spread = replace(claim.spread, centre=factor * claim.spread.centre)
     return replace(claim, quantity=claim.either, value=factor * claim.value, spread=spread, either="")
@@ -79,7 +79,7 @@ def in_its_other_sense(claim: Claim) -> Claim:
 
 @dataclass(frozen=True)
 class Fact:
-    """Something a document says in words: model, accelerator, country, sharding."""
+    """A non-numeric statement of a document: model, accelerator, country, sharding."""
 
     name: str
     value: str
@@ -89,7 +89,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Assumed:
-    """A value nobody stated and that a run of this kind has: mild, and listed."""
+    """A typical value for a run of this kind, used if the text states none; it has a wide spread and is listed in the output."""
 
     quantity: str
     value: float
@@ -99,7 +99,7 @@ class Assumed:
 
 @dataclass(frozen=True)
 class Unplaced:
-    """A number nobody could say the meaning of, or that was left aside, and why."""
+    """A number that could not be interpreted or was left out, with the reason."""
 
     text: str
     quote: str
@@ -107,34 +107,34 @@ class Unplaced:
     reason: str = ""
     value: float = 0.0
     breath: int = GIVEN
-    """The number of its sentence, as claims have it."""
+    """The number of its sentence, as ``Claim.breath``."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Everything read from one document."""
+    """Everything read about one run of a document."""
 
     name: str
     claims: tuple[Claim, ...]
     facts: tuple[Fact, ...] = ()
     not_understood: tuple[Unplaced, ...] = ()
     set_aside: tuple[Claim, ...] = field(default=())
-    """Claims about something else than the run, or a second figure for the same quantity."""
+    """Claims about something other than the run, or a second figure for the same quantity."""
     kind: str = "own"
-    """own, or total: the sum of all runs of a text"""
+    """``own`` for one run; ``total`` for the sum of all runs of a text."""
     assumed: tuple[Assumed, ...] = ()
-    """What its own figures make likely without stating it."""
+    """Values that the document's own figures make likely but do not state."""
 
     def fact(self, name: str) -> str | None:
-        """The value of a fact, or None."""
+        """Return the value of the first fact with this name, or None."""
         return next((fact.value for fact in self.facts if fact.name == name), None)
 
     def claim(self, quantity: str) -> Claim | None:
-        """The claim for a quantity, or None."""
+        """Return the first claim for a quantity (as identities name it), or None."""
         return next((claim for claim in self.claims if claim.measured == quantity), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Facts and numbers not understood, for the JSON of a check."""
+        """Return the facts and the numbers not understood, for the JSON of a check."""
         return {
             "facts": [{"name": f.name, "value": f.value, "quote": f.quote, "place": f.place} for f in self.facts],
             "not_understood": [
@@ -145,18 +145,18 @@ class Document:
 
 @dataclass(frozen=True)
 class Paper:
-    """A text with its runs."""
+    """A text and the runs it describes."""
 
     name: str
     runs: tuple[Document, ...]
-    """Each with the figures that hold for all; the last may be their total."""
+    """Each run includes the figures stated for all runs; the last entry may be their total."""
     set_aside: tuple[Claim, ...] = ()
-    """Figures of no run: somebody else's, or beside the runs; ``scope`` says whose."""
+    """Figures that belong to none of the runs, such as those of other work; ``scope`` says what they are about."""
     not_understood: tuple[Unplaced, ...] = ()
 
     @property
     def single(self) -> Document:
-        """The one run with everything that the text says; the first one where there are more."""
+        """The first run, with all figures that were set aside or not understood; for a text with one run, its full content."""
         run = self.runs[0]
         return replace(
             run, name=self.name, set_aside=(*run.set_aside, *self.set_aside), not_understood=self.not_understood

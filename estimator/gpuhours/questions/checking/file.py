@@ -1,12 +1,12 @@
-"""Claims as YAML: what ``check`` reads, and what ``-o claims.yaml`` writes to be corrected by hand.
+"""Claims as YAML: ``check`` reads this format, and ``-o claims.yaml`` writes it so that it can be corrected by hand.
 
     facts: {accelerator: a100-sxm-80gb, country: China}
     claims:
       - {quantity: wall_clock, value: approximately 3 months, quote: ..., place: line 5}
       - {quantity: gpu_hours, value: 1.8M GPU-hours}
 
-``value`` is written as the document has it; its words and digits say how exact it is, unless ``spread`` (a relative standard
-deviation) does. ``claims`` may also be a plain mapping, quantity: value.
+``value`` is written as in the document. Its words and digits determine its precision, unless ``spread`` (a relative standard
+deviation) is given. ``claims`` may also be a plain mapping, quantity: value.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class WrittenClaim(BaseModel):
 
 
 def _as_list(value: object) -> object:
-    """``{gpus: 512}`` -> ``[{quantity: gpus, value: 512}]``."""
+    """Convert a mapping to a list of claims, ``{gpus: 512}`` -> ``[{quantity: gpus, value: 512}]``; return other values unchanged."""
     if isinstance(value, Mapping):
         return [{"quantity": name, "value": entry} for name, entry in value.items()]
     return value
@@ -84,7 +84,7 @@ class ClaimsFile(BaseModel):
 
 
 def read_claims(path: Path) -> Paper:
-    """The paper that a YAML file of claims describes."""
+    """Read a YAML file of claims and return the paper it describes; raise ``EstimateError`` if a run claims a quantity twice."""
     source = read_yaml(path)
     written = validated(ClaimsFile, source)
     facts = tuple(Fact(name, value) for name, value in written.facts.items())
@@ -106,11 +106,11 @@ def read_claims(path: Path) -> Paper:
 
 
 TOTAL = "all together"
-"""The run that is the sum of the others."""
+"""Name of the run that is the sum of the others."""
 
 
 def _run(run: str, name: str, facts: tuple[Fact, ...], claims: list[tuple[str, Claim]]) -> Document:
-    """One run of the file, with what it says of all (claims without a run)."""
+    """Return one run of the file: its own claims, plus the claims without a run, which hold for every run."""
     own = tuple(claim for of, claim in claims if of == run)
     every = () if run in ("", TOTAL) else tuple(replace(claim, shared=True) for of, claim in claims if not of)
     taken = {claim.quantity for claim in own if not claim.scope}
@@ -150,7 +150,10 @@ def _claim(entry: WrittenClaim, source: Source, index: int) -> Claim:
 
 
 def read_value(written: float | int | str, name: str, where: str) -> tuple[float, Spread]:
-    """``approximately 3 months`` -> seconds and their spread."""
+    """Parse a value with its unit: ``approximately 3 months`` -> seconds and their spread.
+
+    Raises ``EstimateError`` if the value cannot be parsed or lacks a unit that its quantity needs.
+    """
     quantity = QUANTITIES[name]
     text = f"{written:.12g}" if isinstance(written, float) else str(written)
     figures = [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
@@ -188,7 +191,7 @@ def _unit_hint(unit: str) -> str:
 
 
 def write_claims(paper: Paper) -> str:
-    """The YAML of a paper: every claim in the text's own words, of which run, what was set aside, what was not understood."""
+    """Return a paper as YAML: every claim in the text's own words with its run, then what was set aside or not understood."""
     document = paper.single
     if len(paper.runs) == 1:
         claims = [_entry(claim, "") for claim in document.claims if claim.because != NAME_OF_CARD]
@@ -219,7 +222,7 @@ def write_claims(paper: Paper) -> str:
 
 
 def _entry(claim: Claim, about: str) -> dict[str, Any]:
-    """One claim; in numbers where its words alone do not give it back."""
+    """Return one claim as a YAML entry: in its own words, or as value and spread if reading the words would not reproduce it."""
     entry: dict[str, Any] = {"quantity": claim.quantity, "value": claim.text}
     if not _gives_back(claim):
         entry["value"] = f"{claim.value:.12g} {claim.unit}".strip()

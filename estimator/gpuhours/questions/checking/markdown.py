@@ -1,4 +1,4 @@
-"""The verdict as a page to paste into a review: Markdown, or the same as HTML."""
+"""Write the verdict as a page to paste into a review, in Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gpuhours.questions.checking.table import TableCheck
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED
 
 WIDTH = 21
-"""Characters of the plot: a factor of two to either side of what all claims together say."""
+"""Width of the plot in characters: from half to twice the reconciled value."""
 SPAN = math.log(2.0)
 
 
 def as_markdown(checked: PaperCheck | TableCheck) -> str:
-    """One page: contradictions, a verdict per figure, what is implied, what was not understood."""
+    """Return one page of Markdown: contradictions, a verdict per figure, implied values and numbers not understood."""
     lines = _table(checked) if isinstance(checked, TableCheck) else _paper(checked)
     return "\n".join(lines) + "\n"
 
 
 def as_html(checked: PaperCheck | TableCheck) -> str:
-    """The same page as HTML, in one file that needs no other."""
+    """Return the same page as a self-contained HTML file."""
     from html import escape
 
     from markdown_it import MarkdownIt
@@ -77,7 +77,7 @@ def _paper(checked: PaperCheck) -> Iterator[str]:
 
 
 def headline(checked: PaperCheck) -> str:
-    """``In this text: 5 runs; 2 contradicted.``"""
+    """Return one sentence that counts the runs and the contradicted ones: ``In this text: 5 runs; 2 contradicted.``"""
     runs = sum(run.document.kind != "total" for run in checked.runs)
     wrong = sum(bool(run.contradictions) for run in checked.runs)
     sums = "; their sum is contradicted" if checked.sums else ""
@@ -85,7 +85,10 @@ def headline(checked: PaperCheck) -> str:
 
 
 def plot(checked: Checked) -> str:
-    """A claim (●, with its range) beside the reconciled value (│) on a logarithmic line from half to twice of it."""
+    """Plot a claim (●, with its range) and the reconciled value (│) on a logarithmic axis from half to twice that value.
+
+    Returns an empty string if there is no reconciled value or one of the two is not positive.
+    """
     if checked.reconciled is None or checked.reconciled <= 0 or checked.claim.value <= 0:
         return ""
     cells = [" "] * WIDTH
@@ -166,7 +169,7 @@ def _bar(checked: Checked) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text of a paper as it reads, not as Markdown."""
+    """Escape the text of a paper so that Markdown renders it literally."""
     return "".join(f"\\{c}" if c in "\\`*_<>[]#|" else c for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What a check finds: a verdict per claim, implied values, contradictions with their causes. Frozen, and able to say itself as JSON."""
+"""Results of a check: a verdict per claim, implied values, contradictions with their causes. Immutable and convertible to JSON."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
 
 USUAL = (0.08, 0.62)
-"""MFU of published runs that nobody doubts."""
+"""Range of MFU in which published runs are plausible."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One claim beside what all the others say."""
+    """One claim compared with the value that all the claims together give."""
 
     claim: Claim
     reconciled: float | None
     reconciled_low: float | None
     reconciled_high: float | None
     residual: float | None
-    """Normalised: beyond 2.6 it contradicts the others."""
+    """Normalised residual; beyond 2.6 the claim contradicts the others. None if nothing tests the claim."""
     verdict: str | None
     """None for a figure that no identity uses."""
     against: tuple[str, ...] = ()
-    """The quantities it was compared with."""
+    """The quantities that the claim was compared with."""
 
     def to_dict(self) -> dict[str, Any]:
-        """One entry of ``claims``."""
+        """Return one entry of ``claims`` in the JSON."""
         claim = self.claim
         return {
             "quantity": claim.quantity, "unit": claim.unit, "stated": claim.value, "low": claim.spread.low,
@@ -45,11 +45,11 @@ class Checked:
 
 
 ALSO = {"dataset_samples": "samples", "samples": "samples_seen"}
-"""Samples by a second name: those of the data set are what many call the samples, those seen count every pass."""
+"""Second name for a quantity: samples in the data set are also printed as ``samples``, samples seen in all passes as ``samples_seen``."""
 
 
 def entries(claims: Iterable[Checked]) -> Iterator[dict[str, Any]]:
-    """Claims as they are printed; samples under both of their names."""
+    """Yield the JSON entries of claims; claims about samples appear under both of their names (see ``ALSO``)."""
     for claim in claims:
         entry = claim.to_dict()
         yield entry
@@ -59,7 +59,7 @@ def entries(claims: Iterable[Checked]) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Implied:
-    """A quantity nobody stated: what the others make it, or None where they leave it open."""
+    """A quantity that the text does not state: the value that the other figures imply, or None if they do not determine it."""
 
     quantity: str
     value: float | None
@@ -69,7 +69,7 @@ class Implied:
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """One entry of ``implied``."""
+        """Return one entry of ``implied`` in the JSON."""
         return {
             "quantity": self.quantity, "value": self.value, "low": self.low, "high": self.high,
             "unit": QUANTITIES[self.quantity].unit if self.quantity in QUANTITIES else "", "basis": self.basis,
@@ -79,7 +79,7 @@ class Implied:
 
 @dataclass(frozen=True)
 class Cause:
-    """A known mistake and how much of the contradiction it explains (0 to 1)."""
+    """A known mistake and the share of the contradiction that it explains (0 to 1)."""
 
     cause: str
     quantity: str
@@ -88,7 +88,7 @@ class Cause:
     text: str
 
     def to_dict(self) -> dict[str, Any]:
-        """One entry of ``likely_causes``."""
+        """Return one entry of ``likely_causes`` in the JSON."""
         return {
             "cause": self.cause,
             "quantity": self.quantity,
@@ -100,19 +100,19 @@ class Cause:
 
 @dataclass(frozen=True)
 class ContradictedClaims:
-    """Claims that cannot be true together."""
+    """A set of claims that cannot all be true."""
 
     claims: tuple[str, ...]
     factor: float
     statement: str
     likely_causes: tuple[Cause, ...]
     arithmetic: str = ""
-    """The equation that the figures break, in one line; empty where none shows it."""
+    """The equation that the figures violate, in one line; empty if no single equation shows it."""
     condition: str = ""
-    """What must be so for the claims to be those of one run; empty where the text leaves no doubt."""
+    """The condition under which all the claims refer to one run; empty if the text leaves no doubt."""
 
     def to_dict(self) -> dict[str, Any]:
-        """One entry of ``contradictions``."""
+        """Return one entry of ``contradictions`` in the JSON."""
         return {
             "claims": list(self.claims), "factor": self.factor, "statement": self.statement,
             "likely_causes": [cause.to_dict() for cause in self.likely_causes],
@@ -122,7 +122,7 @@ class ContradictedClaims:
 
 @dataclass(frozen=True)
 class Check:
-    """The verdict on one document."""
+    """The result of checking one document."""
 
     document: Document
     claims: tuple[Checked, ...]
@@ -132,11 +132,15 @@ class Check:
     accelerator: Named | None = None
     witness: str = ""
     doubts: tuple[ContradictedClaims, ...] = ()
-    """What would be contradicted if an ambiguous figure is meant as it was read."""
+    """Contradictions that hold only if an ambiguous figure was read as intended."""
 
     @property
     def verdict(self) -> str:
-        """Of the whole text: ``consistent`` where something was compared."""
+        """Verdict on the whole document.
+
+        ``contradicted`` if there is a contradiction; else not determined if there are doubts; else ``consistent`` if a claim agrees
+        with others or the implied MFU lies within ``USUAL``; else not determined.
+        """
         if self.contradictions:
             return CONTRADICTED
         if self.doubts:
@@ -149,11 +153,11 @@ class Check:
         return CONSISTENT if any(c.verdict == AGREES for c in self.claims) else NOT_DETERMINED
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of ``gpuhours check``."""
+        """Return the JSON of ``gpuhours check``, with its envelope."""
         return envelope("check", self.content())
 
     def content(self) -> dict[str, Any]:
-        """The same without its envelope."""
+        """Return the JSON of the check without its envelope."""
         return {
             "name": self.document.name, "verdict": self.verdict,
             "claims": list(entries(self.claims)),

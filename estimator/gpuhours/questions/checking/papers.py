@@ -1,4 +1,4 @@
-"""A text's runs, each tested against itself, and their sum against what the text says of all together."""
+"""Check each run of a text for consistency, and the sum of the runs against the totals that the text states."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, of_whole
 
 LOOSE_SUM = 0.02
-"""Sums of rounded parts may be off by this much beside their own rounding."""
+"""Relative s.d. allowed for a sum of rounded parts, in addition to the rounding of the parts and of the total."""
 
 
 @dataclass(frozen=True)
 class PaperCheck:
-    """The verdict on a text: each of its runs, then the whole."""
+    """The result of checking a text: one check per run, and the comparison of totals with the sums of the runs."""
 
     paper: Paper
     runs: tuple[Check, ...]
     sums: tuple[ContradictedClaims, ...] = ()
-    """What the text says of all runs together against the sum of what it says of each."""
+    """Stated totals that contradict the sum of the runs."""
     added_up: tuple[str, ...] = ()
-    """Sums that agree, in words."""
+    """Stated totals that agree with the sum of the runs, each as a sentence."""
 
     @property
     def contradictions(self) -> tuple[ContradictedClaims, ...]:
-        """All contradictions, of the runs and of their sum."""
+        """All contradictions: those within runs, then those between a total and the sum of the runs."""
         return (*(one for run in self.runs for one in run.contradictions), *self.sums)
 
     @property
     def verdict(self) -> str:
-        """Contradicted where one run or the sum is; consistent where something was compared; else not determined."""
+        """Contradicted if a run or a total is; else consistent if a total adds up; else the combined verdict of the runs."""
         if self.contradictions:
             return CONTRADICTED
         return CONSISTENT if self.added_up else of_whole(run.verdict for run in self.runs)
@@ -50,16 +50,16 @@ class PaperCheck:
 
     @property
     def implied(self) -> tuple[Any, ...]:
-        """What is implied, of all runs."""
+        """The implied values of all runs."""
         return tuple(entry for run in self.runs for entry in run.implied)
 
     @property
     def only(self) -> Check | None:
-        """The one run of a text that has one."""
+        """The check of the run if the text has exactly one, else None."""
         return self.runs[0] if len(self.runs) == 1 else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of ``gpuhours check``: the runs, and what all say in one list each."""
+        """Return the JSON of ``gpuhours check``: the runs, and merged lists of all their claims, implied values and contradictions."""
         runs = [run.content() for run in self.runs]
         merged = {"claims": [], "implied": [], "contradictions": []} if len(runs) != 1 else {}  # type: ignore[var-annotated]
         for key in merged:
@@ -85,9 +85,10 @@ def _aside(claim: Claim) -> dict[str, Any]:
 def sums_of(
     paper: Paper, accused: frozenset[str] = frozenset()
 ) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ...]]:
-    """Totals beside the sum of the runs: contradictions, and those that agree in words.
+    """Compare each total with the sum of the runs; return the contradictions, and a sentence for each total that agrees.
 
-    ``accused`` are quantities that are wrong in a run: their sum is then wrong for the same reason, and is no further mistake.
+    ``accused`` are quantities already contradicted within a run. A wrong total of such a quantity has the same cause and is not
+    reported again.
     """
     wrong, right = [], []
     pairs = list(_comparable(paper))
@@ -121,11 +122,11 @@ def sums_of(
 
 SAID_TWICE = ("energy", "carbon", "cost", "gpu_hours")
 DIGITS = 0.006
-"""Three digits: two totals that share these a thousand apart are one figure and a slip of its unit."""
+"""Relative tolerance of three digits: two totals that agree to this, apart from a factor of 1000, are one figure with a wrong unit."""
 
 
 def _slips(paper: Paper) -> Iterator[ContradictedClaims]:
-    """One total said twice, a thousand apart: ``21,280 kWh`` in the table and ``21.3 GWh`` below it."""
+    """Yield a contradiction for a total stated twice with a factor of 1000 between: ``21,280 kWh`` in a table and ``21.3 GWh`` below it."""
     for run in paper.runs if len(paper.runs) > 1 else ():
         said = [
             claim for claim in run.claims if run.kind == "total" and claim.quantity in SAID_TWICE and claim.value > 0
@@ -147,7 +148,10 @@ def _slips(paper: Paper) -> Iterator[ContradictedClaims]:
 
 
 def _implied_sums(paper: Paper) -> Iterator[str]:
-    """Totals of GPU-hours that no run states and that their GPUs x time add up to: agreement alone, as the runs may have stopped."""
+    """Yield totals of GPU-hours that agree with the sum of GPUs x time over the runs, if no run states GPU-hours itself.
+
+    Only agreement is reported: a difference proves nothing, as the runs may have had stops.
+    """
     own = [run for run in paper.runs if run.kind != "total"]
     machines = [(run.claim("gpus"), run.claim("wall_clock")) for run in own]
     if len(own) < 2 or any(run.claim("gpu_hours") for run in own) or not all(gpus and time for gpus, time in machines):
@@ -159,15 +163,15 @@ def _implied_sums(paper: Paper) -> Iterator[str]:
 
 
 def _said_in(total: Claim) -> int | str:
-    """The sentence of a total, or that it is a cell: the totals of a table are of the same runs."""
+    """Return the number of the total's sentence, or ``a table`` for a cell: all totals of a table are over the same runs."""
     return "a table" if total.of_row else total.breath
 
 
 def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:
-    """Whether a total that is not the sum of the parts need not be: it may hold runs that the text does not list, or not hold some.
+    """Whether a total that differs from the sum of the parts may cover other runs: some that the text does not list, or only some of them.
 
-    It may always be more. In one table with its parts it is no less than their sum; beside prose it may be the sum of some of them, but
-    not less than one.
+    A total above the sum always may. A total below it may not if total and parts are all table cells. Otherwise it may if it is smaller
+    than the largest part or equals the sum of some of the parts.
     """
     if total.value > (1 + LOOSE_SUM) * added:
         return True
@@ -183,11 +187,14 @@ def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:
 
 
 MOST_SUMS = 500
-"""Sums of some of the parts that are tried for each number of them."""
+"""Number of partial sums tried for each number of parts."""
 
 
 def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
-    """Totals for which every run states its part; a run that is itself the sum of the others is the whole under its own name."""
+    """Yield each total for which every run states its part, with these parts.
+
+    A run whose figure is itself the sum of the others, or equals the total, is not counted as a part.
+    """
     own = [run for run in paper.runs if run.kind != "total"]
     for run in paper.runs:
         for total in run.claims if run.kind == "total" else ():
@@ -200,7 +207,7 @@ def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
             ]
             agreed = any(_alike(other, parts) for other in run.claims if other.quantity == total.quantity)
             if agreed and not _alike(total, parts):
-                continue  # another column, or another amount; one of the totals is that of these parts
+                continue  # another total of this quantity is the sum of these parts; this one is a different amount
             if total.quantity in SUMS and every and len(parts) > 1 and total.value > 0:
                 yield total, parts
 

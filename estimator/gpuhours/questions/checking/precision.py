@@ -1,18 +1,18 @@
-"""How exact a figure is meant to be, read from its digits and from the words before it.
+"""Estimate how precise a figure is from its digits and from the words before it.
 
-A figure is a measurement. Its spread is one standard deviation, relative, of a lognormal:
+A figure is treated as a measurement. Its spread is the relative standard deviation of a lognormal distribution:
 
     s^2 = s_digits^2 + s_words^2        low, high = value * exp(shift -+ 1.2816 s)      (10th and 90th percentile)
 
 ``s_digits``   rounding: uniform over the last digit written, so half of that place / sqrt(3). Trailing zeros of a round
-               number ("500 billion", "150 million") are not digits: the place is the last non-zero one, but never more
-               than 5 % (people do not round 1.3 to 1). A number without a multiplier that someone typed into a
-               configuration (512 GPUs, batch 2048, 1000 steps) is exact.
-``s_words``    5 % after a hedging word, 2 % where three digits follow it ("approximately 44.5 %").
+               number ("500 billion", "150 million") are not significant: the place is that of the last non-zero digit, but
+               half of it counts for 5 % at most (people do not round 1.3 to 1). A number without a multiplier that was
+               typed into a configuration (512 GPUs, batch 2048, 1000 steps) is exact.
+``s_words``    5 % after a hedging word, 2 % if at least three digits follow it ("approximately 44.5 %").
 ``shift``      one-sided words move the centre: "over 300" lies between 300 and 330, "up to" between 70 and 100 %.
 
-These are conventions of this project, chosen so that "approximately 3 months" spans 78 to 106 days, and so that nothing rounded
-is ever called wrong; no survey of how authors round is known to us.
+These are conventions of this project, chosen so that "approximately 3 months" spans 78 to 106 days and that a rounded figure is
+never called wrong. We know of no survey of how authors round.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Z = 1.2816
 LARGEST_ROUNDING = 0.05
 DURATION_ROUNDING = 0.17
 NOMINAL_SIZE = 0.04
-"""Parameters are nominal: what is sold as 7B has 6.7, as 30B 32.5 (LLaMA model card); relative s.d. of those names."""
+"""Relative s.d. of nominal model sizes: LLaMA 7B has 6.7 B parameters, LLaMA 30B has 32.5 B (LLaMA model card)."""
 
 WORDS: dict[str, tuple[float, float, float]] = {
     # word: (relative spread, lower edge, upper edge)
@@ -53,7 +53,7 @@ SYNONYMS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure's centre and relative standard deviation, and why."""
+    """The centre and the relative standard deviation of a figure, with the reason for them."""
 
     centre: float
     sigma: float
@@ -71,19 +71,22 @@ class Spread:
 
 
 def rounding(digits: str, value: float, *, largest: float = LARGEST_ROUNDING) -> float:
-    """Half of the last place that counts, relative: ``"1.8" -> 0.028``, ``"500" -> 0.05`` (not 0.1), ``"3" -> largest``."""
+    """Return half of the last significant place, relative: ``"1.8" -> 0.028``, ``"500" -> 0.05`` (not 0.1), ``"3" -> largest``.
+
+    Never more than ``largest``, which is also returned for zero and for digits that are not a single number.
+    """
     plain = digits.replace(",", "").lstrip("+-").lower().partition("e")[0]
     if value == 0 or not any(digit in "123456789" for digit in plain):
         return largest
     if not plain.replace(".", "", 1).isdecimal():
-        return largest  # several numbers, as the sides of a picture: none of them says how exact the figure is
+        return largest  # several numbers, such as the sides of an image: none of them gives the precision of the figure
     integer, _, decimals = plain.partition(".")
     place = 10.0 ** (-len(decimals) if decimals else len(integer) - len(integer.rstrip("0")))
     return min(0.5 * place / float(plain), largest)
 
 
 def hedge_words(text: str) -> str:
-    """``"an estimated" -> "estimated"``, ``"$\\sim$" -> "~"``."""
+    """Normalise a hedging expression to a key of ``WORDS``: ``"an estimated" -> "estimated"``, ``"$\\sim$" -> "~"``."""
     word = " ".join(text.lower().replace("$", "").split())
     for article in ("at an ", "an "):
         word = word.removeprefix(article)
@@ -99,7 +102,7 @@ def spread(
     duration: bool = False,
     nominal: bool = False,
 ) -> Spread:
-    """The spread of one figure; ``exact`` for settings, ``duration`` for times, ``nominal`` for model sizes."""
+    """Return the spread of one figure; set ``exact`` for settings, ``duration`` for times, ``nominal`` for model sizes."""
     reasons = []
     half = 0.0
     if not exact:
@@ -121,6 +124,6 @@ def spread(
 
 
 def between(low: float, high: float) -> Spread:
-    """A range: its ends are the 10th and 90th percentile."""
+    """Return the spread of a stated range, whose ends are taken as the 10th and 90th percentile."""
     centre = math.sqrt(low * high) if low > 0 else (low + high) / 2
     return Spread(centre, math.log(high / low) / (2 * Z) if low > 0 else 0.0, "range")

@@ -1,4 +1,4 @@
-"""Every quantity a document may state: its unit, the words for it, and the range outside which it is something else."""
+"""The quantities that a document may state, each with its title, its unit and the range of values it can have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True)
 class Quantity:
-    """One thing that can be claimed.
+    """One quantity that a document can state.
 
-    ``unit``     of the values in JSON: SI, with counts in their own units and GPU-hours as the field has them
-    ``least``, ``most``   a number outside is not this quantity, whatever words stand around it
-    ``exact``    a setting: the number was chosen and typed, so its digits are not rounding (512 GPUs, batch 2048)
-    ``checked``  whether any identity uses it; the others are shown as read and left alone
+    ``unit``     unit of the values in JSON: SI, except that counts have their own units and GPU-hours stay GPU-hours
+    ``least``, ``most``   a number outside this range is not this quantity, whatever the surrounding words say
+    ``exact``    the quantity is a setting that someone chose, so its values are not rounded (512 GPUs, batch 2048)
+    ``checked``  whether identities use it; other quantities are shown as read and not tested
     """
 
     name: str
@@ -27,11 +27,11 @@ class Quantity:
     exact: bool = False
     checked: bool = True
     whole: bool = False
-    """Only whole numbers: degrees, layers, GPUs."""
+    """Whether values must be whole numbers: degrees, layers, GPUs."""
 
 
 _ALL = (
-    # the model
+    # model
     Quantity("parameters", "parameters", "parameter", 1e5, 1e14),
     Quantity("active_parameters", "active parameters", "parameter", 1e5, 1e14),
     Quantity("active_share", "active share", "", 1e-4, 1.0),
@@ -39,7 +39,7 @@ _ALL = (
     Quantity("language_parameters", "language model", "parameter", 1e5, 1e14),
     Quantity("vision_parameters", "vision encoder", "parameter", 1e5, 1e14),
     Quantity("trainable_share", "trainable share", "", 1e-6, 1.0),
-    # what it is trained on
+    # training data
     Quantity("tokens", "tokens", "token", 1e6, 1e16),
     Quantity("dataset_tokens", "tokens in the data set", "token", 1e6, 1e16),
     Quantity("text_tokens", "text tokens", "token", 1e6, 1e16),
@@ -56,7 +56,7 @@ _ALL = (
     Quantity("tokens_per_sample", "tokens per sample", "token/sample", 1, 1e8),
     Quantity("mask_ratio", "share masked", "", 0.01, 0.99, exact=True),
     Quantity("dataset_bytes", "data set", "byte", 1e6, 1e19),
-    # the step
+    # step
     Quantity("seq_len", "sequence length", "token", 8, 2e7, exact=True, whole=True),
     Quantity("global_batch", "global batch", "sample", 1, 5e6, exact=True, whole=True),
     Quantity("global_batch_tokens", "global batch", "token", 1e3, 5e8),
@@ -64,7 +64,7 @@ _ALL = (
     Quantity("accumulation", "accumulated micro-steps", "", 1, 1e4, exact=True, whole=True),
     Quantity("steps", "steps", "step", 50, 1e9, whole=True),
     Quantity("step_time", "step time", "second", 1e-4, 1e5),
-    # the machine
+    # machine
     Quantity("gpus", "GPUs", "GPU", 1, 5e6, exact=True, whole=True),
     Quantity("nodes", "nodes", "node", 1, 1e6, exact=True, whole=True),
     Quantity("gpus_per_node", "GPUs per node", "GPU/node", 1, 16, exact=True, whole=True),
@@ -109,7 +109,7 @@ _ALL = (
     Quantity("price", "price", "USD/GPU/hour", 0.01, 200),
     Quantity("node_price", "price of a node", "USD/node/hour", 0.01, 5000, checked=False),
     Quantity("gpu_hours_per_trillion_tokens", "GPU-hours per trillion tokens", "GPU*hour/Ttoken", 1, 1e10),
-    # read, shown, and left alone: no identity here uses them
+    # read and shown, but used by no identity
     Quantity("year", "year", "", 1990, 2035, exact=True, checked=False, whole=True),
     Quantity("learning_rate", "learning rate", "", 1e-9, 2, exact=True, checked=False),
     Quantity("final_learning_rate", "final learning rate", "", 0, 10, exact=True, checked=False),
@@ -164,7 +164,7 @@ QUANTITIES: Mapping[str, Quantity] = {quantity.name: quantity for quantity in _A
 
 
 def shown(name: str, value: float) -> str:
-    """``1.8 M``, ``45 days``, ``44.5 %``: a value the way the field writes it."""
+    """Format a value with its usual unit: ``1.8 M``, ``45 days``, ``44.5 %``."""
     unit = QUANTITIES[name].unit
     if name == "year":
         return f"{value:.0f}"
@@ -206,7 +206,7 @@ def _duration(seconds: float) -> str:
 
 
 def _number(value: float) -> str:
-    value = float(f"{value:.9g}")  # so that the last digit does not hang on rounding errors
+    value = float(f"{value:.9g}")  # so that floating-point error does not change the last digit
     size = abs(value)
     for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if size >= scale:

@@ -1,4 +1,4 @@
-"""What kind of run a document describes: which identities hold it, what it has where nobody says otherwise, what it cannot be."""
+"""The kind of run that a document describes: the identities that apply, the default assumptions, and the limits on implied values."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gpuhours.run.identities import HARD, IDENTITIES, Identity, Sum
 
 @dataclass(frozen=True)
 class Setting:
-    """What kind of run a document describes, as far as the identities care."""
+    """The properties of a run that decide which identities, assumptions and limits apply."""
 
     accelerator: Named | None
     video: bool
     masked: bool
     experts: bool
     flops_per_parameter: float
-    """6 for full training, 4 with adapters (no weight gradients), 2 where all is frozen."""
+    """6 for full training, 4 with adapters (no weight gradients), 2 if everything is frozen."""
     kind: str
     claimed: frozenset[str]
     peak: float | None
@@ -33,15 +33,15 @@ class Setting:
     sharding: str | None
     frozen: bool
     attention: float = 0.0
-    """What attention adds to 6N where it is counted in full, as a share, no more than ``WINDOW``; 0 where the text gives no length."""
+    """Attention counted in full as a share of 6N, at most ``WINDOW``; 0 if the text does not give size and sequence length."""
     pretraining: bool = False
-    """A language model trained on so much that published runs say how slow one is at the least."""
+    """Whether model and data are so large that published runs set a lower limit on the MFU, and the text states no rate."""
     linked: bool = False
-    """On cards as those runs had."""
+    """Whether the accelerators are of the kind that those published runs used (see ``linked``)."""
 
     @property
     def holds(self) -> frozenset[str]:
-        """What is so of the run, in the words of ``Identity.only``."""
+        """The conditions that the run meets, named as in ``Identity.only``."""
         laid_out = bool(self.claimed & {"tensor", "pipeline", "context", "data_parallel"})
         full = self.flops_per_parameter == FULL and not self.frozen
         said = {
@@ -62,10 +62,10 @@ class Setting:
 
     @property
     def fixed(self) -> dict[str, float]:
-        """What the accelerator and the kind of training fix: constants of the identities.
+        """Constants of the identities that the accelerator and the kind of training determine.
 
-        ``flops_per_parameter``, per token: 6, and 3 % for attention at 2-4k tokens, as the middle of what texts count; how far the
-        convention may lie off, ``loose`` says.
+        ``flops_per_parameter`` (per token) is 6 plus 3 % for attention at 2-4k tokens, midway between the conventions that texts use;
+        ``loose`` gives its uncertainty.
         """
         constants = {"flops_per_parameter": self.flops_per_parameter * (1.08 if self.video else WITH_ATTENTION)}
         if self.peak is not None:
@@ -77,24 +77,25 @@ class Setting:
 
     @property
     def loose(self) -> dict[str, float]:
-        """Relative s.d. of the constants: attention counted in full, 6 (1 + a), lies two of them above ``WITH_ATTENTION``."""
+        """Relative s.d. of the constants, such that attention counted in full, 6 (1 + a), is two s.d. above ``WITH_ATTENTION``."""
         reach = math.log((1 + self.attention) / WITH_ATTENTION)
         return {"flops_per_parameter": reach / 2} if reach > 0 and not self.video else {}
 
 
 FULL = 6.0
 WITH_ATTENTION = 1.03
-"""Work with attention over 6N, as texts count it in the middle."""
+"""FLOPs with attention over 6N, midway between the conventions that texts use."""
 WINDOW = 0.35
-"""Beyond this (7B at 8k) a length is rather that of the window than of most samples: 6ND is what texts count."""
+"""Largest share of attention allowed for (7B at 8k): beyond it the length is usually the context window rather than the length of
+most samples, and texts count 6ND."""
 
 
 def setting(document: Document, accelerator: Named | None) -> Setting:
-    """Read the kind of run from facts and from which figures are claimed."""
+    """Derive the kind of run from a document's facts and from the quantities that it states."""
     claimed = frozenset(claim.quantity for claim in document.claims if claim.checked)
-    if document.fact("layout") is not None:  # said of another run of the text: this one has one too
+    if document.fact("layout") is not None:  # the text gives a layout for another run, so this run has one as well
         claimed |= {"tensor", "pipeline", "context"}
-    for name in ("tensor", "pipeline"):  # a word about it without its degree: there is one, and it is not known
+    for name in ("tensor", "pipeline"):  # mentioned without a degree: it is used, but the degree is unknown
         claimed |= {name} if claimed and document.fact(f"{name}_parallel") is not None else set()
     ratio = document.claim("mask_ratio")
     lora = document.fact("trainable") is not None
@@ -119,31 +120,34 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
 
 
 def _counts_experts(document: Document) -> bool:
-    """``2 of 24 experts``: a mixture, whatever it is called."""
+    """Whether the document states more than one expert (``2 of 24 experts``), so that the model is a mixture of experts."""
     return any(claim.quantity == "experts" and claim.value > 1 for claim in document.claims)
 
 
 LARGE, LONG = 2e9, 1e11
-"""Parameters (active ones) and tokens from which on no published pretraining was slow."""
+"""Active parameters and tokens above which no published pretraining had a low MFU (see ``SLOWEST_PRETRAINING``)."""
 OTHER_KINDS = frozenset(["masked autoencoder", "diffusion", "encoder-decoder"])
 RATES = frozenset(
     ["mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "tokens_per_second", "tokens_per_second_per_gpu",
      "tokens_per_second_per_node", "samples_per_second", "steps_per_second", "step_time"]
 )  # fmt: skip
-"""Figures that say how fast a run was: where one is stated, it testifies, not what other runs reached."""
+"""Quantities that give the speed of a run; if the text states one, the run is not judged by the MFU of other runs."""
 LINKED = frozenset(["ampere", "hopper"])
-"""Generations of cards that such runs used, linked by NVLink."""
+"""Generations of NVLink cards that these published runs used."""
 
 
 def _pretraining(document: Document) -> bool:
-    """Whether a run's size and tokens are those of pretrainings that published runs say how slow one is of."""
+    """Whether a run has at least ``LARGE`` parameters and ``LONG`` tokens and states none of ``RATES``."""
     stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
     size = stated.get("active_parameters", stated.get("parameters", 0.0))
     return not stated.keys() & RATES and size >= LARGE and stated.get("tokens", 0.0) >= LONG
 
 
 def linked(accelerator: Named | None) -> Accelerator | None:
-    """The profile of a card of ``LINKED`` that has NVLink in a node; None of another, and of a GH200, which racks link by the dozen."""
+    """Return the profile of a card whose generation is in ``LINKED`` and that has NVLink within a node, else None.
+
+    None also for a GH200, as racks can link dozens of them.
+    """
     if accelerator is None or accelerator.profile is None:
         return None
     card = load_accelerator(accelerator.profile)
@@ -154,7 +158,10 @@ def linked(accelerator: Named | None) -> Accelerator | None:
 def identities(
     holds: frozenset[str], fixed: Mapping[str, float], loose: Mapping[str, float] | None = None
 ) -> Iterator[Identity | Sum]:
-    """Every identity between quantities that a run of a kind has, with what its accelerator fixes put in; ``loose`` constants widen it."""
+    """Yield every identity whose conditions are among ``holds``.
+
+    The constants in ``fixed`` are substituted; an identity that contains a constant in ``loose`` gets a wider spread.
+    """
     for one in IDENTITIES:
         if not one.only <= holds:
             continue
@@ -166,7 +173,7 @@ def identities(
 
 
 def assumed(run: Setting) -> Iterator[Assumed]:
-    """What a run of this kind has where nobody says otherwise; each mild enough not to decide anything alone."""
+    """Yield default values for quantities that the text does not state, mostly with a spread too wide to decide anything alone."""
     if "goodput" not in run.claimed:
         yield Assumed("goodput", 0.97, 0.05, "published hours include some restarts and evaluation")
     if "recompute_ratio" not in run.claimed:
@@ -183,7 +190,7 @@ def assumed(run: Setting) -> Iterator[Assumed]:
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a quantity cannot be, or has never been seen: ``hard`` says which."""
+    """The range of a quantity; a value outside is impossible (``hard``) or has never been observed."""
 
     quantity: str
     least: float
@@ -191,24 +198,24 @@ class Limit:
     why: str
     hard: bool = False
     condition: str = ""
-    """What a text would have to say for a value beyond to be a contradiction; empty where nothing is left open."""
+    """What the text would have to say for a value outside the range to be a contradiction; empty if nothing is left open."""
 
 
 LEAST_MFU, MOST_MFU = 0.004, 0.78
-"""What published runs sustained of the dense peak, at the least and at the most."""
+"""Lowest and highest share of the dense peak that published runs sustained."""
 SLOWEST_PRETRAINING = 0.11
-"""MFU of the slowest pretraining of ``LARGE`` or more on ``LONG`` or more tokens and cards of ``LINKED`` in published/run_totals.csv
-(Llama 3.2 3B, 11.2 %; YaLM 100B, 13.6 %). Half of it is taken for none."""
+"""Lowest MFU in published/run_totals.csv among pretrainings of at least ``LARGE`` parameters on at least ``LONG`` tokens and cards of
+``LINKED`` (Llama 3.2 3B, 11.2 %; YaLM 100B, 13.6 %). A value below half of it is treated as impossible."""
 MOST_LINKED, MOST_IN_A_NODE = 16.0, 72.0
-"""Accelerators of a node: of A100, H100 and H200 (a2-megagpu-16g), and of a GB200 NVL72."""
+"""Most accelerators in a node: A100, H100 and H200 (a2-megagpu-16g), and GB200 NVL72."""
 LEAST_INTENSITY, MOST_INTENSITY = 0.004, 1.4
-"""kgCO2e/kWh of the cleanest and of the dirtiest grid, with a margin."""
+"""Carbon intensity (kgCO2e/kWh) of the cleanest and the dirtiest grid, with a margin."""
 FROM_OFFERS = 6.0, 5.0
-"""How far below and above the middle of today's offers for an accelerator a published price may lie: long contracts, early years."""
+"""Factors by which a published price may lie below (long contracts) and above (early years) the median of today's offers."""
 
 
 def _price_limit(run: Setting) -> Limit:
-    """What an hour of the accelerator can cost."""
+    """Return the limit on the price of an accelerator-hour: from today's offers for the card, or a general range if there are none."""
     named = run.accelerator
     if named is not None and named.profile is not None:
         from gpuhours.cost.prices import price_rows
@@ -222,7 +229,7 @@ def _price_limit(run: Setting) -> Limit:
 
 
 def limits(run: Setting) -> Iterator[Limit]:
-    """Bounds on implied values."""
+    """Yield the limits on implied values that apply to a run."""
     yield Limit("mfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
     yield Limit(
         "mfu", LEAST_MFU, MOST_MFU, "no published run sustained more than 78 % or less than 0.4 % of the dense peak"
@@ -271,9 +278,9 @@ def limits(run: Setting) -> Iterator[Limit]:
 
 
 def _work_for_energy(peak: float, power: float) -> Limit:
-    """Model FLOPs that a joule can pay for, GFLOP/J, by the least and the most that published runs sustained of the dense peak.
+    """Return the limit on model FLOPs per joule (GFLOP/J), from the MFU range of published runs.
 
-    peak x MFU / W, from 0.4 % at the rated ``power`` (W) under a PUE of 1.6 to 78 % at a fifth of it under none.
+    peak x MFU / W, from an MFU of 0.4 % at the rated ``power`` (W) and a PUE of 1.6 to 78 % at a fifth of the rated power without PUE.
     """
     full = peak / power / 1e9
     why = f"at 40 % of its peak an accelerator of {power:.0f} W delivers {0.4 * full:.3g} GFLOP/J"
@@ -281,7 +288,7 @@ def _work_for_energy(peak: float, power: float) -> Limit:
 
 
 def attention_share(parameters: float, seq_len: float) -> float:
-    """Full attention beside 6N, from size and length alone: s / (6 d), d = (128 N / 12)^(1/3).
+    """Return the FLOPs of full attention as a share of 6N, from size and length alone: s / (6 d), d = (128 N / 12)^(1/3).
 
     d follows from N = 12 L d^2 and a depth of L = d / 128, the shape of published decoders (within 25 %).
     Source: A. Chowdhery et al. 2022, PaLM, appendix B for 12 L H Q T; Kaplan et al. 2020 for N = 12 L d^2.

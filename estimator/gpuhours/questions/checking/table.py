@@ -1,8 +1,8 @@
-"""A table of runs, one a row, checked as texts are: each cell is a claim, and one least squares reconciles a row's claims.
+"""Check a table with one run per row in the same way as a text: each cell is a claim, and least squares reconciles the claims of a row.
 
-Columns as in ``published/run_totals.csv``. What a row says in figures and settings counts (sizes, hours, the accelerator, whether
-activations are computed again); notes and other remarks are not read. A cell that the table itself names as computed from its
-neighbours (``derived_fields``) is no claim of its own as long as it is what they make it.
+Columns are named as in ``published/run_totals.csv``. Figures and settings are read (sizes, hours, the accelerator, whether activations
+are recomputed); notes and other remarks are not. A cell that the table marks as computed from other columns (``derived_fields``) is not
+a separate claim as long as it agrees with them.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ COLUMNS: Mapping[str, tuple[str, float]] = {
     "power_w": ("gpu_power", 1.0), "pue": ("pue", 1.0), "tco2e": ("carbon", 1.0), "cost_usd": ("cost", 1.0),
     "price_usd": ("price", 1.0),
 }  # fmt: skip
-"""Column -> the quantity it states, and how many of its units one of the column's is."""
+"""Column -> the quantity it states, and the factor from the unit of the column to that of the quantity."""
 ADAPTERS = 0.1
-"""Trained share of the parameters below which weights have no gradients of their own: adapters are trained."""
+"""Share of trained parameters below which the run trains adapters, so that the other weights have no gradients."""
 AS_COMPUTED = 0.02
-"""A derived cell that its neighbours give to within this much is theirs."""
+"""Relative tolerance within which a derived cell agrees with the columns it is computed from."""
 
 WITH_TEXT = 1.5
-"""Tokens of a sample over those of its frames, as a middle."""
+"""Typical ratio of the tokens of a sample to the tokens of its frames."""
 ABOUT_TOKENS = math.log(3.0) / Z
-"""Its relative s.d.: four in five runs lie within a factor of 3."""
+"""Relative s.d. of the estimated tokens: four in five runs lie within a factor of 3."""
 
 
 @dataclass(frozen=True)
 class TableCheck:
-    """Every run of a table."""
+    """The checks of all runs of a table."""
 
     name: str
     runs: tuple[Check, ...]
 
     def count(self, verdict: str) -> int:
-        """How many runs have a verdict."""
+        """Return the number of runs with this verdict."""
         return sum(run.verdict == verdict for run in self.runs)
 
     @property
     def verdict(self) -> str:
-        """Contradicted where any run is."""
+        """Combined verdict of the runs: contradicted if any run is."""
         return of_whole(run.verdict for run in self.runs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of ``gpuhours check runs.csv``."""
+        """Return the JSON of ``gpuhours check runs.csv``."""
         kinds = (CONSISTENT, CONTRADICTED, NOT_DETERMINED)
         content = {
             "name": self.name, "verdict": self.verdict,
@@ -77,7 +77,7 @@ class TableCheck:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; lines that begin with # are comments."""
+    """Return the rows of a CSV file, without comment lines (#); raise ``EstimateError`` if it is not a table of runs."""
     text = read_table_text(path)
     try:
         rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
@@ -91,7 +91,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def documents(rows: Iterable[Mapping[str, str]]) -> Iterator[Document]:
-    """Each row as what it states."""
+    """Yield one document per row, with the row's claims, facts and assumptions."""
     chips: dict[str, Named | None] = {}
     for line, row in enumerate(rows, 2):
         derived = _computed_from_neighbours(row)
@@ -103,9 +103,10 @@ def documents(rows: Iterable[Mapping[str, str]]) -> Iterator[Document]:
 
 
 def _tokens_of_samples(row: Mapping[str, str]) -> Iterator[Assumed]:
-    """Tokens of a row that counts samples, passes and tokens a frame: their product with half as much text, to within a factor of 3.
+    """Yield an estimate of tokens for a row that gives samples, epochs and tokens per frame but no tokens.
 
-    Wide enough for masked patches, crops and captions of any length; a size or hours that are a thousand times off still show.
+    The estimate is their product (times frames per sample) plus half as much text, within a factor of 3. This is wide enough for
+    masked patches, crops and captions of any length, but still exposes a size or hours that are wrong by a factor of 1000.
     """
     names = ("samples_m", "epochs", "tokens_per_frame")
     samples, epochs, each = (_number(row.get(name)) for name in names)
@@ -116,7 +117,7 @@ def _tokens_of_samples(row: Mapping[str, str]) -> Iterator[Assumed]:
 
 
 def _claim(row: Mapping[str, str], column: str, line: int) -> Claim | None:
-    """One cell as a measurement; None for an empty cell, for words, and for what the quantity cannot be."""
+    """Return one cell as a claim; None if it is empty, not a number, or not positive."""
     text = (row.get(column) or "").strip()
     name, factor = COLUMNS[column]
     number = _number(text)
@@ -131,7 +132,7 @@ def _claim(row: Mapping[str, str], column: str, line: int) -> Claim | None:
 
 
 def _word(row: Mapping[str, str], column: str) -> str:
-    """The text of a cell; none where it holds what programs write for a value that is missing."""
+    """Return the text of a cell; empty if the cell holds a marker for a missing value, as programs write it."""
     text = (row.get(column) or "").strip()
     return "" if NO_NUMBER.fullmatch(text) else text
 
@@ -140,7 +141,7 @@ SMALLEST, LARGEST = 1e-12, 1e40
 
 
 def _number(text: str | None) -> float | None:
-    """The number of a cell; None where there is none, or none that a run can have."""
+    """Return the number in a cell; None if there is none or if its size is outside ``SMALLEST`` to ``LARGEST`` (zero is kept)."""
     try:
         number = float((text or "").replace(",", ""))
     except ValueError:
@@ -149,9 +150,9 @@ def _number(text: str | None) -> float | None:
 
 
 def _facts(row: Mapping[str, str], line: int, chips: dict[str, Named | None]) -> Iterator[Fact]:
-    """What a row's settings say: accelerator, country, recomputation, and whether only adapters are trained.
+    """Yield the facts of a row: accelerator, country, recomputation, and whether only adapters are trained.
 
-    ``chips``: the accelerators looked up so far, by how the table writes them.
+    ``chips`` caches the accelerators looked up so far, keyed by the text of the cell.
     """
     place = f"row {line}"
     gpu = _word(row, "gpu")
@@ -172,9 +173,9 @@ def _facts(row: Mapping[str, str], line: int, chips: dict[str, Named | None]) ->
 
 
 def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
-    """Columns that ``derived_fields`` gives an equation of other columns for, and that are what it makes them.
+    """Return the columns that ``derived_fields`` marks as computed from other columns and that agree with those columns.
 
-    GPU-hours and days from each other and the GPUs; FLOPs from 6 N D or without an equation.
+    Covers GPU-hours and days, each computed from the other and the GPUs, and FLOPs, computed from 6 N D or with no equation given.
     """
     entries = _entries(row)
     computed_columns = set()
@@ -195,6 +196,6 @@ def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
 
 
 def _entries(row: Mapping[str, str]) -> dict[str, str]:
-    """``gpu_hours=gpus*days*24; train_flops``: each derived column with its equation, empty where none is given."""
+    """Parse ``derived_fields``, such as ``gpu_hours=gpus*days*24; train_flops``, into column -> equation (empty if none is given)."""
     parts = (entry.strip().partition("=") for entry in (row.get("derived_fields") or "").split(";"))
     return {name.strip(): formula for name, _, formula in parts if name.strip()}

@@ -1,4 +1,4 @@
-"""``gpuhours check``: are a document's figures true together, and if not, what is the likely cause."""
+"""``gpuhours check``: test whether a document's figures can all be true, and if not, find the likely cause."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
 Witness = Callable[[Document], "tuple[float, float, float] | None"]
-"""Predicts the MFU of a document's run (value, low, high), or None where it says too little."""
+"""Predicts the MFU of a document's run (value, low, high), or returns None if the document says too little."""
 
 
 def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperCheck | TableCheck:
-    """Check a file: claims in YAML, a table of runs in CSV, a PDF, or text in any format in anything else; ``-`` is standard input."""
+    """Check a file: YAML is read as claims, CSV as a table of runs, PDF and anything else as text; ``-`` is standard input."""
     path = Path(path)
     kind = path.suffix.lower()
     if kind == ".csv":
@@ -54,7 +54,7 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 
 
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
-    """Test every run of a paper against itself, and their sum against its totals."""
+    """Check every run of a paper for consistency, and the sum of the runs against the stated totals."""
     families = {
         family for run in paper.runs if run.kind == "own" and (family := family_of(run.name) or coined(run.name))
     }
@@ -62,7 +62,10 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     nobody = frozenset[str]()
 
     def said_of(run: Document) -> frozenset[str]:
-        """What was said of all is meant of a run that is of the family, if any run is."""
+        """Return the quantities whose figures for all runs apply to this run.
+
+        None do if some runs belong to a model family and this run is a table row that is neither in a family nor a stage.
+        """
         row = any(claim.of_row and not claim.shared for claim in run.claims)
         return nobody if families and row and not family_of(run.name) and not _is_stage(run.name) else meant
 
@@ -74,7 +77,10 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
 
 
 def _one_total(claims: Sequence[Claim]) -> Iterator[Claim]:
-    """Totals that stand alone; of several of one kind the one that the others add up to, else none tests anything."""
+    """Yield at most one total per quantity.
+
+    A single total is kept. Of several, the largest is kept if the others add up to it, or the first if all are equal; otherwise none.
+    """
     for quantity in dict.fromkeys(claim.quantity for claim in claims):
         same = [claim for claim in claims if claim.quantity == quantity]
         largest = max(same, key=lambda claim: claim.value)
@@ -89,7 +95,10 @@ ADDS_UP = 0.03
 
 
 def _as_all_say(run: Check, runs: Sequence[Check]) -> Check:
-    """The check of a run without charges between figures said of all runs that not all of them bear out: those are of another run."""
+    """Return the check of a run without contradictions between figures stated for all runs, unless every run shows the contradiction.
+
+    If only some runs show it, the figures belong to another run; claims of a dropped contradiction become not determined.
+    """
     own = [other for other in runs if other.document.kind == "own"]
     if len(own) < 2 or not run.contradictions:
         return run
@@ -112,7 +121,7 @@ def _as_all_say(run: Check, runs: Sequence[Check]) -> Check:
 
 
 def _is_stage(name: str) -> bool:
-    """Whether a run's name is that of a part of a training."""
+    """Whether a run's name is that of a training stage."""
     return any(
         word in name.lower()
         for word in ("train", "stage", "phase", "tun", "leg", "part", "size", "extension", "anneal")
@@ -120,20 +129,21 @@ def _is_stage(name: str) -> bool:
 
 
 SAID_OF_ALL = frozenset(["tokens", "parameters", "active_parameters", "price", "gpu_power", "pue", "carbon_intensity"])
-"""What a text may say once for all its runs and mean of each, where they are of one family; a layout or a batch said once need not be
-that of every stage."""
+"""Quantities that a text may state once and mean for each of its runs, if these belong to one family. A layout or a batch stated once
+need not apply to every stage."""
 
 
 LAYOUT = frozenset(["tensor", "pipeline", "context", "data_parallel", "microbatch"])
-"""One layout: where a part of it is of another run, all of it is."""
+"""Quantities that form one layout: if one of them belongs to another run, all of them do."""
 
 
 def _check_run(
     run: Document, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced], meant: frozenset[str]
 ) -> Check:
-    """One run; where figures that were said of all runs contradict it, they are not of this one, and do not test it.
+    """Check one run; figures stated for all runs that contradict it are taken to belong to other runs and do not test it.
 
-    ``meant`` are those that are of each run all the same.
+    ``meant`` are quantities whose figures for all runs apply to each run: once it is given, only refuted figures of other quantities are
+    dropped. If it is empty, any refutation drops all figures stated for all runs.
     """
     whole = run
     if run.kind == "total":
@@ -157,7 +167,10 @@ def _check_run(
 
 
 def _said_together(run: Document, judged: Check) -> set[str]:
-    """Quantities of charges between figures that one sentence says of all runs: they are false of whichever it means."""
+    """Return the quantities of contradictions whose figures all come from one sentence about all runs.
+
+    These figures contradict each other whichever run the sentence is about.
+    """
     together: set[str] = set()
     for charge in (*judged.contradictions, *judged.doubts):
         claims = [run.claim(name) for name in charge.claims]
@@ -170,7 +183,11 @@ def _said_together(run: Document, judged: Check) -> set[str]:
 def _in_other_senses(
     whole: Document, run: Document, judged: Check, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced]
 ) -> tuple[Document, Document, Check]:
-    """The run where a figure that stands in a charge, and whose words leave two quantities open, is the other one, if all is well then."""
+    """Try the other quantity for each contradicted figure whose wording allows two.
+
+    Returns the whole document, the run and its check with the figure changed if that removes all contradictions and doubts, else the
+    arguments unchanged.
+    """
     charged = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
     for claim in run.claims:
         if (
@@ -193,13 +210,13 @@ def _in_other_senses(
 
 
 def _passes(run: Document) -> bool:
-    """Whether a run counts several passes over its data."""
+    """Whether a run states more than one epoch."""
     passes = run.claim("epochs")
     return passes is not None and passes.value > 1
 
 
 def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness | None = None) -> TableCheck:
-    """Every row of a table, judged as a text with the same figures is."""
+    """Check every row of a table as a text with the same figures would be checked."""
     chips: dict[tuple[str, str], Named | None] = {}
     checks = []
     for document in documents(rows):
@@ -213,10 +230,10 @@ def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness |
 def check_document(
     document: Document, witness: Witness | None = None, elsewhere: Sequence[Claim | Unplaced] = ()
 ) -> Check:
-    """Reconcile a document's claims, name the contradictions and their likely causes.
+    """Reconcile a document's claims and return the check with the contradictions and their likely causes.
 
-    ``elsewhere`` are figures of the same text that belong to no run or to another, or that nothing explains; a contradiction that one of
-    them would mend is open.
+    ``elsewhere`` are figures of the same text that belong to no run or to another run, or that were not understood. A contradiction that
+    one of them would resolve is reported as a doubt.
     """
     return _check_as(document, setting(document, stated_accelerator(document)), witness, elsewhere)
 
@@ -224,7 +241,10 @@ def check_document(
 def _check_as(
     document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced] = ()
 ) -> Check:
-    """The check as a run of a kind; where it is contradicted, by the other conventions that its words leave open."""
+    """Check a document as this kind of run; if there are contradictions or doubts, also try other conventions that its words allow.
+
+    Returns the check with no contradictions and no more doubts if there is one, else the one with the fewest contradictions or doubts.
+    """
     judged = _judged(document, run, witness, elsewhere)
     if not judged.contradictions and not judged.doubts:
         return judged
@@ -235,12 +255,16 @@ def _check_as(
         if other[0] is document and len(again.contradictions) < len(judged.contradictions):
             judged = again
         elif len(again.contradictions) == len(judged.contradictions) and len(again.doubts) < len(judged.doubts):
-            judged = again  # the sense that leaves least unexplained
+            judged = again  # the reading that leaves the fewest doubts
     return judged
 
 
 def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Document, Setting]]:
-    """What words in passing leave open: devices of two dies counted as one, an MFU of BF16's peak, adapters of another training."""
+    """Yield the document and setting under other conventions that its words allow.
+
+    Two dies counted as one GPU; an MFU relative to the BF16 peak; the FP8 peak if a stated peak is for FP8; full training if adapters are
+    mentioned without a rank or a number of trained parameters.
+    """
     if run.accelerator is not None and "MI250" in run.accelerator.name:
         yield _by_module(document, run)
     if run.accelerator is not None and run.peak is not None and run.peak > run.accelerator.peak:
@@ -255,7 +279,7 @@ def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Docum
 
 
 def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced]) -> Check:
-    """The check of a document as a run of a kind."""
+    """Check a document as this kind of run, under one set of conventions."""
     equations = equations_of(run, document)
     extra = (*assumed(run), *document.assumed)
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
@@ -284,7 +308,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
 
 
 def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:
-    """The same figures with two dies counted as one GPU (MI250, MI250X), as some count them and others do not."""
+    """Return the document and setting with two dies counted as one GPU (MI250, MI250X); texts count them either way."""
     stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
     dies = stated.get("gpus", 0.0) == 2 * stated.get("nodes", 0.0) * stated.get("gpus_per_node", 0.0) > 0
     halved = tuple(
@@ -298,9 +322,10 @@ def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:
 
 
 def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:
-    """What the witness predicts, and the measurement it becomes.
+    """Return the witness's prediction as a sentence, and as an assumption on the MFU for the fit.
 
-    A run below its prediction is no contradiction: many are slower than their layout allows. Only one above it is.
+    Both are empty without a prediction. There is no assumption if the MFU is not determined or below the prediction: a run slower than
+    its layout allows is common and not a contradiction, whereas a faster one is.
     """
     predicted = witness(document) if witness else None
     if predicted is None:
@@ -319,13 +344,13 @@ RAMP = re.compile(
     r"ramp|\d\s?[km]?\s?(?:→|⟶|->|-->|\\to\b|\\rightarrow)|batch\W[^.;|]{0,40}\b(?:grow|grew|increas|warm|rais|doubl)",
     re.IGNORECASE,
 )
-"""Words and arrows of a batch that grows while the run goes on."""
+"""Words and arrows that describe a batch size that grows during the run."""
 BETWEEN = 0.1
-"""Relative s.d. of a batch whose two ends were read."""
+"""Least relative s.d. of a batch read as a range from its two ends."""
 
 
 def _grows(claim: Claim) -> bool:
-    """Whether a batch is one end of a ramp whose other end was not read with it: it is not the batch of every step."""
+    """Whether a claim is one end of a batch-size ramp whose other end was not read, so that it is not the batch of every step."""
     batch = claim.quantity in ("global_batch", "global_batch_tokens")
     return batch and claim.spread.sigma < BETWEEN and RAMP.search(claim.quote) is not None
 
@@ -338,7 +363,7 @@ def _usable(claim: Claim) -> bool:
 
 
 def _measurement(claim: Claim, index: int) -> Measurement:
-    """The claim as the fit takes it."""
+    """Return the claim as a measurement for the fit."""
     return Measurement(claim.measured, math.log(claim.spread.centre), claim.spread.sigma, index)
 
 
@@ -370,7 +395,7 @@ def _checked(index: int, claim: Claim, fit: Fit, measurements: Sequence[Measurem
 
 
 def _divides_with(fit: Fit, measurements: Sequence[Measurement], position: int) -> tuple[str, ...]:
-    """The exact counts a claim divides evenly with; agreement of a kind that no least squares sees."""
+    """Return the quantities that give a whole count together with this claim: an agreement that least squares cannot detect."""
     for name in WHOLE:
         value = fit.value(name)
         if value is None or value[1] != value[2] or value[0] < 1 or any(m.quantity == name for m in measurements):

@@ -1,1 +1,1 @@
-"""Claims and identities -> one run: least squares, what contradicts, what is implied, what the estimator predicts."""
+"""Reconcile claims and identities into one run: least squares, contradictions, implied values, the estimator's prediction."""

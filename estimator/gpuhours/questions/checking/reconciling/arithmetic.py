@@ -1,4 +1,4 @@
-"""The arithmetic of a contradiction in one line that a sceptic can follow by hand: the figures of the text in the equation they break."""
+"""Show a contradiction as one line of arithmetic that can be checked by hand: the text's figures in the equation that they violate."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("carbon", {"energy": 1, "carbon_intensity": 1}, ""),
     ("cost", {"gpu_hours": 1, "price": 1}, ""),
 )  # fmt: skip
-"""What is computed, from what (with the power of each), and a number in front."""
+"""The quantity computed, the quantities it is computed from (with the power of each), and a constant factor."""
 UNITS = {"gpu_hours": HOUR, "it_energy": HOUR, "node_hours": HOUR, "carbon_intensity": 1.0, "carbon": 1e6}
-"""Into seconds and grams, so that the products come out."""
+"""Factors that convert quantities to seconds and grams, so that both sides of an equation are in the same units."""
 OF_HOURS = frozenset(["energy", "cost"])
-"""What is counted by the hour of a GPU."""
+"""Quantities that are proportional to GPU-hours."""
 
 
 def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | None) -> str:
-    """``6 x 18.3 B x 700 B / (512 x 13 days x 312 TFLOP/s) = 42.3 %; the text says 57.1 %``, or nothing where no one line shows it."""
+    """Return ``6 x 18.3 B x 700 B / (512 x 13 days x 312 TFLOP/s) = 42.3 %; the text says 57.1 %``, or "" if no equation shows it."""
     stated = {claim.measured: claim.value for claim in document.claims if not claim.scope and claim.value > 0}
     stated["parameters"] = stated.get("active_parameters", stated.get("parameters", math.nan))
     if accelerator is not None:
@@ -64,7 +64,7 @@ def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | 
 
 
 def _value(result: str, terms: Mapping[str, float], front: str, stated: Mapping[str, float]) -> float:
-    """The equation's value, in the unit of its result."""
+    """Return the value of the equation in the unit of its result."""
     value = float(front or 1.0)
     for name, power in terms.items():
         value *= (stated[name] * UNITS.get(name, 1.0)) ** power

@@ -1,7 +1,7 @@
-"""Contradictions: found one after the other, worst first, each explained by the known mistake that removes most of it.
+"""Find contradictions one at a time, worst first, and explain each by the known mistake that removes most of it.
 
-Where one claim of a redundant set must be wrong, all of them have the same normalised residual: the arithmetic cannot say which. A known
-mistake in one of them can; else the claim is left out without which most of the rest is well again.
+If one claim of a redundant set must be wrong, all of them have the same normalised residual, so arithmetic alone cannot say which. A
+known mistake in one of them can; otherwise the claim whose removal resolves most other problems is left out.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ from gpuhours.run.identities import Identity, Sum
 
 LEAST_FACTOR = 1.03
 WHOLE = ("data_parallel", "gpus_per_node")
-"""Implied counts that must come out whole."""
+"""Implied counts that must be whole numbers."""
 COUPLED = 0.2
-"""Correlation of residuals from which two claims stand in one equation."""
+"""Correlation of residuals above which two claims are taken to be in the same equation."""
 LEVER = 0.2
-"""How far an implied value must follow a claim (both in logarithms) to rest on it."""
+"""An implied value depends on a claim if its derivative with respect to the claim (both in logarithms) exceeds this."""
 EXPLAINED = 0.6
-"""Share of the squared misfit a mistake must remove to be named."""
+"""Share of the squared misfit that a mistake must remove to be named as a cause."""
 MOST_CONTRADICTIONS = 6
 AT_LEAST = 50.0
-"""A quantity without a lower limit is usually no smaller than its upper one over this: nobody shards until a card holds a fiftieth."""
+"""Divisor of the upper limit that gives the usual lower end of a quantity without a lower limit: nobody shards so far that a card is
+only a fiftieth full."""
 VARIANT = math.log(1.15)
-"""Beyond this a memory is that of another variant of the card, or no card's; GB for GiB is 7 %."""
+"""Log difference beyond which a memory size belongs to another variant of the card or to none; GB for GiB is 7 %."""
 BINARY_GIGABYTE, NEARLY = math.log(1.024**3), 0.01
-"""By how much 16 GiB are more than 16 GB, and how near a memory must be to that."""
+"""Log ratio of 16 GiB to 16 GB, and the tolerance for recognising it."""
 DERIVED = frozenset(
     {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
 )
-"""Figures that authors work out from others: where nothing else decides, the mistake is rather there."""
+"""Quantities that authors derive from others: if nothing else decides, the mistake is assumed to be in one of them."""
 
 
 NO_RIVALS = Rivals(())
@@ -60,19 +61,19 @@ NO_RIVALS = Rivals(())
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a search found: contradictions, those that hang on a condition, and the fit with and without the claims they accuse."""
+    """The result of a search: contradictions, conditional ones (doubts), and the fit with and without the claims they accuse."""
 
     contradictions: tuple[ContradictedClaims, ...]
     doubts: tuple[ContradictedClaims, ...]
     suspects: dict[int, tuple[str, ...]]
-    """The claims that stand in a contradiction, by their index, and which quantities it is between."""
+    """Index of each contradicted claim -> the quantities of its contradiction."""
     doubtful: dict[int, tuple[str, ...]]
-    """The same of those that hang on a condition."""
+    """The same for contradictions that depend on a condition."""
     full: Fit
     fit: Fit
-    """Without the claims that were accused."""
+    """The fit without the accused claims; ``full`` includes them."""
     counted: tuple[Assumed, ...] = ()
-    """Numbers of runs, seeds, sites that make a figure of one that of all."""
+    """Numbers of runs, seeds or sites by which a figure for one was multiplied or a figure for all divided."""
 
 
 MOST_COUNTED = 2
@@ -80,12 +81,12 @@ MOST_COUNTED = 2
 COUNTED = re.compile(
     r"(?i)\b(?:runs?|seeds?|folds?|sites?|islands?|racks?|jobs?|repetitions?|trials?|experiments?|replicas?)\b"
 )
-"""What there may be several of, each with the figures of one."""
+"""Words for things that a text counts, such as runs or seeds, while giving a figure for one of them."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """The search for contradictions: claims, identities, assumptions, known mistakes and limits."""
+    """A search for contradictions, given claims, identities, assumptions, known mistakes and limits."""
 
     document: Document
     equations: tuple[Identity | Sum, ...]
@@ -93,15 +94,18 @@ class Search:
     known_mistakes: Callable[[], Iterable[Mistake]]
     limits: tuple[Limit, ...]
     rivals: Rivals = NO_RIVALS
-    """Other figures of the text that may be meant."""
+    """Other figures of the text that could be the intended ones."""
 
     @functools.cached_property
     def mistakes(self) -> tuple[Mistake, ...]:
-        """Worked out where something is to be explained."""
+        """The known mistakes, computed when a contradiction is first explained."""
         return tuple(self.known_mistakes())
 
     def judge(self, measurements: Sequence[Measurement], first: Fit | None = None) -> Judgement:
-        """Find the worst misfit, explain it, leave its claim out, and look again; ``first`` is the fit of all, where it is known."""
+        """Repeatedly find the worst misfit, explain it and leave out the accused claim; return what was found.
+
+        ``first`` is the fit of all measurements if it was already computed.
+        """
         left = list(measurements)
         full = fit = first or reconcile(left, self.equations, self.extra)
         contradictions: list[ContradictedClaims] = []
@@ -156,7 +160,11 @@ class Search:
     def _times_over(
         self, left: list[Measurement], fit: Fit, involved: Sequence[int]
     ) -> tuple[list[Measurement], Assumed] | None:
-        """``60 runs of 9 hours, 540 GPU-hours``: the measurements with one figure counted so often, where that makes all of them well."""
+        """Resolve a contradiction by a count in the text, as in ``60 runs of 9 hours, 540 GPU-hours``.
+
+        Returns the measurements with one involved figure multiplied or divided by such a count, and the count as an assumption, if all
+        residuals are then below 1; otherwise None.
+        """
         before = self._troubles(left, fit)
         for position in [i for i, m in enumerate(left) if m.claim in involved]:
             claim = self.document.claims[left[position].claim or 0]
@@ -174,7 +182,7 @@ class Search:
         return None
 
     def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
-        """What a contradiction between claims rests on that the text does not say; empty where it says all."""
+        """Return the unstated condition on which a contradiction between claims depends; empty if there is none."""
         claims = self.document.claims
         read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
         if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):
@@ -187,17 +195,17 @@ class Search:
             again = reconcile(swapped, self.equations, self.extra)
             well = all(residual(again, i) <= CONTRADICTION for i in positions)
             still = self._impossible(swapped, again)
-            apart = misfit and still <= beyond  # what else is impossible is another matter
+            apart = misfit and still <= beyond  # values that were already beyond a limit are a separate problem
             if well and self._troubles(swapped, again) < before and (apart or not still & beyond):
                 return condition
         return ""
 
     def _impossible(self, left: list[Measurement], fit: Fit) -> set[str]:
-        """The implied quantities that lie beyond a limit."""
+        """Return the implied quantities that are beyond a limit."""
         return {limit.quantity for limit in self.limits if self._outside(left, fit, limit) is not None}
 
     def _as_sold(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> bool:
-        """Whether a memory alone is off, by what GiB are more than GB: ``16 GB`` is the name that a card of 16 GiB is sold by."""
+        """Whether only a memory size is off, by the ratio of GiB to GB: a card with 16 GiB is sold as ``16 GB``."""
         claims = [self.document.claims[index] for index in involved]
         if [claim.quantity for claim in claims] != ["memory_per_gpu"]:
             return False
@@ -205,12 +213,15 @@ class Search:
         return abs(float(fit.left_out[position]) + BINARY_GIGABYTE) < NEARLY
 
     def _another_variant(self, left: list[Measurement], fit: Fit, claim: int) -> bool:
-        """Whether a memory is too far from the card's to be one of its figures."""
+        """Whether a memory size differs too much from the card's to be a figure for this card."""
         position = next(i for i, m in enumerate(left) if m.claim == claim)
         return abs(float(fit.left_out[position])) > VARIANT
 
     def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[ContradictedClaims, list[int]]]:
-        """Exact counts that must divide: GPUs by nodes, GPUs by the model-parallel degrees."""
+        """Yield contradictions between exact counts that must divide evenly: GPUs by nodes, GPUs by the model-parallel degrees.
+
+        Each comes with the indices of the claims involved.
+        """
         for name in WHOLE:
             value = fit.value(name)
             if value is None or value[1] != value[2] or any(m.quantity == name for m in left):
@@ -227,7 +238,7 @@ class Search:
     def _misfit(
         self, left: list[Measurement], fit: Fit, worst: int
     ) -> tuple[ContradictedClaims, list[int], Measurement]:
-        """A redundant claim that the others contradict."""
+        """Return the contradiction around the claim with the worst residual, the indices of the claims involved, and the accused one."""
         loop = [
             i
             for i in range(len(left))
@@ -237,7 +248,7 @@ class Search:
         causes = self._explain(left, involved, fit)
         if (
             not causes
-        ):  # figures that share a mistake agree with each other, and lie nearer to the fit than what they accuse
+        ):  # figures that share a mistake agree with each other and can lie nearer to the fit than the correct claim
             wider = [i for i in range(len(left)) if fit.coupling[worst, i] > COUPLED or i == worst]
             causes = self._explain(left, wider, fit)
             involved = sorted({*involved, *(i for i in wider if causes and left[i].quantity == causes[0].quantity)})
@@ -249,7 +260,7 @@ class Search:
         return ContradictedClaims(names, factor, statement, tuple(causes)), indices, left[accused]
 
     def _accused(self, left: list[Measurement], involved: list[int], causes: list[Cause], fit: Fit) -> int:
-        """The claim to leave out: the one a known mistake names, else the one without which most is well again."""
+        """Return the claim to leave out: the one named by the best cause, else the one whose removal leaves the fewest problems."""
         for i in involved:
             if causes and left[i].quantity == causes[0].quantity:
                 return i
@@ -267,12 +278,12 @@ class Search:
         return min((i for i in involved if left[i].claim is not None), key=without)
 
     def _troubles(self, left: list[Measurement], fit: Fit) -> int:
-        """How many claims and implied values are still impossible."""
+        """Count the claims that contradict others and the implied values beyond a limit."""
         claims = sum(residual(fit, i) > CONTRADICTION for i in range(len(left)))
         return claims + sum(self._outside(left, fit, limit) is not None for limit in self.limits)
 
     def _outside(self, left: list[Measurement], fit: Fit, limit: Limit) -> tuple[float, float, float] | None:
-        """The implied value, if it lies beyond a limit."""
+        """Return the implied value with its range if it is beyond a limit, else None."""
         value = fit.value(limit.quantity)
         if value is None or any(m.quantity == limit.quantity for m in left):
             return None
@@ -280,7 +291,7 @@ class Search:
         return None if inside else value
 
     def _says(self, m: Measurement) -> str:
-        """``GPU-hours 336``: a claim as stated."""
+        """Return a claim as stated, such as ``GPU-hours 336``."""
         if m.claim is None:
             return f"a predicted {QUANTITIES[m.quantity].title} of {shown(m.quantity, math.exp(m.log))}"
         stated = self.document.claims[m.claim].value
@@ -294,7 +305,10 @@ class Search:
         )
 
     def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[ContradictedClaims, list[int], Measurement] | None:
-        """An implied value that cannot be."""
+        """Return a contradiction for an implied value beyond a limit, the indices of the claims involved, and the accused one.
+
+        Hard limits come first. Returns None if no implied value that depends on a claim is beyond its limit.
+        """
         for limit in sorted(self.limits, key=lambda entry: not entry.hard):
             value = self._outside(left, fit, limit)
             if value is None:
@@ -316,12 +330,12 @@ class Search:
         return None
 
     def _lever(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
-        """The measurements that move an implied value."""
+        """Return the positions of the measurements on which an implied value depends."""
         gain = fit.gain[fit.quantities.index(quantity)]
         return [i for i in range(len(left)) if abs(gain[i]) > LEVER]
 
     def _explain(self, left: list[Measurement], involved: list[int], fit: Fit) -> list[Cause]:
-        """Known mistakes in the figures involved, by how much of the misfit each removes."""
+        """Return the known mistakes in the figures involved that explain the misfit, best first."""
         before = max(residual(fit, i) for i in involved) ** 2
         ranked: list[tuple[float, Cause]] = []
         for mistake in self.mistakes:
@@ -345,7 +359,7 @@ class Search:
         return ordered(ranked)
 
     def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int]:
-        """The factor of a mistake that fits best, the largest squared residual left in its loop, and what else stays wrong."""
+        """Return the best-fitting factor of a mistake, the largest squared residual then left among coupled claims, and ``_troubles``."""
         least, most = math.log(mistake.least), math.log(mistake.most)
         touched = {i} | {j for j, m in enumerate(left) if m.quantity in mistake.also and m.claim is not None}
         tried = []
@@ -362,7 +376,7 @@ class Search:
         return factor, worst, troubles
 
     def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
-        """Known mistakes that bring an impossible value back to where runs are."""
+        """Return the known mistakes whose correction brings an impossible value back into its usual range, best first."""
         usual = USUAL.get(limit.quantity, (limit.least or limit.most / AT_LEAST, limit.most))
         fit = reconcile(left, self.equations, self.extra)
         ranked = []
@@ -385,7 +399,7 @@ def _title(quantity: str) -> str:
 
 
 def _worst(fit: Fit, claims: int) -> int | None:
-    """The claim with the largest residual, if that is a contradiction."""
+    """Return the claim with the largest residual if it is a contradiction, else None."""
     beyond = [
         i
         for i in range(claims)

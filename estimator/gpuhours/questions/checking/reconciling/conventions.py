@@ -1,4 +1,4 @@
-"""Conventions that a text does not say and that its own figures decide: whether its energy holds the losses of the hall."""
+"""Decide conventions that a text leaves unstated from its own figures: whether its energy includes the losses of the data centre."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuhours.run.identities import Identity, Sum
 
 
 def equations_of(run: Setting, document: Document) -> Equations:
-    """The identities of a run of a kind, with the conventions that its figures decide; the same object for runs of the same kind."""
+    """Return the identities for this kind of run under the document's conventions; the same object for runs of the same kind."""
     fixed, loose = (tuple(sorted(constants.items())) for constants in (run.fixed, run.loose))
     return _of_kind(run.holds, fixed, loose, _energy_without_losses(document))
 
@@ -27,9 +27,9 @@ def _of_kind(
 
 
 def as_counted(equations: Iterable[Identity | Sum], *, apart: bool) -> Iterator[Identity | Sum]:
-    """The identities with the PUE where the text puts it.
+    """Yield the identities with the PUE in the equation where the text applies it.
 
-    Usually energy = GPU-hours x power x PUE and carbon = energy x intensity; where energy is of the accelerators alone (``apart``),
+    Usually energy = GPU-hours x power x PUE and carbon = energy x intensity. If the energy is for the accelerators alone (``apart``),
     energy = GPU-hours x power and carbon = energy x PUE x intensity.
     """
     for equation in equations:

@@ -1,8 +1,8 @@
-"""Contradictions that rest on a guess: another figure of the text in place of one of theirs would make them well.
+"""Contradictions that depend on an interpretation: replacing one of their figures by another from the text would resolve them.
 
-A contradiction is a charge, so it needs figures of one run, placed with certainty. Where the text gives a quantity twice and differently,
-and no words tie the figures to runs, either may be meant. Then the charge is shown as what would follow, with its condition, and the
-verdict stays open.
+A contradiction accuses the authors, so its figures must be known to belong to one run. If the text gives two different values for a
+quantity and does not say which run each belongs to, either could be the intended one. The contradiction is then shown with its
+condition, and the verdict stays open.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
 
 TOLD = ("belongs to", "counted for", "in ")
-"""Beginnings of reasons that say whose a figure is: such a figure is nobody's rival."""
+"""Prefixes of reasons that say what a figure belongs to: such a figure is not an alternative for another."""
 ALIKE = 0.03
 FEWEST, MOST = 2, 1000
-"""How many times a figure may count."""
+"""Range of the whole numbers by which a figure may have to be multiplied or divided."""
 MOST_SWAPS = 64
-"""Readings tried for one contradiction."""
+"""Number of alternative readings tried for one contradiction, not counting multiples."""
 NO_MISTAKE = {
     "part of the run": "covers the whole run, including stops",
     "downtime": "leaves out stops, restarts and evaluation",
@@ -33,24 +33,25 @@ NO_MISTAKE = {
     "PUE left out": "is for the whole machine, cooling included",
     "base model's tokens": "is for this run alone",
 }
-"""Causes that are no mistake: the figure is right, of something a little larger or smaller. What it would have to be for a charge."""
+"""Causes that are not mistakes, as the figure is right for something slightly larger or smaller, and what the figure would have to
+cover for a contradiction."""
 CONVENTION = 1.2
-"""What attention, embeddings and a rounded size may put on 6 FLOP per parameter and token."""
+"""Factor that attention, embeddings and a rounded model size may apply to 6 FLOP per parameter and token."""
 GPU_HOURS = frozenset(["gpus", "wall_clock", "gpu_hours"])
 OF_HARDWARE = frozenset(["flops_per_second_per_gpu", "flops_per_second"])
-"""``150 TFLOP/s``: what a program prints counts recomputation or not; beside hours, which may hold stops, it accuses nobody."""
+"""Rates such as ``150 TFLOP/s``, which may or may not count recomputation. Against hours, which may include stops, they prove nothing."""
 STOPPED = 1.6
-"""Up to so much longer than its rate says published runs were charged for, stops and restarts included."""
+"""Factor by which the hours of published runs exceed those that their rate implies, at most, due to stops and restarts."""
 WORK = frozenset(["steps", "tokens", "samples", "epochs"])
-"""What a time covers: ``5 days (5M steps)`` is the time of these steps, whole."""
+"""Amounts of work that a time can cover: ``5 days (5M steps)`` is the whole time of these steps."""
 
 
 def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document, factor: float = 10.0) -> str:
-    """What the text would have to say for a misfit to be a contradiction; empty where it says it.
+    """Return what the text would have to say for a misfit to be a contradiction; empty if the text already says it.
 
-    In a text about one run alone everything is meant of that run. Elsewhere a charge names a mistake. A misfit that a part of the run, its
-    stops, other runs in the bill or an unsaid convention explain best is none, and one that nothing explains is rather a figure of
-    something else, unless all of it stands in one row of a table.
+    In a text about a single run, all figures belong to that run. In other texts a contradiction needs a mistake as its cause. It is not
+    a contradiction if the best cause is a part of the run, stops, other runs in the bill or an unstated convention. A misfit without
+    a cause is more likely a figure about something else, unless all its figures are in one row of a table.
     """
     alone = document.fact(ALONE)
     if any(claim.breath == GIVEN for claim in claims) or alone == TAGGED or (not causes and _one_row(claims)):
@@ -95,19 +96,19 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
 
 
 def _by_hours_alone(document: Document) -> bool:
-    """Whether a text says how long a run took, and not how fast its steps or tokens went."""
+    """Whether a text gives the duration of a run but none of the rates in ``TIMED``."""
     hours = document.claim("gpu_hours") or document.claim("wall_clock")
     return hours is not None and all(document.claim(name) is None for name in TIMED)
 
 
 TIMED = ("step_time", "steps_per_second", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu")
 AT_THE_WALL = frozenset(["TDP for measured power", "whole node in the energy", "PUE left out"])
-"""Causes of an energy that a meter before hosts, fans and cooling shows as well."""
+"""Causes that also fit an energy metered together with hosts, fans and cooling."""
 HOURS = frozenset(["gpu_hours", "gpus", "nodes", "wall_clock", "node_hours", "price", "energy"])
 
 
 def _money_apart(claims: Sequence[Claim]) -> Claim | None:
-    """An amount of money that no sentence ties to the hours or machines which it is held against."""
+    """Return a cost compared with hours or machines that no common sentence connects it to; None if there is no such cost."""
     money = next((claim for claim in claims if claim.quantity == "cost"), None)
     if money is None or any(claim.quantity == "price" for claim in claims):
         return None
@@ -115,21 +116,21 @@ def _money_apart(claims: Sequence[Claim]) -> Claim | None:
 
 
 def _one_row(claims: Sequence[Claim]) -> bool:
-    """Whether claims are cells of one row or column of a table that names its runs: three, as two only clash over what is assumed."""
+    """Whether at least three claims are all table cells whose row or column names the run; two conflict only through an assumption."""
     return len(claims) > 2 and all(claim.of_row for claim in claims)
 
 
 @dataclass(frozen=True)
 class Rivals:
-    """Figures of a text that may be meant in place of a run's own."""
+    """Figures of a text that could be the intended ones in place of a run's own figures."""
 
     claims: tuple[Claim, ...]
     loose: tuple[Unplaced, ...] = ()
-    """Numbers that nothing explains: one of them may be how many times a figure beside it counts."""
+    """Numbers that were not understood; one of them may be a factor of a figure in the same sentence."""
 
     @classmethod
     def of(cls, document: Document, elsewhere: Iterable[Claim | Unplaced]) -> Rivals:
-        """What the run set aside, what the text says of no run, and what nothing explains."""
+        """Collect the claims set aside for the run, the claims elsewhere in the text, and whole numbers that were not understood."""
         others = [*document.set_aside, *elsewhere]
         return cls(
             tuple(one for one in others if isinstance(one, Claim) and not one.scope.startswith(TOLD)),
@@ -141,11 +142,11 @@ class Rivals:
         )
 
     def times(self, claim: Claim) -> list[Unplaced]:
-        """Whole numbers of a claim's own sentence that nothing explains: ``2 racks, 18 nodes``."""
+        """Return up to six whole numbers in the claim's sentence that were not understood, as in ``2 racks, 18 nodes``."""
         return [] if claim.breath == GIVEN else [one for one in self.loose if one.breath == claim.breath][:6]
 
     def of_claim(self, claim: Claim) -> list[Claim]:
-        """Other values for a claim's quantity; a cell in a named row or column has none."""
+        """Return up to six different values for the claim's quantity; none for a cell whose row or column names the run."""
         if claim.of_row:
             return []
         rivals: list[Claim] = []
@@ -156,7 +157,7 @@ class Rivals:
 
 
 def alike(one: Claim, other: Claim) -> bool:
-    """Whether two claims say the same, rounding aside."""
+    """Whether two claims have the same value to within ``ALIKE``; also true if one of them is not positive."""
     if one.value <= 0 or other.value <= 0:
         return True
     return abs(math.log(one.value / other.value)) < ALIKE
@@ -165,7 +166,10 @@ def alike(one: Claim, other: Claim) -> bool:
 def readings(
     left: Sequence[Measurement], involved: Sequence[int], claims: Sequence[Claim], rivals: Rivals
 ) -> Iterable[tuple[list[Measurement], str]]:
-    """The measurements with one or two of the involved replaced by rivals, and the condition that the charge then has."""
+    """Yield alternative readings of the measurements, each with the condition that a contradiction would then have.
+
+    One or two of the involved measurements are replaced by rivals, or one is multiplied or divided by a number from its sentence.
+    """
     options: list[tuple[int, Claim, Claim]] = []
     for position in involved:
         index = left[position].claim

@@ -1,4 +1,4 @@
-"""How well a known mistake explains a misfit: what it would leave, and where it would move what it touches."""
+"""Measure how well a known mistake explains a misfit: the residual after its correction, and the effect on implied values."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.reconciling.reconcile import Fit
 
 ROUNDING = 1e-9
-"""Of logarithms: 32 / (4 x 8) is one, and not less."""
+"""Relative tolerance for floating-point error: 32 / (4 x 8) must not count as less than 1."""
 CONTRADICTION = 2.6
-"""Normalised residual beyond which two figures contradict each other (once in a hundred by chance)."""
+"""Normalised residual beyond which figures contradict each other (happens by chance once in a hundred)."""
 
 
 USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
-"""Where runs are, beside where they can be."""
+"""Usual ranges of quantities, narrower than the range of possible values."""
 
 
 def brought_back(
     fit: Fit, i: int, mistake: Mistake, quantity: str, usual: tuple[float, float]
 ) -> tuple[float, float] | None:
-    """The factor within the mistake's range that comes nearest to usual values, and how far off it stays."""
+    """Return the factor within the mistake's range that brings an implied value nearest to its usual range, and a distance (0 is best).
+
+    None if the value is not determined, hardly depends on the claim, or stays 0.35 or more (in logarithms) outside the range.
+    """
     now = fit.value(quantity)
     slope = float(fit.gain[fit.quantities.index(quantity), i])
     if now is None or abs(slope) < 0.05:
@@ -37,7 +40,7 @@ def brought_back(
 
 
 def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
-    """How far (in logarithms) a correction of one claim would move a utilisation that is usual out of where runs are."""
+    """Return how far (in logarithms) correcting one claim would move an MFU that is in its usual range out of that range, else 0."""
     now = fit.value("mfu")
     least, most = USUAL["mfu"]
     if quantity == "mfu" or now is None or not least <= now[0] <= most:
@@ -47,14 +50,14 @@ def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
 
 
 def another_factor(mistake: Mistake, fit: Fit, i: int) -> bool:
-    """Whether a mistake of one factor alone is too far from a claim's misfit, however widely its neighbours are known."""
+    """Whether a mistake with a single fixed factor differs too much from a claim's misfit, however uncertain the other claims are."""
     factor = math.log(mistake.most)
     alone = mistake.least == mistake.most and not mistake.also and abs(factor) < ORDERS
     return alone and abs(float(fit.left_out[i]) - factor) > NEAR
 
 
 def out_of_reach(mistake: Mistake, fit: Fit, i: int) -> bool:
-    """Whether a claim corrected by a mistake still contradicts the others: what they say without it, its own value does not move."""
+    """Whether a claim still contradicts the others after a correction; the others' value does not depend on the claim itself."""
     apart = float(fit.left_out[i])
     if mistake.also or not abs(apart) > ROUNDING:
         return False
@@ -63,15 +66,16 @@ def out_of_reach(mistake: Mistake, fit: Fit, i: int) -> bool:
 
 
 STILL = CONTRADICTION + 0.6
-"""Normalised residual that a correction may leave for its mistake to be named."""
+"""A mistake is named only if the normalised residual left by its correction is below this."""
 
 
 NEAR, ORDERS = math.log(1.25), math.log(100.0)
-"""Beyond the first a factor of 24 is not that of days and hours; slips of orders of magnitude are told without such nearness."""
+"""Log tolerance for matching a fixed factor (24 for days and hours), and the factor from which the tolerance no longer applies, as slips
+by orders of magnitude are recognised without it."""
 
 
 def ordered(ranked: list[tuple[float, Cause]]) -> list[Cause]:
-    """Best first, one line per cause."""
+    """Return up to four causes, best first, each cause once."""
     causes: dict[str, Cause] = {}
     for _, cause in sorted(ranked, key=lambda entry: -entry[0]):
         causes.setdefault(cause.cause, cause)
@@ -79,6 +83,6 @@ def ordered(ranked: list[tuple[float, Cause]]) -> list[Cause]:
 
 
 def residual(fit: Fit, i: int) -> float:
-    """The normalised residual of a claim without its sign; 0 where nothing tests it."""
+    """Return the absolute normalised residual of a claim; 0 if nothing tests it."""
     z = float(fit.residual[i])
     return 0.0 if math.isnan(z) else abs(z)

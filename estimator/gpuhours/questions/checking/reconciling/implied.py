@@ -1,4 +1,4 @@
-"""What a document leaves unsaid: values that its claims determine, and those that they do not."""
+"""Quantities that a document does not state: the values that its claims imply, and those that they do not determine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epoch
 
 
 def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
-    """Quantities nobody stated: solved, or not determined with what is missing."""
+    """Return the quantities that the document does not state: their values if determined, else (main quantities only) "not determined"."""
     implied = []
     stated = {claim.quantity for claim in document.claims}
     for name in ASKED:
@@ -39,7 +39,7 @@ def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
 
 
 def _only_assumed(name: str, run: Setting) -> bool:
-    """Goodput and the like are shown only where the text fixes them better than the assumption does."""
+    """Whether a value rests only on an assumption: goodput, unless the text gives steps and step time."""
     return name == "goodput" and not {"steps", "step_time"} <= run.claimed
 
 
@@ -51,7 +51,7 @@ def under_scenario(
     extra: Sequence[Assumed],
     implied: Sequence[Implied],
 ) -> list[Implied]:
-    """What becomes determined when the run does the usual thing where its text is silent."""
+    """Return the values that become determined if the usual case is assumed for what the text leaves open (see ``scenarios``)."""
     usual = scenario(document, run)
     if usual is None:
         return []
@@ -67,7 +67,7 @@ def under_scenario(
 
 
 def leaned_on(extra: Sequence[Assumed], fit: Fit, names: set[str]) -> tuple[Assumed, ...]:
-    """The assumptions that some value on the page rests on."""
+    """Return the assumptions on which any value in the output depends."""
     rows = [j for j, name in enumerate(fit.quantities) if name in names and fit.determined[j]]
     offset = fit.gain.shape[1] - len(extra)
     return tuple(

@@ -1,15 +1,15 @@
-"""One weighted least squares over all claims and identities, in logarithms.
+"""Weighted least squares over all claims, identities and assumptions, in logarithms.
 
     minimise  sum_claims ((x_q - ln v) / s)^2 + sum_identities ((a.x - ln c) / s)^2 + sum_assumed ((x_q - ln v) / s)^2
 
-x are the logarithms of all quantities, known or not. Sums (parameters = language + vision) are linearised and solved
-again (Gauss-Newton). A quantity is determined when no direction of the null space moves it; its range is the 10th to 90th
-percentile of the fit. Equations that no claim can contradict are taken off first and worked out afterwards by
-substitution. The normalised residual of a claim is its distance from what all the others say, in standard deviations:
+x are the logarithms of all quantities, known or unknown. Sums (parameters = language + vision) are linearised and solved
+iteratively (Gauss-Newton). A quantity is determined if no direction of the null space changes it; its range is the 10th to 90th
+percentile of the fit. Equations that no claim can contradict are removed first and solved afterwards by
+substitution. The normalised residual of a claim is its distance from the value given by all the others, in standard deviations:
 
     z_i = e_i / (s_i sqrt(r_i)),    r_i = 1 - h_ii  (its redundancy);   e_i / r_i is the leave-one-out residual
 
-A claim with r_i = 0 has nothing to be compared with. Source: W. Baarda 1968, A testing procedure for use in geodetic
+A claim with r_i = 0 cannot be compared with anything. Source: W. Baarda 1968, A testing procedure for use in geodetic
 networks (data snooping).
 """
 
@@ -30,15 +30,15 @@ from gpuhours.questions.checking.precision import Z
 from gpuhours.run.identities import Identity, Sum
 
 LEAST_SIGMA = 0.002
-"""Exact figures get this relative s.d., so that every equation has a finite weight."""
+"""Relative s.d. given to exact figures, so that every equation has a finite weight."""
 EXACT = 3.5 * LEAST_SIGMA
-"""What follows from exact figures alone is exact."""
+"""A value with a smaller s.d. follows from exact figures alone and is shown as exact."""
 NOTHING = 1e-6
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """``quantity = exp(log)`` to within ``sigma``, from a claim (its index) or from an assumption (index None)."""
+    """``quantity = exp(log)`` with s.d. ``sigma`` of the logarithm; ``claim`` is the index of its claim, None for an assumption."""
 
     quantity: str
     log: float
@@ -48,34 +48,34 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Fit:
-    """The reconciled run."""
+    """The reconciled run: per quantity its logarithm ``x``, the s.d. of it and whether it is determined, and residuals per measurement."""
 
     quantities: tuple[str, ...]
     x: NDArray[np.float64]
     sd: NDArray[np.float64]
     determined: NDArray[np.bool_]
     residual: NDArray[np.float64]
-    """Normalised, per measurement; nan where nothing checks it."""
+    """Normalised residual per measurement; nan if nothing tests the measurement."""
     left_out: NDArray[np.float64]
-    """Stated minus what the others say, in logarithms, per measurement."""
+    """Leave-one-out residual per measurement, in logarithms: stated value minus the value from all the others."""
     redundancy: NDArray[np.float64]
     coupling: NDArray[np.float64]
-    """Correlation of residuals between measurements: which claims stand against which."""
+    """Absolute correlation of residuals between measurements: which claims test each other."""
     gain: NDArray[np.float64]
-    """How far each quantity follows each measurement: d ln x_j / d ln v_i."""
+    """Sensitivity of each quantity to each measurement: d ln x_j / d ln v_i."""
     resolve: NDArray[np.float64]
-    """R = 1 - H: how the weighted residuals follow the weighted measurements."""
+    """R = 1 - H: sensitivity of the weighted residuals to the weighted measurements."""
     sigma: NDArray[np.float64]
     bent: tuple[str, ...] = ()
-    """The members of sums, which bend the equations: while none of them moves, other values need no other solution."""
+    """The members of sums, which make the equations non-linear; as long as none of them changes, ``shifted`` is exact."""
 
     def bends(self, at: Iterable[int]) -> bool:
-        """Whether other values of the measurements ``at`` move a member of a sum."""
+        """Whether changing the measurements ``at`` changes a member of a sum, so that the equations must be solved again."""
         rows = [self.quantities.index(name) for name in self.bent]
         return bool(rows) and bool(np.any(np.abs(self.gain[np.ix_(rows, list(at))]) > NOTHING))
 
     def shifted(self, at: Iterable[int], log: float) -> Fit:
-        """The fit where the measurements ``at`` are smaller by ``log``: e' = e - R d / s,  x' = x - gain d."""
+        """Return the fit with the measurements ``at`` reduced by ``log``: e' = e - R d / s,  x' = x - gain d."""
         d = np.zeros(len(self.sigma))
         d[list(at)] = log
         seen = ~np.isnan(self.residual)
@@ -86,7 +86,7 @@ class Fit:
         return replace(self, x=self.x - self.gain @ d, residual=z, left_out=left)
 
     def value(self, quantity: str) -> tuple[float, float, float] | None:
-        """Reconciled value and its 10th and 90th percentile; None where nothing determines it."""
+        """Return the reconciled value with its 10th and 90th percentile; None if the quantity is not determined."""
         if quantity not in self.quantities:
             return None
         j = self.quantities.index(quantity)
@@ -101,7 +101,7 @@ class Fit:
 
 
 class Equations(tuple[Identity | Sum, ...]):
-    """The identities of a kind of run, known by which object they are: what follows from them alone is worked out once."""
+    """The identities for one kind of run, compared and hashed by object identity so that their structure can be cached."""
 
     __slots__ = ()
 
@@ -114,7 +114,7 @@ class Equations(tuple[Identity | Sum, ...]):
 
 @dataclass(frozen=True)
 class Structure:
-    """What the equations and the names of the measured quantities fix: which equations matter, and their rows."""
+    """The part of the problem that depends only on the equations and the names of the measured quantities: relevant equations and rows."""
 
     leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
     names: list[str]
@@ -141,13 +141,13 @@ def _structure(equations: Sequence[Identity | Sum], measured: tuple[str, ...]) -
 
 
 _structure_of_kind = functools.lru_cache(maxsize=2048)(_structure)
-"""The same for ``Equations``, remembered: rows of one table state the same columns."""
+"""``_structure`` for ``Equations``, cached, as the rows of a table usually state the same quantities."""
 
 
 def reconcile(
     measurements: Sequence[Measurement], equations: Sequence[Identity | Sum], extra: Sequence[Assumed] = ()
 ) -> Fit:
-    """Solve for every quantity that claims, identities and assumptions mention."""
+    """Solve for every quantity in the measurements, equations and assumptions (``extra``), and return the fit."""
     every = [*measurements, *(Measurement(a.quantity, math.log(a.value), a.sigma) for a in extra)]
     measured = tuple(m.quantity for m in every)
     known_kind = isinstance(equations, Equations)
@@ -177,9 +177,9 @@ def reconcile(
 def _peeled(
     equations: Sequence[Identity | Sum], measured: frozenset[str]
 ) -> tuple[list[Identity | Sum], list[tuple[Identity | Sum, tuple[str, ...]]]]:
-    """The equations that can contradict a measurement, and the leaves around them in the order they were taken off.
+    """Split the equations into those that can contradict a measurement and the leaves, in the order in which these were removed.
 
-    An equation with members that nobody measured and that stand in no other equation only says what those are.
+    A leaf is an equation with members that are not measured and appear in no other remaining equation; it only determines these members.
     """
     core: list[Identity | Sum] = list(equations)
     leaves: list[tuple[Identity | Sum, tuple[str, ...]]] = []
@@ -202,14 +202,14 @@ def _members(equation: Identity | Sum) -> tuple[str, ...]:
 
 
 def _usable(equation: Sum, known: set[str]) -> bool:
-    """A sum can be linearised where at most one of its members is unknown."""
+    """Whether a sum can be linearised: at most one of its members is unknown."""
     return sum(name not in known for name in (equation.whole, *equation.parts)) <= 1
 
 
 def _with_leaves(
     fit: Fit, covariance: NDArray[np.float64], leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
 ) -> Fit:
-    """The fit with the quantities at the leaves worked out from the inside outwards, by substitution.
+    """Return the fit extended by the quantities of the leaves, solved by substitution in reverse order of removal.
 
     x_d = (ln c - sum a_i x_i) / a_d,    cov(x_d, .) = -sum a_i cov(x_i, .) / a_d,    var(x_d) the same twice + (s / a_d)^2
     """
@@ -248,7 +248,10 @@ def _with_leaves(
 
 
 def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
-    """The slope of ``name`` to each other member, its logarithm and what the equation itself adds to its s.d."""
+    """Solve an equation for ``name``: return its slope to each other member, its logarithm, and the s.d. that the equation adds.
+
+    The slopes are None if a sum leaves nothing positive for the part.
+    """
     if isinstance(equation, Identity):
         a = equation.exponents[name]
         slopes = {other: -b / a for other, b in equation.exponents.items() if other != name}
@@ -269,7 +272,7 @@ def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dic
 def _rows(
     measurements: Sequence[Measurement], structure: Structure, sums: Sequence[Sum], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weighted equations A x = b: measurements first, then identities, then sums linearised at x."""
+    """Return the weighted equations A x = b: measurements first, then identities, then sums linearised at x."""
     n, p = len(measurements), len(structure.constants)
     A = np.zeros((n + p + len(sums), len(structure.names)))
     b = np.zeros(len(A))
@@ -285,7 +288,10 @@ def _rows(
 
 
 def _linearised(equation: Sum, column: dict[str, int], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """ln(sum of parts) - ln(whole) = 0 at x, to first order; an unknown part starts as what the others leave."""
+    """Linearise ln(sum of parts) - ln(whole) = 0 at x; return the row and the right-hand side.
+
+    An unknown part is first set, also in x, to the whole minus the other parts (at least 1 % of the whole).
+    """
     row = np.zeros(len(column))
     values = {name: math.exp(min(x[column[name]], 300.0)) for name in (equation.whole, *equation.parts)}
     unknown = [name for name in equation.parts if values[name] <= 1.0]
@@ -305,9 +311,9 @@ def _linearised(equation: Sum, column: dict[str, int], x: NDArray[np.float64]) -
 def _solve(
     A: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Minimum-norm solution, covariance and null space, through one singular value decomposition."""
+    """Return the minimum-norm solution, the covariance and the null space, from one singular value decomposition."""
     missing = A.shape[1] - A.shape[0]
-    if missing > 0:  # rows of zeros, so that the small decomposition has all directions
+    if missing > 0:  # add rows of zeros, so that the reduced decomposition includes all directions
         A, b = np.vstack((A, np.zeros((missing, A.shape[1])))), np.concatenate((b, np.zeros(missing)))
     U, singular, directions = np.linalg.svd(A, full_matrices=False)
     rank = int(np.sum(singular > 1e-9 * singular[0]))

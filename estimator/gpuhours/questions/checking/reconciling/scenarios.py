@@ -1,4 +1,4 @@
-"""What a video run would need if it did the usual thing where its text is silent: labelled as assumed, never used to contradict.
+"""Usual assumptions for what the text of a video run leaves open; results are labelled as assumed and never used to contradict.
 
 visual tokens = clips x epochs x frames x (side / patch)^2          unpooled, one pass unless epochs are stated
 masked autoencoder: tokens of a clip = frames / 2 x (side / 16)^2 (tubelets of two frames); the encoder sees the unmasked share
@@ -16,19 +16,19 @@ from gpuhours.run.identities import Identity
 SIDE = 224.0
 TUBELET, PATCH = 2.0, 16.0
 DECODER_SHARE = 1.3
-"""Work of a light decoder (8 layers of 512 over all patches) and of attention beside 6 N per visible patch: 1.2 to 1.4."""
+"""FLOPs including a light decoder (8 layers of width 512 over all patches) and attention, over 6 N per visible patch: 1.2 to 1.4."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Assumptions and the identities that only hold under them."""
+    """Assumptions, and the identities that hold only under them."""
 
     assumptions: tuple[Assumed, ...]
     identities: tuple[Identity, ...]
 
 
 def scenario(document: Document, run: Setting) -> Scenario | None:
-    """The usual case for a video run that leaves its tokens open; None where nothing usual is known."""
+    """Return the usual case for a video run whose text states neither tokens nor FLOPs; None if there is no usual case for it."""
     if not run.video or run.claimed & {"tokens", "model_flops"}:
         return None
     if run.masked:
@@ -53,7 +53,7 @@ def scenario(document: Document, run: Setting) -> Scenario | None:
 
 
 def _plain_sum(run: Setting) -> Iterator[Identity]:
-    """Without a text corpus all tokens are visual ones."""
+    """Yield tokens = visual tokens if the document states no text tokens."""
     if "text_tokens" not in run.claimed:
         yield Identity("tokens = visual tokens", {"tokens": 1, "visual_tokens": -1}, sigma=0.05)
 

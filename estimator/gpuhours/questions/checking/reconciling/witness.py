@@ -1,8 +1,8 @@
-"""An independent witness: the MFU that the stated model, machine and layout would reach, predicted from the operators.
+"""An independent witness: the MFU of the stated model, machine and layout, predicted from the operators.
 
-It is asked only where a text says enough to be predicted (a dense decoder's size, GPUs with a profile, length, batch and a layout), and
-believed only as far as its band. Published averages include data loading, evaluation and stops that a step does not, so the band is
-widened downwards by a quarter.
+It is used only if the text says enough for a prediction (size of a dense decoder, GPUs with a profile, sequence length, batch and a
+layout), and counts with the uncertainty of its band. Published averages include data loading, evaluation and stops, which the predicted
+step does not, so the lower end of the band is reduced by a quarter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STACKS = {"Megatron-LM": "megatron-core", "Megatron-Core": "megatron-core", "Meg
 
 
 def predicted_mfu(document: Document) -> tuple[float, float, float] | None:
-    """MFU with its 80 % band for a document's own layout; None where the text does not fix one."""
+    """Predict the MFU and its 80 % band for the document's own layout; None if it says too little or the run cannot be estimated."""
     described = described_run(document)
     if described is None:
         return None
@@ -39,7 +39,7 @@ def predicted_mfu(document: Document) -> tuple[float, float, float] | None:
 
 
 def described_run(document: Document) -> dict[str, Any] | None:
-    """The run file that a document amounts to, if its claims and facts are enough for a prediction."""
+    """Return the run file that corresponds to a document, or None if its claims and facts are not enough for a prediction."""
     accelerator = stated_accelerator(document)
     run = setting(document, accelerator)
     stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
@@ -72,9 +72,10 @@ def described_run(document: Document) -> dict[str, Any] | None:
 
 
 def usual_prediction(document: Document) -> str:
-    """What a usual layout reaches where the text fixes none, in words: MFU and time to hold the text's figures against.
+    """Return, as a sentence, the MFU and wall-clock time predicted for a usual layout, for comparison with the text's figures.
 
-    It says, and never contradicts: the layout is ours. Empty where size, tokens, GPUs or a profile of the card are missing.
+    It never contradicts the text, as the layout is our assumption. Empty if size, tokens, GPUs or the card's profile are missing, if the
+    run is not a plain dense decoder trained in full, or if it cannot be estimated.
     """
     accelerator = stated_accelerator(document)
     run = setting(document, accelerator)
