@@ -1,7 +1,7 @@
-"""What a few own steps are worth: every open source left out of everything, some of its steps given, the others judged.
+"""How much a few measured steps improve predictions: each open source is left out, some of its steps are given, the others are judged.
 
-``python -m tests.benchmarks.calibrate [STEPS]`` prints it (some three minutes): for each stack of each system the median error before and
-after, the worst worsening, and how many of the judged steps are inside of the 80 % range, which is narrower.
+``python -m tests.benchmarks.calibrate [STEPS]`` (about three minutes) prints for each stack of each system the median error before and
+after, the worst increase in error, and the share of the judged steps inside the 80 % range, which becomes narrower.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from gpuhours.run.site import QUANTILE
 
 GIVEN, MOST, DRAWS = 3, 24, 24
 LEAST = 5
-"""Steps of a stack at one system below which nothing is judged."""
+"""Least number of steps of a stack on one system for it to be judged."""
 
 
 @dataclass(frozen=True)
 class JudgedStack:
-    """One stack of one system."""
+    """Errors and ranges for one stack of one system, before and after some of its steps are given."""
 
     system: str
     stack: str
     rows: int
     before: float
-    """Median error, mean over the draws."""
+    """Median error, averaged over the draws."""
     after: float
     inside_before: float
     inside: float
     width_before: float
     width: float
-    """high / low, median."""
+    """Median of high / low."""
     changed: float
-    """Share of the draws in which another stack was chosen."""
+    """Share of the draws in which a different stack was chosen."""
     worse: float
-    """Share of the draws that made it worse by more than a point."""
+    """Share of the draws that increased the error by more than a point."""
 
 
 def groups() -> Iterator[tuple[str, list[ObservedRow]]]:
-    """The steps of each stack of each system, as known without the system."""
+    """Yield the steps of each stack of each system, predicted without data of that system."""
     found: dict[tuple[str, str], list[ObservedRow]] = defaultdict(list)
     for row in measured_rows():
         if not row.seconds or row.failed or row.doubted or row.word("outcome") == "average":
@@ -67,7 +67,7 @@ def groups() -> Iterator[tuple[str, list[ObservedRow]]]:
 
 
 def judged(system: str, rows: list[ObservedRow], given: int) -> JudgedStack | None:
-    """One group, by ``DRAWS`` random draws of the steps that are given."""
+    """Judge one group, averaged over ``DRAWS`` random draws of the given steps."""
     crosses = any(one.crosses for one in rows)
     penalties = dict(candidates(rows[0].stated, crosses))
     measured = np.log([one.seconds for one in rows])
@@ -111,7 +111,7 @@ def judged(system: str, rows: list[ObservedRow], given: int) -> JudgedStack | No
 
 
 def summary(found: list[JudgedStack]) -> dict[str, float]:
-    """All groups weighing the same."""
+    """Summarise all groups with equal weight."""
     before, after = np.array([one.before for one in found]), np.array([one.after for one in found])
     return {
         "groups": len(found), "systems": len({one.system for one in found}),

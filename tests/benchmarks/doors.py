@@ -1,8 +1,8 @@
-"""The doors by which text comes in, each as a function of one text: what ``million`` knocks at.
+"""The entry points (doors) for text from users, each as a function of one text; ``million`` feeds them hostile input.
 
-A door is what a command calls with what a user wrote, without the command: some are a thousand times quicker than it. A text that it will
-not have is an ``EstimateError`` (or ``UnitError`` at the doors inside a file); anything else that is raised is a fault of ours. What a door
-gives back is looked through for numbers that are none.
+A door is the function that a command calls with the user's text; calling it directly can be a thousand times faster than the command.
+It rejects a text with an ``EstimateError`` (or a ``UnitError`` for doors inside a file); any other exception is a bug. The returned
+values are searched for numbers that are not finite.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ UNITS = ("", "byte", "byte/s", "FLOP/s", "token", "GPU*hour", "USD", "USD/hour",
 
 @dataclass(frozen=True)
 class Door:
-    """A function of a text, and texts that it takes."""
+    """A function of a text, and texts that it accepts."""
 
     enter: Enter
     seeds: tuple[str, ...]
     words: bool = False
-    """A line of a few words: broken by exchanging signs and words, not by lines and values."""
+    """Whether the input is a short line of words, which is mutated by characters and words instead of lines and values."""
 
 
 def of_file(name: str, enter: Callable[[Path], Any]) -> Enter:
-    """A door that reads a file."""
-    path = Path("doors") / name  # a command's case leaves its own folder empty
+    """Return a door that writes the text to a file and reads it from there."""
+    path = Path("doors") / name  # a folder of its own, as cases of commands empty theirs
 
     def written(text: str) -> Any:
         path.parent.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def of_file(name: str, enter: Callable[[Path], Any]) -> Enter:
 
 
 def quantity(text: str) -> list[float]:
-    """In every unit that takes it; refused where none does."""
+    """Parse the text in every unit that accepts it; raise the last error if none does."""
     found, refused = [], None
     for unit in UNITS:
         for read in (partial(parse, unit=unit), measured_in(unit).func, whole(unit).func):
@@ -97,7 +97,7 @@ def quantity(text: str) -> list[float]:
 
 
 def conditioned(text: str) -> Any:
-    """A condition, asked of columns with a number, none, and nothing known."""
+    """Parse a condition and evaluate it on columns of text and of numbers, including nan."""
     kinds: dict[str, str | None] = {
         **dict.fromkeys(RESULTS, ""),
         "wall_clock": "s",
@@ -111,14 +111,14 @@ def conditioned(text: str) -> Any:
 
 
 def base() -> Run:
-    """A run that sets and axes are laid over."""
+    """Return a run to which ``--set`` values and axes are applied."""
     return from_dict(
         read_yaml_text(hostile.STAGED.partition("stages")[0] + "data: {tokens: 1T, seq_len: 8192}\n", "r.yaml").data
     )
 
 
 def varying(run: Run) -> Enter:
-    """The axes that a SPEC makes."""
+    """Return a door that reads a SPEC as axes over ``run``."""
 
     def enter(text: str) -> Any:
         key, values = varied(text)
@@ -128,7 +128,7 @@ def varying(run: Run) -> Enter:
 
 
 def set_over(source: Source) -> Enter:
-    """``--set KEY=VALUE`` over a run."""
+    """Return a door for ``--set KEY=VALUE`` on a run."""
     return lambda text: overlaid(source, {}, dict([setting(text)])).model_dump(mode="json", exclude_none=True)
 
 

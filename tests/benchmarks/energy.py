@@ -1,11 +1,11 @@
-"""Metered energy of published runs beside what the bill says of them.
+"""Compare the metered energy of published runs with the predicted energy.
 
     python -m tests.benchmarks.energy
 
-Most published energies are hours x rated watts and test arithmetic alone (LLaMA, BLOOM, OPT, GLM-130B, SAM); only runs whose power
-somebody metered are judged. ``from hours``: the power model alone, where the hours are published. ``from the run``: parameters,
-tokens, accelerator and how many, over the sample of runs that these may mean (``run.ensemble``). A bare clone needs
-PYTHONPATH=cli:estimator:.
+Most published energies are hours x rated watts and would only test arithmetic (LLaMA, BLOOM, OPT, GLM-130B, SAM), so only runs whose
+power was metered are judged. ``from hours`` tests the power model alone, if the hours are published. ``from the run`` predicts from
+parameters, tokens, accelerator and number of accelerators, over the sample of runs consistent with these (``run.ensemble``). A bare
+clone needs PYTHONPATH=cli:estimator:.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MWH = 3.6e9
 
 @dataclass(frozen=True)
 class Metered:
-    """A run, what its meter said, and whose energy that is."""
+    """A run, its metered energy, and what that energy covers."""
 
     name: str
     measured: float
@@ -41,7 +41,7 @@ class Metered:
     run: dict[str, Any]
     source: str
     hours: float | None = None
-    """GPU-hours, where they are published."""
+    """GPU-hours, if published."""
     hfu: float | None = None
 
 
@@ -72,23 +72,23 @@ RUNS = (
 
 @dataclass(frozen=True)
 class Judged:
-    """MWh, measured and predicted; None where it is not determined."""
+    """Measured and predicted MWh; ``from_hours`` is None if the hours are not published or do not determine it."""
 
     run: Metered
     from_hours: float | None
     low: float
     from_run: float
     high: float
-    """10th percentile, median and 90th of the sample."""
+    """``low``, ``from_run`` and ``high`` are the 10th percentile, median and 90th percentile of the sample."""
 
     @property
     def inside(self) -> bool:
-        """Whether the range holds what was metered."""
+        """Whether the metered energy is inside the range."""
         return self.low <= self.run.measured <= self.high
 
 
 def judged() -> Iterator[Judged]:
-    """Every metered run, by both ways."""
+    """Yield every metered run with the predictions from hours and from the run."""
     for run in RUNS:
         low, middle, high = _from_run(run)
         yield Judged(run, _from_hours(run), low, middle, high)
@@ -103,7 +103,7 @@ def _from_hours(run: Metered) -> float | None:
 
 
 def spreads(run: Metered) -> tuple[float, float]:
-    """90th percentile over the 10th of the sample: of its GPU-hours, and of its energy."""
+    """Return the ratio of the 90th to the 10th percentile of the sample, for GPU-hours and for energy."""
     hours, energy = _sample(run)
     (least, most), (low, high) = (np.percentile(one, [10, 90]) for one in (hours, energy))
     return float(most / least), float(high / low)
@@ -115,7 +115,7 @@ def _from_run(run: Metered) -> tuple[float, float, float]:
 
 
 def _sample(run: Metered) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """GPU-hours and MWh of the sample of runs that this one may be."""
+    """Return GPU-hours and MWh of the sample of runs consistent with this one."""
     hardware = {"accelerator": run.accelerator, "gpus": run.gpus} | ({} if run.node is None else {"node": run.node})
     sample = ensemble(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
     assert sample is not None
@@ -125,7 +125,7 @@ def _sample(run: Metered) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def ratio(found: list[Judged]) -> float:
-    """Predicted from the run over measured, geometric mean."""
+    """Return the geometric mean of predicted (from the run) over measured energy."""
     return float(np.exp(np.mean([np.log(one.from_run / one.run.measured) for one in found])))
 
 

@@ -1,11 +1,12 @@
-"""How near anyone comes to published GPU-hours who knows what ``--given usual`` hands over: statistics alone, and runs that say the same.
+"""Lowest error to expect for published GPU-hours from the inputs of ``--given usual``: purely statistical predictors, and similar runs.
 
     python -m tests.benchmarks.floor
 
-``smoothed``: ln of the share of the dense peak that a run's hours come to, by a Gaussian process over year, parameters and accelerators,
-with terms for kind and card (Rasmussen and Williams 2006, equation 2.25), every organisation left out, or the run alone. Its constants
-were chosen with all rows in view, which favours it. ``nearest``: the median of the k nearest runs of other organisations. ``alike``: pairs
-of runs of one organisation, year, size, card and number of accelerators: whatever keeps them apart is said by none of these.
+``smoothed``: predicts ln of the share of the dense peak that a run's hours imply, by a Gaussian process over year, parameters and
+accelerators, with terms for kind and card (Rasmussen and Williams 2006, equation 2.25), leaving out each organisation or only the run.
+Its constants were chosen on all rows, which favours it. ``nearest``: the median of the k nearest runs of other organisations.
+``alike``: pairs of runs with the same organisation, year, size, card and number of accelerators, whose difference therefore cannot be
+predicted from these inputs.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from gpuhours.questions.validating.totals import JudgedTotals, validate_totals
 
 Floats = NDArray[np.float64]
 LENGTHS = np.array([1.0, 1.0, 2.4])
-"""Of the process: years, ln parameters, ln accelerators (0.5, 0.3 and 1 standard deviation of the rows)."""
+"""Length scales of the process: years, ln parameters, ln accelerators (0.5, 0.3 and 1 standard deviation of the rows)."""
 SHARED, KIND, CARD, SMOOTH, ORGANISATION, RUN = 1.0, 0.13, 0.29, 0.38, 0.11, 0.31
-"""Standard deviations of what all runs share, of kinds, of cards, of the smooth part, of organisations, of a single run."""
+"""Standard deviations of the common offset, of kinds, of cards, of the smooth part, of organisations and of a single run."""
 
 
 class Rows:
-    """What a predictor may look at, and what it is judged by."""
+    """The inputs that a predictor may use, and the targets that it is judged on."""
 
     def __init__(self, judged: list[JudgedTotals]) -> None:
         found = [one.raw.found for one in judged]
@@ -48,7 +49,7 @@ class Rows:
         self.x = np.stack([[one.year for one in found if one], np.log(sizes), np.log(gpus)], 1).astype(float)
 
     def covariance(self) -> Floats:
-        """``[rows, rows]``, without what is a run's own."""
+        """Return the covariance of the rows, ``[rows, rows]``, without the variance of single runs."""
         apart = (self.x[:, None] - self.x[None]) / LENGTHS
         same = {name: getattr(self, name)[:, None] == getattr(self, name) for name in ("kind", "card", "organisation")}
         smooth = SMOOTH**2 * np.exp(-0.5 * np.sum(apart**2, -1))
@@ -62,7 +63,7 @@ class Rows:
         return found
 
     def smoothed(self, groups: NDArray[np.str_]) -> Floats:
-        """ln published / predicted GPU-hours, each of the groups left out."""
+        """Return ln(published / predicted GPU-hours) of the Gaussian process, with the run's group left out."""
         inverse = np.linalg.inv(self.covariance() + RUN**2 * np.eye(len(self.target)))
         off = np.zeros(len(self.target))
         for out in set(groups):
@@ -71,7 +72,7 @@ class Rows:
         return -off
 
     def nearest(self, count: int) -> Floats:
-        """The same by the nearest runs of other organisations."""
+        """Return the same for predictions by the median of the ``count`` nearest runs of other organisations."""
         off = np.zeros(len(self.target))
         scaled = (self.x - self.x.mean(0)) / self.x.std(0)
         for row in range(len(off)):
@@ -82,7 +83,7 @@ class Rows:
         return off
 
     def alike(self) -> Floats:
-        """Factors between the shares of the peak of two runs that say the same."""
+        """Return the ratios between the shares of the peak of pairs of runs with the same inputs."""
         groups: dict[tuple[object, ...], list[float]] = defaultdict(list)
         for row, one in enumerate(self.judged):
             said = one.raw.row
@@ -99,7 +100,7 @@ class Rows:
 
 
 def line(name: str, off: Floats) -> str:
-    """Median and mean error of predictions, and their bias."""
+    """Format the median and mean error of predictions, and their bias."""
     errors = np.abs(np.expm1(-off))
     return (
         f"{name:44s} median {np.median(errors):4.0%}  mean {np.mean(errors):4.0%}  bias {np.expm1(np.mean(-off)):+4.0%}"

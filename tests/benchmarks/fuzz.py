@@ -1,9 +1,9 @@
-"""Hostile inputs through every surface: none may end in a fault of ours, a hang, a sign that is not seen, or a figure that is no number.
+"""Feed hostile inputs to every surface: none may cause an internal error, a hang, an invisible character or a number that is not finite.
 
     python -m tests.benchmarks.fuzz [SECONDS] [SEED] [CASES]
 
-``hostile`` holds what is broken and how. It ends after so many seconds or so many cases, whichever is first; the same SEED tries the same
-cases in the same order. Prints each distinct fault with the smallest input that showed it; exit code 1 if any.
+``hostile`` defines the inputs and how they are broken. The run ends after the given seconds or cases, whichever comes first; the same SEED
+tries the same cases in the same order. Prints each distinct fault with the smallest input that triggers it; exit code 1 if there is any.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from gpuhours_cli.app import main as command
 from tests.benchmarks.hostile import Seed, hostile, seeds
 
 HANG = 30.0
-"""s of computing after which a case is ended."""
+"""Seconds of CPU time after which a case is aborted as a hang."""
 LONG = 1.0
-"""s of computing beyond what the unbroken file takes that a case may cost."""
+"""Seconds of CPU time that a case may take in addition to the time for the unbroken file."""
 LARGE = 400e6
-"""Bytes by which one case may make this process grow."""
+"""Bytes by which the memory of this process may grow in one case."""
 HUGE = 1e40
-"""No figure of an answer is larger."""
+"""Largest plausible number in an answer."""
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 NO_NUMBER = re.compile(r"(?<![\w.-])[-+]?\.?(nan|inf|NaN|Infinity)(?![\w-])")
 
@@ -46,7 +46,7 @@ class HangError(BaseException):
 
 
 def tried(case: Seed, usual: float = 0.0) -> str | None:
-    """What went wrong with one command, if anything did; ``usual`` s of computing are no fault."""
+    """Run one command and return what went wrong, or None; ``usual`` is the CPU time (s) that the unbroken command takes."""
     out, err = io.StringIO(), io.StringIO()
     sys.argv = ["gpuhours", *case.arguments]
     name = " ".join(word for word in case.arguments[:2] if word.isalpha())
@@ -79,7 +79,7 @@ def tried(case: Seed, usual: float = 0.0) -> str | None:
 
 
 def misprints(case: Seed, out: str, err: str, code: int, name: str) -> Iterator[str]:
-    """What should not have been printed, or written to a file."""
+    """Yield what should not have been printed or written to a file."""
     made = [path.read_text(encoding="utf-8", errors="replace") for path in Path().iterdir()
             if path.name != case.name and path.suffix in (".md", ".html", ".yaml", ".json")]  # fmt: skip
     unseen = next((found for text in (out, err, *made) if (found := UNSEEN.search(text))), None)
@@ -88,7 +88,7 @@ def misprints(case: Seed, out: str, err: str, code: int, name: str) -> Iterator[
     given = {match[0].lower() for match in NO_NUMBER.finditer(" ".join((case.content, *case.arguments)))}
     if any(
         match[0].lower() not in given for match in NO_NUMBER.finditer(out)
-    ):  # what is quoted from the input is no figure of ours
+    ):  # a word quoted from the input is not a result
         yield f"prints what is no number: {name}"
     if "--json" in case.arguments and code == 0 and case.arguments[0] in ("estimate", "compare"):
         for path, value in numbers(json.loads(out)):
@@ -99,7 +99,7 @@ def misprints(case: Seed, out: str, err: str, code: int, name: str) -> Iterator[
 
 
 def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a JSON document, with its path."""
+    """Yield every number of a JSON document with its path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from numbers(inner, f"{path}.{key}")
@@ -115,7 +115,7 @@ def _too_long(*_: object) -> None:
 
 
 def emptied() -> None:
-    """No file of an earlier case is left."""
+    """Delete the files of earlier cases."""
     for path in Path().iterdir():
         if path.is_file():
             path.unlink()
@@ -128,7 +128,7 @@ def written(case: Seed) -> None:
 
 
 def main() -> int:
-    """Break and try until the time is up, or all cases are tried."""
+    """Try broken inputs until the time is up or all cases are tried."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     number = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
     most = int(sys.argv[3]) if len(sys.argv) > 3 else sys.maxsize

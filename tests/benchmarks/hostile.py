@@ -1,4 +1,4 @@
-"""Inputs that are fine, one surface each, and the ways to break them: what ``fuzz`` tries."""
+"""Valid inputs for each surface, and the ways to break them; ``fuzz`` tries the results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PHRASES = [
     " 7 GPU days per GPU hour ",
     " NaN ", " ab. abb. abbr. " * 40, " (" * 200, " 1, 2, 3, 4, 5, 6, 7, 8, 9, " * 30,
 ]  # fmt: skip
-"""Words that may stand in a text."""
+"""Words to insert into a text."""
 WORDS = [
     "", "-", "--json", "--set", "-o", "9" * 400, "a" * 5000, "\u202e", "\x1b[31m", "[bold]", "nan", "1e999", "-1", "0",
     "/dev/null", "empty",
@@ -51,7 +51,7 @@ WORDS = [
     "\udc80", "--quiet",
     "--explain", "1..100000", "1..0", "4..64:0", "--gpus", "assumptions=2USD/hour", "stages=3", "known.days=1e-300", "inf", "data=0",
 ]  # fmt: skip
-"""What may stand where a word of a command line is meant."""
+"""Replacements for a word of a command line."""
 KEYS = [
     "model.params", "model.layers", "model.hidden", "model.experts", "model", "data", "data.tokens", "data.seq_len", "data.text_tokens",
     "data.frames", "data.fps", "data.resolution", "data.samples", "data.epochs", "data.steps", "data.padding", "training.global_batch",
@@ -68,7 +68,7 @@ KEYS = [
 
 @dataclass(frozen=True)
 class Seed:
-    """A command that is fine, and the file it reads: the one that is broken."""
+    """A valid command and the file it reads, which is the part that gets broken."""
 
     arguments: tuple[str, ...]
     name: str = "r.yaml"
@@ -76,12 +76,12 @@ class Seed:
 
     @property
     def prose(self) -> bool:
-        """Whether the file is a text that people wrote."""
+        """Whether the file is prose."""
         return self.name.endswith((".txt", ".html", ".tex", ".md"))
 
 
 def seeds() -> dict[str, list[Seed]]:
-    """Surface -> inputs that are fine."""
+    """Return surface -> valid inputs."""
     runs = [path.read_text(encoding="utf-8") for path in sorted((HERE / "runs").glob("*.yaml"))]
     return {
         "runs": [
@@ -233,7 +233,7 @@ def tables() -> Iterator[Seed]:
 
 
 def profiles() -> Iterator[Seed]:
-    """Accelerators and nodes of one's own."""
+    """User-defined accelerators and nodes."""
     for path in sorted((SPECIFICATIONS / "accelerators").glob("*.yaml")):
         content = path.read_text(encoding="utf-8")
         yield Seed(("hardware", "show", "hw.yaml"), "hw.yaml", content)
@@ -250,7 +250,7 @@ def profiles() -> Iterator[Seed]:
 
 
 def imported(run: str) -> list[tuple[str, str]]:
-    """Files of other training code, as our own export writes them."""
+    """Files for other training code, as our export writes them."""
     names = {
         "megatron": "m.sh", "torchtitan": "t.toml", "deepspeed": "d.json", "accelerate": "a.yaml", "nemo": "n.yaml", "axolotl": "x.yml",
     }  # fmt: skip
@@ -259,7 +259,7 @@ def imported(run: str) -> list[tuple[str, str]]:
 
 
 def hostile(seed: Seed, surface: str, rng: random.Random) -> Seed:
-    """The same with one to four things wrong in its file, or in its command line."""
+    """Return the input with one to four defects in its file or in its command line."""
     arguments, content = seed.arguments, seed.content
     if surface == "settings":
         for _ in range(rng.randint(1, 2)):
@@ -279,7 +279,7 @@ def hostile(seed: Seed, surface: str, rng: random.Random) -> Seed:
 
 
 def misspoken(arguments: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
-    """A command line with a word exchanged, doubled, lost or put in behind the command."""
+    """Return the command line with a word replaced, duplicated, removed, or inserted after the command."""
     found = list(arguments)
     place = rng.randrange(1, len(found) + 1)
     many = [[], [rng.choice(WORDS)], [rng.choice(NUMBERS)], [rng.choice(WORDS), rng.choice(WORDS)]]
@@ -336,7 +336,7 @@ def _phrase(content: str, rng: random.Random) -> str:
 
 
 def _shape(content: str, rng: random.Random) -> str:
-    """A value of the file exchanged for one of another shape, which stays YAML: a list for a mapping, a word for a number."""
+    """Replace a value of the file by one of another type, keeping valid YAML: a list for a mapping, a word for a number."""
     try:
         data = read_yaml_text(content, "r.yaml").data
     except Exception:
@@ -368,7 +368,7 @@ BREAKS: tuple[Callable[[str, random.Random], str], ...] = (_number, _number, _va
 
 
 def _token(content: str, rng: random.Random) -> str:
-    """A word of a line exchanged, doubled or lost."""
+    """Replace, duplicate or remove a word of a line."""
     found = list(re.finditer(r"[\w.%]+|[^\w\s]", content))
     if not found:
         return rng.choice(NUMBERS)
@@ -380,7 +380,7 @@ def _token(content: str, rng: random.Random) -> str:
 
 
 def _many(content: str, rng: random.Random) -> str:
-    """A piece of it said over and over: what is not linear shows."""
+    """Repeat a piece of the text many times, to expose work that is not linear in its length."""
     start, end = sorted(rng.choices(range(len(content) + 1), k=2))
     piece = content[start : min(end, start + 30)] or "("
     return content[:start] + piece * rng.choice((2, 5, 50, 400)) + content[start:]

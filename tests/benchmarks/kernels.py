@@ -1,9 +1,9 @@
-"""How far kernel and collective times are from measurements, by kind, card and band of shapes.
+"""Errors of predicted kernel and collective times against measurements, by kind, card and band of shapes.
 
     python -m tests.benchmarks.kernels [--tables FOLDER]
 
-Our own H200 measurements (``tests/measurements``) are always judged. ``FOLDER`` may hold tables of other
-cards under the names of ``TABLES``; those that are not there are left out. A bare clone needs
+Our own H200 measurements (``tests/measurements``) are always used. ``FOLDER`` may hold tables for other
+cards under the names of ``TABLES``; missing tables are skipped. A bare clone needs
 PYTHONPATH=cli:estimator:.
 """
 
@@ -46,7 +46,7 @@ COLLECTIVES: dict[str, Callable[..., Any]] = {
     "p2p_oneway": point_to_point_time,
 }
 HOST_BOUND = {"forward": 60e-6, "backward": 150e-6, "collective": 25e-6}
-"""s: calls timed one by one from the host; shorter ones measure the host, not the kernel."""
+"""Seconds; calls were timed one by one from the host, so shorter calls measure the host and not the kernel."""
 
 EQUIVALENT_BYTES = {
     ("residual_add", "fwd"): 6.1, ("gelu", "fwd"): 5.5, ("gelu", "bwd"): 7.4, ("dropout", "fwd"): 7.3,
@@ -60,7 +60,7 @@ EQUIVALENT_BYTES = {
 
 @dataclass(frozen=True)
 class Row:
-    """Predictions against measurements of one kind, and the bands they fall into (name -> mask)."""
+    """Predictions and measurements of one kind, and the bands of shapes (name -> mask)."""
 
     title: str
     predicted: Any
@@ -69,7 +69,7 @@ class Row:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Columns of a CSV file: floats where every cell is one."""
+    """Return the columns of a CSV file, as floats if every cell is a number."""
     with path.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {name: _column([row[name] for row in rows]) for name in rows[0]}
@@ -83,7 +83,7 @@ def _column(cells: list[str]) -> Any:
 
 
 def own_products() -> Iterator[Row]:
-    """Matrix products on H200: every pass and layout, other dtypes, batched and grouped."""
+    """Yield matrix products on H200: every pass and layout, other dtypes, batched and grouped."""
     t = read(OWN / "h200_gemm.csv")
     card, measured = load_accelerator(H200), t["time_us"] * 1e-6
     for kind, dtype in zip(("single",) * 4 + ("bmm",), ("bf16", "fp16", "fp8", "tf32", "bf16"), strict=True):
@@ -99,7 +99,7 @@ def own_products() -> Iterator[Row]:
 
 
 def three_passes(t: dict[str, Any]) -> Row:
-    """A weight's forward product and both of its gradients together, as a training step runs them."""
+    """Yield the forward product of a weight together with the products of both gradients, as in a training step."""
     card = load_accelerator(H200)
     rows = (t["kind"] == "single") & (t["dtype"] == "bf16")
     columns = zip(t["pass"][rows], t["m"][rows], t["n"][rows], t["k"][rows], t["time_us"][rows], strict=True)
@@ -135,7 +135,7 @@ def own_attention() -> Iterator[Row]:
 
 
 def own_memory_bound() -> Iterator[Row]:
-    """Eager operators on H200, each at the equivalent bytes per element it was found to move."""
+    """Yield eager operators on H200, each with its measured equivalent bytes per element."""
     t = read(OWN / "h200_memory_bound.csv")
     card, elements = load_accelerator(H200), t["rows"] * t["cols"]
     for (op, direction), per_element in EQUIVALENT_BYTES.items():
@@ -146,13 +146,13 @@ def own_memory_bound() -> Iterator[Row]:
 
 
 def own_collectives() -> Iterator[Row]:
-    """2 and 4 H200 in one node; eager calls that the host does not bound."""
+    """Yield collectives on 2 and 4 H200 in one node, from eager calls that are not host-bound."""
     t = read(OWN / "h200_nccl.csv")
     yield from collectives("H200", H200, t["op"], t["gpus"], t["bytes"], t["time_us"] * 1e-6)
 
 
 def collectives(title: str, card: str, op: Any, gpus: Any, size: Any, measured: Any) -> Iterator[Row]:
-    """Each collective from 1 MiB on."""
+    """Yield each collective, for sizes of at least 1 MiB."""
     here = cluster(card, gpus=8)
     for name, time in COLLECTIVES.items():
         rows = (op == name) & (size >= 2**20) & ((title != "H200") | (measured > HOST_BOUND["collective"]))
@@ -163,13 +163,13 @@ def collectives(title: str, card: str, op: Any, gpus: Any, size: Any, measured: 
 
 
 def product_bands(m: Any, n: Any, k: Any) -> dict[str, Any]:
-    """All shapes, and those with every side at least 1024."""
+    """Return two bands: all shapes, and shapes with every side at least 1024."""
     smallest = np.minimum(np.minimum(m, n), k)
     return {"all": smallest > 0, "m,n,k >= 1024": smallest >= 1024}
 
 
 def products(path: Path, card: str) -> Iterator[Row]:
-    """A table with dtype, m, n, k, time_ms."""
+    """Read a table of products with the columns dtype, m, n, k, time_ms; only bf16 is used."""
     t = read(path)
     rows = t["dtype"] == "bfloat16"
     m, n, k = (t[name][rows] for name in ("m", "n", "k"))
@@ -178,7 +178,7 @@ def products(path: Path, card: str) -> Iterator[Row]:
 
 
 def serving_attention(path: Path, card: str, kernel: str, cache: dict[int, float]) -> Iterator[Row]:
-    """A table of causal forward attention that also copies keys and values into a cache.
+    """Read a table of causal forward attention that also copies keys and values into a cache.
 
     ``cache``  head size -> passes over 4 b s kv d bytes
     """
@@ -197,7 +197,7 @@ def serving_attention(path: Path, card: str, kernel: str, cache: dict[int, float
 
 
 def in_node(path: Path) -> Iterator[Row]:
-    """A table with device, collective, num_gpus, elements (2 bytes), time_ms."""
+    """Read a table of collectives with the columns device, collective, num_gpus, elements (2 bytes), time_ms."""
     t = read(path)
     for title, card in (("A100", A100), ("H100", H100)):
         rows = np.char.find(t["device"].astype(str), title) >= 0
@@ -216,7 +216,7 @@ TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
 
 
 def judged(folder: Path | None) -> Iterator[Row]:
-    """Every comparison that its data are there for."""
+    """Yield every comparison for which data are available."""
     for own in (own_products, own_attention, own_memory_bound, own_collectives):
         yield from own()
     for name, table in TABLES.items() if folder else ():
@@ -226,7 +226,7 @@ def judged(folder: Path | None) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Print mean, median and 90th percentile of |predicted / measured - 1|, and the median with its sign."""
+    """Print mean, median and 90th percentile of |predicted / measured - 1|, and the signed median."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--tables", type=Path, default=os.environ.get("GPUHOURS_TABLES"))

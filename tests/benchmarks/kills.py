@@ -1,8 +1,8 @@
-"""Sweeps killed at random moments, resumed, killed again: no row lost, the same bytes in the end, no process left behind.
+"""Kill sweeps at random moments and resume them: no row may be lost, the final bytes must be the same and no process may remain.
 
     python -m tests.benchmarks.kills [KILLS] [SEED]
 
-Formats and engines by turns; exit code 1 if anything is lost.
+Formats and engines alternate; exit code 1 if any check fails.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ VARY = {
 }  # fmt: skip
 ENDINGS = (".csv", ".jsonl", ".parquet")
 ENGINES = ("one", "processes", "one", "processes", "one", "processes", "dask")
-"""In this process, in several of this machine, in a cluster of dask's (which takes a second to begin)."""
+"""Engines: this process, several processes on this machine, a dask cluster (which takes a second to start)."""
 STATE: Counter[str] = Counter()
-"""How far the killed sweeps were."""
+"""Progress of the sweeps when they were killed."""
 
 
 def sweep_of(path: Path, engine: str, *, resume: bool, slowly: bool) -> None:
-    """The sweep, to its end."""
+    """Run the sweep to its end."""
     engines.WORTH_PROCESSES = 1 if engine == "processes" else 1000
     watch = (lambda *_: time.sleep(0.01)) if slowly else None
     gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path, block_rows=8, resume=resume, watch=watch,
@@ -45,7 +45,7 @@ def sweep_of(path: Path, engine: str, *, resume: bool, slowly: bool) -> None:
 
 @functools.cache
 def cluster() -> str:
-    """The address of a scheduler of dask's with one worker, both processes of their own that end with this one."""
+    """Start a dask scheduler and one worker as separate processes that end with this one; return the scheduler's address."""
     scheduler = (
         "import distributed, asyncio\n"
         "async def main():\n    async with distributed.Scheduler(port=0, dashboard=False) as s:\n"
@@ -69,8 +69,10 @@ def cluster() -> str:
 
 
 def started(path: Path, engine: str = "one", *, resume: bool = False, slowly: bool = True) -> int:
-    """A sweep in a process and a session of its own, forked from this one, which has imported all and computed nothing: a kill costs no
-    start of Python. Returns its process; it ends with 1 where the sweep is refused."""
+    """Start a sweep in a forked process with its own session; return the process id. The process exits with 1 if the sweep is refused.
+
+    This process has imported everything and computed nothing, so that a kill does not cost another start of Python.
+    """
     process = os.fork()
     if process == 0:
         code = 1
@@ -86,7 +88,7 @@ def started(path: Path, engine: str = "one", *, resume: bool = False, slowly: bo
 
 
 def left_of(session: int) -> list[str]:
-    """Processes of a session that still run."""
+    """Return the processes of a session that are still running."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -99,7 +101,7 @@ def left_of(session: int) -> list[str]:
 
 
 def faults_of(ending: str, engine: str, kills: int, rng: random.Random, folder: Path) -> Iterator[str]:
-    """One sweep, killed so many times, and resumed to its end."""
+    """Kill one sweep ``kills`` times, resume it to its end, and yield what went wrong."""
     once, path = folder / f"once{ending}", folder / f"out{ending}"
     parts = path.with_name(path.name + ".parts")
     if not once.exists():

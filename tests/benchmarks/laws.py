@@ -1,10 +1,10 @@
-"""Laws that every run obeys, tried on random runs.
+"""Laws that every run must obey, tested on random runs.
 
     python -m tests.benchmarks.laws [RUNS] [SEED] [THIN]
 
-Prints for each law how many runs it was tried on and how many break it, with the first of them; exit code 1 if any. Each run is held
-against one law in THIN, by turns. Run N of a seed is
-``random.Random(f"{SEED}-{N}")``. The tests run a few hundred; thousands are for a change of the model.
+Prints for each law the number of runs tested, the number that break it and the first of them; exit code 1 if any run breaks a law. Each
+run is tested against one law in THIN, in turn. Run N of a seed is drawn with ``random.Random(f"{SEED}-{N}")``. The tests use a few hundred
+runs; a change of the model should be tested on thousands.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from tests.benchmarks.random_runs import random_run, said
 from tests.benchmarks.tried import Tried
 
 ROUNDING = 1e-9
-"""Two ways to the same number may differ by this share."""
+"""Relative difference allowed between two ways of computing the same number."""
 MAY_BE_ZERO = {"attention_flops", "host_memory_per_node", "fits", "fits_probability", "cost", "energy", "carbon", "data_time",
                "embodied_carbon", "trainable_parameters"}  # fmt: skip
 
@@ -59,11 +59,11 @@ Law = Callable[[Tried], Iterator[str]]
 
 
 def numbers_are_numbers(tried: Tried) -> Iterator[str]:
-    """Every number of the JSON is finite; what must be is positive, inside its range, and a share no more than one; null has a reason."""
+    """Numbers in the JSON are finite, positive where required, inside their range, at most 1 if a share; a null has a reason."""
     try:
         document = estimate(tried.run).to_dict()
     except EstimateError:
-        return  # a contradiction says so itself
+        return  # contradictory inputs are reported by the error
     warned = " ".join(document["warnings"])
     for name, one in document["results"].items():
         if one is None:
@@ -83,7 +83,7 @@ def numbers_are_numbers(tried: Tried) -> Iterator[str]:
 
 
 def figures(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a JSON document, with its path."""
+    """Yield every number of a JSON document with its path."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from figures(inner, f"{path}.{key}")
@@ -104,7 +104,7 @@ def better_parts_never_slow(tried: Tried) -> Iterator[str]:
 
 
 def betters(cluster: Cluster, times: float) -> dict[str, Cluster]:
-    """The same machine with one thing better."""
+    """Return copies of the machine, each with one property better by the factor ``times``."""
     chip, node = cluster.accelerator, cluster.node
     chips: dict[str, dict[str, Any]] = {
         "FLOP/s": {"peak": {dtype: rate * times for dtype, rate in chip.peak.items()}},
@@ -137,7 +137,7 @@ def betters(cluster: Cluster, times: float) -> dict[str, Cluster]:
 
 
 def memory_is_the_runs(tried: Tried) -> Iterator[str]:
-    """What a run needs does not depend on how much the card has; its allocator holds no more than that, or than the run needs."""
+    """The memory that a run needs does not depend on the card's memory; the allocator holds at most the larger of the two."""
     workload = tried.outcome.resolved.workload
     for times in (0.5, 2.0, 10.0):
         chip = dataclasses.replace(workload.cluster.accelerator, memory=workload.cluster.accelerator.memory * times)
@@ -151,7 +151,7 @@ def memory_is_the_runs(tried: Tried) -> Iterator[str]:
 
 
 def less_is_kept(tried: Tried) -> Iterator[str]:
-    """More recomputation and more sharding never hold more; recomputing more is never faster."""
+    """More recomputation and more sharding never increase memory."""
     for key, ladder in (("layout.recompute", ("none", "selective", "full")),
                         ("layout.sharding", ("none", "zero1", "zero2", "zero3"))):  # fmt: skip
         extra = (("layout.recompute_layers", None), ("layout.recompute_modules", None)) if "recompute" in key else ()
@@ -167,7 +167,7 @@ def less_is_kept(tried: Tried) -> Iterator[str]:
 
 
 def work_takes_time(tried: Tried) -> Iterator[str]:
-    """Recomputing more is never faster."""
+    """More recomputation never makes a step faster or reduces its hardware FLOPs."""
     extra = (("layout.recompute_layers", None), ("layout.recompute_modules", None))
     rungs = [(word, tried.with_said(("layout.recompute", word), *extra)) for word in ("none", "selective", "full")]
     climbed = [(word, found) for word, found in rungs if found is not None]
@@ -182,7 +182,7 @@ def work_takes_time(tried: Tried) -> Iterator[str]:
 
 
 def parts_sum(tried: Tried) -> Iterator[str]:
-    """Seconds of the parts are the step's, bytes of the parts are the rank's, none is negative."""
+    """The times of the parts sum to the step time, the bytes of the parts to the rank's memory, and none is negative."""
     for name, parts, whole in (
         ("time", tried.step.parts, tried.step.time),
         ("memory", tried.memory.parts, tried.memory.total),
@@ -199,7 +199,7 @@ EXTENSIVE = ("tokens", "samples", "steps", "model_flops", "gpu_hours", "wall_clo
 
 
 def scaling_scales(tried: Tried) -> Iterator[str]:
-    """Twice the data is twice the run, twice the price twice the cost."""
+    """Twice the data doubles every extensive result, and twice the price doubles the cost."""
     key = "data.tokens" if "tokens" in tried.described["data"] else "data.dataset_samples"
     twice = tried.with_said((key, 2 * tried.described["data"][key.removeprefix("data.")]))
     assert twice is not None
@@ -216,7 +216,7 @@ def scaling_scales(tried: Tried) -> Iterator[str]:
 
 
 def spelling_is_nothing(tried: Tried) -> Iterator[str]:
-    """Order of keys, ways to write a number, flags or file, JSON or YAML: the same answer."""
+    """The order of keys, the notation of numbers, flags or file, JSON or YAML do not change the answer."""
     ours = plain_results(tried.outcome)
     for name, run in spelled(tried):
         theirs = plain_results(evaluate(run))
@@ -224,7 +224,7 @@ def spelling_is_nothing(tried: Tried) -> Iterator[str]:
 
 
 def spelled(tried: Tried) -> Iterator[tuple[str, Run]]:
-    """The same run in other words."""
+    """Return the same run written in a different way."""
     described = tried.described
     yield "keys in another order", from_dict(_turned(described))
     yield "numbers as people write them", from_dict(_worded(described))
@@ -255,7 +255,7 @@ def _turned(value: Any) -> Any:
 
 
 def _worded(value: Any) -> Any:
-    """1.5e13 as "15T", 3e5 as "300,000"."""
+    """Write a number in another notation: 1.5e13 as "15T", 3e5 as "300,000"."""
     if isinstance(value, dict):
         return {key: _worded(inner) for key, inner in value.items()}
     if isinstance(value, float) and value >= 1e9 and value % 1e9 == 0:
@@ -266,7 +266,7 @@ def _worded(value: Any) -> Any:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], near: float = ROUNDING) -> Iterator[str]:
-    """Results that are not the same."""
+    """Yield the results that differ."""
     for name in RESULTS:
         one, other = ours[name], theirs[name]
         if (one is None) != (other is None) or (one is not None and not math.isclose(one, other, rel_tol=near)):
@@ -274,7 +274,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], near: float 
 
 
 def a_row_is_a_run(tried: Tried) -> Iterator[str]:
-    """A row of a sweep is what one run comes to."""
+    """A row of a sweep has the same results as the run on its own."""
     gpus = tried.described["hardware"]["gpus"]
     vary = tried.rng.choice((
         {"layout.recompute": ["none", "selective", "full"], "layout.microbatch": [1, 2]},
@@ -301,7 +301,7 @@ def a_row_is_a_run(tried: Tried) -> Iterator[str]:
 
 
 def the_planned_is_the_estimated(tried: Tried) -> Iterator[str]:
-    """What ``plan`` says of its best layout is what ``estimate`` says of it."""
+    """``plan`` and ``estimate`` give the same results for the best layout of ``plan``."""
     run = tried.run.replaced("layout", None)
     if float(np.max(run.hardware.gpus or 0)) > 64:
         return
@@ -316,7 +316,7 @@ def the_planned_is_the_estimated(tried: Tried) -> Iterator[str]:
 
 
 def a_bill_adds_up(tried: Tried) -> Iterator[str]:
-    """The lines of the bill come to its totals, and none is less than nothing."""
+    """The lines of the bill sum to its totals, and none is negative."""
     bill = tried.outcome.bill
     for name in ("cost", "energy", "carbon", "embodied_carbon"):
         whole, lines = getattr(bill, name), [one for one in bill.lines if one.result == name]
@@ -331,7 +331,7 @@ def a_bill_adds_up(tried: Tried) -> Iterator[str]:
 
 
 def halves_are_the_whole(tried: Tried) -> Iterator[str]:
-    """Two stages of half the data each are the run: all that adds up does, and memory is the same."""
+    """Two stages with half the data each equal the whole run: extensive results add up, memory and MFU are the same."""
     key = "tokens" if "tokens" in tried.described["data"] else "dataset_samples"
     half = {"data": {key: tried.described["data"][key] / 2}}
     whole = estimate(tried.run)
@@ -339,7 +339,7 @@ def halves_are_the_whole(tried: Tried) -> Iterator[str]:
     for name in (*EXTENSIVE, "memory_per_gpu", "mfu"):
         one, other = whole.results.get(name), stages.results.get(name)
         if name in ("samples", "embodied_carbon") and other is None:
-            continue  # stages say no sum of these
+            continue  # staged runs do not report a sum of these
         if (one is None) != (other is None):
             yield f"{name} is {one and one.value} of the whole and {other and other.value} of its halves"
         elif one is not None and other is not None and not math.isclose(one.value, other.value, rel_tol=ROUNDING):
@@ -347,7 +347,7 @@ def halves_are_the_whole(tried: Tried) -> Iterator[str]:
 
 
 def a_run_is_like_itself(tried: Tried) -> Iterator[str]:
-    """A run compared with itself, and with itself as its JSON has it, differs in nothing."""
+    """A run compared with itself, or with itself read back from JSON, shows no difference."""
     again = from_dict(json.loads(json.dumps(tried.run.model_dump(mode="json", exclude_none=True))))
     for other in (tried.run, again):
         found = compare(tried.run, other)
@@ -358,7 +358,7 @@ def a_run_is_like_itself(tried: Tried) -> Iterator[str]:
 
 
 def a_trace_is_the_step(tried: Tried) -> Iterator[str]:
-    """Every event of the trace lies inside the step, and by part they come to the estimate's seconds."""
+    """Every event of the trace lies inside the step, and the events of each part sum to its time in the estimate."""
     try:
         traced = trace(tried.run)
     except EstimateError:
@@ -395,12 +395,12 @@ LAWS: Mapping[str, tuple[Law, int]] = {
     "screen": (the_screen_says_the_numbers, 8),
     "plan": (the_planned_is_the_estimated, 25),
 }
-"""Each law, and of how many runs one is tried on it: the dear ones on fewer."""
+"""Name -> the law and N, where one run in N is tested against it; expensive laws are tested on fewer runs."""
 
 
 @dataclass
 class Tally:
-    """How one law did."""
+    """The test results of one law."""
 
     tried: int = 0
     broken: int = 0
@@ -410,7 +410,7 @@ class Tally:
 def tally(
     runs: int, seed: str, laws: Mapping[str, tuple[Law, int]] = LAWS, shown: int = 3, thin: int = 1
 ) -> dict[str, Tally]:
-    """Random runs held against the laws, each against one law in ``thin``; of each law the first ``shown`` that break it."""
+    """Test random runs against the laws, each run against one law in ``thin``; keep the first ``shown`` runs that break each law."""
     found = {name: Tally() for name in laws}
     for number in range(runs):
         rng = random.Random(f"{seed}-{number}")
@@ -432,7 +432,7 @@ def tally(
 
 
 def main() -> int:
-    """Try and print."""
+    """Test the laws and print the results."""
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     found = tally(runs, sys.argv[2] if len(sys.argv) > 2 else "0", thin=int(sys.argv[3]) if len(sys.argv) > 3 else 1)

@@ -1,13 +1,12 @@
-"""A million hostile inputs, in this process: no fault of ours, no hang over a second, no more than 500 MB, no number that is none.
+"""A million hostile inputs in this process: no internal error, no hang over a second, at most 500 MB, no number that is not finite.
 
     python -m tests.benchmarks.million [CASES] [SEED] [SECONDS] [SURFACE ...]
 
-Every surface has as much computing time as every other: the doors of ``doors``, a function each, and the whole commands of ``hostile``; so
-most cases come in where one costs least, and the count of each surface is printed. One case in ``TRACED`` is watched line by line; one
-that comes to a pair of lines that no other came to is kept, and broken further: the search is guided by coverage. Case N of a surface is
-drawn by ``random.Random(f"{SEED}-{surface}-{N}")`` from what is kept by then; with CASES as ``300x`` it is 300 of every door by turns,
-always the same ones. Prints each distinct fault with the smallest input that
-showed it; exit code 1 if any.
+All surfaces (the functions of ``doors`` and the whole commands of ``hostile``) get the same computing time, so the fastest surfaces get
+the most cases; the count of each surface is printed. The search is guided by coverage: one case in ``TRACED`` is traced line by line,
+and a case that reaches a new pair of lines is kept and broken further. Case N of a surface is drawn with
+``random.Random(f"{SEED}-{surface}-{N}")`` from the cases kept so far; with CASES as ``300x``, every surface gets 300 cases in turn, always
+the same ones. Prints each distinct fault with the smallest input that triggers it; exit code 1 if there is any.
 """
 
 from __future__ import annotations
@@ -35,21 +34,21 @@ from tests.benchmarks import fuzz, hostile
 from tests.benchmarks.doors import Door, doors
 
 TRACED = 12
-"""One case in so many is watched."""
+"""One case in this many is traced."""
 LONGEST = 1.0
-"""s of computing that one case at a door may take."""
+"""Seconds of CPU time that one case may take."""
 MOST_KEPT = 1000
-"""Inputs of a surface that are kept to be broken further."""
+"""Most inputs of a surface that are kept to be broken further."""
 LARGEST_INPUT = 8_000
-"""Characters beyond which an input grows no more."""
+"""Largest input in characters; an input of this size is not made longer."""
 CELLS = 1 << 18
-"""A surface's map of the pairs of lines it has come to, one byte each. A set of the pairs themselves took over 500 MB by the hundred
-thousandth case; of two pairs that share a cell one is lost, which is one in ten at 25,000 pairs."""
+"""Size of a surface's map of the line pairs it has reached, one byte each. A set of the pairs themselves took over 500 MB by case 100,000.
+If two pairs share a cell, one is lost: one in ten at 25,000 pairs."""
 
 
 @dataclass
 class Surface:
-    """One way in, and how far it has been searched."""
+    """One entry point, and the state of its search."""
 
     name: str
     knock: Callable[[Any, float], str | None]
@@ -61,27 +60,27 @@ class Surface:
     seen: bytearray = field(default_factory=lambda: bytearray(CELLS))
 
     def next_case(self, rng: random.Random) -> Any:
-        """One of the inputs kept, the newest oftener, broken once more."""
+        """Return one of the kept inputs, more often a recent one, broken once more."""
         half = len(self.kept) // 2
         place = rng.randrange(half, len(self.kept)) if rng.random() < 0.3 else rng.randrange(len(self.kept))
         return self.broken(self.kept[place], rng)
 
 
 class Watch:
-    """Pairs of lines that gpuhours' code comes to, one behind the other, as cells of the map: the same ones in every process."""
+    """Trace function that records pairs of successive lines of gpuhours' code as cells of the map, reproducibly across processes."""
 
     def __init__(self) -> None:
         self.cells: set[int] = set()
 
     def new(self, seen: bytearray) -> bool:
-        """Whether any was not come to before; all are from now on."""
+        """Whether any recorded cell is new in ``seen``; marks all of them as seen."""
         found = [cell for cell in self.cells if not seen[cell]]
         for cell in found:
             seen[cell] = 1
         return bool(found)
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A call: only our own code is looked into."""
+        """Handle a call: trace lines only in our own code."""
         code = frame.f_code
         if "gpuhours" not in code.co_filename or "benchmarks" in code.co_filename:
             return None
@@ -99,12 +98,12 @@ class Watch:
 
 @functools.cache
 def home(path: str, line: int) -> int:
-    """Where a function stands, as a number."""
+    """Return a hash of the file and first line of a function."""
     return zlib.crc32(f"{path[path.rfind('gpuhours') :]}:{line}".encode())
 
 
 def at_door(name: str, door: Door) -> Surface:
-    """A door as a surface."""
+    """Return a door as a surface."""
 
     def knock(text: str, longest: float) -> str | None:
         return entered(name, door.enter, text, longest)
@@ -122,7 +121,7 @@ def at_door(name: str, door: Door) -> Surface:
 
 
 def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
-    """Whole commands as a surface."""
+    """Return whole commands as a surface."""
     usual = 0.0
 
     def knock(case: hostile.Seed, longest: float) -> str | None:
@@ -133,7 +132,7 @@ def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
             return fuzz.tried(case, usual if longest < math.inf else math.inf)
         finally:
             fuzz.emptied()
-            if longest == math.inf:  # unbroken: what such a command takes, and what it imports
+            if longest == math.inf:  # unbroken input: measure the usual time of such a command, imports included
                 usual = max(usual, time.process_time() - started)
 
     def broken(seed: hostile.Seed, rng: random.Random) -> hostile.Seed:
@@ -146,7 +145,7 @@ def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
 
 
 def entered(name: str, enter: Callable[[str], Any], text: str, longest: float) -> str | None:
-    """What goes wrong with a text at a door, if anything does."""
+    """Pass a text to a door and return what goes wrong, or None."""
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     before, given = time.process_time(), None
     signal.setitimer(signal.ITIMER_PROF, fuzz.HANG)
@@ -169,14 +168,14 @@ def entered(name: str, enter: Callable[[str], Any], text: str, longest: float) -
 
 
 def where(name: str, fault: BaseException) -> str:
-    """A fault by its kind and the innermost line of ours."""
+    """Describe a fault by its type and the innermost line of our code."""
     ours = [one for one in traceback.extract_tb(fault.__traceback__) if "/gpuhours" in one.filename]
     at = f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}" if ours else "outside"
     return f"{type(fault).__name__} at {at}: {name}"
 
 
 def no_number(name: str, given: Any) -> str | None:
-    """A figure in what a door gives that is infinite or none, by its path."""
+    """Return a description, with its path, of a number in a door's result that is infinite or not a number; None if there is none."""
     queue = [("", given)]
     while queue:
         path, value = queue.pop()
@@ -193,7 +192,7 @@ def no_number(name: str, given: Any) -> str | None:
 
 
 def surfaces(names: tuple[str, ...]) -> list[Surface]:
-    """All there are, or those that are named."""
+    """Return all surfaces, or the named ones."""
     found = [at_door(name, door) for name, door in doors().items()]
     found += [by_command(name, fine) for name, fine in hostile.seeds().items()]
     return [one for one in found if not names or one.name in names]
@@ -201,14 +200,14 @@ def surfaces(names: tuple[str, ...]) -> list[Surface]:
 
 @dataclass
 class Search:
-    """The faults so far, each with its smallest input."""
+    """A search over surfaces, with the faults found so far, each with its smallest input."""
 
     seed: str
     all: list[Surface]
     faults: dict[str, tuple[Surface, Any]] = field(default_factory=dict)
 
     def warmed(self) -> None:
-        """Every surface entered unbroken: what it imports and compiles is no case's time."""
+        """Run unbroken inputs on every surface first, so that imports and compilation do not count as time of a case."""
         for one in self.all:
             for case in one.kept[:: max(1, len(one.kept) // 4)]:
                 fault = one.knock(case, math.inf)
@@ -216,7 +215,7 @@ class Search:
                     raise AssertionError(f"unbroken: {fault}\n{one.written(case)}")
 
     def case(self, one: Surface) -> None:
-        """One more, of one surface."""
+        """Run the next case of one surface."""
         rng = random.Random(f"{self.seed}-{one.name}-{one.cases}")
         case = one.next_case(rng)
         started = time.process_time()
@@ -228,7 +227,7 @@ class Search:
             fault = one.knock(case, math.inf if watched else LONGEST)
         finally:
             sys.settrace(None)
-        if fault is not None and fault.startswith("takes"):  # once more: what it compiled the first time is no fault
+        if fault is not None and fault.startswith("takes"):  # repeat: compilation in the first run is not a fault
             fault = one.knock(case, LONGEST)
         one.cases += 1
         one.took += time.process_time() - started
@@ -238,7 +237,7 @@ class Search:
             self.found(fault, one, case)
 
     def found(self, fault: str, one: Surface, case: Any) -> None:
-        """Kept where it is new, or smaller."""
+        """Record a fault if it is new or its input is smaller than before."""
         before = self.faults.get(fault)
         if before is None or len(one.written(case)) < len(before[0].written(before[1])):
             if before is None:
@@ -249,20 +248,20 @@ class Search:
 
     @property
     def cases(self) -> int:
-        """Of all surfaces together."""
+        """Number of cases on all surfaces."""
         return sum(one.cases for one in self.all)
 
     def report(self) -> str:
-        """Cases a surface."""
+        """Format the number of cases of each surface, and the totals."""
         peak = (
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        )  # warmed by every surface, before the first case: 350 MB
+        )  # 350 MB after all surfaces are warmed up, before the first case
         lines = [f"{one.name:22} {one.cases:9,} cases {one.took:8.1f} s {len(one.kept):5} kept" for one in self.all]
         return "\n".join([*lines, f"{self.cases:,} cases, {len(self.faults)} faults, at most {peak:.0f} MB"])
 
 
 def main() -> int:
-    """Search until as many cases are tried, or the time is up."""
+    """Search until the given number of cases is tried or the time is up."""
     asked = sys.argv[1].replace(",", "") if len(sys.argv) > 1 else "1000000"
     even = asked.endswith("x")
     seconds = float(sys.argv[3]) if len(sys.argv) > 3 else math.inf

@@ -1,4 +1,4 @@
-"""More laws of random runs: what more work, more cards, a quicker format, adapters and stops do, and that what is said is so."""
+"""More laws for random runs: the effects of more work, more cards, a faster format, adapters and stops; idle keys and screens are true."""
 
 from __future__ import annotations
 
@@ -20,30 +20,33 @@ from tests.benchmarks.tried import Tried
 
 ROUNDING = 1e-9
 WIDE, MANY = 4096, 4096
-"""Hidden size and tokens of a rank's pass from which products are bound by their arithmetic: there a quicker format pays its casts."""
+"""Hidden size and tokens of a rank's pass from which products are compute-bound, so that a faster format gains more than its casts cost."""
 
 
 def held(outcome: Outcome) -> float:
-    """Bytes of the fullest rank."""
+    """Return the bytes held on the rank with the most memory in use."""
     assert outcome.memory is not None
     return float(outcome.memory.total)
 
 
 def seconds(outcome: Outcome) -> float:
-    """Of a step, as predicted."""
+    """Return the predicted time of a step in seconds."""
     assert outcome.step is not None
     return float(outcome.step.time)
 
 
 def more_work_is_more(tried: Tried) -> Iterator[str]:
-    """A larger micro-batch at the same batch holds no less; twice the batch takes no less time a step and holds no less; longer samples at
-    as many of them take more FLOPs and time, and hold no less."""
+    """More work per step needs no less time or memory.
+
+    A larger micro-batch at the same batch holds no less memory; twice the batch takes no less time per step; samples twice as long take
+    no less time and hold no less memory.
+    """
     layout, training, data = (tried.described[block] for block in ("layout", "training", "data"))
     larger = tried.with_said(("layout.microbatch", 2 * layout["microbatch"]))
     ranks = tried.described["hardware"]["gpus"] // (layout["tensor"] * layout["pipeline"] * layout["context"])
     passes = training["global_batch"] // (
         ranks * 2 * layout["microbatch"]
-    )  # of a single one nothing is added up or waits
+    )  # a single pass accumulates nothing and keeps no other pass waiting
     if (
         larger is not None
         and passes > max(1, 2 * layout["pipeline"])
@@ -67,8 +70,7 @@ def more_work_is_more(tried: Tried) -> Iterator[str]:
 
 
 def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
-    """Twice the accelerators, all of them data-parallel, at the same batch:
-    GPU-hours do not fall where nothing is sharded; none holds more."""
+    """With twice the data-parallel accelerators at the same batch, unsharded GPU-hours do not fall, and no accelerator holds more."""
     gpus = tried.described["hardware"]["gpus"]
     twice = tried.with_said(("hardware.gpus", 2 * gpus))
     if twice is None:
@@ -79,20 +81,20 @@ def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
         yield f"twice the accelerators take {after / before:.5f} of the GPU-hours"
     assert tried.outcome.memory is not None
     assert twice.memory is not None
-    ours, theirs = (  # the context grows where a first group of ranks is made
+    ours, theirs = (  # leave out the context, which grows with the first group of ranks
         sum(float(amount) for part, amount in one.parts.items() if part != "context")
         for one in (tried.outcome.memory, twice.memory)
     )
     layout = tried.described["layout"]
     alone = (
         gpus == layout["tensor"] * layout["pipeline"] * layout["context"]
-    )  # a first copy beside it needs what is summed to be there
+    )  # the first additional replica needs memory for the gradients that are summed
     if not alone and theirs > ours * (1 + ROUNDING):
         yield f"twice the accelerators hold {theirs / ours:.5f} as much each"
 
 
 def products_are_large(tried: Tried) -> bool:
-    """Whether a rank's products are wide and long enough that computing them, not launching, decides."""
+    """Whether a rank's products are so large that their time is compute-bound, not launch-bound."""
     stacks = tried.outcome.resolved.workload.model.stacks
     wide = min((float(stack.block.linears[0].inputs) for stack in stacks if stack.block.linears), default=0)
     layout = tried.described["layout"]
@@ -101,7 +103,7 @@ def products_are_large(tried: Tried) -> bool:
 
 
 def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
-    """On a card that multiplies fp8 quicker, fp8 is no slower than bf16 where products are large."""
+    """On a card with a higher fp8 peak, fp8 is no slower than bf16 if products are large."""
     peak = tried.outcome.resolved.workload.cluster.accelerator.peak
     if peak.get("fp8", 0) <= peak.get("bf16", math.inf) or "seq_len" not in tried.described["data"]:
         return
@@ -113,10 +115,12 @@ def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
 
 
 def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
-    """Adapters of rank 8 take fewer FLOPs, no more time of the optimiser and of large products, and no more memory than training all, on
-    the same layout. The memory-bound kernels of some trainers (dropout and casts before each adapter) can take more than that spares; so
-    can what a trainer keeps for each adapter (peft: its input again, in fp32), beside a shard of the states: there it is the states alone
-    that are held."""
+    """Adapters of rank 8 need no more FLOPs, optimiser time, time for large products or memory than full training on the same layout.
+
+    Total time is not tested, as the memory-bound kernels of some trainers (dropout and casts before each adapter) can cost more than
+    adapters save. The same holds for memory if a trainer keeps extra inputs for each adapter (peft: its input again, in fp32) and the
+    states are sharded; for such stacks only weights, gradients, optimiser states and logits are compared.
+    """
     model = tried.described["model"]
     if not isinstance(model, str) or "seq_len" not in tried.described["data"]:
         return
@@ -125,7 +129,7 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
         return
     assert adapted.step is not None
     if tried.outcome.resolved.workload.model.trainable_parameters < 1e9:
-        return  # beside products of a few thousand, launching those of the adapters takes as long
+        return  # with products of a few thousand, launching those of the adapters takes as long
     timed = ("matrix products", "optimiser") if products_are_large(tried) else ("optimiser",)
     for name, whole, part in (
         ("FLOPs", float(tried.step.model_flops), float(adapted.step.model_flops)),
@@ -137,7 +141,7 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
 
 
 def beside_inputs(outcome: Outcome) -> float:
-    """Bytes of the fullest rank; of a stack that keeps inputs for adapters, those of states and logits."""
+    """Return the bytes of the fullest rank; for a stack that keeps inputs for adapters, only those of states and logits."""
     assert outcome.memory is not None
     if not outcome.resolved.workload.software.memory.adapter_inputs:
         return held(outcome)
@@ -145,7 +149,7 @@ def beside_inputs(outcome: Outcome) -> float:
 
 
 def stops_take_their_share(tried: Tried) -> Iterator[str]:
-    """Half the goodput is twice the GPU-hours, and the same step."""
+    """Half the goodput doubles GPU-hours and wall-clock time and does not change step time, MFU and productive time."""
     whole, half = (tried.with_said(("known.goodput", share)) for share in (1.0, 0.5))
     assert whole is not None
     assert half is not None
@@ -162,7 +166,7 @@ def stops_take_their_share(tried: Tried) -> Iterator[str]:
 
 
 def an_idle_key_is_idle(tried: Tried) -> Iterator[str]:
-    """A key that is said to have no effect can be left out: the same answer."""
+    """A key that is reported to have no effect can be removed without changing the answer."""
     extra: list[tuple[str, Any]] = tried.rng.sample([
         ("data.padding", 0.2), ("data.packed", True), ("cost.terms", "reserved"), ("cost.year", 2021), ("model.rank", 32),
         ("layout.schedule", "1f1b"), ("layout.sequence_parallel", False), ("layout.shard_group", 2), ("hardware.network", {"share": 0.9}),
@@ -193,11 +197,11 @@ FIGURE = re.compile(
 )
 SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24, "G": 1e9}
 NAMES = {"GPU-hours": "gpu_hours", "MFU": "mfu", "steps": "steps", "tokens": "tokens"}
-"""Rows of the screen whose unit is always the same."""
+"""Rows of the screen with a fixed unit."""
 
 
 def the_screen_says_the_numbers(tried: Tried) -> Iterator[str]:
-    """The figures of the screen are those of the JSON, to three digits."""
+    """The numbers on the screen equal those of the JSON to three digits."""
     from gpuhours_cli.render.estimate import screen
 
     try:
