@@ -1,9 +1,9 @@
-"""Mutation testing on a sample: one small change to an equation at a time, and whether the tests of its folder notice.
+"""Mutation testing on a sample: change one detail of an equation at a time and check that the tests of its folder fail.
 
     python -m tests.benchmarks.mutants [MUTANTS] [SEED]
 
-A copy of the tree is changed, never the tree. It draws a sample, unparses and runs the tests of the folder alone, which takes minutes.
-Survivors are printed with their line; exit code 1 where fewer than ``AIM`` are killed.
+Only a copy of the tree is changed. Each sampled mutant is unparsed and the tests of its folder are run, which takes minutes in total.
+Survivors are printed with their line; exit code 1 if fewer than ``AIM`` are killed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "kernels": ("tests/kernels",), "layout": ("tests/layout",), "step": ("tests/step",), "memory": ("tests/memory",),
     "flops.py": ("tests/test_flops.py",), "cost": ("tests/cost",), "run/identities.py": ("tests/run/test_identities.py",),
 }  # fmt: skip
-"""What is changed -> the tests that mirror it, which alone are run."""
+"""Code to change -> the corresponding tests, which are the only ones run."""
 AIM = 0.9
 LONGEST = 120
-"""s of computing after which a mutant counts as killed: it hangs. The tests of a folder take ten."""
+"""Seconds of CPU time after which a mutant counts as killed because it hangs; the tests of a folder take ten."""
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE,
     ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or, ast.Or: ast.And, ast.In: ast.NotIn, ast.Is: ast.IsNot,
@@ -53,7 +53,7 @@ class Mutant:
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """Every change to a file, each alone."""
+    """Return every single change that can be made to a file."""
     whole = ast.parse(path.read_text(encoding="utf-8"))
     annotations = {id(inner) for node in ast.walk(whole) for field in ("annotation", "returns")
                    if isinstance(part := getattr(node, field, None), ast.AST) for inner in ast.walk(part)}  # fmt: skip
@@ -69,7 +69,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 def changes(node: ast.AST) -> list[str]:
-    """What can be changed at a node."""
+    """Return the changes that can be made at a node of the syntax tree."""
     if isinstance(node, ast.BinOp | ast.BoolOp):
         return ["operator"] if type(node.op) in SWAPS and not has_text(node) else []
     if isinstance(node, ast.Compare):
@@ -83,13 +83,13 @@ def changes(node: ast.AST) -> list[str]:
 
 
 def has_text(node: ast.AST) -> bool:
-    """Whether texts or types are joined, not numbers."""
+    """Whether the operation is on strings or types and not on numbers."""
     return any(isinstance(inner, ast.JoinedStr | ast.List | ast.Tuple)
                or (isinstance(inner, ast.Constant) and isinstance(inner.value, str)) for inner in ast.walk(node))  # fmt: skip
 
 
 def change(node: ast.AST, kind: str) -> None:
-    """Make it."""
+    """Apply the change."""
     if kind == "operator":
         node.op = SWAPS[type(node.op)]()  # type: ignore[attr-defined]
     elif kind == "compare":
@@ -108,7 +108,7 @@ def change(node: ast.AST, kind: str) -> None:
 
 
 def killed(mutant: Mutant, copied: Path, tests: tuple[str, ...]) -> bool:
-    """Whether the tests of its folder fail with it."""
+    """Whether the tests of the mutant's folder fail."""
     target = copied / mutant.path.relative_to(ROOT)
     kept = target.read_text(encoding="utf-8")
     target.write_text(mutant.text, encoding="utf-8")
@@ -126,7 +126,7 @@ def killed(mutant: Mutant, copied: Path, tests: tuple[str, ...]) -> bool:
 
 
 def main() -> int:
-    """Sample, try and print."""
+    """Draw a sample, test it and print the result."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 150
     rng = random.Random(sys.argv[2] if len(sys.argv) > 2 else "0")
     found = [
@@ -153,7 +153,7 @@ def main() -> int:
 
 
 def files(path: Path) -> list[Path]:
-    """The modules of a folder, or the one."""
+    """Return the modules of a folder, or the single file."""
     return [path] if path.suffix else sorted(path.glob("*.py"))
 
 

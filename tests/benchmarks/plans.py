@@ -1,10 +1,10 @@
-"""How far the layouts that nobody chose are behind ``plan``'s best, and how far tuned recipes of NVIDIA's are.
+"""Compare default layouts, and NVIDIA's tuned recipes, with the best layout of ``plan``.
 
     python -m tests.benchmarks.plans [models|recipes]
 
-``models``: twelve models from 1B to 1T, dense and mixtures. ``tuned`` is ``estimate --best``, ``usual`` the run that ``estimate`` shows of
-its sample; both over the planned step, with the same stack, and whether the planned step lies in the range of the estimated one.
-``recipes``: the measured steps of NVIDIA's open recipes, as their layouts are predicted over what ``plan`` has for the same run.
+``models``: twelve dense and mixture-of-experts models from 1B to 1T. Prints the step time of ``tuned`` (``estimate --best``) and ``usual``
+(the run of the sample that ``estimate`` shows) over the planned step time with the same stack, and whether the planned step is in the range
+of the estimate. ``recipes``: the predicted step time of the layouts in NVIDIA's open recipes over that of ``plan`` for the same run.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ MODELS: tuple[tuple[str, int, int, int, str], ...] = (
     ("deepseek-v3", 1024, 8192, 4096, "megatron-core"),
     ("kimi-k2", 2048, 8192, 4096, "megatron-core"),
 )
-"""Model, H100s, samples of a step, tokens of a sample, stack."""
+"""Model, number of H100s, samples per step, tokens per sample, stack."""
 RECIPES = ("DGX Cloud benchmarking recipes", "Megatron-Bridge performance summary")
-"""Words of the sources whose layouts NVIDIA tuned."""
+"""Words in the names of the sources whose layouts NVIDIA tuned."""
 NEAR = 0.05
 MOST = 40
-"""Recipes that are tried, evenly out of all."""
+"""Number of recipes tried, sampled evenly from all."""
 
 
 @dataclass(frozen=True)
 class Behind:
-    """The step of a layout over the planned one's."""
+    """The step time of a layout compared with the planned one."""
 
     name: str
     planned: float
-    """s"""
+    """Seconds."""
     tuned: float
     usual: float = 1.0
     inside: bool = True
 
 
 def run_of(model: str, gpus: int, batch: int, length: int, stack: str) -> Run:
-    """A run that says everything but its layout."""
+    """Return a run with everything stated except its layout."""
     keys: dict[str, Any] = {
         "model": model, "data.tokens": "1T", "data.seq_len": length, "training.global_batch": batch,
         "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": gpus, "hardware.network.share": 0.8, "software": stack, "year": 2025,
@@ -67,7 +67,7 @@ def run_of(model: str, gpus: int, batch: int, length: int, stack: str) -> Run:
 
 
 def models() -> Iterator[Behind]:
-    """What nobody laid out, over what is planned."""
+    """Yield the step times of default layouts over the planned ones."""
     for one in MODELS:
         run = run_of(*one)
         planned = plan(run, top=1).best[0].value("step_time")
@@ -80,7 +80,7 @@ def models() -> Iterator[Behind]:
 
 
 def tuned_cases() -> Iterator[Case]:
-    """One case of each model, machine, batch, length and number format of NVIDIA's recipes."""
+    """Return one case for each model, machine, batch, length and number format in NVIDIA's recipes."""
     seen = set()
     for row in measured_rows():
         if not any(word in (row.word("source_title") or "") for word in RECIPES) or not row.seconds or row.failed:
@@ -95,7 +95,7 @@ def tuned_cases() -> Iterator[Case]:
 
 
 def recipes() -> Iterator[Behind]:
-    """Tuned layouts as they are predicted, over the planned ones."""
+    """Yield the predicted step times of tuned layouts over the planned ones."""
     cases = list(tuned_cases())
     for case in cases[:: max(1, len(cases) // MOST)]:
         keys: dict[str, Any] = {

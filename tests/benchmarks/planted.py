@@ -1,8 +1,8 @@
-"""Mistakes planted in texts and rows that are well: how many are found, how many stay open, how many are acquitted.
+"""Plant mistakes in consistent texts and rows, and count how many are found, left open or missed.
 
-``python -m tests.benchmarks.planted [FOLDER...]``: a figure of a clean text is multiplied wherever the text writes it, one at a time, and
-the text is checked again; the texts are those beside the tests unless folders are named. Found is a contradiction; open is a doubt or a
-verdict that is not "consistent"; the rest is acquitted. Many cannot be found: nothing else in the text depends on the figure.
+``python -m tests.benchmarks.planted [FOLDER...]`` multiplies one figure of a clean text at a time, wherever the text states it, and checks
+the text again. It uses the texts of the tests unless folders are given. "Found" means a contradiction, "open" a doubt or a verdict that is
+not "consistent"; all others are missed. Many mistakes cannot be found because nothing else in the text depends on the figure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NUMERAL = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 def planted(text: str, figure: str, value: float, factor: float) -> str | None:
-    """The text with a figure's numeral multiplied wherever that figure stands; None where no one numeral is the figure's."""
+    """Return the text with a figure multiplied at every occurrence; None if the figure is not written as a single numeral."""
     found = list(NUMERAL.finditer(figure))
     numeral = found[0] if len(found) == 1 else next((n for n in found if float(n[0].replace(",", "")) == value), None)
     if numeral is None:
@@ -56,7 +56,7 @@ def planted(text: str, figure: str, value: float, factor: float) -> str | None:
 
 
 def in_texts(folder: Path) -> Iterator[tuple[str, float, str]]:
-    """(quantity, factor, outcome) of every mistake planted in a folder of texts."""
+    """Yield (quantity, factor, outcome) for every mistake planted in a folder of texts."""
     for path in sorted(folder.glob("*.txt")):
         text = read_file(path)
         before = checked(text, path)
@@ -70,18 +70,18 @@ def in_texts(folder: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def checked(text: str, path: Path) -> PaperCheck:
-    """The check of a text under a file's name."""
+    """Check a text under the name of a file."""
     return check_paper(read_paper(text, path.name, path.suffix), predicted_mfu)
 
 
 def outcome(again: PaperCheck) -> str:
-    """What became of a mistake."""
+    """Classify the check of a text with a planted mistake."""
     doubts = any(run.doubts for run in again.runs)
     return "found" if again.contradictions else "open" if doubts or again.verdict != CONSISTENT else "acquitted"
 
 
 def in_rows() -> Iterator[tuple[str, float, str]]:
-    """The same for the published runs, one cell at a time."""
+    """Yield the same for the table of published runs, changing one cell at a time."""
     rows = read_rows(ROWS)
     clean = [row for row, run in zip(rows, check_table(rows, "").runs, strict=True) if run.verdict != CONTRADICTED]
     for quantity, factor in MISTAKES:
@@ -93,7 +93,7 @@ def in_rows() -> Iterator[tuple[str, float, str]]:
 
 
 def main() -> None:
-    """Print a table each."""
+    """Print one table for texts and one for rows."""
     folders = [Path(name) for name in sys.argv[1:]] or [TEXTS]
     for name, results in [*((str(folder), in_texts(folder)) for folder in folders), (ROWS.name, in_rows())]:
         counts = Counter(results)

@@ -1,6 +1,6 @@
-"""Random runs that are valid: every kind of model, card, stack, layout and bill, as the mappings that a run file holds.
+"""Random valid runs with every kind of model, card, stack, layout and bill, as the mappings of a run file.
 
-A run is drawn, tried and drawn again until it can be worked out, so that what a law says of it is never about a refusal.
+Runs are drawn until one can be evaluated, so that a law never fails because a run is refused.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ FREE_TEXT = (
     "longvila-",
     "llava-",
 )
-"""Names of models that read more than text, or read it in another way than decoders."""
+"""Prefixes of the names of models that read more than text, or are not decoders."""
 
 MIXTURES = ("mixtral-8x7b", "mixtral-8x22b", "deepseek-v3", "qwen3-30b-a3b", "deepseek-moe-16b", "dbrx-132b", "grok-1")
 
 
 @cache
 def decoders() -> tuple[str, ...]:
-    """Catalogue models that read text."""
+    """Return the catalogue models that read text only."""
     return tuple(name for name in catalogue.names() if not name.startswith(FREE_TEXT))
 
 
 @cache
 def others() -> tuple[str, ...]:
-    """Catalogue models that do not, or in pairs."""
+    """Return the other catalogue models, such as those that read images or pairs."""
     return tuple(name for name in catalogue.names() if name.startswith(FREE_TEXT))
 
 
 @cache
 def cards() -> tuple[str, ...]:
-    """Accelerators whose step times can be predicted."""
+    """Return the accelerators whose step times can be predicted."""
     return tuple(name for name in list_accelerators() if kernel_constants.is_known(load_accelerator(name).generation))
 
 
 def random_run(rng: random.Random) -> tuple[Description, Outcome]:
-    """A run whose step and memory are predicted, its stack, layout and goodput said, and what it comes to."""
+    """Return a random run whose step and memory can be predicted and whose stack, layout and goodput are stated, and its outcome."""
     while True:
         described = drawn(rng)
         try:
@@ -82,7 +82,7 @@ def random_run(rng: random.Random) -> tuple[Description, Outcome]:
 
 
 def drawn(rng: random.Random) -> Description:
-    """A run with everything said, whether or not it can run."""
+    """Draw a run with everything stated; it may not be able to run."""
     model, data = rng.choices((text, moving, seen, shaped, adapted), (10, 4, 3, 3, 2))[0](rng)
     gpus, layout = _layout(rng)
     if isinstance(model, str) and model in MIXTURES and rng.random() < 0.7:
@@ -109,7 +109,7 @@ def drawn(rng: random.Random) -> Description:
 
 
 def _length(rng: random.Random, data: Mapping[str, Any]) -> Description:
-    """How much is trained on."""
+    """Draw the amount of training data."""
     if "frames" in data or rng.random() < 0.2:
         return {"dataset_samples": float(rng.choice((1e5, 3e6, 1.5e8))), "epochs": rng.choice((1, 2, 10))}
     return {"tokens": float(rng.choice((1e8, 2e9, 3e11, 1.5e13)))}
@@ -150,19 +150,19 @@ def _layout(rng: random.Random) -> tuple[int, Description]:
 
 
 def text(rng: random.Random) -> tuple[Any, Description]:
-    """A known model on text."""
+    """Draw a catalogue model on text."""
     return rng.choice(MIXTURES if rng.random() < 0.2 else decoders()), {
         "seq_len": rng.choice((512, 1024, 2048, 4096, 8192, 32768))
     }
 
 
 def seen(rng: random.Random) -> tuple[Any, Description]:
-    """A known model on pictures, clips or pairs."""
+    """Draw a catalogue model on images, clips or pairs."""
     return rng.choice(others()), {"frames": rng.choice((1, 8, 16)), "text_tokens": rng.choice((64, 256))}
 
 
 def moving(rng: random.Random) -> tuple[Any, Description]:
-    """A language model that sees, its parts put together."""
+    """Draw a vision-language model composed of encoder, bridge and language model."""
     vision: Description = {"name": rng.choice(("vit-l-14", "siglip-so400m-14-384", "vit-bigg-14", "clip-l-14-336"))}
     if rng.random() < 0.6:
         vision["trainable"] = "frozen"
@@ -176,7 +176,7 @@ def moving(rng: random.Random) -> tuple[Any, Description]:
 
 
 def shaped(rng: random.Random) -> tuple[Any, Description]:
-    """A decoder by its shape, few layers and odd widths among them, or by its parameters alone."""
+    """Draw a decoder given by its shape (including few layers and unusual widths) or only by its parameters."""
     if rng.random() < 0.3:
         return {"params": rng.choice(("125M", "3B", "30B", "70B"))}, {"seq_len": rng.choice((1024, 4096))}
     heads = rng.choice((4, 8, 16, 40))
@@ -190,13 +190,13 @@ def shaped(rng: random.Random) -> tuple[Any, Description]:
 
 
 def adapted(rng: random.Random) -> tuple[Any, Description]:
-    """A known model with adapters."""
+    """Draw a catalogue model with adapters."""
     model = {"name": rng.choice(decoders()), "trainable": "lora", "rank": rng.choice((8, 64))}
     return model, {"seq_len": rng.choice((512, 4096))}
 
 
 def said(described: Mapping[str, Any], *settings: tuple[str, Any]) -> Description:
-    """A copy with some dotted keys set; None takes one out."""
+    """Return a copy with some dotted keys set; the value None removes a key."""
     found = copy.deepcopy(dict(described))
     for key, value in settings:
         *parents, last = key.split(".")

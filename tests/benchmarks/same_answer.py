@@ -1,9 +1,9 @@
-"""The same bytes of JSON whatever the machine: Python, hash seed, locale, time zone, threads, versions of dependencies.
+"""Check that commands print the same JSON for any Python, hash seed, locale, time zone, number of threads and dependency versions.
 
     python -m tests.benchmarks.same_answer [PYTHON ...]
 
-Runs some of every command under each interpreter (this one where none is named) and in unlike surroundings; exit code 1 where any byte
-differs.
+Runs examples of every command under each interpreter (the current one if none is given) in different environments; exit code 1 if any
+byte differs.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ print(json.dumps(found))
 def answers(
     python: str, surroundings: Mapping[str, str], commands: tuple[str, ...] = COMMANDS
 ) -> dict[str, list[object]]:
-    """Command -> length and SHA-256 of what it printed; what ``plan`` took is left out."""
+    """Return command -> length and SHA-256 of its output, without the time that ``plan`` took."""
     paths = os.pathsep.join(str(ROOT / part) for part in ("estimator", "cli", "."))
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", **surroundings}
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ def answers(
 
 
 def main() -> int:
-    """Ask everywhere and print what differs."""
+    """Run the commands in all environments and print what differs."""
     pythons, differing = sys.argv[1:] or [sys.executable], 0
     usual = answers(pythons[0], {})
     for python in pythons:

@@ -1,7 +1,7 @@
-"""How fast gpuhours is: ``python tests/benchmarks/speed.py [estimates|space|rows|start|papers|all]`` prints the figures.
+"""Measure the speed of gpuhours: ``python tests/benchmarks/speed.py [estimates|space|rows|start|papers|all]`` prints the results.
 
-Everything is measured in the same run on the same machine; times are the least of a few repetitions, since other work on a shared
-machine only ever adds to them.
+Everything is measured in the same run on the same machine; times are the minimum of a few repetitions, since other work on a shared
+machine can only add to them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ONE_OFF = (
     "estimate", "--params", "30B", "--tokens", "500B", "--gpu", "h100-sxm-80gb", "--gpus", "512", "--tensor", "4", "--pipeline", "8",
     "--batch", "2048",
 )  # fmt: skip
-"""The command that start-up is measured with."""
+"""The command used to measure start-up."""
 CALCULON = 7_126_368
 """Configurations of the same model, batch and machine that Calculon searches (Isaev et al. 2023)."""
 SPACE = {
@@ -41,9 +41,9 @@ SPACE = {
     "layout.schedule": "1f1b,interleaved,zb-1p,zb-2p,gpipe", "layout.sequence_parallel": "true,false",
     "layout.sequence_method": "all-gather,ring,ulysses,hybrid",
 }  # fmt: skip
-"""9.4 million layouts, those that do not divide included, as in Calculon's count."""
+"""9.4 million layouts, including those that do not divide evenly, as Calculon counts them."""
 OFFERED = "fits_probability >= 0.9 and (layout.pipeline == 1 or layout.sharding == none or layout.sharding == zero1)"
-"""What ``plan`` takes: fits with nine chances in ten; and no stack has ZeRO-2 or ZeRO-3 beside a pipeline."""
+"""Conditions of ``plan``: a layout fits with a probability of at least 0.9; no stack combines ZeRO-2 or ZeRO-3 with a pipeline."""
 SMALL = {
     key: SPACE[key]
     for key in (
@@ -59,7 +59,7 @@ SMALL = {
 
 
 def least(work: Callable[[], Any], times: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The shortest of a few runs, s."""
+    """Return the shortest time of a few runs in seconds."""
     found = []
     for _ in range(times):
         started = clock()
@@ -69,7 +69,7 @@ def least(work: Callable[[], Any], times: int = 3, clock: Callable[[], float] = 
 
 
 def estimates() -> None:
-    """Full estimates per second on one core, as Arrow columns: by the clock, and by the processor's own time."""
+    """Full estimates per second on one core, as Arrow columns: by wall-clock time and by CPU time."""
     from gpuhours import from_dict
     from gpuhours.questions.sweeping.running import make_job
 
@@ -81,7 +81,7 @@ def estimates() -> None:
 
 
 def space() -> None:
-    """The search that takes Calculon about six hours: exhaustively, and planned."""
+    """The search that takes Calculon about six hours: exhaustive, and with ``plan``."""
     import gpuhours
 
     run = gpuhours.from_dict(GPT3)
@@ -118,7 +118,7 @@ print(f"  {{found.kept:>10,}} rows {{seconds:>8.2f}} s {{rate:>7.2f}} us/row   {
 
 
 def rows() -> None:
-    """Cost and memory against rows, to a Parquet file; a process each."""
+    """Time and memory of sweeps to a Parquet file by number of rows, each in its own process."""
     for power in (4, 5, 6, 7):
         with tempfile.TemporaryDirectory() as folder:
             code = ROWS.format(run=GPT3, points=10**power // 100, path=str(Path(folder) / "rows.parquet"))
@@ -126,7 +126,7 @@ def rows() -> None:
 
 
 def environment() -> dict[str, str]:
-    """This checkout's packages for a new process, with compiled modules kept as an installation has them."""
+    """Return the environment for a new process: this checkout's packages, with compiled modules cached as in an installation."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     compiled = str(Path(tempfile.gettempdir()) / f"gpuhours-speed-{os.getuid()}")
     return {
@@ -137,7 +137,7 @@ def environment() -> dict[str, str]:
 
 
 def started(code: str, *words: str, times: int = 7) -> list[float]:
-    """CPU seconds of new processes, user and system."""
+    """Return the CPU seconds (user and system) of new processes."""
     found = []
     for _ in range(times):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -148,7 +148,7 @@ def started(code: str, *words: str, times: int = 7) -> list[float]:
 
 
 def start() -> None:
-    """Processes: ``estimate`` and ``--help`` beside the imports they cannot do without (CPU time, least and median)."""
+    """Start-up of ``estimate`` and ``--help`` compared with the imports that they need (CPU time, minimum and median)."""
     main = "from gpuhours_cli.app import main; main()"
     cases = {
         "import typer": ("import typer", []), "gpuhours --help": (main, ["--help"]),
@@ -171,7 +171,7 @@ def start() -> None:
 
 
 def papers() -> None:
-    """Checking: a table of runs, and prose of a megabyte."""
+    """Time to check a table of runs and one megabyte of prose."""
     from importlib.resources import files
 
     from gpuhours.questions.checking.reading.text import read_paper
@@ -192,7 +192,7 @@ SECTIONS = {"estimates": estimates, "space": space, "rows": rows, "start": start
 
 
 def main() -> None:
-    """Print what is asked for, or everything."""
+    """Print the requested sections, or all of them."""
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     asked = [word for word in sys.argv[1:] if word in SECTIONS] or list(SECTIONS)
     for name in asked:

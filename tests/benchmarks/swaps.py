@@ -1,4 +1,4 @@
-"""What validation leaves out: whether methods are ranked as they were measured.
+"""Check whether methods are ranked in the order in which they were measured, which validation does not test.
 
 ``python -m tests.benchmarks.swaps``
 """
@@ -14,13 +14,13 @@ from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.case import Case
 
 LONG = ("BurstEngine", "LongVILA", "EasyContext")
-"""Sources that run one sequence by several methods."""
+"""Sources that run the same sequence with several methods."""
 
 
 def ranked(judged: Iterable[Judged], apart: float, key: Callable[[Case], object]) -> tuple[int, int]:
-    """(pairs, of which predicted in the measured order) of methods on one model, length and number of ranks that share a sequence.
+    """Count pairs of methods on the same model, length and number of ranks per sequence; return (pairs, pairs in the measured order).
 
-    Pairs whose measured times differ by less than the share ``apart`` are left out; ``key`` holds further things equal.
+    Pairs whose measured times differ by less than the fraction ``apart`` are skipped; ``key`` adds further properties that must be equal.
     """
     groups: dict[object, list[Judged]] = defaultdict(list)
     for one in judged:
@@ -45,12 +45,12 @@ def _title(one: Judged) -> str:
 
 
 def _method(one: Judged) -> tuple[str | None, ...]:
-    """What tells two ways of running one sequence apart."""
+    """Return the properties that distinguish two methods of running one sequence."""
     return tuple(one.row.word(name) for name in ("software", "sequence_method", "recompute_kind", "recompute_scope"))
 
 
 def main() -> None:
-    """Print it."""
+    """Print the counts."""
     judged = validate(in_sample=True).judged
     print("methods in the measured order, of pairs that differ by more than")
     for apart in (0.0, 0.02, 0.05, 0.10):

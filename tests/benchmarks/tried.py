@@ -1,4 +1,4 @@
-"""One random run as the laws see it."""
+"""A random run with its results, as used by the laws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.benchmarks.random_runs import Description, said
 
 @dataclass(frozen=True)
 class Tried:
-    """One random run."""
+    """One random run, its outcome and variations of it."""
 
     described: Description
     outcome: Outcome
@@ -26,23 +26,23 @@ class Tried:
 
     @cached_property
     def run(self) -> Run:
-        """Validated."""
+        """The validated run."""
         return self.outcome.run
 
     @property
     def step(self) -> Step:
-        """As predicted."""
+        """The predicted step."""
         assert self.outcome.step is not None
         return self.outcome.step
 
     @property
     def memory(self) -> Memory:
-        """As predicted."""
+        """The predicted memory."""
         assert self.outcome.memory is not None
         return self.outcome.memory
 
     def with_said(self, *settings: tuple[str, Any]) -> Outcome | None:
-        """What it comes to with some keys set; None where that cannot run. Worked out once, however many laws ask."""
+        """Return the outcome with some keys set, or None if that run is not possible; results are cached across laws."""
         asked = repr(settings)
         if asked not in self.asked:
             try:
@@ -54,5 +54,5 @@ class Tried:
         return self.asked[asked]
 
     def without(self, key: str) -> Outcome:
-        """What it comes to without a key."""
+        """Return the outcome without a key."""
         return evaluate(from_dict(said(self.described, (key, None))))

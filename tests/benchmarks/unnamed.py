@@ -1,8 +1,8 @@
-"""How far off tables of measured steps are whose stacks nobody names: every published row without what it says of its stack, and with all
-that was settled on its system left out.
+"""Prediction errors for measured steps whose stack is not named: the published rows without the columns that name the stack, predicted
+without anything calibrated on their system.
 
-    python -m tests.benchmarks.unnamed              # nothing is said of the stack
-    python -m tests.benchmarks.unnamed abacus       # a name that nobody here knows
+    python -m tests.benchmarks.unnamed              # the stack is not stated
+    python -m tests.benchmarks.unnamed abacus       # the stack has an unknown name
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.sources import system_of
 
 SAID = ("software", "framework", "method", "release", "notes")
-"""Columns that say which stack it is."""
+"""Columns that identify the stack."""
 
 
 def unnamed(row: Row, name: str = "") -> Row:
-    """The row without what it says of its stack, or with another name in its place."""
+    """Return the row without the columns that identify its stack, or with another name instead."""
     return replace(row, cells={**row.cells, **dict.fromkeys(SAID, ""), "software": name})
 
 
 def judged(name: str = "") -> list[Judged]:
-    """Every published step that can be predicted so."""
+    """Return every published step that can be predicted in this way."""
     rows = [row for row in measured_rows() if row.seconds and not row.failed]
     said = [unnamed(row, name) for row in rows]
     cases = [case_of(bare, system_of(row.word("source_title") or "")) for row, bare in zip(rows, said, strict=True)]
@@ -39,7 +39,7 @@ def judged(name: str = "") -> list[Judged]:
 
 
 def main() -> None:
-    """Print error, bias and coverage of every source and over them all."""
+    """Print error, bias and coverage for every source and overall."""
     by_source: dict[str, list[Judged]] = defaultdict(list)
     for one in judged(sys.argv[1] if len(sys.argv) > 1 else ""):
         if one.error is not None:
