@@ -1,10 +1,10 @@
-"""Name, version and licence of every package in this environment, one a line: ``python .ci/licences.py > licences.txt``."""
+"""Print name, version and licence of every package in this environment, one per line: ``python .ci/licences.py > licences.txt``."""
 
 from importlib.metadata import distributions
 
 
 def licence(found: object) -> str:
-    """What a package says of its licence: the expression, else the classifiers, else the first line of the text."""
+    """Return the licence that a package declares: the expression, else the classifiers, else the first line of the text."""
     told = found.metadata  # type: ignore[attr-defined]
     classified = [one.rpartition(" :: ")[2] for one in told.get_all("Classifier", []) if one.startswith("License ::")]
     text = (told.get("License") or "").strip().splitlines()

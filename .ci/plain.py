@@ -1,4 +1,4 @@
-"""Every command in a plain install of the wheel: each works, or names the extra that it needs with exit code 2; none gives a traceback."""
+"""Run every command in a plain install of the wheel: each must work or name the extra it needs (exit code 2), without a traceback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COMMANDS: dict[str, list[str]] = {
 
 
 def main(python: str) -> int:
-    """Run each; print what is wrong."""
+    """Run each command and print failures; return their number."""
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "run.yaml").write_text(RUN, encoding="utf-8")

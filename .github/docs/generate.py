@@ -1,6 +1,6 @@
-"""The reference pages, written from what the package lists of itself: ``python .github/docs/generate.py``.
+"""Write the reference pages from the package's own listings: ``python .github/docs/generate.py``.
 
-``tests/cli/test_reference.py`` holds the committed pages against what this writes.
+``tests/cli/test_reference.py`` compares the committed pages with the output of this script.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ HEAD = "<!-- Written by .github/docs/generate.py: change what it reads, then run
 
 
 def cell(value: Any) -> str:
-    """Text that stays inside its cell."""
+    """Return a value as text for one cell of a Markdown table: on one line, with ``|`` and ``<`` escaped."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; a head that begins with > is of numbers."""
+    """Return a Markdown table; a column whose head begins with > is right-aligned, for numbers."""
     lines = [
         " | ".join(head.removeprefix(">") for head in heads),
         " | ".join("---:" if head.startswith(">") else "---" for head in heads),
@@ -34,17 +34,17 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def code(words: Iterable[Any]) -> str:
-    """Names as code, parted by commas."""
+    """Return names formatted as code and separated by commas."""
     return ", ".join(f"`{word}`" for word in words)
 
 
 def plainly(value: Any) -> str:
-    """A value as it is written in a YAML file."""
+    """Return a value as code, as it is written in a YAML file; empty for an empty value."""
     return "" if value in (None, "", [], {}) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def key_rows(properties: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Key, what it is, an example, and what holds where it is left out."""
+    """Yield each key with its description, its options or an example, and its default."""
     for key, told in properties.items():
         words = list(dict.fromkeys(_under(told, "enum")))
         shown = [] if words[12:] else [f"`{word}`" for word in words]
@@ -60,7 +60,7 @@ def key_rows(properties: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str
 
 
 def _under(told: Any, name: str) -> Iterator[Any]:
-    """Every value that stands at ``name`` in a key's schema; lists one by one."""
+    """Yield every value under ``name`` in a key's schema; items of a list one by one."""
     if isinstance(told, Mapping):
         for key, inner in told.items():
             if key == name:
@@ -73,7 +73,7 @@ def _under(told: Any, name: str) -> Iterator[Any]:
 
 
 def keys_of(kind: str) -> str:
-    """A table for a kind of file and for each block in it."""
+    """Return a table of keys for a kind of file and for each block in it."""
     from gpuhours.questions.listing.schemas import schema
 
     found = schema(kind)
@@ -89,20 +89,20 @@ def keys_of(kind: str) -> str:
 
 
 def keys() -> tuple[str, str, str]:
-    """Every key of a run file."""
+    """Return title, introduction and body of the page with every key of a run file."""
     lead = "What may stand in a run file: `gpuhours schema run` prints the same as JSON Schema, which editors complete from."
     return "Keys of a run file", lead, keys_of("run")
 
 
 def profiles() -> tuple[str, str, str]:
-    """Every key of the other files."""
+    """Return the page with every key of the other files."""
     lead = "Accelerators, nodes, stacks, claims, documents and measurements of your own: `gpuhours schema KIND` prints each as JSON Schema."
     kinds = ("hardware", "software", "claims", "document", "measurements")
     return "Keys of other files", lead, "\n".join(f"## {kind}\n\n{keys_of(kind)}" for kind in kinds)
 
 
 def stacks() -> tuple[str, str, str]:
-    """Every software profile, with what it was met on."""
+    """Return the page with every software profile and the measured steps it was tested on."""
     from gpuhours.questions.listing.software import listing
 
     lead = "`--software NAME`. `gpuhours software show NAME` has every figure with its source."
@@ -119,7 +119,7 @@ def stacks() -> tuple[str, str, str]:
 
 
 def models() -> tuple[str, str, str]:
-    """Every published model."""
+    """Return the page with every published model."""
     from gpuhours.architecture.catalogue import named
     from gpuhours.questions.listing.models import list_models
 
@@ -135,7 +135,7 @@ def models() -> tuple[str, str, str]:
 
 
 def cards() -> tuple[str, str, str]:
-    """Every accelerator and node."""
+    """Return the page with every accelerator and node."""
     from gpuhours.questions.listing.hardware import catalogue
     from gpuhours_cli.render.hardware import amount
 
@@ -179,7 +179,7 @@ def cards() -> tuple[str, str, str]:
 
 
 def prices() -> tuple[str, str, str]:
-    """Every dated price."""
+    """Return the page with every dated price."""
     from gpuhours.questions.listing.prices import per_hour, price_table
 
     found = price_table()
@@ -196,7 +196,7 @@ def prices() -> tuple[str, str, str]:
 
 
 def countries() -> tuple[str, str, str]:
-    """Every grid."""
+    """Return the page with every country's grid."""
     from gpuhours.cost.grids import countries as known
 
     lead = "`--country NAME`: what a kilowatt-hour emits, in gCO2e, in the newest year known; an estimate takes the year of `cost.year`."
@@ -216,7 +216,7 @@ def countries() -> tuple[str, str, str]:
 
 
 def quantities() -> tuple[str, str, str]:
-    """Every result, every quantity of a text, and what holds between them."""
+    """Return the page with every result, every quantity of a text and the identities between them."""
     from gpuhours.questions.checking.quantities import QUANTITIES
     from gpuhours.run.identities import IDENTITIES
     from gpuhours.run.results import RESULTS
@@ -239,13 +239,13 @@ def quantities() -> tuple[str, str, str]:
 
 
 def commands() -> tuple[str, str, str]:
-    """The help of every command."""
+    """Return the page with the help of every command."""
     lead = "What `gpuhours COMMAND --help` prints. Exit code 0 is fine, 1 is no (does not fit, over budget, a contradiction), 2 bad input."
     return "Commands", lead, "\n".join(f"## {name}\n\n```text\n{text}\n```\n" for name, text in helps())
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Each command and subcommand with its help at 80 columns."""
+    """Yield each command and subcommand with its help at 80 columns."""
     from typer.main import get_command
 
     from gpuhours_cli.app import registered
@@ -260,7 +260,7 @@ def helps() -> Iterator[tuple[str, str]]:
 
 
 def examples() -> tuple[str, str, str]:
-    """Every example file, as ``gpuhours init --example NAME`` writes it."""
+    """Return the page with every example file, as ``gpuhours init --example NAME`` writes it."""
     from gpuhours.questions.starting import example, example_names
 
     lead = "Files to begin with: `gpuhours init --example NAME -o run.yaml`, then `gpuhours estimate run.yaml`."
@@ -278,7 +278,7 @@ PAGE: Mapping[str, Callable[[], tuple[str, str, str]]] = {
 
 
 def page(name: str) -> str:
-    """The text of one page."""
+    """Return the text of one page."""
     title, lead, body = PAGE[name]()
     return "\n".join(line.rstrip() for line in f"{HEAD.format(title=title, lead=lead)}\n{body}".splitlines()) + "\n"
 
@@ -295,11 +295,11 @@ FORMULAS = (
     "run/input_pipeline.py",
     "run/remainder.py",
 )
-"""Where a constant of the model may stand; those of a card or a stack stand in its own file."""
+"""Folders and files that define constants of the model; constants of a card or a stack are in its own file."""
 
 
 def model_constants() -> str:
-    """Every number that a formula keeps to, where it stands and what it is, as the sentence under it says."""
+    """Return every constant of the formulas with the place of its definition and the description below it."""
     root = MODEL.parent / "gpuhours"
     files = [path for place in FORMULAS for path in (sorted((root / place).glob("*.py")) or [root / place])]
     rows = [
@@ -311,7 +311,7 @@ def model_constants() -> str:
 
 
 def _constants(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(name, value as it is written, sentence) of a module's numbers that have a sentence."""
+    """Yield (name, value as written, description) for a module's numbers that have a description."""
     text = path.read_text(encoding="utf-8")
     for one, below in pairwise(ast.parse(text).body):
         said = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and str(below.value.value)
@@ -324,7 +324,7 @@ def _constants(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def identity_rows() -> str:
-    """What must hold between the figures of a run, of which runs, and how closely published figures keep to it."""
+    """Return the identities between the quantities of a run, the runs they apply to, and how closely published figures satisfy them."""
     from gpuhours.run.identities import IDENTITIES
 
     rows = [(one.text, ", ".join(sorted(one.only)).replace("_", " "), f"{one.sigma:.1%}") for one in IDENTITIES]
@@ -335,7 +335,7 @@ TABLES: Mapping[str, Callable[[], str]] = {"constants": model_constants, "identi
 
 
 def model_page() -> str:
-    """``estimator/MODEL.md`` with its tables written anew."""
+    """Return ``estimator/MODEL.md`` with its tables regenerated."""
     text = MODEL.read_text(encoding="utf-8")
     for name, rows in TABLES.items():
         begin, end = f"<!-- {name}: written by .github/docs/generate.py -->\n", f"<!-- end of {name} -->\n"
@@ -345,7 +345,7 @@ def model_page() -> str:
 
 
 def main() -> None:
-    """Write them all, and the tables of the model."""
+    """Write all pages and the tables of the model."""
     os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
     os.environ.pop("GPUHOURS_PROFILES", None)
     PAGES.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Parameter counts against public ones: every named model, and counts that papers print otherwise."""
+"""Parameter counts against published ones: every named model, and counts that papers print differently."""
 
 import pytest
 

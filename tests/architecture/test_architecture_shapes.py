@@ -1,4 +1,4 @@
-"""Shapes written out, shapes known by size alone, configuration files, adapters, sweeps, bad input."""
+"""Models given by their shape, by size alone or by configuration files; adapters, sweeps and bad input."""
 
 import json
 from pathlib import Path

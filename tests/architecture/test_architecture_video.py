@@ -1,4 +1,4 @@
-"""Models that see video: encoders, bridges, language models together, against hand calculations."""
+"""Models that read video (encoders, bridges and language models together) against hand calculations."""
 
 from typing import Any
 

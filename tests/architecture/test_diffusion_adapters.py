@@ -1,4 +1,4 @@
-"""Adapters beside diffusion transformers, counted by hand."""
+"""Adapters on diffusion transformers, counted by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations of Hugging Face's libraries, counted by the libraries themselves.
+"""Configurations of Hugging Face's libraries, with parameters counted by the libraries themselves.
 
 ``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17
 (types added later: 5.24) and diffusers (0.42) count in the class that the configuration builds (meta device, tied weights once).

@@ -1,4 +1,4 @@
-"""DINO's student and teacher on crops of a picture, and what other vision models leave out of their work."""
+"""DINO's student and teacher on crops of an image, and the work that other vision models skip."""
 
 import pytest
 

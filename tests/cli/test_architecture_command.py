@@ -1,4 +1,4 @@
-"""``gpuhours models``, as a user sees it; and laws that hold for any shape."""
+"""``gpuhours models`` as a user sees it, and laws that hold for any shape."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``gpuhours ci`` in a repository of its own: what changed is worked out on both sides, and the steps of the GitHub Action run."""
+"""``gpuhours ci`` in its own repository: changes are estimated on both sides, and the steps of the GitHub Action run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shell gets at TAB, asked through its own protocol: the words so far in the environment, a name a line on stdout."""
+"""Completions that a shell gets at TAB, through its own protocol: the words so far in the environment, one name per line on stdout."""
 
 from __future__ import annotations
 

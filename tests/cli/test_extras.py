@@ -1,4 +1,4 @@
-"""A plain install has no extras: what needs one names it."""
+"""A plain install has no extras; a command that needs one names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--force``: no command writes over a file that is there already unless told to, and it says so before any work."""
+"""``--force``: without it no command overwrites an existing file, and it refuses before doing any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A golden screen for every command, flag and class of error: what a person sees, as text that a reviewer can read in a diff.
+"""A golden screen for every command, flag and class of error: the text that a user sees, reviewable in a diff.
 
 ``GPUHOURS_WRITE=1 pytest tests/cli/test_golden_screens.py`` writes what the commands print now. Times that a machine took are replaced
 by ``N s``.

@@ -1,4 +1,4 @@
-"""Files to begin with: every example validates and gives an answer, and a file from options says what the options say."""
+"""Starter files: every example validates and gives an answer, and a file written from options contains these options."""
 
 from __future__ import annotations
 

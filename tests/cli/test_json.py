@@ -1,4 +1,4 @@
-"""Every command's JSON: one envelope, the keys it has always had, the units and words that all of them share.
+"""The JSON of every command: one envelope, stable keys, and the same units and words in all of them.
 
 ``GPUHOURS_WRITE=1 pytest tests/cli/test_json.py`` writes the keys that there are now; a key that went, or means something else, needs
 a higher ``envelope.NUMBER`` and a line in the changelog.

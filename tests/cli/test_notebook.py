@@ -1,4 +1,4 @@
-"""The notebook under ``.github/docs`` runs as it stands, in a kernel, and answers its questions."""
+"""The notebook under ``.github/docs`` runs unchanged in a kernel and answers its questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a picture says: ticks as people write numbers, axes that never promise what cannot be, ranges on bars."""
+"""Plots: readable tick labels, axes that do not extend to impossible values, ranges on bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gpuhours prices``: what it lists, its JSON, and what it says where nothing is known."""
+"""``gpuhours prices``: its list, its JSON, and its message if no price is known."""
 
 from __future__ import annotations
 

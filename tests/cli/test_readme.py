@@ -1,4 +1,4 @@
-"""README and guide tell the truth: their commands are run, and what they print of them is what these print.
+"""README and guide are correct: their commands are run, and the output they print must be the actual output.
 
 ``GPUHOURS_WRITE=1 pytest tests/cli/test_readme.py`` writes the output that the commands have now.
 """

@@ -1,4 +1,4 @@
-"""The pages under ``.github/docs`` are what the package says of itself, and every example in them runs.
+"""The pages under ``.github/docs`` match the package's own listings, and every example in them runs.
 
 ``GPUHOURS_WRITE=1 pytest tests/cli/test_reference.py`` writes them anew.
 """

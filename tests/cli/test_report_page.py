@@ -1,4 +1,4 @@
-"""The report as a browser has it: no complaint on the console, nothing asked of the network, nothing that axe finds serious.
+"""The report in a browser: no console errors, no network requests, no serious findings of axe.
 
 Needs Chromium; axe-core's ``axe.min.js`` is looked for in $AXE_CORE and in ``node_modules``, and without it the audit is skipped.
 """

@@ -1,4 +1,4 @@
-"""Whole screens, kept as text that a reviewer can read in the diff, at 80 and 120 columns.
+"""Whole screens at 80 and 120 columns, stored as text that can be reviewed in a diff.
 
 ``GPUHOURS_WRITE=1 pytest tests/cli/test_screens.py`` writes what the commands print now.
 """

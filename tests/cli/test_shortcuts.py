@@ -1,4 +1,4 @@
-"""Every command that works out a run takes the same options, and understands the names people use."""
+"""Every command that evaluates a run takes the same options and understands the names that people use."""
 
 from __future__ import annotations
 

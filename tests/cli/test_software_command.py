@@ -1,4 +1,4 @@
-"""``gpuhours software``: what can be named, where it was met, and how a name is read."""
+"""``gpuhours software``: the known names, the measured steps behind each stack, and how a name is matched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command does not need is not loaded before it answers."""
+"""A command does not load modules that it does not need before it answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every formula and every line of cost/ against arithmetic on paper."""
+"""Every formula and every line of cost/ against hand calculations."""
 
 from __future__ import annotations
 

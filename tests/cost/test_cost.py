@@ -1,4 +1,4 @@
-"""Money, energy and carbon against what papers print, and what is said where nothing is known."""
+"""Cost, energy and carbon against figures printed in papers, and the messages if something is not known."""
 
 from __future__ import annotations
 

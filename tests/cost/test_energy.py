@@ -1,4 +1,4 @@
-"""Energy at the node, and what making the machines emitted, against what was measured."""
+"""Energy per node and embodied carbon, against measured values."""
 
 from __future__ import annotations
 

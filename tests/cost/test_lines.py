@@ -1,4 +1,4 @@
-"""Units of a bill, shares of ratings, and words that carry numbers."""
+"""Units of a bill, shares of ratings, and words that contain numbers."""
 
 from __future__ import annotations
 

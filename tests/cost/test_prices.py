@@ -1,4 +1,4 @@
-"""Dated prices: what each says, and which is taken."""
+"""Dated prices: the contents of each, and which one is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every profile of hardware_specs: it loads, each figure has a source and lies where such figures lie."""
+"""Every profile of hardware_specs loads, and each of its figures has a source and a plausible value."""
 
 from __future__ import annotations
 

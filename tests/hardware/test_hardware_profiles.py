@@ -1,4 +1,4 @@
-"""A user's own profiles, what is wrong with a bad one, and the commands that show them."""
+"""User-defined profiles, the errors of bad ones, and the commands that show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measured all-reduce in place of the data sheet, and what networks usually reach."""
+"""A measured all-reduce used instead of the data sheet, and the share of their rate that networks usually reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes per parameter, as their sources count them."""
+"""Bytes per parameter, as the sources of the formats count them."""
 
 import json
 

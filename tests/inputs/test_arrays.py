@@ -1,4 +1,4 @@
-"""Arrays that come and go take the same memory again."""
+"""Arrays that are freed and allocated again reuse the same memory."""
 
 from __future__ import annotations
 

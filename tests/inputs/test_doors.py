@@ -1,4 +1,4 @@
-"""Inputs that once got past a door: names longer than a file's, texts that are no unit, files without end, profiles that change."""
+"""Inputs that once passed an entry point unchecked: very long names, texts that are no unit, endless files, profiles that change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input gets a message that says what, where and what to do; exit code 2; never a traceback.
+"""Bad input gives a message that says what is wrong, where, and what to do; exit code 2; never a traceback.
 
 The rows are the ways in which other estimators were seen to fail.
 """

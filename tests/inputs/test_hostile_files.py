@@ -1,4 +1,4 @@
-"""Files that are no run files: empty, binary, endless, too deep. Each is refused at once, with its place and no traceback."""
+"""Files that are not run files (empty, binary, endless, too deep) are refused at once, with their place and no traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A unit or a multiplier that was left out, a figure beyond what there is, keys that cannot be meant: refused or said."""
+"""Missing units or multipliers, impossible values and meaningless keys are refused or reported."""
 
 from __future__ import annotations
 

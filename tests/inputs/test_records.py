@@ -1,4 +1,4 @@
-"""Records are dataclasses in all that is asked of them."""
+"""Records behave like dataclasses in everything the code asks of them."""
 
 from __future__ import annotations
 

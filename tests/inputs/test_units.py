@@ -1,4 +1,4 @@
-"""Quantities as people write them, in and out."""
+"""Quantities as people write them, read and printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first rank, domain or row at which a kernel's time changes."""
+"""Edge cases: the first rank, domain or row at which a kernel's time changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formulas of kernels/ where no constant is one, none is zero and no two sizes are equal, against arithmetic on paper."""
+"""Formulas of kernels/ with constants other than 0 and 1 and with unequal sizes, against hand calculations."""
 
 from __future__ import annotations
 

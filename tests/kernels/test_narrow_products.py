@@ -1,4 +1,4 @@
-"""A layer's products in 8 and 4 bit beside bf16, against Transformer Engine's own table.
+"""A layer's products in 8 and 4 bit relative to bf16, against Transformer Engine's own table.
 
 Source: Transformer Engine documentation, "GEMM Speedups Across Precisions": B300, a width of 4,096 and 16,384, 31 samples of 512 tokens.
 """

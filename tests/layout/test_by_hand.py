@@ -1,4 +1,4 @@
-"""Formulas of layout/ on a model of round numbers, against arithmetic on paper."""
+"""Formulas of layout/ on a model with round numbers, against hand calculations."""
 
 from __future__ import annotations
 

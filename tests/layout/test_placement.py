@@ -1,4 +1,4 @@
-"""What stands on which pipeline stage: one answer for time, memory and sums of gradients."""
+"""Placement on pipeline stages: time, memory and gradient reductions use the same placement."""
 
 from __future__ import annotations
 

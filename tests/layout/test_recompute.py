@@ -1,4 +1,4 @@
-"""What a policy repeats, by role: FLOPs, time and memory give one answer."""
+"""Work that a recomputation policy repeats, by role: FLOPs, time and memory agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Share of layers that full recomputation covers, by hand: FLOPs, time and memory ask the same."""
+"""Share of layers covered by full recomputation, by hand: FLOPs, time and memory use the same share."""
 
 import numpy as np
 import pytest

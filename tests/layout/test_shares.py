@@ -1,4 +1,4 @@
-"""What policies say of a layer: shares of one; a degree of one is none."""
+"""Policies give shares of a layer of at most one; a degree of one has no effect."""
 
 from __future__ import annotations
 

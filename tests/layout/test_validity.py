@@ -1,4 +1,4 @@
-"""Which layouts are refused and for what: each with one that breaks the rule just so, and one that just keeps it."""
+"""Refused layouts and the reasons: for each rule one layout that just breaks it and one that just satisfies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a block keeps, one policy, format or fact at a time, against arithmetic on paper. Bytes a token."""
+"""Activations of a block in bytes per token, varying one policy, format or fact at a time, against hand calculations."""
 
 from __future__ import annotations
 

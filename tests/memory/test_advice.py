@@ -1,4 +1,4 @@
-"""Which neighbours of a layout are tried where a run does not fit, and which of them are told."""
+"""Alternative layouts that are tried if a run does not fit, and which of them are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every formula of memory/ on a model of round numbers, against arithmetic on paper. Bytes."""
+"""Every formula of memory/ in bytes on a model with round numbers, against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What many layouts at once hold is what each holds alone."""
+"""The memory of many layouts evaluated together equals that of each layout alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The odds that a layout fits: their shape, what they are learned from, and what a screen says of them."""
+"""The probability that a layout fits: its shape, the data it is learned from, and its display on a screen."""
 
 from __future__ import annotations
 

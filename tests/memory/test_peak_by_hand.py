@@ -1,4 +1,4 @@
-"""What is held at the fullest moment, one fact of the stack or word of the layout at a time, against arithmetic on paper. Bytes."""
+"""Peak memory in bytes, varying one fact of the stack or one layout option at a time, against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimisers, offloading, the allocator: what a rank and its host keep, by hand."""
+"""Memory of optimisers, offloading and the allocator on a rank and its host, by hand."""
 
 from __future__ import annotations
 

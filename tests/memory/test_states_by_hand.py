@@ -1,4 +1,4 @@
-"""What stacks keep of weights, gradients and optimiser states, each fact alone, against arithmetic on paper. Bytes."""
+"""Memory of weights, gradients and optimiser states by stack in bytes, one fact at a time, against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of practice, each with the range that was met: none may turn from right to wrong unnoticed, nor from wrong to right.
+"""Practical cases with their observed ranges: no case may change from right to wrong, or back, unnoticed.
 
 ``GPUHOURS_WRITE=1 pytest tests/questions/test_cases.py`` writes what is answered now.
 """

@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs, by how much, and because of what."""
+"""Comparison of two runs: what differs, by how much, and why."""
 
 from __future__ import annotations
 

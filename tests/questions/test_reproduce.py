@@ -1,4 +1,4 @@
-"""The documents' figures against the hand calculations beside them: each row names the arithmetic."""
+"""Figures of the documents against hand calculations; each row states the arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that predictions rest on changes unsaid: an edited constant, range or remainder may happen to please every other test."""
+"""Detects unreported changes to the inputs of predictions: an edited constant, range or remainder could pass every other test."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Goodput: the closed form against a simulation of events, laws, and what published runs had."""
+"""Goodput: the closed form against a simulation of events, laws, and the goodput of published runs."""
 
 from __future__ import annotations
 

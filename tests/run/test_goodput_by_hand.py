@@ -1,4 +1,4 @@
-"""Every formula of goodput against arithmetic on paper."""
+"""Every formula of goodput against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any sufficient subset of a run's totals determines the rest; what is not determined is said; what cannot be is refused."""
+"""Any sufficient subset of a run's totals determines the rest; undetermined totals are reported, impossible ones refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that changes nothing is remarked; the same key where it counts is not."""
+"""A key without effect is reported; the same key is not reported where it has an effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether data arrive in time."""
+"""Whether the input pipeline delivers data in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws that every run obeys, on random valid runs; ``.ci/run`` tries hundreds, ``python -m tests.benchmarks.laws`` thousands."""
+"""Laws that every run must obey, on random valid runs; ``.ci/run`` tries hundreds, ``python -m tests.benchmarks.laws`` thousands."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Paths in a run file are read from the file's folder."""
+"""Paths in a run file are relative to the file's folder."""
 
 from __future__ import annotations
 

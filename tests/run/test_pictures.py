@@ -1,4 +1,4 @@
-"""A sample of a model that looks at pictures is one of them, where nobody says how many frames it has."""
+"""For a model that reads images, a sample is one image unless the number of frames is stated."""
 
 from __future__ import annotations
 

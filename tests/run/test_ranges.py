@@ -1,4 +1,4 @@
-"""Quantiles without ``numpy.ma`` are NumPy's own."""
+"""Quantiles computed without ``numpy.ma`` equal NumPy's own."""
 
 from __future__ import annotations
 

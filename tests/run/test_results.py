@@ -1,4 +1,4 @@
-"""One table of results: every command asks it, so a new line shows everywhere at once."""
+"""One table of results is used by every command, so a new row appears everywhere at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layouts a sample draws from: what the stack has, what teams choose, and how near they are to the best that ``plan`` finds."""
+"""Layouts that a sample draws from: options of the stack, choices of teams, and distance from the best layout of ``plan``."""
 
 from __future__ import annotations
 

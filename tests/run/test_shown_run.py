@@ -1,4 +1,4 @@
-"""The run of a sample that a screen shows: its stack and layout are said, and what is usual of the network."""
+"""The run of a sample that a screen shows states its stack and layout, and uses the usual network rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people type on the first day: a number glued to a card, a hub's name, a sum with its sign."""
+"""Inputs that new users type: a number attached to a card, the name of a hub, an amount with a currency sign."""
 
 from __future__ import annotations
 

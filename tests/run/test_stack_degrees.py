@@ -1,4 +1,4 @@
-"""What a stack cannot split a model by is not tried where a run leaves its layout open."""
+"""If a run leaves its layout open, degrees that the stack cannot use for the model are not tried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a generic name costs: every open source, predicted as the stack that a name anybody may give reaches."""
+"""The error from generic names: every open source, predicted as the stack that a generic name leads to."""
 
 from __future__ import annotations
 

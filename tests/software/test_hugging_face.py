@@ -1,4 +1,4 @@
-"""Hugging Face transformers as a stack: launches counted by the profiler, bytes reckoned by hand, steps that were measured."""
+"""Hugging Face transformers as a stack: launches counted by the profiler, bytes computed by hand, and measured steps."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which profile a stack's words mean: every line by its example, the order of the rules, and what no generic name may reach."""
+"""Matching of a stack's words to a profile: an example for every line, the order of the rules, and profiles no generic name may reach."""
 
 from __future__ import annotations
 

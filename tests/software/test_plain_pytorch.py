@@ -1,4 +1,4 @@
-"""What plain PyTorch launches, as the profiler counted it on H200 (``measurements/h200_launches.csv``)."""
+"""Launches of plain PyTorch, as counted by the profiler on H200 (``measurements/h200_launches.csv``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Software profiles: every file loads, says where its figures come from, and is found by its names."""
+"""Software profiles: every file loads, states the sources of its figures, and is found by its names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every formula of step/ on a machine of round numbers, against arithmetic on paper."""
+"""Every formula of step/ on a machine with round numbers, against hand calculations."""
 
 from __future__ import annotations
 

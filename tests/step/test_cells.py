@@ -1,4 +1,4 @@
-"""A step of many layouts at once is each of them alone: what holds for some of a sweep is not done to all, nor left out of them."""
+"""The step of many layouts evaluated together equals that of each layout alone: conditions apply only to the rows that meet them."""
 
 from __future__ import annotations
 

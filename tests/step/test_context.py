@@ -1,4 +1,4 @@
-"""One sequence on several ranks: our own H200 layers, LongVILA's steps, and laws."""
+"""One sequence shared by several ranks: our own H200 layers, LongVILA's steps, and laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sequences on several ranks, and thin experts, where a default, a mask or a fabric decides: against arithmetic on paper."""
+"""Sequences on several ranks, and small experts, where a default, a mask or a network matters, against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formulas of step/ where degrees, sizes and constants are unlike each other and none is one or zero, against arithmetic on paper."""
+"""Formulas of step/ with unequal degrees, sizes and constants other than 0 and 1, against hand calculations."""
 
 from __future__ import annotations
 

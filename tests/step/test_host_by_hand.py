@@ -1,4 +1,4 @@
-"""What hosts launch and what a step does with weights, where no degree, size or constant is one or zero, against arithmetic on paper."""
+"""Host launches, and a step's work on weights, with degrees, sizes and constants other than 0 and 1, against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a step is put together from its parts, on the machine of round numbers, against arithmetic on paper."""
+"""How a step is composed of its parts, on the machine with round numbers, against hand calculations."""
 
 from __future__ import annotations
 

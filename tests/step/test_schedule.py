@@ -1,4 +1,4 @@
-"""Pipeline schedules: other people's bubbles, and laws."""
+"""Pipeline schedules: bubbles published by others, and laws."""
 
 from __future__ import annotations
 

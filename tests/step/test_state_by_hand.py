@@ -1,4 +1,4 @@
-"""What a step does with weights and gradients of a rank, on the machine of round numbers, against arithmetic on paper."""
+"""A step's work on the weights and gradients of a rank, on the machine with round numbers, against hand calculations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step: other people's measured steps, and laws that hold whatever the constants are."""
+"""The step: steps measured by others, and laws that hold for any constants."""
 
 from __future__ import annotations
 

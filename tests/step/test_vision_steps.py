@@ -1,4 +1,4 @@
-"""Encoders, video, contrastive towers and diffusion against measured steps, our own and published."""
+"""Encoders, video, contrastive models and diffusion against measured steps, our own and published."""
 
 from __future__ import annotations
 

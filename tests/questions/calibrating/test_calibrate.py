@@ -1,4 +1,4 @@
-"""From logs and run files to a site, and the site in every command that predicts a step."""
+"""From logs and run files to a site, and use of the site in every command that predicts a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice by hand arithmetic and by laws: agreeing steps move it, scatter and little do not, and what is stated wins a tie."""
+"""Choice of the stack, by hand and by laws: agreeing steps change it, scattered or few steps do not, and a stated stack wins a tie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each tool's lines are read as it prints them, its warm-up is left out, and what nobody reads is named."""
+"""Lines of each tool are read as printed, warm-up steps are skipped, and lines that no reader understands are named."""
 
 from __future__ import annotations
 

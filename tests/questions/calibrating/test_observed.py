@@ -1,4 +1,4 @@
-"""A measured step beside the predicted one: factors by part, and the reading that explains it."""
+"""A measured step compared with the predicted one: factors by part, and the interpretation that explains the difference."""
 
 from __future__ import annotations
 

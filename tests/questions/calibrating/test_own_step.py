@@ -1,4 +1,4 @@
-"""One measured step of a run: the run takes what was measured, others what carries over."""
+"""One measured step of a run: that run uses the measurement, and other runs use what carries over."""
 
 from __future__ import annotations
 

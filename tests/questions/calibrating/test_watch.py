@@ -1,4 +1,4 @@
-"""Seen against predicted: what is read of a log as it grows, when it ends, and with which exit code."""
+"""Watching a growing log against the prediction: the lines read, the end of the watch, and its exit code."""
 
 from __future__ import annotations
 

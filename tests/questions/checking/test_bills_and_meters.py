@@ -1,4 +1,4 @@
-"""Two energies tied by a PUE, lines of an invoice, GPU-hours said behind their factors: our own words, hand arithmetic."""
+"""Two energies related by a PUE, lines of an invoice, GPU-hours stated after their factors: invented texts, hand calculations."""
 
 from __future__ import annotations
 

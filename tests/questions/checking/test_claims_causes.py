@@ -1,4 +1,4 @@
-"""Each known mistake, planted in figures that are otherwise true, is named."""
+"""Each known mistake is named if it is planted in otherwise correct figures."""
 
 from __future__ import annotations
 

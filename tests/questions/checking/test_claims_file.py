@@ -1,4 +1,4 @@
-"""Claims as YAML: written, corrected by hand, read back; and wrong ones explained."""
+"""Claims as YAML: written, corrected by hand and read back; invalid ones are explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``check`` holds a text to and what ``estimate`` solves must be the same equations: a run's own results satisfy both."""
+"""``check`` and ``estimate`` must use the same equations: a run's own results satisfy both."""
 
 from __future__ import annotations
 

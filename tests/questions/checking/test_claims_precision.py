@@ -1,4 +1,4 @@
-"""How exactly a figure is meant, and that least squares does what it says."""
+"""The precision of a figure, and the least squares fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published runs told as text: those whose figures conflict are found, with the reason their authors or readers gave; no other is."""
+"""Published runs as text: conflicting figures are found, with the reason that authors or readers gave, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading prose: every figure found, none invented, every number not understood listed."""
+"""Reading prose: every figure is found, none is invented, and every number not understood is listed."""
 
 from __future__ import annotations
 

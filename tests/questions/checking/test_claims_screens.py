@@ -1,4 +1,4 @@
-"""The screens of ``gpuhours check``, kept as text.
+"""Screens of ``gpuhours check``, stored as text.
 
 ``GPUHOURS_WRITE=1 pytest tests/questions/checking/test_claims_screens.py`` writes them anew.
 """

@@ -1,4 +1,4 @@
-"""A table of runs, each row reconciled as a text is: what cannot be true together, and why, from figures alone.
+"""A table of runs, each row reconciled like a text: contradictions and their causes from figures alone.
 
 The published runs (sources in published/run_totals.csv) and the same rows with one figure planted wrong.
 """

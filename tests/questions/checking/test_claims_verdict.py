@@ -1,4 +1,4 @@
-"""Verdicts: what agrees, what contradicts, by which factor and through which known mistake."""
+"""Verdicts: which claims agree or contradict, by which factor, and by which known mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which figures a fair reader gives to the run and which stand beside it, one line a kind of wording; all in our own words."""
+"""Which figures belong to the run and which do not, one line for each kind of wording; all texts are our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of wording, each in several: stacked headers, headings that a paragraph goes on from, batches, ramps, sums, logs; our own words."""
+"""Kinds of wording: stacked headers, headings continued by a paragraph, batches, ramps, sums, logs; all texts are our own."""
 
 from __future__ import annotations
 

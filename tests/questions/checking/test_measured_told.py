@@ -1,4 +1,4 @@
-"""Kinds of wording, each in several: what a step lasts, a price behind hours, others' cards, tools, machines in reserve; our own words."""
+"""Kinds of wording: step times, prices after hours, others' cards, tools, spare machines; all texts are our own."""
 
 from __future__ import annotations
 

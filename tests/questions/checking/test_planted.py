@@ -1,4 +1,4 @@
-"""A figure that cannot be, where nothing else in the text repeats it: the machine, the published runs and the sums are the witnesses."""
+"""Impossible figures that nothing else in the text repeats, found by the machine, the published runs and the sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixed-width tables, comma-separated lines, two labels of one line, and what is no contradiction: our own words, hand arithmetic."""
+"""Fixed-width tables, comma-separated lines, one line with two labels, and non-contradictions: our own texts, hand calculations."""
 
 from __future__ import annotations
 

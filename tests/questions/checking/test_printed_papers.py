@@ -1,4 +1,4 @@
-"""Papers as they are printed: tables of three formats, several runs, other people's models, logs; figures rewritten, cases changed.
+"""Papers as printed: tables in three formats, several runs, other people's models, logs; with figures and letter case changed.
 
 The texts are invented; their arithmetic holds (2 runs of 6 N D = 40 to 45 % of 312 TFLOP/s).
 """

@@ -1,4 +1,4 @@
-"""How far a name, a heading, a bracket or a row reaches, and what a text leaves open; all in our own words."""
+"""The scope of a name, a heading, a bracket or a row, and what a text leaves open; all texts are our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that prose tells apart, whose figures comparisons are, and which misfits are charges; all texts and figures are invented."""
+"""Runs distinguished by prose, figures in comparisons, and which misfits are contradictions; all texts and figures are invented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms in which real texts print their figures, each in words of our own, and no charge that rests on a guess."""
+"""Forms in which real texts print figures, in our own words, and no contradiction that depends on a guess."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other figures, clauses and citations make of a figure, and what no English text says; all texts and figures are invented."""
+"""How other figures, clauses and citations change the meaning of a figure, and non-English texts; all texts and figures are invented."""
 
 from __future__ import annotations
 

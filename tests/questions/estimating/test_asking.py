@@ -1,4 +1,4 @@
-"""How the estimator is asked in Python, and how its answers show themselves in a notebook."""
+"""The Python interface of the estimator, and how its answers are displayed in a notebook."""
 
 from __future__ import annotations
 

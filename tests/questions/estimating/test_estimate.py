@@ -1,4 +1,4 @@
-"""What ``gpuhours estimate`` promises to programs and to people: names, units, bases, ranges, exit codes, and the laws of a run."""
+"""The interface of ``gpuhours estimate`` for programs and people: names, units, bases, ranges, exit codes, and laws of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What someone gets who says little: a wide, true answer; and the chances where a yes or no is asked."""
+"""Answers to runs with few inputs: a wide but correct range, and probabilities for yes/no questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training in stages: each a whole run, totals their sums."""
+"""Training in stages: each stage is a whole run, and the totals are sums over stages."""
 
 from __future__ import annotations
 

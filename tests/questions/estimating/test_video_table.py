@@ -1,4 +1,4 @@
-"""The guide's table of frames, resolution and bridge: worked out here, kept as it stands there.
+"""The guide's table of frames, resolution and bridge: computed here and compared with the guide.
 
 ``GPUHOURS_WRITE=1 pytest tests/questions/estimating/test_video_table.py`` writes it anew.
 """

@@ -1,4 +1,4 @@
-"""Forms that example files of training code have: branches, sums, references, variables nobody set, keys under older names."""
+"""Forms found in example files of training code: branches, sums, references, unset variables, old names of keys."""
 
 from __future__ import annotations
 

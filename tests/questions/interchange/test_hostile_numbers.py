@@ -1,4 +1,4 @@
-"""Numbers in other code's files that are none: told, never a fault of ours."""
+"""Invalid numbers in files of other training code are reported and cause no internal error."""
 
 from pathlib import Path
 

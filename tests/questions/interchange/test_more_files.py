@@ -1,4 +1,4 @@
-"""LLaMA-Factory's files, vocabularies that a tokenizer decides, and two files that say two shapes."""
+"""LLaMA-Factory's files, vocabularies determined by a tokenizer, and two files that state different shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What editors complete from: every file that we ship passes, every key is explained, names are listed."""
+"""Schemas for completion in editors: every file that we ship validates, every key is explained, names are listed."""
 
 from __future__ import annotations
 

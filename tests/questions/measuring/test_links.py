@@ -1,4 +1,4 @@
-"""The links of several GPUs: their level from our own times of collectives, known factors found again, what each rank's times become."""
+"""Links between GPUs: their rate from our own collective times, recovery of known factors, and the use of each rank's times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fitted to times that are known, and what a machine without a GPU is told."""
+"""Constants fitted to known times, and the message on a machine without a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planner against exhaustive search, and what it says about its winner."""
+"""The planner against exhaustive search, and its report on the best layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a report: its structure, its figures, that it asks nobody for anything and lets nothing in unescaped."""
+"""The report page: its structure and figures, no external requests, and all content escaped."""
 
 from __future__ import annotations
 

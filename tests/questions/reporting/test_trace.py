@@ -1,4 +1,4 @@
-"""The traced step adds up to the estimate's, event by event, whatever the schedule; and it is what Perfetto opens."""
+"""The events of the traced step add up to the estimate for any schedule, and Perfetto can open the trace."""
 
 from __future__ import annotations
 

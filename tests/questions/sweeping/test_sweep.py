@@ -1,4 +1,4 @@
-"""Sweeps: one code path with estimate, the words of --vary and --where, the best rows."""
+"""Sweeps: the same code path as estimate, the syntax of --vary and --where, the best rows."""
 
 from __future__ import annotations
 

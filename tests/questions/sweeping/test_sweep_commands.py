@@ -1,4 +1,4 @@
-"""``gpuhours sweep``, ``plan`` and ``compare`` as a shell sees them, and the pictures."""
+"""``gpuhours sweep``, ``plan`` and ``compare`` as run from a shell, and their plots."""
 
 from __future__ import annotations
 

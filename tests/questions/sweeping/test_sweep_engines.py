@@ -1,4 +1,4 @@
-"""Sweeps and plans on a dask cluster: a real scheduler, two worker processes, one of them killed."""
+"""Sweeps and plans on a dask cluster: a real scheduler and two worker processes, one of which is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong while a sweep is written: a full disk, another process, Ctrl-C, other versions; nothing is lost, and it is told."""
+"""Failures while a sweep is written: a full disk, another process, Ctrl-C, other versions; nothing is lost and all are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a sweep: three formats, never overwritten unasked, and the same bytes whether or not the work was killed."""
+"""Files of a sweep: three formats, never overwritten unless asked, and the same bytes whether or not the work was killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of one's own, judged on what its site's steps are likeliest to be of."""
+"""A user's table, judged with the constants that its site's steps make most likely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hours hold beyond a step that is known, and what judging an organisation's runs leaves out of practice."""
+"""Hours in addition to a known step, and which practice is excluded when an organisation's runs are judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every source judged without itself: what constants were settled on, and what is known without it."""
+"""Every source judged without its own data: constants that were settled on it, and what is known without it."""
 
 from __future__ import annotations
 

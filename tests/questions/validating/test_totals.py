@@ -1,4 +1,4 @@
-"""Whole runs: what a row hands over, how its remainder is learned, and what the published table says of the model."""
+"""Whole runs: the inputs of a row, how its remainder is learned, and what the published table shows about the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading measured runs, judging predictions, and the bands that come of it."""
+"""Reading measured runs, judging predictions, and the resulting bands."""
 
 from __future__ import annotations
 
