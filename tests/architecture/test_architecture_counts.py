@@ -14,7 +14,7 @@ COUNTED = [name for name in names() if named(name).parameters is not None]
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_parameters_are_the_published_ones(name: str) -> None:
-    """To the parameter where the checkpoint is public, else to the last printed digit (``within``)."""
+    """Exact if the checkpoint is public, otherwise to the last printed digit (``within``)."""
     published = named(name)
     ours = read_model(name).build(ONE_PICTURE).parameters
     if published.within:
@@ -53,7 +53,7 @@ def test_active_parameters(name: str, active: float, within: float, source: str)
 
 
 def test_non_embedding_parameters_of_deepmind_style_tables() -> None:
-    """Pythia's paper (arXiv:2304.01373, table 1) prints non-embedding counts too."""
+    """Pythia's paper (arXiv:2304.01373, table 1) also prints counts without embeddings."""
     for name, expected in (
         ("pythia-70m", 18_915_328),
         ("pythia-1b", 805_736_448),
@@ -66,8 +66,10 @@ def test_non_embedding_parameters_of_deepmind_style_tables() -> None:
 
 
 def test_forward_macs_of_vision_towers() -> None:
-    """open_clip docs/model_profile.csv: GMACs of the image tower at 224 pixels; theirs leave attention
-    scores out or count them by a hook, so 2 % are allowed."""
+    """open_clip docs/model_profile.csv: GMACs of the image tower at 224 pixels.
+
+    They omit attention scores or count them by a hook, so 2 % are allowed.
+    """
     from gpuhours.flops import part_flops
 
     for name, gmac in (

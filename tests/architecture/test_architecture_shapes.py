@@ -401,7 +401,7 @@ def test_a_length_is_needed() -> None:
 
 
 def test_a_masked_model_may_compute_its_head_of_the_hidden_words_alone() -> None:
-    """3 x 2 x 512 x (0.15 x [h h + h V]) fewer FLOPs leave the layers' as they are."""
+    """Saves 3 x 2 x 512 x (0.15 x [h h + h V]) FLOPs of the head and does not change those of the layers."""
     bert = SMALL | {"head": "masked", "causal": False, "norm": "layer", "gated": False}
     whole, gathered, none = (
         Decoder(**(bert | said)).build(Data(seq_len=512))  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def test_video_llama_13b_by_hand() -> None:
 
 
 def test_x_gen_video_by_hand() -> None:
-    """ViT-G/14 forward on 64 frames is 6.19e13 FLOP; fixed queries keep the text sequence as it is."""
+    """ViT-G/14 forward on 64 frames is 6.19e13 FLOP; fixed queries do not change the length of the text sequence."""
     spec = read_model(
         {
             "vision": {"name": "ViT-G/14", "trainable": "frozen"},
@@ -241,7 +241,7 @@ def test_all_frozen_trains_nothing() -> None:
 
 @pytest.mark.parametrize("bridge", [{"kind": "linear"}, {"kind": "cross-attention", "resampler": {"queries": 64}}])
 def test_a_whole_of_known_size_leaves_the_rest_to_the_language_model(bridge: dict[str, object]) -> None:
-    """Video-LLaMA-30B and X-Gen-Video-30B state one number for everything."""
+    """Video-LLaMA-30B and X-Gen-Video-30B state one size for the whole model."""
     spec = read_model({"params": "30.2B", "vision": {"name": "ViT-G/14", "trainable": "frozen"}, "bridge": bridge})
     data = Data(frames=64, text_tokens=512)
     assert spec.build(data).parameters == pytest.approx(30.2e9, rel=0.005)
@@ -296,7 +296,7 @@ def test_packed_clips_waste_nothing() -> None:
 
 
 def test_a_sequence_of_stated_length_holds_the_padding_of_its_clips() -> None:
-    """8 of 64 frames are the clip's own: 56 x 256 of 32,768 tokens carry nothing, and a tenth is padded on top."""
+    """8 of 64 frames belong to the clip: 56 x 256 of 32,768 tokens are padding, and a tenth is padded in addition."""
     kept = of_clips(longest_frames=64, text_tokens=None, seq_len=32768, padding=0.1)
     assert kept["tokens"] == 1e6 * 32768
     assert kept["effective_tokens"] == pytest.approx(1e6 * (0.9 * 32768 - 56 * 256))
@@ -317,7 +317,7 @@ def test_a_stated_share_of_padding() -> None:
 
 
 def test_padding_of_a_stated_length_is_within_it() -> None:
-    """Text of 4,096 tokens of which a quarter pad costs 4,096 and carries 3,072."""
+    """Text of 4,096 tokens, a quarter of which is padding, costs 4,096 tokens and holds 3,072."""
     text = {
         "model": "llama-3-8b",
         "data": {"seq_len": 4096, "padding": 0.25, "samples": 1e6},

@@ -45,7 +45,7 @@ def test_two_streams_have_adapters_each() -> None:
 
 @pytest.mark.parametrize("name", ["wan-2.1-1.3b", "dit-xl-2", "cogvideox-2b", "open-sora-1.2", "pixart-alpha"])
 def test_frozen_weights_save_a_third_of_the_products_at_most(name: str) -> None:
-    """Forward and the gradients of activations stay: 4 of 6 FLOP a weight, and attention as it was."""
+    """The forward pass and the gradients of activations remain: 4 of 6 FLOP per weight, and all of attention."""
     whole, adapted = built(name), built(name, trainable="lora", rank=4)
     share = model_flops(adapted, 1) / model_flops(whole, 1)
     assert 2 / 3 < share < 1
@@ -89,7 +89,7 @@ def test_a_video_fine_tune_is_asked_in_one_line(gpuhours_command: Command) -> No
 
 
 def test_a_model_of_pictures_asks_for_no_frames(gpuhours_command: Command) -> None:
-    """DiT has no patch along time: a sample is one picture. Open-Sora's layers along time, and a tubelet, are of clips."""
+    """DiT has no patches in time, so a sample is one image; Open-Sora's temporal layers, or a tubelet, mean clips."""
     asked = ("--gpu", "a100-sxm-80gb", "--gpus", "8", "--steps", "1000", "--batch", "256", "--quiet")
     assert gpuhours_command("estimate", "--model", "dit-xl-2", *asked).code == 0
     for clips in ("open-sora-1.0", "open-sora-1.3"):

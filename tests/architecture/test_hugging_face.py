@@ -40,7 +40,7 @@ NOT_EXACT = {
 
 
 def rows() -> Iterator[Any]:
-    """Every row; the variation of a type in ``NOT_EXACT`` is expected to miss."""
+    """Yield every row; the variation of a type in ``NOT_EXACT`` is expected to fail."""
     seen: set[str] = set()
     for row in ROWS:
         name = kind(row["config"])
@@ -57,7 +57,7 @@ def test_parameters_are_exact(row: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_every_reader_has_a_row() -> None:
-    """But for types that only remote code has, or that the library counts in parts that need a further package."""
+    """Except for types that only remote code has, or that the library counts in parts that need another package."""
     remote = {"solar", "yi", "ministral", "dots1", "kimi_k2", "hunyuan_v1_dense", "hunyuan_v1_moe", "gemma3n", "dbrx", "deepseek_v2",
               "megatron-bert", "gpt-sw3", "nemotron", "electra-base", "idefics3", "smolvlm", "siglip2", "umt5"}  # fmt: skip
     assert set(readers()) - {kind(row["config"]) for row in ROWS} <= remote
@@ -105,7 +105,7 @@ def test_a_key_that_nobody_understands_is_listed(tmp_path: Path) -> None:
 
 
 def test_phi3_keeps_its_window(tmp_path: Path) -> None:
-    """Without it attention FLOPs at 4K tokens are a third too many."""
+    """Without the window, attention FLOPs at 4K tokens are a third too high."""
     phi = next(row["config"] for row in ROWS if row["config"].get("model_type") == "phi3")
     windowed = read_model(written(tmp_path, {**phi, "sliding_window": 2047})).build(ONE)
     core = windowed.stacks[0].block.attention[0]
@@ -147,7 +147,7 @@ def test_a_wrong_value_names_its_key(broken: dict[str, Any], tmp_path: Path) -> 
      ("opt", {"layer_norm_elementwise_affine": False})],
 )  # fmt: skip
 def test_a_value_that_is_not_modelled_is_listed(type_: str, change: dict[str, Any], tmp_path: Path) -> None:
-    """The library counts more or fewer parameters then; the reader took the key, and dropped it."""
+    """For such a value the library counts more or fewer parameters; the reader used to accept the key and ignore it."""
     plain = next(row["config"] for row in ROWS if row["config"].get("model_type") == type_)
     (listed,) = set(read_model(written(tmp_path, {**plain, **change})).unread) - set(
         read_model(written(tmp_path, plain)).unread
@@ -162,7 +162,7 @@ def test_other_heads_in_the_decoder_are_refused(tmp_path: Path) -> None:
 
 
 def test_pictures_that_wan_looks_at_take_time(tmp_path: Path) -> None:
-    """257 keys beside the text's 512 in each of 40 layers: 2,105,977,600 parameters more, and their attention."""
+    """257 keys in addition to the text's 512 in each of 40 layers: 2,105,977,600 more parameters, and their attention."""
     wan = [row["config"] for row in ROWS if row["config"].get("_class_name") == "WanTransformer3DModel"]
     seen = next(config for config in wan if config.get("image_dim"))
     read = [
@@ -176,7 +176,7 @@ def test_pictures_that_wan_looks_at_take_time(tmp_path: Path) -> None:
 
 
 def test_weights_that_llm_foundry_adds_to_an_mpt_are_listed(tmp_path: Path) -> None:
-    """Biases and norms of queries and keys are in llm-foundry's models and not counted; the library's class knows neither."""
+    """Biases and norms of queries and keys exist in llm-foundry's models and are not counted; the library's class has neither."""
     mpt = next(row["config"] for row in ROWS if row["config"].get("model_type") == "mpt")
     spec = read_model(
         written(

@@ -43,7 +43,7 @@ def test_another_teacher_is_frozen_and_the_student_is_not() -> None:
 
 
 def test_a_decoder_that_sees_half_of_the_patches() -> None:
-    """8 slices of 256 patches, 26 of each seen: half of 2,048 beside them."""
+    """8 slices of 256 patches, of which 26 are visible, together with half of 2,048."""
     name = {"name": "videomae-v2-g"}
     half, whole = (read_model({**name, "decoder_keeps": share}).build(Data(frames=16)) for share in (0.5, 1.0))
     assert half.stacks[-1].tokens == 8 * 26 + 1024

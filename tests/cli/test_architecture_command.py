@@ -68,7 +68,7 @@ def test_bad_input_is_two(gpuhours_command: Command, arguments: list[str], messa
 
 @st.composite
 def decoders(draw: st.DrawFn) -> Decoder:
-    """Shapes of any size, dense and with experts."""
+    """Strategy for shapes of any size, dense and with experts."""
     heads = draw(st.sampled_from([1, 2, 8, 16, 64]))
     kv_heads = draw(st.sampled_from([count for count in (1, 2, 8, 16, 64) if heads % count == 0]))
     layers = draw(st.integers(2, 120))

@@ -40,7 +40,7 @@ def write(path: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """On main three runs and a file that is none; on the branch one changed, one new, one gone, one left alone."""
+    """A repository with three runs and an invalid file on main; on the branch, one run is changed, one new, one deleted, one unchanged."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     top = tmp_path / "repository"
@@ -72,7 +72,7 @@ def test_only_runs_that_changed_are_worked_out(found: Review) -> None:
 
 
 def test_sums_by_hand(found: Review, repository: Path) -> None:
-    """Twice the tokens cost twice; the new run is half as dear again as the old one, which is gone: 2 - 1 + 1.5 - 1 of one run's cost."""
+    """Twice the tokens cost twice as much; the new run costs 1.5 times the deleted one: 2 - 1 + 1.5 - 1 times the cost of one run."""
     one = gpuhours.estimate(repository / "runs" / "same.yaml").results["cost"]
     assert one is not None
     assert found.change("cost") == pytest.approx(1.5 * one.value, rel=1e-9)
@@ -81,7 +81,7 @@ def test_sums_by_hand(found: Review, repository: Path) -> None:
 
 
 def test_the_base_is_where_the_branch_began(repository: Path) -> None:
-    """What main did since is no change of the branch."""
+    """Later changes on main are not counted as changes of the branch."""
     subprocess.run(["git", "checkout", "-q", "main"], check=True)
     write(repository / "runs" / "same.yaml", training={"global_batch": 512})
     committed(repository)
@@ -153,7 +153,7 @@ def test_bad_input(
 
 
 def test_names_that_are_more_than_names(gpuhours_command: Command, repository: Path) -> None:
-    """Who opens a pull request names files and runs: none of it becomes markup, an option or a pattern, leads elsewhere or ends us."""
+    """Authors of pull requests choose names of files and runs; none may act as markup, option or pattern, leave the tree or crash us."""
     runs = repository / "runs"
     names = [
         b"`a` @all | <b>.yaml",
@@ -187,7 +187,7 @@ exit 0
 
 
 def steps(repository: Path, folder: Path, inputs: dict[str, str]) -> tuple[list[tuple[str, int]], dict[str, str]]:
-    """Run the steps of the action as a runner does: ``if`` first, then the script with its environment."""
+    """Run the steps of the action as a runner does: evaluate ``if``, then run the script with its environment."""
     programs = folder / "programs"
     programs.mkdir(exist_ok=True)
     for name, text in (
@@ -228,7 +228,7 @@ def steps(repository: Path, folder: Path, inputs: dict[str, str]) -> tuple[list[
 
 
 def filled(text: str, known: dict[str, str]) -> str:
-    """An environment variable's value with its expressions worked out."""
+    """Return the value of an environment variable with its expressions evaluated."""
     return EXPRESSION.sub(lambda one: known[one[1]], text)
 
 

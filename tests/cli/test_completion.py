@@ -17,7 +17,7 @@ from tests.conftest import Command
 
 
 def completed(command: Command, monkeypatch: pytest.MonkeyPatch, line: str, shell: str = "bash") -> list[str]:
-    """The offers for the last word of a line, which may be empty."""
+    """Return the completions for the last word of a line, which may be empty."""
     words = line.split(" ")
     monkeypatch.setenv("_GPUHOURS_COMPLETE", f"complete_{shell}")
     monkeypatch.setenv("COMP_WORDS", line)
@@ -72,7 +72,7 @@ def test_a_profile_that_cannot_be_read_is_no_error_at_a_prompt(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_takes_the_script(tmp_path: Path) -> None:
-    """The script that typer prints, sourced by a real shell that finds `gpuhours` on its PATH, fills in a word."""
+    """The script that typer prints completes a word when sourced by a real shell with `gpuhours` on its PATH."""
     program = tmp_path / "gpuhours"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gpuhours_cli "$@"\n', encoding="utf-8")
     program.chmod(0o755)

@@ -99,7 +99,7 @@ TOOK = re.compile(r"\bin [\d.,]+ (s|ms|µs|minutes)\b|(?<=evaluated, )[\d.,]+ (s
 
 
 def screen(gpuhours_command: Command, folder: Path, words: tuple[str, ...]) -> str:
-    """Exit code, and what stands on stdout and stderr."""
+    """Return the exit code and the content of stdout and stderr."""
     files = {**FILES, "OTHER.yaml": other()}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -113,7 +113,7 @@ def screen(gpuhours_command: Command, folder: Path, words: tuple[str, ...]) -> s
 
 
 def other() -> str:
-    """The run of gpt-22b.yaml on twice the GPUs with another micro-batch."""
+    """Write a variant of gpt-22b.yaml with twice the GPUs and another micro-batch."""
     run = yaml.safe_load(Path(GPT).read_text(encoding="utf-8"))
     run["name"] = "twice the GPUs"
     run["hardware"]["gpus"] = 2 * int(run["hardware"]["gpus"])
@@ -133,7 +133,7 @@ def test_golden(gpuhours_command: Command, tmp_path: Path, name: str) -> None:
 
 
 def test_every_error_is_bad_input_or_a_no() -> None:
-    """As each screen's first line says, which ``test_golden`` holds it to."""
+    """Uses the first line of each screen, which ``test_golden`` verifies."""
     for name in SCREENS:
         if name.startswith("error"):
             head = (SNAPSHOTS / f"golden-{name}.txt").read_text(encoding="utf-8").splitlines()[0]
@@ -141,7 +141,7 @@ def test_every_error_is_bad_input_or_a_no() -> None:
 
 
 def test_an_unexpected_exception_is_our_fault(gpuhours_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that says so and where to report it; exit code 3; the traceback on request."""
+    """One line that says so and where to report it; exit code 3; a traceback only on request."""
     import gpuhours.questions.estimating.estimating as module
 
     def broken(*_: object, **__: object) -> None:

@@ -55,7 +55,7 @@ def test_a_file_from_options_is_the_run_of_the_options(
 
 
 def test_every_line_behind_a_sign_is_a_key(gpuhours_command: Command, tmp_path: Path) -> None:
-    """What is commented out is a valid run once the signs are taken away."""
+    """Commented-out lines form a valid run once the comment signs are removed."""
     lines = gpuhours_command("init").out.splitlines()[1:]
     path = tmp_path / "run.yaml"
     path.write_text("\n".join(line.removeprefix("# ") for line in lines), encoding="utf-8")

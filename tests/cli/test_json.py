@@ -75,7 +75,7 @@ DOCUMENTS: dict[str, str] = {}
 
 
 def answered(gpuhours_command: Command, folder: Path, name: str) -> dict[str, Any]:
-    """The JSON document of a command, which is asked once."""
+    """Return the JSON document of a command, which is run only once."""
     if name in DOCUMENTS:
         return dict(json.loads(DOCUMENTS[name]))
     files = {"RUNS.csv": OWN_RUNS, "TOTALS.csv": TOTALS, "TRAIN.log": TRAIN_LOG}
@@ -89,7 +89,7 @@ def answered(gpuhours_command: Command, folder: Path, name: str) -> dict[str, An
 
 
 def keys(value: Any, path: str = "") -> Iterator[str]:
-    """Every path to a key; what is keyed by names of runs, models or results counts once."""
+    """Yield every path to a key; keys that are names of runs, models or results count once."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from keys(inner, f"{path}.{key}" if path else key)
@@ -109,7 +109,7 @@ OPEN = re.compile(
 
 
 def pinned(document: dict[str, Any], name: str) -> list[str]:
-    """The paths that are a promise: open blocks count as one."""
+    """Return the paths that must stay stable; open blocks count as one."""
     found = {OPEN.sub(r"\1.*", NAMED.sub(".NAME", path)) for path in keys(document)}
     if name == "sweep":
         found = {re.sub(r"^rows\[\]\..*", "rows[].*", path) for path in found}
@@ -164,7 +164,7 @@ def test_no_document_speaks_of_joules_grams_or_abbreviated_seconds(
 
 
 def test_a_result_means_the_same_in_every_document(gpuhours_command: Command, tmp_path: Path) -> None:
-    """GPT 22B: the estimate, the sweep's row, the plan's own layout and the comparison say the same numbers in the same units."""
+    """GPT 22B: the estimate, the row of a sweep, the layout in a plan and the comparison give the same numbers in the same units."""
     own = json.loads(gpuhours_command("estimate", GPT, "--json").out)["results"]
     swept = json.loads(gpuhours_command("sweep", GPT, "--vary", "data.seq_len=2048", "--json").out)
     columns = {column["name"]: column["unit"] for column in swept["columns"]}

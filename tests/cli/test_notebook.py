@@ -17,7 +17,7 @@ NOTEBOOK = Path(__file__).parents[2] / ".github" / "docs" / "three-questions.ipy
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
-    """What every cell of code shows, executed by a kernel of this interpreter."""
+    """Return the output of every code cell, executed by a kernel of this interpreter."""
     import nbclient
     import nbformat
 
@@ -47,7 +47,7 @@ def test_what_a_run_costs_is_shown_as_a_table_with_ranges(outputs: list[list[Any
 
 
 def test_only_adapters_fit_the_small_cards(outputs: list[list[Any]]) -> None:
-    """16 bytes a parameter of 13 B over four cards are 52 GB each; the weights alone are 6.5 GB sharded, 7 GB whole in 4 bit."""
+    """13 B parameters at 16 bytes over four cards are 52 GB each; weights alone are 6.5 GB sharded, 7 GB unsharded in 4 bit."""
     lines = text(outputs[3]).splitlines()
     assert ["does not fit" in line for line in lines] == [True, False, False]
     assert float(lines[0].split()[1]) > 52 * 0.9

@@ -29,7 +29,7 @@ NEEDS_GPU = "gpuhours hardware measure -o my-h200.yaml"
 
 
 def loaded() -> ModuleType:
-    """The generator, which is a script beside its pages."""
+    """Import the generator, a script in the folder of its pages."""
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec is not None
     assert spec.loader is not None
@@ -73,7 +73,7 @@ def test_every_page_is_in_the_site_and_every_link_ends_at_one() -> None:
 
 
 def examples() -> Iterator[str]:
-    """Every command line in a help and on a page; those of the guide are run beside the README's (``test_readme``)."""
+    """Return every command line in a help text or on a page; those of the guide are run by ``test_readme``."""
     for _, text in GENERATE.helps():
         for line in re.findall(r"Example:(.*)\Z", text, re.DOTALL):
             yield from re.findall(r"(gpuhours .*?)(?:, or (?=gpuhours)|, then |$)", " ".join(line.split()))

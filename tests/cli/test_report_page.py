@@ -54,7 +54,7 @@ def page(gpuhours_command: Command, folder: Path) -> Path:
 
 
 def browsed(path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """What Chromium makes of a file, in a profile of its own."""
+    """Return what Chromium renders for a file, using a separate profile."""
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={path.parent / 'profile'}", *flags, path.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
@@ -69,7 +69,7 @@ def test_the_console_is_silent_and_nothing_is_fetched(page: Path) -> None:
 
 @pytest.mark.parametrize("width", [390, 1100])
 def test_nothing_stands_out_of_the_page(page: Path, width: int) -> None:
-    """On a phone and on a desk no part is wider than the window."""
+    """No element is wider than the window, on a phone or a desktop."""
     probe = "document.body.dataset.wide = document.documentElement.scrollWidth + '/' + window.innerWidth"
     text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{probe}</script></body>")
     path = page.parent / f"probe-{width}.html"

@@ -60,7 +60,7 @@ def test_a_dash_is_standard_input(gpuhours_command: Command, monkeypatch: pytest
 
 
 def test_adapters_train_what_they_should() -> None:
-    """2 x 32 layers x 4 products of rank x (4096 + 4096), Llama 2's heads all being its own: 16.8 M at rank 16."""
+    """2 x 32 layers x 4 products of rank x (4096 + 4096), as Llama 2 has as many key as query heads: 16.8 M at rank 16."""
     run = from_dict({}, settings=keys({"model": "llama-2-7b", "lora": "16", "seq_len": "2048"}, {}))
     assert run.model is not None
     assert run.model.build(run.data).trainable_parameters == 32 * 4 * 16 * (4096 + 4096)
@@ -133,7 +133,7 @@ def test_explain_takes_the_words_of_the_screen(gpuhours_command: Command, words:
 def test_a_path_in_a_run_file_is_read_from_its_folder(
     gpuhours_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks, and wherever from."""
+    """For any command and from any working directory."""
     (tmp_path / "runs").mkdir()
     shape = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 4096,
              "vocab_size": 32000}  # fmt: skip

@@ -54,7 +54,7 @@ def test_main_sets_the_garbage_collector_before_typer_is_loaded() -> None:
 
 
 def test_options_and_files_need_no_validator_of_typers(gpuhours_command: Command, tmp_path: Path) -> None:
-    """What typer would build for one argument takes a sixth of the start."""
+    """Typer's validator for one argument would take a sixth of the start-up time."""
     (tmp_path / "run.yaml").write_text("model: llama-2-7b\n", encoding="utf-8")
     ran = gpuhours_command("estimate", str(tmp_path / "run.yaml"), "--tokens", "1B", "--set", "hardware.gpus=8")
     assert ran.code == 0, ran.err
@@ -82,7 +82,7 @@ def test_ctrl_c_during_imports_leaves_no_traceback(module: str, monkeypatch: pyt
 
 
 def test_every_unit_that_ships_has_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else whoever meets the file waits for pint: longer than for the estimate."""
+    """Otherwise reading a file that uses the unit imports pint, which takes longer than the estimate."""
     asked: list[tuple[str, str]] = []
     answer = units.asked
     monkeypatch.setattr(
@@ -108,7 +108,7 @@ def test_every_command_registers_where_it_is_said_to() -> None:
 
 
 def test_a_command_line_is_built_once_and_again_where_more_is_asked_for(gpuhours_command: Command) -> None:
-    """Building twenty commands takes longer than most answers: a session, and this suite, ask hundreds of times."""
+    """Building twenty commands takes longer than most answers; a session, and these tests, run hundreds of commands."""
     registered()
     built = command_line(["plan"])
     assert command_line(["estimate"]) is built

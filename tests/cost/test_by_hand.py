@@ -62,7 +62,7 @@ def test_a_board_draws_by_its_load_up_to_35_per_cent(hfu: float, share: float) -
 
 
 def test_a_card_of_one_s_own() -> None:
-    """40,000 USD over five years in use half of the time; a tenth of it a year for staff and space."""
+    """40,000 USD over five years at 50 % use; a tenth of it per year for staff and space."""
     assert depreciation(40_000, 5, 0.5) * YEAR == pytest.approx(16_000)
     assert upkeep(40_000, 0.1, 0.5) * YEAR == pytest.approx(8_000)
     inputs = asked(owned={"capex": 40_000, "years": 5, "utilisation": 0.5, "upkeep": 0.1, "electricity": 0.1})
@@ -78,7 +78,7 @@ def test_a_card_of_one_s_own() -> None:
 
 
 def test_making_the_machines() -> None:
-    """150 kg of a card and 2,500 kg of a host of eight over five years of use: 1,000 hours take 2.28 %."""
+    """150 kg for a card and 2,500 kg for a host of eight over five years of use: 1,000 hours account for 2.28 %."""
     assert embodied_carbon(THOUSAND_HOURS, 462.5e3, 5 * YEAR) == pytest.approx(462.5e3 * 1000 / (5 * 8766))
     found = embodied_bill(THOUSAND_HOURS, machine(8), asked(lifetime=5 * YEAR))
     assert line(found, "making accelerators").amount.si == pytest.approx(150e3 * 1000 / (5 * 8766))
@@ -92,7 +92,7 @@ def test_making_the_machines() -> None:
 
 
 def test_energy_of_nodes_and_their_network() -> None:
-    """0.8 of 500 W, half of the 500 W that 8 kW leave for the rest of a node, 52 W of switches per 400 Gbit/s; a PUE of 1.1."""
+    """0.8 of 500 W, half of the 500 W that remain of 8 kW for the rest of a node, 52 W of switches per 400 Gbit/s; a PUE of 1.1."""
     inputs = asked(power_share=0.8, host_share=0.5, pue=1.1)
     alone, many = machine(8), machine(16)
     drawn = {one.name: float(one.power) for one in draws(many, inputs, None) if not isinstance(one, Unknown)}
@@ -106,7 +106,7 @@ def test_energy_of_nodes_and_their_network() -> None:
 
 
 def test_power_that_nobody_rated_and_how_far_it_spreads() -> None:
-    """A host without a rating leaves 0.75 of what a card draws; a share that is taken from a load of a fifth spreads around 0.788."""
+    """An unrated host leaves 0.75 of the card's draw; a share for a load of one fifth has a spread around 0.788."""
     bare = replace(
         machine(8),
         node=replace(machine(8).node, power=None),
@@ -127,7 +127,7 @@ def test_power_that_nobody_rated_and_how_far_it_spreads() -> None:
 
 
 def test_what_is_kept_and_sent() -> None:
-    """10 TB and three checkpoints of 1 TB for two months at 0.02 USD/(GB*month), 1 TB sent at 0.09 USD/GB."""
+    """10 TB and three checkpoints of 1 TB for two months at 0.02 USD/(GB*month); 1 TB of egress at 0.09 USD/GB."""
     inputs = asked(
         storage={
             "data": "10 TB",
@@ -218,7 +218,7 @@ def test_bills_add_up_and_an_unknown_part_leaves_no_total() -> None:
 
 
 def test_a_whole_bill() -> None:
-    """1,000 GPU-hours at 2 USD; 650 W and a PUE of 1.1; France's grid; making the machines."""
+    """1,000 GPU-hours at 2 USD; 650 W and a PUE of 1.1; the grid of France; embodied carbon."""
     inputs = asked(price=2, power_share=0.8, host_share=0.5, pue=1.1, country="France", year=2024, lifetime=5 * YEAR)
     found = bill(THOUSAND_HOURS, machine(8), inputs)
     assert found.cost == pytest.approx(2000)
@@ -250,7 +250,7 @@ def replace_owned(inputs: CostInputs) -> CostInputs:
     ],
 )
 def test_whose_storage_is_charged(node: str | None, asked_for: str | None, taken: str) -> None:
-    """That of the provider asked for, otherwise of the node's own; otherwise the median, and no provider is called missing."""
+    """That of the requested provider, else of the node's provider; else the median, and no provider is reported as missing."""
     inputs = asked(price=2, power_share=0.8, provider=asked_for, storage={"data": "1 TB", "kept": MONTH})
     where = None if node is None else replace(machine(8), node=replace(machine(8).node, provider=node))
     said = line(bill(THOUSAND_HOURS, where, inputs), "data kept").terms
@@ -261,7 +261,7 @@ def test_whose_storage_is_charged(node: str | None, asked_for: str | None, taken
 
 
 def test_a_card_of_one_s_own_of_which_only_the_price_is_known() -> None:
-    """Five years at 83 per cent, 8 cents a kWh: each is assumed where it is not given, and each line says which it is."""
+    """Five years at 83 % use and 8 cents per kWh are assumed unless given, and each line says which applies."""
     years = THOUSAND_HOURS / YEAR
     known = {"years": 4, "utilisation": 0.5, "electricity": 0.1}
     for given in ({}, *({key: value} for key, value in known.items())):
@@ -286,7 +286,7 @@ def test_a_card_of_one_s_own_of_which_only_the_price_is_known() -> None:
 
 
 def test_what_a_price_from_the_lists_says_of_itself() -> None:
-    """The range of the offers in USD an hour, in words and in SI; none where there is one offer; a given price says nothing."""
+    """The range of offers in USD per hour, in words and in SI units; no range for a single offer; a given price has no note."""
     for provider in (None, "Lambda"):
         inputs = asked(provider=provider, power_share=0.8)
         chosen = choose_price("h100-sxm-80gb", provider)
@@ -306,7 +306,7 @@ def test_what_a_price_from_the_lists_says_of_itself() -> None:
     ("year", "said"), [(None, "no year is given"), (LAST + 3, f"{LAST + 3} is not in the table"), (2024, None)]
 )
 def test_the_year_of_a_grid(year: int | None, said: str | None) -> None:
-    """The newest where none is asked for, the nearest where the table lacks it, and nothing assumed where it has it."""
+    """The newest year if none is requested, the nearest if the table lacks the requested one, and no assumption if it has it."""
     inputs = asked(price=2, power_share=0.8, country="France", **({} if year is None else {"year": year}))
     found = bill(THOUSAND_HOURS, machine(8), inputs)
     reasons = [one.reason for one in found.assumptions if one.name == "cost.year"]
@@ -324,7 +324,7 @@ def test_the_year_of_a_grid(year: int | None, said: str | None) -> None:
 
 
 def test_the_middle_of_the_prices_of_storage_and_a_providers_own() -> None:
-    """Per GB and month, the middle of all with the lowest and the highest; a line is quantity times rate in people's units."""
+    """Per GB and month, the median of all with the minimum and maximum; a line is quantity times rate in the units people use."""
     per_month = sorted(row.si * 1e9 * MONTH for row in storage_prices() if row.kind == "object")
     found, own = choose("object", None), choose("object", "AWS")
     assert not isinstance(found, Unknown)

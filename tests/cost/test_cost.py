@@ -266,7 +266,7 @@ def test_intensities_lie_where_grids_lie() -> None:
 
 
 def test_hardware_of_ones_own() -> None:
-    """By hand: 30,000 USD over 5 years at 83 % is 0.825 USD an hour; 10 % a year of upkeep 0.412; 1 kW at 8 cents 0.08."""
+    """By hand: 30,000 USD over 5 years at 83 % use is 0.825 USD per hour; 10 % upkeep per year 0.412; 1 kW at 8 cents 0.08."""
     owned = {"capex": 30_000, "years": 5, "utilisation": 0.83, "electricity": "0.08 USD/kWh", "upkeep": "10%"}
     charge = billed(1000, power="1 kW", pue=1, boundary="accelerators", owned=owned)
     by_name = {line.name: float(line.amount.value) for line in charge.lines if line.result == "cost"}
@@ -278,7 +278,7 @@ def test_hardware_of_ones_own() -> None:
 
 
 def test_storage_by_hand() -> None:
-    """100 TB and 10 checkpoints of 1 TB for a month at 0.02 USD/GB-month; 5 TB sent away at 0.09 USD/GB."""
+    """100 TB and 10 checkpoints of 1 TB for a month at 0.02 USD/GB-month; 5 TB of egress at 0.09 USD/GB."""
     month = 365.25 / 12 * 86400
     inputs = CostInputs(
         price=0, storage={"data": "100 TB", "checkpoints": 10, "price": 0.02, "egress": "5 TB", "egress_price": 0.09}

@@ -64,7 +64,7 @@ def test_a_board_draws_more_the_harder_it_works() -> None:
 
 
 def test_embodied_carbon_of_bloom() -> None:
-    """11.2 t for 1,082,990 GPU-hours on servers of eight A100: 2,500 kg a server, 150 kg a card, six years at 85 %."""
+    """11.2 t for 1,082,990 GPU-hours on servers of eight A100: 2,500 kg per server, 150 kg per card, six years at 85 % use."""
     made = 150e3 + 2500e3 / 8
     used = embodied_carbon(1_082_990 * HOUR, made, 6 * 0.85 * 365.25 * 86400)
     assert used / 1e6 == pytest.approx(11.2, rel=0.01), "Luccioni et al. 2022, arXiv:2211.02001, section 4.1"
@@ -98,6 +98,6 @@ def test_a_range_that_holds_everything_says_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("run", RUNS, ids=[run.name for run in RUNS])
 def test_energy_spreads_no_further_than_the_hours_it_is_used_in(run: Metered) -> None:
-    """The power of a node is a figure, not a range: nothing is widened on the way from hours to energy."""
+    """The power of a node is a single value, so the range of energy is no wider than that of the hours."""
     hours, energy = spreads(run)
     assert energy == pytest.approx(hours, rel=0.01)

@@ -49,7 +49,7 @@ def test_hosts_draw_a_share_of_what_their_rating_leaves() -> None:
 
 
 def test_a_nodes_making_is_shared_by_its_accelerators() -> None:
-    """800 kg over eight: 100 kg each."""
+    """800 kg for a node of eight: 100 kg each."""
     node = replace(NODE, embodied=8e5, figures={**NODE.figures, "embodied": SourcedFigure(value=8e5, source="round")})
     hosts = {name: made for name, made, _ in _manufacturing_emissions(replace(machine(8), node=node), CostInputs())}[
         "making hosts"
@@ -67,7 +67,7 @@ def test_words_of_a_price_and_a_draw_hold_their_numbers() -> None:
 
 
 def test_words_of_what_was_emitted_in_making_hold_its_number() -> None:
-    """kg / (years x 8,766 h) is what an hour of a GPU bears, which JSON says in t."""
+    """An hour of a GPU accounts for kg / (years x 8,766 h), which JSON gives in t."""
     found = gpuhours.estimate({**RUN, "known": {"mfu": 0.4}, "year": 2026}).to_dict()
     for line in (one for one in found["bill"]["lines"] if one["result"] == "embodied_carbon"):
         kilograms, years = (float(line["terms"].split()[place].replace(",", "")) for place in (0, 3))

@@ -45,7 +45,7 @@ PAGES = [
 
 @pytest.mark.parametrize(("name", "provider", "terms", "usd"), PAGES, ids=[f"{row[0]} {row[1]}" for row in PAGES])
 def test_a_price_is_the_nodes_over_its_accelerators(name: str, provider: str, terms: str, usd: float) -> None:
-    """GCP lists hosts and accelerators apart: 9.46 USD/hour is a host without its eight H100."""
+    """GCP lists hosts and accelerators separately: 9.46 USD/hour is a host without its eight H100."""
     chosen = choose_price(name, provider, terms)
     assert isinstance(chosen, Price)
     assert chosen.row.price * HOUR == pytest.approx(usd, rel=1e-3)
@@ -105,7 +105,7 @@ def test_a_price_without_a_date_is_refused(
 
 
 def test_terms_are_never_ranked_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reservation of three years paid up front is no competitor of one of one year, nor of an hour on demand."""
+    """A three-year reservation paid upfront is not compared with a one-year reservation or an hour on demand."""
     offers = [
         row(9, "a", "2026-01"), row(5, "a", "2026-01", "reserved", years=1), row(3, "a", "2026-01", "reserved", years=3, upfront="all"),
         row(6, "b", "2026-01", "reserved", years=1), row(1, "c", "2026-01", "spot"),

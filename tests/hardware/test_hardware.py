@@ -81,7 +81,7 @@ CLOCKED = [name for name in list_accelerators() if load_accelerator(name).clock]
 
 @pytest.mark.parametrize("name", CLOCKED)
 def test_the_16_bit_peak_is_units_times_clock(name: str) -> None:
-    """A sparse peak would be twice this, a boost clock that the peak is not stated at up to 8 % off."""
+    """A sparse peak would be twice this; a different boost clock would change it by up to 8 %."""
     part = load_accelerator(name)
     assert part.sms is not None
     assert part.clock is not None
@@ -95,7 +95,7 @@ def test_most_parts_have_a_clock_to_be_checked_by() -> None:
 
 @pytest.mark.parametrize("name", list_accelerators())
 def test_narrower_formats_are_never_slower(name: str) -> None:
-    """fp8 is 2 x bf16 is 2 x tf32, within rounding; int8 and fp64 are cut on some parts."""
+    """fp8 is 2 x bf16, which is 2 x tf32, within rounding; int8 and fp64 are reduced on some parts."""
     peak = load_accelerator(name).peak
     for wide, narrow in (("tf32", "bf16"), ("bf16", "fp8")):
         if wide in peak and narrow in peak:
@@ -299,7 +299,7 @@ def test_an_instance_is_a_node_itself() -> None:
 
 @pytest.mark.parametrize("name", list_accelerators())
 def test_every_accelerator_says_what_its_step_times_rest_on(name: str) -> None:
-    """And no more than is so: what was measured has measured runs, what was not is nowhere among them."""
+    """The statement is exact: accelerators said to be measured have measured runs, and the others have none."""
     part = load_accelerator(name)
     assert part.step_times is not None
     assert len(part.step_times.source) > 30
@@ -314,7 +314,7 @@ def test_a_node_of_other_accelerators() -> None:
 
 
 def test_loading_one_accelerator_reads_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The start of a command must not pay for the whole catalogue."""
+    """Start-up must not load the whole catalogue."""
     from gpuhours.hardware import accelerators as hardware
 
     read: list[str] = []

@@ -66,7 +66,7 @@ def test_a_folder_of_ones_own(folder: Path) -> None:
 
 
 def test_ones_own_profile_that_is_no_text(folder: Path) -> None:
-    """A name is looked for among the further names of every node: one that cannot be read is told with its place."""
+    """Names are searched among the aliases of every node, so an unreadable profile is reported with its path."""
     (folder / "nodes" / "x2-node.yaml").write_bytes(b"title: \xb2\n")
     with pytest.raises(EstimateError, match="is not a text file") as error:
         find_instance("p5.48xlarge")

@@ -38,14 +38,17 @@ def test_shares_fall_with_nodes_and_stay_within_what_was_met() -> None:
 
 
 def test_a_usual_rate_is_bandwidth() -> None:
-    """178 GB/s over 64 nodes, of a usual 0.44 x 400: 178 / 8 / 0.44 = 50.6 GB/s a GPU, and nothing for the steps."""
+    """178 GB/s over 64 nodes, at the usual 0.44 of 400 Gbit/s: 178 / 8 / 0.44 = 50.6 GB/s per GPU, and no time per step."""
     bandwidth, delay = as_met(efa(), 178 * GB, 512)
     assert bandwidth == pytest.approx(178 * GB / 8 / 0.44)
     assert delay == 0
 
 
 def test_a_rate_that_falls_with_ranks_is_steps() -> None:
-    """2.5 GB over 512 ranks at 13.4 GB/s: 2.5e9 / 512 / 13.4e9 = 0.364 ms a step; over fewer ranks, or slower, what all such runs show."""
+    """2.5 GB over 512 ranks at 13.4 GB/s: 2.5e9 / 512 / 13.4e9 = 0.364 ms per step.
+
+    With fewer ranks, or if slower, the value typical of all such runs is used.
+    """
     rates = ((13.4, 512), (26.5, 256), (50, 128), (95, 64), (330, 16), (17, 128))
     found = [as_met(efa(), rate * GB, ranks) for rate, ranks in rates]
     assert found[0][1] == pytest.approx(0.364e-3, rel=0.01)
@@ -58,7 +61,7 @@ def test_inside_a_node_a_rate_says_nothing_of_the_network() -> None:
 
 
 def test_the_rate_is_predicted_as_it_was_met() -> None:
-    """What went in comes out: an all-reduce of 8 GB over 512 at 178 GB/s."""
+    """The given rate is reproduced: an all-reduce of 8 GB over 512 ranks at 178 GB/s."""
     bandwidth = bandwidth_met(efa(), 178 * GB, 512)
     machine = replace(cluster("h100-sxm-80gb", "hgx-h100", 512), node=efa(), internode_bandwidth=bandwidth)
     time = float(all_reduce_time(8e9, Group(512), machine))
@@ -85,7 +88,7 @@ def test_split_layers_of_slow_steps_are_bound_by_the_host_whatever_their_width()
 
 
 def layer_time(hidden: int, tensor: int, delay: float) -> float:
-    """One micro-batch of 4,096 tokens through one layer more."""
+    """Return the time of one micro-batch of 4,096 tokens through one additional layer."""
     times = []
     for layers in (8, 16):
         model = Decoder(

@@ -46,7 +46,7 @@ def test_unknown_words_say_what_is_known(dtype: str, state: str) -> None:
 
 
 def test_a_new_format_is_one_line(monkeypatch: pytest.MonkeyPatch, gpuhours_command: Command) -> None:
-    """Eight bits with a scale per 64, at the rate of fp8: runs, validation tables and kernels take them at once."""
+    """Eight bits with a scale per 64 values, at the rate of fp8: runs, validation tables and kernels support it without other changes."""
     line = NumberFormat("hif8", 1, "fp8", scale=1 / 64, copies=2 + 2 / 64, words=("hif8",))
     for table in (FORMATS, NUMBER_FORMATS):
         monkeypatch.setitem(table, line.name, line)

@@ -18,7 +18,7 @@ GLIBC = "CS_GNU_LIBC_VERSION" in os.confstr_names
 
 
 def faults() -> int:
-    """Pages that the system hands out while a few arrays of half a megabyte come and go, again and again."""
+    """Count the page faults while arrays of half a megabyte are allocated and freed repeatedly."""
     one = np.ones(LENGTH)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(ROUNDS):

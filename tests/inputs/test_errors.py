@@ -99,7 +99,7 @@ def test_bad_files_say_where(gpuhours_command: Command, tmp_path: Path, text: st
 
 
 def test_checks_hold_under_optimisation() -> None:
-    """``python -O`` must not turn a check off."""
+    """``python -O`` must not disable a check."""
     code = "import sys; sys.argv = ['gpuhours', *sys.argv[1:]]; from gpuhours_cli.app import main; main()"
     command = [sys.executable, "-O", "-c", code, *ONE, "--tensor", "-8"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
@@ -109,14 +109,14 @@ def test_checks_hold_under_optimisation() -> None:
 
 
 def environment() -> dict[str, str]:
-    """This process's import path for a child."""
+    """Return the import path of this process for a child process."""
     import os
 
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def test_a_contradiction_is_a_no(gpuhours_command: Command) -> None:
-    """17B tokens through a 7B model in 336 A100-hours: more than the peak. The answer is no, and says so."""
+    """17B tokens through a 7B model in 336 A100-hours exceed the peak, and the answer says so."""
     spent = ("--gpu", "a100-sxm-80gb", "--gpu-hours", "336")
     ran = gpuhours_command("estimate", "--params", "7B", "--tokens", "17B", "--seq-len", "8192", *spent)
     assert ran.code == 1

@@ -222,7 +222,7 @@ def test_a_cell_without_end_and_a_number_without_end(gpuhours_command: Command, 
 
 
 def test_what_stands_for_no_number_is_not_repeated(gpuhours_command: Command, tmp_path: Path) -> None:
-    """Quotes end before it, and a cell that holds it is empty."""
+    """Quotations stop before a marker of a missing number, and a cell that contains it is empty."""
     table, paper = tmp_path / "t.csv", tmp_path / "p.txt"
     table.write_text("id,params_b,tokens_b,gpu,gpus,days,country\nnan,7,1000,nan,64,30,inf\n", encoding="utf-8")
     paper.write_text(

@@ -83,7 +83,7 @@ def test_stops_that_a_stated_mfu_leaves_out_are_said() -> None:
 
 @pytest.mark.parametrize(("stated", "runs"), [(500, 512), (512, None)])
 def test_a_batch_that_is_rounded_is_said_to_be(stated: int, runs: int | None) -> None:
-    """A run of a stated layout took 512 samples a step for 500 and said nothing."""
+    """A run with a stated layout used to take 512 samples per step instead of 500 without reporting it."""
     layout = {"tensor": 2, "pipeline": 2, "sharding": "zero1"}
     found = asked(("training.global_batch", stated), ("layout", layout), ("software", "megatron-core")).to_dict()
     noted = [one["value"] for one in found["assumptions"] if one["name"] == "training.global_batch"]
@@ -95,7 +95,7 @@ def test_a_power_beyond_all_numbers_in_prose() -> None:
 
 
 def test_json_says_no_digits_that_machines_differ_in(gpuhours_command: Command) -> None:
-    """Python 3.12 adds floats another way than 3.11."""
+    """Python 3.12 sums floats with a different algorithm from 3.11."""
     found = json.loads(
         gpuhours_command(
             "estimate", "--model", "llama-3-8b", "--tokens", "1T", "--gpus", "64", "--gpu", "a30", "--json"
@@ -107,7 +107,7 @@ def test_json_says_no_digits_that_machines_differ_in(gpuhours_command: Command) 
 
 
 def test_digits_without_end_are_read_in_linear_time() -> None:
-    """6,400 took 1.3 s, a page of them minutes."""
+    """6,400 digits used to take 1.3 s, a page of them minutes."""
     before = time.process_time()
     found = scan("It appeared in <year>" + "9" * 20_000 + "</year>. It took 512 GPUs.")
     assert time.process_time() - before < 1.0
@@ -115,7 +115,8 @@ def test_digits_without_end_are_read_in_linear_time() -> None:
 
 
 def test_what_a_named_model_had_taken_out_stays_out() -> None:
-    """LLaVA's encoder has no projection, CLIP's of the same name has one: its JSON read back had 7 M parameters more."""
+    """LLaVA's encoder has no projection, while CLIP's encoder of the same name has one; read back from JSON, the model used to have 7 M
+    more parameters."""
     run = gpuhours.from_dict({"model": "llava-1.5-7b", "data": {"frames": 1, "text_tokens": 512}})
     again = gpuhours.from_dict(json.loads(json.dumps(run.model_dump(mode="json", exclude_none=True))))
     assert again.model == run.model

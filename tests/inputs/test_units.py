@@ -72,7 +72,7 @@ def test_refuses(text: object, unit: str, said: str) -> None:
 
 @pytest.mark.parametrize(("name", "unit"), unit_factors.FACTORS)
 def test_known_factors_are_the_registrys(name: str, unit: str) -> None:
-    """To the last digit but one: releases of pint multiply in another order."""
+    """Equal except for the last digit, as releases of pint multiply in different orders."""
     assert unit_factors.FACTORS[name, unit] == pytest.approx(asked(name, unit, name), rel=4e-16)
 
 
