@@ -113,7 +113,7 @@ def screen(gpuhours_command: Command, folder: Path, words: tuple[str, ...]) -> s
 
 
 def other() -> str:
-    """Write a variant of gpt-22b.yaml with twice the GPUs and another micro-batch."""
+    """Return gpt-22b.yaml with twice the GPUs and another micro-batch, as YAML."""
     run = yaml.safe_load(Path(GPT).read_text(encoding="utf-8"))
     run["name"] = "twice the GPUs"
     run["hardware"]["gpus"] = 2 * int(run["hardware"]["gpus"])

@@ -54,7 +54,7 @@ def page(gpuhours_command: Command, folder: Path) -> Path:
 
 
 def browsed(path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Return what Chromium renders for a file, using a separate profile."""
+    """Open a file in Chromium with its own profile, and return the completed process."""
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={path.parent / 'profile'}", *flags, path.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 

@@ -115,8 +115,7 @@ def test_digits_without_end_are_read_in_linear_time() -> None:
 
 
 def test_what_a_named_model_had_taken_out_stays_out() -> None:
-    """LLaVA's encoder has no projection, while CLIP's encoder of the same name has one; read back from JSON, the model used to have 7 M
-    more parameters."""
+    """Unlike CLIP's encoder of the same name, LLaVA's has no projection; read back from JSON, it used to have 7 M more parameters."""
     run = gpuhours.from_dict({"model": "llava-1.5-7b", "data": {"frames": 1, "text_tokens": 512}})
     again = gpuhours.from_dict(json.loads(json.dumps(run.model_dump(mode="json", exclude_none=True))))
     assert again.model == run.model

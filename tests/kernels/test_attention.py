@@ -52,7 +52,7 @@ CUDNN_H100: dict[tuple[int, bool], dict[int, float]] = {
 
 
 def tflops(kernel: str, card: Any, head_dim: int, causal: bool, length: int, directions: tuple[str, ...]) -> float:
-    """As the papers count: 16384 tokens, 2048 wide, causal FLOP at half, backward 2.5 times forward."""
+    """Return TFLOP/s as the papers count: 16384 tokens, width 2048, causal FLOPs halved, backward 2.5 times forward."""
     batch, heads = 16384 // length, 2048 // head_dim
     shape = {"batch": batch, "heads": heads, "kv_heads": heads, "length": length, "head_dim": head_dim}
     time = sum(attention_time(kernel, direction, card, causal=causal, **shape) for direction in directions)
@@ -96,7 +96,7 @@ def price(kernel: str = "cudnn", direction: str = "forward", card: Any = H200, *
 
 
 def test_flash_is_not_a_kernel_but_three() -> None:
-    """On H100 the first FlashAttention, in Triton, takes 1.8 times the second, and that twice the third."""
+    """On H100, the first FlashAttention (in Triton) takes 1.8 times as long as the second, and the second twice as long as the third."""
     times = [price(kernel, card=H100) for kernel in ("flash3", "flash2", "flash1")]
     assert times[0] * 1.4 < times[1] < times[2] / 1.4
 
@@ -137,7 +137,7 @@ def test_heads_are_padded_to_what_the_kernel_has() -> None:
 
 
 def test_latent_attention_pays_for_both_sizes() -> None:
-    """DeepSeek's heads: 192 for scores, 128 for values."""
+    """DeepSeek's heads have size 192 for scores and 128 for values."""
     latent = price("flash3", card=H100, head_dim=192, value_dim=128)
     assert price("flash3", card=H100, head_dim=128) < latent < price("flash3", card=H100, head_dim=192)
 
@@ -204,7 +204,7 @@ def test_a_kernel_that_does_not_run_there_is_an_error() -> None:
 def test_unaligned_rows_are_never_faster(
     problems: int, length: int, beyond: int, head_dim: int, direction: str, card: str, libraries: str
 ) -> None:
-    """Than the multiple of 8 below, in the same libraries; and today's are never the slower ones."""
+    """Not faster than the next lower multiple of 8 in the same library; and current libraries are never slower than older ones."""
 
     def time(size: int, time_of: str) -> float:
         shape = {"batch": 1, "heads": problems, "kv_heads": problems, "length": size, "head_dim": head_dim}

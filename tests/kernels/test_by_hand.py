@@ -48,7 +48,7 @@ def test_a_product_is_the_rounded_maximum_of_its_three_limits() -> None:
     ],  # 200, 100 and 32 tiles of 256 x 128 or half as large, on 100 SMs
 )
 def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
-    """By the largest tile; a product of less than a wave is split along k or cut smaller, and never beats the whole card."""
+    """Time by the largest tile; a product of less than a wave is split along k or into smaller tiles, and never beats the full card."""
     gemm = KERNELS.gemm
     assert gemm is not None
     k = 8192
@@ -62,7 +62,7 @@ def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
 
 @pytest.mark.parametrize(("count", "splits"), [(1, 16), (8, 12), (40, 3), (200, 1)])
 def test_products_that_do_not_fill_a_wave_are_split(count: int, splits: int) -> None:
-    """Of 64 x 64 each on 100 SMs: into as many as fill one wave, 16 at most, or three; 3.2 bytes of sums a split and element."""
+    """Tiles of 64 x 64 on 100 SMs: split into parts that fill one wave (at most 16) or three; 3.2 bytes of sums per split and element."""
     gemm = KERNELS.gemm
     assert gemm is not None
     k, waves = 2.0**20, max(1.0, splits * count / 100)
@@ -125,7 +125,7 @@ def test_unfused_attention_is_its_products_and_nine_bytes_a_score() -> None:
 
 
 def test_odd_rows_run_at_a_small_share_of_the_peak() -> None:
-    """257 tokens, patches and a class token: tiles of 64, so 320 rows, at 1 % of the peak; 258 at 2 %."""
+    """257 tokens (patches and a class token) use tiles of 64, so 320 rows, at 1 % of the peak; 258 tokens run at 2 %."""
     size = {"problems": 160, "length": 257, "keys": 257, "head_dim": 64, "value_dim": 64}
     scores = 160 * 257 * 257 * 9 / 1e12
     slow = 2 * 160 * 320 * 320 * 64 / 0.01e15, 2 * 160 * 320 * 64 * 257 / 0.01e15
@@ -138,7 +138,7 @@ def test_odd_rows_run_at_a_small_share_of_the_peak() -> None:
 
 
 def test_a_message_in_chunks() -> None:
-    """1 ms of bytes, 40 us to fill: (sqrt(x) + sqrt(f))^2 - f beside the latency."""
+    """1 ms of bytes, 40 us to fill: (sqrt(x) + sqrt(f))^2 - f in addition to the latency."""
     assert pipelined_time(1e-3, 5e-6, 4e-5) == pytest.approx(5e-6 + 1e-3 + 2 * 2e-4)
 
 
@@ -200,7 +200,7 @@ def test_latencies_inside_a_node(collective: object, seconds: float, latency: fl
 
 
 def test_slow_links_decide_even_where_nodes_are_crossed() -> None:
-    """Links at a hundredth of their rate: 16 ranks feel what eight of them feel inside."""
+    """With links at a hundredth of their rate, 16 ranks take as long as eight ranks inside a node."""
     slow = replace(APART, node=replace(APART.node, link_bandwidth=1e9))
     assert all_gather_time(8e9, Group(16), slow) == pytest.approx(42e-6 + filled(8e9 * 15 / 16 / 1e9, 4e-5), rel=1e-9)
     assert all_to_all_time(8e9, Group(16), slow) == pytest.approx(11e-6 + filled(8e9 * 7 / 16 / 1e9, 4e-5), rel=1e-9)
@@ -210,7 +210,7 @@ def test_slow_links_decide_even_where_nodes_are_crossed() -> None:
 
 
 def test_a_rank_without_a_switch_reaches_each_peer_over_one_link() -> None:
-    """Four of eight ranks reach three peers: 3 x 10 GB/s; a message to one goes over one."""
+    """Four of eight ranks reach three peers, 3 x 10 GB/s; a message to one peer uses one link."""
     meshed = replace(machine(8), accelerator=replace(CARD, pair_bandwidth=1e10))
     assert all_gather_time(8e9, Group(4), meshed) == pytest.approx(8e9 * 3 / 4 / 3e10)
     assert point_to_point_time(8e9, Group(4), meshed) == pytest.approx(8e9 / 1e10)
@@ -222,7 +222,7 @@ def test_a_broadcast_to_a_rank_of_another_node_crosses_no_link_of_a_node() -> No
 
 
 def test_a_switch_that_adds_up_from_five_ranks() -> None:
-    """Half of the message crosses each link again: 2 M 7/8 at twice the rate; four ranks gain nothing."""
+    """Half of the message crosses each link again: 2 M 7/8 at twice the rate; four ranks have no gain."""
     switch = KERNELS.links.model_copy(update={"switch_share": 2.0, "switch_fill": 1e-5, "step": 1e-6})  # type: ignore[union-attr]
     sharp = replace(
         machine(8), accelerator=replace(CARD, kernels=KERNELS.model_copy(update={"links": switch})),
@@ -236,14 +236,14 @@ def test_a_switch_that_adds_up_from_five_ranks() -> None:
 
 
 def test_a_rank_that_crosses_alone_has_the_nodes_shared_nics() -> None:
-    """Four NICs for eight GPUs: two ranks of a node that send in turn have 2 x 5 GB/s of them, one alone 5."""
+    """Four NICs for eight GPUs: two ranks of a node that send in turn have 2 x 5 GB/s, a single one has 5 GB/s."""
     shared = replace(machine(16), node=replace(machine(16).node, nics=4))
     assert point_to_point_time(8e9, Group(4, 4), shared) == pytest.approx(1e-5 + filled(8e9 / 0.95e10, 6e-6), rel=1e-9)
     assert point_to_point_time(8e9, Group(2, 8), shared) == pytest.approx(1e-5 + filled(8e9 / 0.475e10, 6e-6), rel=1e-9)
 
 
 def fused(direction: str = "forward", *, card: Accelerator = CARD, causal: bool = False, **asked: Any) -> float:
-    """Eight heads, two of keys and values, 1,024 tokens; ``asked`` are sizes, or constants of the kernel."""
+    """Return the time of eight heads, two of keys and values, 1,024 tokens; ``asked`` sets sizes or constants of the kernel."""
     sizes = {"batch": 1, "heads": 8, "kv_heads": 2, "length": 1024, "keys": 1024, "head_dim": 128, "value_dim": 128}
     constants = CARD.attention_constants("flash2").forward.model_copy(
         update={name: value for name, value in asked.items() if name not in sizes}
@@ -258,7 +258,7 @@ PLAIN = PAIRS * 2 * 256 / 0.5e15
 
 
 def test_fused_attention_fact_by_fact() -> None:
-    """Half of the peak; each constant alone. 100 multiprocessors take query blocks of 128."""
+    """Half of the peak, varying one constant at a time; with 100 multiprocessors, query blocks are 128 long."""
     assert fused() == pytest.approx(PLAIN)
     assert fused(overhead_keys=16.0) == pytest.approx(PLAIN * 1040 / 1024)
     assert fused(tail=0.5) == pytest.approx(PLAIN * (PAIRS + 0.5 * 128 * 100 * 1024) / PAIRS)
@@ -273,7 +273,7 @@ def test_fused_attention_fact_by_fact() -> None:
 
 
 def test_head_sizes_that_a_kernel_pads() -> None:
-    """80 runs as 128, or a quarter of it; 72 at half of the rate; 160 as three blocks of 64; 64 and 128 at the rate between."""
+    """80 runs as 128, all or a quarter of it; 72 at half the rate; 160 as three blocks of 64; keys of 64 and values of 128 between."""
     assert fused(head_dim=80, value_dim=80) == pytest.approx(PLAIN)
     assert fused(head_dim=80, value_dim=80, padded_share=0.25) == pytest.approx(PLAIN * (0.25 * 128 + 0.75 * 80) / 128)
     assert fused(head_dim=72, odd_head=0.5) == pytest.approx(2 * PLAIN)
@@ -289,7 +289,7 @@ def test_head_sizes_that_a_kernel_pads() -> None:
 
 
 def test_attention_no_faster_than_its_bytes() -> None:
-    """1 GB/s of memory, 0.85 of it reached: eight heads of queries and outputs, two of keys and values; 2.25 times backward."""
+    """1 GB/s of memory, of which 0.85 is reached: eight heads of queries and outputs, two of keys and values; 2.25 times that backward."""
     slow = replace(CARD, memory_bandwidth=1e9)
     moved = 2 * (8 + 2) * 1024 * 256 / 0.85e9
     assert fused(card=slow) == pytest.approx(moved)

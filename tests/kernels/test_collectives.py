@@ -108,7 +108,7 @@ def test_all_reduce_is_at_most_scatter_and_gather(size: float, n: int, stride: i
 
 
 def test_who_shares_a_node_and_the_nics() -> None:
-    """Tensor ranks are neighbours; data-parallel ranks of tensor 8 meet only over the network."""
+    """Tensor ranks are neighbours; data-parallel ranks at tensor degree 8 communicate only over the network."""
     assert Group(8).per_domain(H100) == 8
     assert Group(8, 8).per_domain(H100) == 1
     assert Group(8, 2).per_domain(H100) == 4
@@ -133,7 +133,7 @@ def test_a_slower_network_shows_only_between_nodes() -> None:
 
 
 def test_many_small_messages_lose_to_one_large() -> None:
-    """8 H200, 1000 all-reduces of 4 MB against one of 4 GB: 0.31 of the rate (ml-engineering)."""
+    """8 H200, 1000 all-reduces of 4 MB compared with one of 4 GB: 0.31 of the rate (ml-engineering)."""
     here = cluster("h200-sxm-141gb", "aws-p5en", 8)
     small, large = 1000 * all_reduce_time(4e6, Group(8), here), all_reduce_time(4e9, Group(8), here)
     assert 0.3 < large / small < 0.7
@@ -169,7 +169,7 @@ def test_what_hiding_a_collective_costs() -> None:
 
 
 def test_a_rank_that_crosses_alone_has_its_nodes_shared_cards() -> None:
-    """aws-p4d has four cards for eight GPUs: one ring over two nodes crosses with one rank of eight; eight rings share them."""
+    """aws-p4d has four network cards for eight GPUs: one ring over two nodes crosses with one rank of eight; eight rings share them."""
     machine = cluster("a100-sxm-40gb", "aws-p4d", 16)
     message = 1e9
     alone, eight = (float(point_to_point_time(message, group, machine)) for group in (Group(16, 1), Group(2, 8)))

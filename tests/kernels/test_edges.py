@@ -18,7 +18,7 @@ from tests.round_machine import CARD, KERNELS, LINK, NODE, machine
 
 
 def test_two_domains_are_met_with_the_networks_latency() -> None:
-    """A ring over two nodes of eight: its launch, one step between them and fifteen of the ring, beside a byte's time."""
+    """A ring over two nodes of eight: its launch, one step between nodes and fifteen steps of the ring, plus the time of a byte."""
     net = network_constants(NODE.network)
     inside = float(all_gather_time(16.0, Group(8, 1), machine(8)))
     across = float(all_gather_time(16.0, Group(16, 1), machine(16)))
@@ -31,7 +31,7 @@ def test_nothing_to_send_takes_no_time_and_one_byte_does() -> None:
 
 
 def test_an_exchange_copies_its_own_share_there_and_back() -> None:
-    """M / n at twice the copy bandwidth: 8 GB among 8 ranks over 1 TB/s, beside 7/8 of it over the links."""
+    """M / n at twice the copy bandwidth: 8 GB among 8 ranks at 1 TB/s, in addition to 7/8 of it over the links."""
     links = KERNELS.links.model_copy(update={"copy_bandwidth": 1e12})
     card = replace(CARD, kernels=KERNELS.model_copy(update={"links": links}))
     machines = replace(machine(8), accelerator=card)
@@ -40,7 +40,7 @@ def test_an_exchange_copies_its_own_share_there_and_back() -> None:
 
 @pytest.mark.parametrize(("head", "value"), [(64, 60), (60, 64), (60, 60)])
 def test_one_odd_width_is_enough_to_be_read_unaligned(head: int, value: int) -> None:
-    """Products on tiles of 64 at a hundredth of peak, where a width is no multiple of 8: both take 2 p s s 64 of it."""
+    """If a width is not a multiple of 8, products run on tiles of 64 at 1 % of the peak: both take 2 p s s 64 of it."""
     slow = KERNELS.unfused.model_copy(update={"even": 0.01})
     card = replace(CARD, kernels=KERNELS.model_copy(update={"unfused": slow}))
     found, aligned = (
@@ -63,7 +63,7 @@ def test_the_smallest_product_takes_time_and_none_takes_none(pads: bool) -> None
 
 
 def test_one_element_over_a_multiple_is_unaligned() -> None:
-    """A vocabulary of 4,097, a head of 113 and one byte: the first remainder counts, and so does the first byte."""
+    """A vocabulary of 4,097, a head of 113, one byte: the first element or byte over a multiple already makes it unaligned."""
     card = cluster("h100-sxm-80gb", gpus=1).accelerator
     odd = card.alignment_constants.odd
     times = {size: float(gemm_time(4096, size, 4096, card)) for size in (4096, 4097, 4104)}

@@ -50,7 +50,7 @@ def tiled(m: float, n: float, k: float, count: float = 1, *, prologue: float = 1
 
 
 def tile(rows: int, columns: int, deep: float) -> float:
-    """s of a wave of 100 tiles of so many products along k, at 0.8 of the peak and less by their reuse beside 85.3."""
+    """Return the seconds of a wave of 100 tiles with so many products along k, at 0.8 of the peak and less by their reuse over 85.3."""
     return 2 * rows * columns * 100 * deep / (1e15 * 0.8 * (rows * columns / (rows + columns) / (256 / 3)) ** 1.5)
 
 
@@ -62,12 +62,12 @@ def tile(rows: int, columns: int, deep: float) -> float:
     ],
 )  # fmt: skip
 def test_a_hundred_tiles_are_a_wave(m: int, n: int, best: tuple[int, int]) -> None:
-    """64 products along k, and 100 to begin and end."""
+    """64 products along k, and 100 for prologue and epilogue."""
     assert tiled(m, n, 64) == pytest.approx(tile(*best, 64 + 100))
 
 
 def test_waves_and_splits() -> None:
-    """150 tiles are two waves, or one and a half; 10 split into ten parts, 40 into three of 120; sums of 3.2 bytes at 0.6 of 3 TB/s."""
+    """150 tiles are two waves, or 1.5; 10 tiles are split into ten parts, 40 into three of 120; sums of 3.2 bytes at 0.6 of 3 TB/s."""
     assert tiled(256 * 150, 128, 64) == pytest.approx(2 * tile(256, 128, 164))
     assert tiled(256 * 150, 128, 64, whole_waves=False) == pytest.approx(1.5 * tile(256, 128, 164))
     sums = 3.2 * 256 * 10 * 128 / (0.6 * 3e12)
@@ -148,7 +148,7 @@ def test_a_copy_at_a_share_of_the_bandwidth() -> None:
 
 
 def test_unfused_attention_of_unlike_sides() -> None:
-    """24 heads of 512 queries and 1,024 keys, heads of 64, values of 128: five products, 9 and 11 bytes a score, and two launches."""
+    """24 heads, 512 queries and 1,024 keys, head size 64, value size 128: five products, 9 and 11 bytes per score, and two launches."""
     size = {"problems": 24, "length": 512, "keys": 1024, "head_dim": 64, "value_dim": 128}
     product = {shape: float(gemm_time(*shape, CROOKED, count=24)) for shape in (
         (512, 1024, 64), (512, 128, 1024), (512, 1024, 128), (1024, 128, 512), (512, 64, 1024), (1024, 64, 512))}  # fmt: skip
@@ -168,7 +168,7 @@ def test_unfused_attention_of_unlike_sides() -> None:
     ],
 )  # fmt: skip
 def test_unaligned_scores(keys: int, head: int, value: int, unaligned: float | None, share: float) -> None:
-    """On tiles of 64 at a share of the peak that odd sides, even ones and older libraries have."""
+    """Tiles of 64 at the share of the peak that applies to odd sizes, even sizes and older libraries."""
     size: dict[str, Any] = {
         "problems": 24,
         "length": 500,
@@ -184,7 +184,7 @@ def test_unaligned_scores(keys: int, head: int, value: int, unaligned: float | N
 
 
 def test_wider_elements_are_taken_as_aligned() -> None:
-    """In fp32, 1,022 keys and heads of 62 and 125 run as 1,024, 64 and 128 do; rows of scores are as many as there are."""
+    """In fp32, 1,022 keys and heads of 62 and 125 run as 1,024, 64 and 128; the number of score rows is unchanged."""
     size = {"problems": 24, "length": 500, "keys": 1022, "head_dim": 62, "value_dim": 125}
     rounded = gemm_time(500, 1024, 64, CROOKED, "fp32", count=24) + gemm_time(500, 128, 1024, CROOKED, "fp32", count=24)
     copies = 9 * 24 * 500 * 1022 / (0.8 * 3e12) + 2 * 3e-6
@@ -192,7 +192,7 @@ def test_wider_elements_are_taken_as_aligned() -> None:
 
 
 def test_keys_in_windows_and_blocks() -> None:
-    """Blocks of 100 keys, 40 wasted beside the diagonal: never more than all blocks, nor than without the window."""
+    """Blocks of 100 keys, 40 wasted beside the diagonal: never more than all blocks, and never more than without the window."""
     facts = CARD.attention_constants("flash2").forward.model_copy(update={"key_block": 100.0, "diagonal": 40.0})
 
     def keys(all_keys: float, causal: bool, window: float | None) -> float:
@@ -208,7 +208,7 @@ def test_keys_in_windows_and_blocks() -> None:
 
 
 def test_which_kernel_and_whose_format() -> None:
-    """Scores dropped out cost the kernel's own factor; 4-byte inputs run in PyTorch's memory-efficient kernel, at the rate of TF32."""
+    """Dropout on scores applies the kernel's own factor; 4-byte inputs run in PyTorch's memory-efficient kernel, at the TF32 rate."""
     fused = CROOKED.attention_constants("flash2")
     dropping = fused.model_copy(update={"forward": fused.forward.model_copy(update={"dropout": 1.25})})
     card = replace(CROOKED, kernels=CROOKED.kernels.model_copy(update={"attention": {"flash2": dropping}}))  # type: ignore[union-attr]
@@ -235,7 +235,7 @@ def chunks(seconds: float, fill: float) -> float:
 
 
 def test_collectives_with_shares_latencies_and_copies() -> None:
-    """8 GB among eight ranks at 0.8 or 0.7 of 100 GB/s, a share copied at 400 GB/s: 10 us to start, 2 a step, 30 to fill."""
+    """8 GB among eight ranks at 0.8 or 0.7 of 100 GB/s, a share copied at 400 GB/s: 10 us to start, 2 us per step, 30 us to fill."""
     eight, inside = Group(8), NODES
     gather = 8e9 * 7 / 8 / 0.8e11 + 1e9 / 4e11
     assert all_gather_time(8e9, eight, inside) == pytest.approx(1e-5 + 7 * 2e-6 + chunks(gather, 3e-5))

@@ -72,7 +72,7 @@ def test_best_shapes_of_other_cards(name: str, dtype: str, shape: tuple[int, int
 
 
 def test_memory_bound_operators_on_h200() -> None:
-    """Norms are left to the software profile: their rows cost time beside their bytes."""
+    """Norms are left to the software profile, as their time depends on rows as well as on bytes."""
     plain = [row for title, row in MEMORY_BOUND.items() if "norm" not in title]
     found = np.concatenate([errors(row, "> 64 MB") for row in plain])
     assert found.mean() < 0.04
@@ -80,7 +80,7 @@ def test_memory_bound_operators_on_h200() -> None:
 
 
 def test_vocabulary_that_nobody_padded() -> None:
-    """Measured on H200: 94 to 146 TFLOP/s with 50257 columns instead of 672 to 713 with 50304."""
+    """Measured on H200: 94 to 146 TFLOP/s with 50257 columns, compared with 672 to 713 with 50304."""
     card = load_accelerator("h200-sxm-141gb")
     shapes = {"forward": (4096, 50257, 2048), "input": (4096, 2048, 50257)}
     for m, n, k in shapes.values():
@@ -127,7 +127,7 @@ def test_arrays_broadcast_and_agree_with_floats() -> None:
 
 
 def test_no_rows_take_no_time() -> None:
-    """A masked autoencoder that hides nothing predicts nothing; a router may leave an expert idle."""
+    """A masked autoencoder that hides nothing predicts nothing; a router can leave an expert without tokens."""
     card = load_accelerator("h200-sxm-141gb")
     assert gemm_time(0, 4096, 4096, card) == 0.0
     assert (gemm_time(np.array([0.0, 64.0]), 4096, 4096, card) > 0).tolist() == [False, True]

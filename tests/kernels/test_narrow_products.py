@@ -29,7 +29,7 @@ def products(dtype: str) -> float:
 
 
 def with_casts(dtype: str) -> float:
-    """The same after quantising inputs and output gradients."""
+    """Return the same times after quantising inputs and output gradients."""
     casts = load_software("megatron-core").casts
     factor = {"plain": 1.0, "blocks": casts.blocks, "four_bit": casts.four_bit}[NUMBER_FORMATS[dtype].casts]
     moved = sum(casts.forward * deep + casts.backward * wide for deep, wide in PRODUCTS)

@@ -42,7 +42,7 @@ def test_a_layer_is_split_over_tensor_ranks_but_for_its_norms() -> None:
 
 
 def test_experts_are_shared_out_over_expert_ranks_and_split_over_their_tensor_ranks() -> None:
-    """Eight experts on four ranks, whole or halved; attention halved, the router whole."""
+    """Eight experts on four ranks, whole or halved; attention halved, router unsplit."""
     whole = workload(MIXTURE, gpus=8, tensor=2, expert=4, expert_tensor=1)
     split = workload(MIXTURE, gpus=8, tensor=2, expert=4)
     dense = ATTENTION / 2 + 1024 * 8 + NORMS
@@ -78,7 +78,7 @@ def test_a_tied_head_is_the_embedding_where_both_stand_on_one_stage() -> None:
 
 
 def test_the_fullest_stage_counts() -> None:
-    """Half of the layers and the head with its norm; of five layers on two stages the first has three, and the embedding."""
+    """Half of the layers, and the head with its norm; with five layers on two stages, the first has three layers and the embedding."""
     halves, uneven = workload(gpus=2, pipeline=2), workload(MODEL.model_copy(update={"layers": 5}), gpus=2, pipeline=2)
     assert (
         float(stage_weights(halves.model, halves.placement, halves.ranks, trained=True).all)
@@ -93,7 +93,7 @@ def test_the_fullest_stage_counts() -> None:
 
 @cache
 def seen(vision: str) -> Workload:
-    """A frozen encoder before a small decoder: 16 GPUs, tensor 2, pipeline 2; four of them the encoder's own where it stands apart."""
+    """Return a frozen encoder before a small decoder on 16 GPUs, tensor 2, pipeline 2; a separate encoder has four of them for itself."""
     described = {
         "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "mlp"}, "language": {"params": "1B"}},
         "data": {"frames": 8, "text_tokens": 256, "samples": "1M"}, "training": {"global_batch": 48},
@@ -132,7 +132,7 @@ def test_an_encoder_sees_ranks_of_its_own(
 
 
 def test_what_stands_on_a_stage() -> None:
-    """The embedding on the first stage, the head on the last; an encoder in front on the first, a replicated one on every."""
+    """Embedding on the first stage, head on the last; an encoder in front on the first stage, a replicated one on every stage."""
     plain = workload(gpus=2, pipeline=2)
     counts = [
         [float(one.count) for one in standing(plain.model, plain.placement, plain.ranks, np.asarray(stage))]
@@ -164,7 +164,7 @@ def test_layers_are_dealt_out(layers: int, pipeline: int, dealt: list[int]) -> N
 
 
 def test_a_stage_is_full_with_the_block_that_takes_it_past_its_share() -> None:
-    """Eight layers and a head of one: (8 + 1) / 2 = 4.5, so five and three; on four stages 2.25, 4.5, 6.75: 3, 2, 2, 1."""
+    """Eight layers and a head that weighs one: (8 + 1) / 2 = 4.5, so five and three; on four stages 2.25, 4.5, 6.75: 3, 2, 2, 1."""
     assert [int(Placement(8, 2, head=1.0).on(stage)) for stage in range(2)] == [5, 3]
     four = Placement(8, 4, head=1.0)
     assert [int(four.on(stage)) for stage in range(4)] == [3, 2, 2, 1]
@@ -239,13 +239,13 @@ def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:
     [(8, 1, 8), (8, 2, 4), (5, 1, 2), (6, 1, 1), (4, 1, 4), (12, 2, 1), (16, 1, 8), (3, 4, 1)],
 )
 def test_heads_that_a_group_divides(most: int, tensor: int, ranks: int) -> None:
-    """The model has eight heads; a group is halved until it divides those of a tensor rank."""
+    """The model has eight heads; the group size is halved until it divides the heads of a tensor rank."""
     assert int(dividing_heads(most, tensor, MODEL.model(512))) == ranks
     assert dividing_heads(most, tensor, None) == most
 
 
 def test_shares_of_a_layer_that_are_done_again() -> None:
-    """Products of a layer, per token: 1536 + 1024 + 4096 + 2048 (x 1024); one that stops early spares the last."""
+    """Products of a layer per token: 1536 + 1024 + 4096 + 2048 (x 1024); a policy that stops early skips the last."""
     part, late, early = workload().model.stacks[0], stack(early_stop=False), stack(early_stop=True)
     every = 1536 + 1024 + 4096 + 2048
     assert float(product_share(Policy({Role.MLP_IN: 1.0}), part, late)) == pytest.approx(4096 / every)
@@ -315,7 +315,7 @@ def test_of_two_policies_the_larger_share_holds() -> None:
     ("separate", (1, 1, 1, 1, 1, 1, 1, 8, 6, 4 * 3 / 8)),  # six ranks share a state among eight
 ])  # fmt: skip
 def test_every_degree_of_an_encoders_ranks(vision: str, own: tuple[float, ...]) -> None:
-    """56 accelerators, eight of them for an encoder that stands apart: (56 - 8) / (2 x 2 x 4) = 3 data-parallel ranks."""
+    """56 accelerators, eight of them for a separate encoder: (56 - 8) / (2 x 2 x 4) = 3 data-parallel ranks."""
     layout = {
         "tensor": 2, "pipeline": 2, "interleave": 2, "context": 4, "sequence_method": "hybrid", "ulysses": 2, "microbatch": 4,
         "sharding": "zero3", "shard_group": 6, "vision": vision,
@@ -340,7 +340,7 @@ def test_every_degree_of_an_encoders_ranks(vision: str, own: tuple[float, ...]) 
 
 @pytest.mark.parametrize(("group", "shards"), [(None, 8), (12, 8), (16, 8), (4, 4)])
 def test_shards_of_an_encoder_apart(group: int | None, shards: int) -> None:
-    """All copies' shards are all of its eight accelerators', fewer are as many, more no more than there are."""
+    """Sharding over all replicas uses all eight accelerators of the encoder; a smaller group stays as given, a larger one is capped."""
     at = ranks(
         40, sharding="zero3", vision="separate", vision_gpus=8, **({} if group is None else {"shard_group": group})
     )
@@ -348,7 +348,7 @@ def test_shards_of_an_encoder_apart(group: int | None, shards: int) -> None:
 
 
 def test_an_encoders_own_accelerators_are_counted() -> None:
-    """2 x 2 x 3 of the model and four of the encoder are the sixteen that there are."""
+    """2 x 2 x 3 for the model and four for the encoder add up to the sixteen available."""
     asked = seen("separate")
     broken = violations(asked.model, asked.global_batch, asked.layout, asked.cluster, asked.ranks)
     assert not [reason for reason, where in broken.items() if np.any(where)]
@@ -358,7 +358,7 @@ def test_an_encoders_own_accelerators_are_counted() -> None:
 
 
 def test_chunks_that_divide_are_named() -> None:
-    """Chunks of equal depth, the first and the last one less where two are missing; a single stage has none to name; the list ends."""
+    """Chunks of equal depth, with the first and last one layer shorter if two are missing; none for a single stage; the list is limited."""
     assert _chunks(32, [4]) == "1, 2, 4 or 8"
     assert _chunks(7, [1]) == "1"
     assert _chunks(10**9, [1, 8]) == "1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 40, 50, 64, 80, 100 or 125"
@@ -372,7 +372,7 @@ def test_chunks_that_divide_are_named() -> None:
     (1, 1, 1, 1), (2, 1, 2, 1), (8, 1, 8, 1), (12, 1, 8, 2), (2, 4, 2, 1), (4, 4, 2, 2), (3, 8, 1, 3), (2, 16, 1, 2), (3, 3, 2, 2),
 ])  # fmt: skip
 def test_ranks_of_a_group_in_a_node(size: int, stride: int, inside: int, domains: int) -> None:
-    """Nodes of eight: as many as stand within them, at least one and no more than the group has; alone or among others of a sweep."""
+    """Nodes of eight: the ranks of a group inside a node, at least one and at most the group; alone or among others of a sweep."""
     group = Group(size, stride)
     assert (int(group.per_domain(machine(64))), int(group.domains(machine(64)))) == (inside, domains)
     several = Group(np.array([size, 8]), np.array([stride, 1]))

@@ -63,7 +63,7 @@ def test_every_layer_stands_somewhere(layers: int, pipeline: int, head: float | 
 
 
 def test_a_stack_that_balances_flops_counts_the_head() -> None:
-    """What nanotron prints for Llama 3 8B on 8 stages (its code as walked through by one of its authors, 2024)."""
+    """nanotron's output for Llama 3 8B on 8 stages (its code as explained by one of its authors, 2024)."""
     assert placed(workload(LLAMA_8B, "nanotron", pipeline=8).placement) == [5, 4, 4, 5, 4, 4, 4, 2]
     model = LLAMA_8B.model(1)
     head = 128256 * 4096 / (4 * 4096**2 + 3 * 4096 * 14336)
@@ -71,14 +71,14 @@ def test_a_stack_that_balances_flops_counts_the_head() -> None:
 
 
 def test_a_whole_share_is_full_where_it_is_reached() -> None:
-    """16 layers and a head of 4 on 2 stages are 10 a stage: the tenth block reaches that, the eleventh goes past it."""
+    """16 layers and a head that weighs 4 on 2 stages are 10 per stage: the tenth block reaches it, the eleventh exceeds it."""
     assert placed(Placement(16, 2, head=4.0)) == [11, 5]
     assert placed(Placement(16, 2, head=4.0, reached=True)) == [10, 6]
     assert placed(Placement(28, 4, head=3.5, reached=True)) == placed(Placement(28, 4, head=3.5)) == [8, 8, 8, 4]
 
 
 def test_time_memory_and_sums_ask_the_same_placement() -> None:
-    """80 layers on 8 stages, stated: 40 of them on the second stage is what all three feel."""
+    """80 layers on 8 stages, stated: time, memory and gradient reductions all use the 40 layers of the second stage."""
     even = workload(pipeline=8, stage_layers=[10] * 8)
     heavy = workload(pipeline=8, stage_layers=[5, 45, 5, 5, 5, 5, 5, 5])
     assert float(step(even).time) == pytest.approx(float(step(workload(pipeline=8)).time))
@@ -99,7 +99,7 @@ def test_ends_may_stand_alone() -> None:
 
 
 def test_a_vocabulary_shared_over_stages_weighs_on_all_alike() -> None:
-    """256K words: the head is longer than a stage's layers; shared, the slowest stage is the mean one (Yeung et al. 2024)."""
+    """256K words: the head takes longer than a stage's layers; if shared, the slowest stage equals the mean (Yeung et al. 2024)."""
     shape = LLAMA_8B.model_copy(update={"vocab": 256_000})
     ends, shared = (workload(shape, pipeline=8, vocabulary_parallel=flag) for flag in (False, True))
     assert float(step(shared).time) < 0.85 * float(step(ends).time)
@@ -117,7 +117,7 @@ def test_a_vocabulary_shared_over_stages_weighs_on_all_alike() -> None:
 
 
 def test_chunks_that_do_not_divide_hold_no_more_than_their_share() -> None:
-    """80 layers on 8 stages are 10 each in however many chunks: memory used to say 12 for 3, time 10."""
+    """80 layers on 8 stages are 10 per stage for any number of chunks; for 3 chunks, memory used to say 12 and time 10."""
     assert placed(workload(pipeline=8, interleave=3).placement) == [10] * 8
     weights = [float(memory(workload(pipeline=8, interleave=chunks)).parts["weights"]) for chunks in (1, 2, 5)]
     assert weights[0] == pytest.approx(weights[1]) == pytest.approx(weights[2])
@@ -194,7 +194,7 @@ def test_words_without_effect_are_remarked(key: str, value: str) -> None:
 
 
 def test_a_model_without_a_vocabulary_has_no_head_to_place() -> None:
-    """Its memory was no number: 0 / 0 layers."""
+    """Its memory used to be nan: 0 / 0 layers."""
     model = read_model("dit-xl-2").build(Data(frames=1))
     machine = cluster("h100-sxm-80gb", gpus=8)
     work = Workload(model, 16, Layout(data=8), machine, load_software("nanotron"), Precision())

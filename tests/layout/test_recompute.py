@@ -59,7 +59,7 @@ NEEDED = float(model_flops(LLAMA.model(8192)))
     ],
 )
 def test_hfu_under_selective_is_what_the_stack_repeats(software: str, again: float) -> None:
-    """It was 1.0417 for every stack."""
+    """It used to be 1.0417 for every stack."""
     assert ratio(software, "selective") == pytest.approx(1 + again / NEEDED)
 
 
@@ -75,7 +75,7 @@ def test_hfu_under_full_spares_the_last_product_where_the_stack_does(software: s
     "software", ["megatron-core", "internevo", "burstengine", "fsdp-compile", "jax", "torch-eager"]
 )
 def test_time_and_flops_repeat_the_same_share(software: str) -> None:
-    """Products and attention alone: the seconds that are repeated are the FLOPs that are, each kind at its own rate."""
+    """Products and attention only: the repeated seconds equal the repeated FLOPs, each kind at its own rate."""
     at = workload(LLAMA.model(8192), software, recompute="selective")
     parts = {kind: passes for kind, passes in layer_compute(STACK, at).items() if kind in (PRODUCTS, ATTENTION)}
     flops = float(hardware_flops(at.model, 1, at.layout, at.software)) - NEEDED
@@ -143,7 +143,7 @@ def test_modules_add_up() -> None:
 
 
 def test_the_mlp_of_a_dense_layer_by_hand() -> None:
-    """Both products again, and the input of the second, f wide in 2 bytes, and gate and up (2 f in 2 bytes) not kept."""
+    """Both products are repeated, and the input of the second (f in 2 bytes) and gate and up (2 f in 2 bytes) are not kept."""
     none, mlp = (workload(LLAMA.model(4096), tensor=1, **layout) for layout in ({}, {"recompute_modules": ["mlp"]}))
     saved = 32 * 4096 * 3 * 14336 * 2
     activations = [float(memory(one).parts["activations"]) for one in (none, mlp)]

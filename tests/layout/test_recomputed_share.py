@@ -23,7 +23,7 @@ LATER = MIXTURE.model_copy(update={"experts": Experts(count=8, top_k=2, first_de
     ("each", "pipeline", "share"), [(2, 4, 0.25), (1, 1, 1 / 32), (8, 8, 1.0), (None, 4, 1.0), (0, 4, 0.0)]
 )
 def test_recompute_layers_are_of_every_stage(each: int | None, pipeline: int, share: float) -> None:
-    """``recompute_layers`` on each of p stages of L layers in all: r p / L, at most all."""
+    """``recompute_layers`` on each of p stages with L layers in total: r p / L, at most all of them."""
     layout = Layout(recompute="full", recompute_layers=each)  # type: ignore[arg-type]
     assert covered(layout, DEPTH, DEPTH.stacks[0], pipeline) == pytest.approx(share)
     assert covered_on(layout, 32 / pipeline) == pytest.approx(share)
@@ -47,7 +47,7 @@ def test_layers_of_every_kind_count_together(each: int, share: float) -> None:
 
 
 def test_a_stage_keeps_what_its_other_layers_leave() -> None:
-    """With one of four covered, a quarter of what all four save between "none" and all is saved; it was of each kind one: two."""
+    """With one of four layers covered, a quarter of the saving of all four is made; it used to be one layer of each kind, so two."""
     none, all_of_them, one, two = (
         float(memory(workload(LATER, recompute=mode, recompute_layers=each)).moments[0][0]["activations"])
         for mode, each in (("none", None), ("full", None), ("full", 1), ("full", 2))
@@ -57,7 +57,7 @@ def test_a_stage_keeps_what_its_other_layers_leave() -> None:
 
 
 def test_an_encoder_in_front_is_no_layer_of_the_stream() -> None:
-    """A frozen encoder's layers took shares of the language model's: FLOPs said less was repeated than time and memory."""
+    """A frozen encoder's layers used to take shares of the language model's, so that FLOPs repeated less than time and memory."""
     inside = LATER.model(TOKENS)
     wider = MODEL.model_copy(update={"hidden": 2048, "layers": 12, "heads": 16, "trainable": "frozen"}).model(TOKENS)
     both = Model("both", (*wider.stacks, *inside.parts), inside.hidden)

@@ -26,7 +26,7 @@ def test_what_one_policy_does_not_name_the_other_decides() -> None:
 
 
 def test_the_last_product_is_spared_where_nothing_needs_what_follows_it() -> None:
-    """The MLP's second product; not where an adapter stands beside it, nor where it is an expert's."""
+    """The second product of the MLP; not if it has an adapter, and not in an expert."""
     early = load_software("torch-eager").model_copy(update={"early_stop": True})
     late = early.model_copy(update={"early_stop": False})
     plain, adapted, routed = (one.model(TOKENS).stacks[-1] for one in (MODEL, ADAPTED, MIXTURE))

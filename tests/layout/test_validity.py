@@ -28,7 +28,7 @@ UNEVEN = "pipeline x interleave does not divide the layers"
 
 
 def broken(model: Model = PLAIN, gpus: int = 8, batch: int = 16, **layout: Any) -> set[str]:
-    """The reasons for which a layout cannot run, without the degrees that would."""
+    """Return the reasons why a layout cannot run, without the suggested degrees."""
     chosen, cluster = Layout(**layout), machine(gpus)
     found = violations(model, batch, chosen, cluster, ranks_of(chosen, cluster, batch, model))
     return {reason.partition(";")[0] for reason, where in found.items() if np.all(where)}
@@ -74,7 +74,7 @@ def test_a_rule_and_its_edge(reason: str, wrong: dict[str, Any], right: dict[str
 
 
 def test_stages_that_are_stated_need_no_equal_chunks() -> None:
-    """3, 0, 5 and 4 layers: no more a matter of dividing, nor of a layer for each chunk."""
+    """3, 0, 5 and 4 layers: they need not divide evenly, and not every chunk needs a layer."""
     layout = {"pipeline": 4, "gpus": 4, "stage_layers": (3, 0, 5, 4)}
     assert not broken(DEEP, **layout)
     assert not broken(PLAIN, gpus=5, batch=5, pipeline=5, stage_layers=(1, 1, 1, 1, 0))
@@ -167,7 +167,7 @@ def test_chunks_are_named_that_would_divide() -> None:
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_said(layout: dict[str, Any], said: list[str]) -> None:
-    """Of four layers two stages have two each, three at most two; where no pipeline is stated, nothing is known of a stage."""
+    """With four layers, two stages have two layers each, three stages at most two; without a stated pipeline, stages are unknown."""
     assert [remark.partition(" ")[0].removeprefix("layout.") for remark in remarks(Layout(**layout), PLAIN)] == said
     assert not [remark for remark in remarks(Layout(vision="replicated"), SEEN) if "vision" in remark]
 
@@ -181,7 +181,7 @@ def test_a_pipeline_is_offered_with_no_more_than_zero1() -> None:
 
 
 def test_words_are_their_members_and_ladders_are_climbed() -> None:
-    """A sweep holds the members as numbers: more sharding and more recomputation are the larger ones."""
+    """A sweep stores the enum members as numbers: more sharding and more recomputation are larger numbers."""
     assert [int(Sharding[rung]) for rung in ("none", "zero1", "zero2", "zero3")] == [0, 1, 2, 3]
     assert [int(Recompute[rung]) for rung in ("none", "selective", "full")] == [0, 1, 2]
     assert [Schedule(number).name for number in words(Schedule).values()] == [

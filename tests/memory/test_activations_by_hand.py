@@ -58,7 +58,7 @@ def test_what_a_policy_drops(unkept: Unkept, less: float) -> None:
 
 
 def test_normed_and_rotated_queries_and_keys_have_one_copy() -> None:
-    """The norm reads what the rotation put out: ten heads of 128 in 2 bytes stand beside the operands once, as without the norm."""
+    """The norm reads the output of the rotation: ten heads of 128 in 2 bytes are kept once beside the operands, as without it."""
     part = workload().model.stacks[0]
     norm = Elementwise(Pointwise.QK_NORM, 10 * 128, sharded=True)
     alone = tuple(one for one in part.block.elementwise if one.kind is not Pointwise.ROTARY)
@@ -70,14 +70,14 @@ def test_normed_and_rotated_queries_and_keys_have_one_copy() -> None:
 
 
 def test_scores_of_unfused_attention() -> None:
-    """Eight heads of 512 keys in 2 bytes, in place of 4 bytes a head; as many as the stack says."""
+    """Eight heads of 512 keys in 2 bytes instead of 4 bytes per head; as many copies as the stack states."""
     assert kept(unfused=True) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 2)
     assert kept(unfused=True, scores=7.0) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 7)
     assert kept(unfused=True, unkept=Unkept(scores=True)) == pytest.approx(WHOLE - 4 * 8)
 
 
 def test_scores_that_are_dropped_out() -> None:
-    """The softmax, a byte of mask and the dropped copy, for each of 512 keys of eight heads: 5 B; a stream keeps half a byte."""
+    """Softmax, a mask byte and the dropped-out copy for each of 512 keys of eight heads: 5 B; a stream keeps half a byte."""
     asked = workload()
     part = asked.model.stacks[0]
     dropping = Elementwise(Pointwise.DROPOUT, 1024, sharded=False)
@@ -92,33 +92,33 @@ def test_scores_that_are_dropped_out() -> None:
 
 
 def test_narrow_operands_are_copies() -> None:
-    """fp8: inputs in 1 byte, and attention's output once more in it."""
+    """fp8: inputs are copied in 1 byte, and so is the output of attention."""
     assert kept(precision=Precision("fp8")) == pytest.approx(WHOLE - INPUTS / 2 + 8 * 128)
 
 
 def test_a_wide_stream() -> None:
-    """Norms keep what they read in 4 bytes; a layer's input is that wide, too."""
+    """Norms keep their input in 4 bytes, and the input of a layer has the same width."""
     wide = block(stream=4.0)
     assert float(wide.on_rank(workload().ranks)) == pytest.approx(WHOLE + NORMS)
     assert float(wide.entry) == 4 * 1024
 
 
 def test_casts_of_each_product() -> None:
-    """Autocast that casts for each of three and of two products: three copies more of 1,024 in 2 bytes."""
+    """Autocast that casts separately for each of three and two products: three more copies of 1,024 in 2 bytes."""
     amp = Precision("bf16", "amp")
     assert kept(precision=amp, casts_each=True) - kept(precision=amp) == pytest.approx(3 * 1024 * 2)
     assert kept(casts_each=True) == WHOLE, "nothing is cast where weights are in 16 bit"
 
 
 def test_adapters_keep_what_they_read() -> None:
-    """Beside queries, keys, values and output: one input of 1,024, and attention's own output; or one for each of the four."""
+    """Adapters on queries, keys, values and output: one input of 1,024 and the output of attention; or one input for each of the four."""
     assert kept(ADAPTED) == pytest.approx(WHOLE - 2 * (1024 + 2048))
     assert kept(ADAPTED, adapter_inputs=2.0) == pytest.approx(WHOLE - INPUTS + 4 * 2 * 1024)
     assert kept(trainable=Trainable.PASS_THROUGH) == pytest.approx(WHOLE - INPUTS)
 
 
 def test_where_things_are_kept() -> None:
-    """Norms and inputs with the stream, gathered inputs whole; heads and MLP split; the widest output passes."""
+    """Norms and inputs are split with the stream, gathered inputs are whole; heads and MLP are split; the widest output is transient."""
     plain, gathered = block(), block(gathered_inputs=True)
     assert (float(plain.stream), float(plain.whole)) == (NORMS + 2 * 2 * 1024, 0)
     assert (float(gathered.stream), float(gathered.whole)) == (NORMS, 2 * 2 * 1024)
@@ -130,7 +130,7 @@ def test_where_things_are_kept() -> None:
 
 
 def test_experts_keep_two_copies_of_a_token() -> None:
-    """Inputs of gate and up, and of down, for each of two experts; dropped where the policy drops those of experts."""
+    """Inputs of gate and up, and of down, for each of two experts; not kept if the policy drops those of experts."""
     whole = kept(MIXTURE)
     less = {
         role: whole - kept(MIXTURE, unkept=Unkept(experts=frozenset({role}))) for role in (Role.MLP_IN, Role.MLP_OUT)
@@ -154,7 +154,7 @@ def test_buffers_of_heads_and_rings_together() -> None:
 
 
 def test_products_that_read_one_tensor_keep_it_once() -> None:
-    """The router and a shared expert of 512 read the same 1,024; gate and up of a parallel block what queries, keys and values read."""
+    """The router and a shared expert of 512 read the same 1,024; gate and up of a parallel block read the inputs of attention."""
     shared = MIXTURE.model_copy(update={"experts": Experts(count=8, top_k=2, shared_width=512)})
     part, facts = workload(shared).model.stacks[0], workload().software.memory
     widths = [(linear.name, width) for linear, width in _inputs_saved(part)]
@@ -175,7 +175,7 @@ def test_products_that_read_one_tensor_keep_it_once() -> None:
 
 
 def test_what_ends_keep() -> None:
-    """The head's 1,024 inputs in 2 bytes and as many of the stream before its norm; pixels in fp32, frozen or not."""
+    """The head keeps its 1,024 inputs in 2 bytes, and its norm as many; pixels are in fp32, frozen or not."""
     last = workload().model.ends[-1]
     assert ends_saved(last, BF16, stream=2.0) == 1024 * (2 + 2)
     assert ends_saved(last, BF16, stream=4.0) == 1024 * (2 + 4)
@@ -188,7 +188,7 @@ def test_what_ends_keep() -> None:
 @pytest.mark.parametrize(("tensor", "split", "expected"), [(1, False, 3 * 1024 + 2 * 4096), (4, False, 3 * 1024 + 2 * 1024),
                                                            (4, True, 3 * 256 + 2 * 1024)])  # fmt: skip
 def test_a_frozen_block_while_it_runs(tensor: int, split: bool, expected: int) -> None:
-    """Three times the stream, and gate and up of 4,096 with what is computed from them, in 2 bytes; of two experts twice as many."""
+    """Three times the stream, and gate and up of 4,096 with their product, in 2 bytes; twice as much for two experts."""
     ranks = workload(gpus=tensor, tensor=tensor, sequence_parallel=split).ranks
     assert passing_through(workload().model.stacks[0], ranks, BF16) == 2 * expected
     if tensor == 1:

@@ -71,7 +71,7 @@ def total(asked: Workload) -> float:
 
 
 def test_the_least_slowing_way_is_first_and_what_cannot_run_is_not_told() -> None:
-    """On a card that holds the run only just not, with times as said: ZeRO-1 takes 1.1 s, others two; two tensor ranks cannot run."""
+    """On a card slightly too small for the run, with given times: ZeRO-1 takes 1.1 s, others two; two tensor ranks cannot run."""
     asked = workload(gpus=8, batch=64, microbatch=4)
     small = workload(gpus=8, batch=64, microbatch=4, card={"memory": 0.9 * total(asked)})
 
@@ -99,7 +99,7 @@ def test_where_nothing_suffices_what_saves_most_is_told() -> None:
 
 
 def test_two_changes_together_where_one_does_not_suffice() -> None:
-    """The host takes the states (905 MB left), all is computed again (1,409 MB); both leave 854 MB."""
+    """States on the host leave 905 MB, full recomputation leaves 1,409 MB; both together leave 854 MB."""
     (found,) = ways_to_fit(workload(card={"memory": 8.7e8}))
     assert (found.change, found.fits) == ("recompute full and optimiser states on the host", True)
     assert found.total == pytest.approx(854e6, rel=0.01)
@@ -107,7 +107,7 @@ def test_two_changes_together_where_one_does_not_suffice() -> None:
 
 @pytest.mark.parametrize("timed", [True, False])
 def test_ways_without_a_step_time_to_compare_with_are_told_by_what_they_save(timed: bool) -> None:
-    """No time is asked for, or the layout as it is cannot run: nothing is slower or faster than it."""
+    """If no time is requested, or the given layout cannot run, no alternative can be called slower or faster."""
     asked = workload(gpus=8, batch=64, microbatch=4)
     small = workload(gpus=8, batch=64, microbatch=4, card={"memory": 0.9 * total(asked)})
     found = ways_to_fit(small, (lambda changed: None if changed.layout == small.layout else 2.0) if timed else None)
@@ -118,7 +118,7 @@ def test_ways_without_a_step_time_to_compare_with_are_told_by_what_they_save(tim
 
 
 def test_a_model_without_attention_has_no_heads_to_split() -> None:
-    """Its products run on one tensor rank; rings of other models hand on keys, its ranks have none."""
+    """Its products run on one tensor rank; rings of other models pass keys on, but its ranks have none."""
     asked = workload(gpus=8)
     parts = tuple(
         replace(one, block=replace(one.block, attention=())) if isinstance(one, Stack) else one

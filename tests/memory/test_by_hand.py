@@ -35,7 +35,7 @@ def test_a_layer_keeps_what_its_backward_pass_reads() -> None:
 
 
 def test_what_a_policy_leaves() -> None:
-    """The input, all of attention's output and half of what products put out, the latter two split over two ranks."""
+    """The input, all of attention's output and half of the products' output are kept, the latter two split over two ranks."""
     asked = workload(gpus=2, tensor=2)
     block = saved(asked.model.stacks[0], BF16, asked.software.memory, stream=2.0, unfused=False)
     attended, outputs = 8 * (128 * 2 + 4), 2 * (1536 + 1024 + 4096 + 1024)
@@ -46,7 +46,7 @@ def test_what_a_policy_leaves() -> None:
 
 
 def test_a_frozen_layer_passes_through() -> None:
-    """2 bytes of 3 h and of twice the widest output, 4,096, which two ranks split."""
+    """2 bytes of 3 h and of twice the widest output, 4,096, which is split over two ranks."""
     asked = workload(gpus=2, tensor=2)
     assert passing_through(asked.model.stacks[0], asked.ranks, BF16) == pytest.approx(2 * (3 * 1024 + 2 * 4096 / 2))
     split = workload(gpus=2, tensor=2, sequence_parallel=True).ranks
@@ -54,7 +54,7 @@ def test_a_frozen_layer_passes_through() -> None:
 
 
 def test_what_ends_keep() -> None:
-    """A head's input and that of the norm before it; pixels as they were loaded, in fp32, frozen or not."""
+    """The inputs of the head and of the norm before it; pixels as loaded, in fp32, frozen or not."""
     head = workload().model.ends[-1]
     pixels = Ends("patches", (Linear("patches", 588, 1024, Split.WHOLE),), 0, 256, True)
     assert ends_saved(head, BF16, stream=2.0) == 1024 * (2 + 2)
@@ -93,7 +93,7 @@ def test_groups_with_buffers_of_their_own() -> None:
 
 
 def test_parameters_of_the_stages() -> None:
-    """Two layers and the embedding, two layers and the head with its norm; halves of all but the norms on two tensor ranks."""
+    """Two layers and the embedding, two layers and the head with its norm; on two tensor ranks half of everything except the norms."""
     asked = workload(gpus=2, pipeline=2)
     first, last = (
         parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(stage))) for stage in (0, 1)
@@ -126,7 +126,7 @@ def test_states_dealt_out_to_eight(sharding: str, weights: float, gradients: flo
 
 
 def test_gradients_before_the_last_backward_pass() -> None:
-    """None of one micro-batch where they are not kept from step to step; all of several."""
+    """None with one micro-batch if gradients are not kept between steps; all with several micro-batches."""
     late = stack(memory={"gradients_live": False})
     for batch, early in ((1, 0), (8, 2 * WHOLE)):
         asked = workload(batch=batch, software=late)
@@ -135,7 +135,7 @@ def test_gradients_before_the_last_backward_pass() -> None:
 
 
 def test_the_fullest_moment() -> None:
-    """Weights, gradients and Adam at 16 bytes a parameter; activations of four layers and a head's; logits at 6 bytes."""
+    """Weights, gradients and Adam at 16 bytes per parameter; activations of four layers and a head; logits at 6 bytes."""
     asked = workload()
     parts = memory(asked).parts
     assert parts["weights"] + parts["gradients"] + parts["optimiser"] == pytest.approx(16 * WHOLE)
@@ -151,7 +151,7 @@ def test_the_fullest_moment() -> None:
 
 
 def test_odds_by_what_is_filled() -> None:
-    """lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness): one half at ``half``, the lapses far from it, and back."""
+    """lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness): one half at ``half``, near the lapses far from it; and the inverse."""
     known = odds_of("megatron-2022")
     assert known.probability(known.half) == pytest.approx(0.5)
     assert (known.probability(0.01), known.probability(10.0)) == pytest.approx((1 - known.lapse, known.lapse), abs=1e-4)
@@ -195,7 +195,7 @@ def test_no_sequence_is_looked_for_beyond_two_to_the_thirty() -> None:
 
 
 def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:
-    """Tensors, the context, and the share of the tensors that stays held in vain; less than a driver shows."""
+    """Tensors, the context, and the share of the tensors that stays reserved unused; less than a driver shows."""
     asked = workload()
     held = memory(asked)
     in_vain = asked.software.memory.reserved_least * float(held.allocated)
@@ -205,7 +205,7 @@ def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:
 
 
 def test_operands_of_attention() -> None:
-    """Q and the output of eight heads, K and V of two, 2 bytes each, and 4 bytes a head; keys of another stream are kept there."""
+    """Q and the output of eight heads, K and V of two, 2 bytes each, and 4 bytes per head; keys of another stream are kept there."""
     core = workload().model.stacks[0].block.attention[0]
     assert _operands(core, 2.0, False) == (8 + 2) * 256 * 2 + 8 * 4
     assert _operands(core, 2.0, True) == (8 + 2) * 256 * 2

@@ -124,8 +124,7 @@ def test_megatron_holds_18_bytes_per_parameter() -> None:
     ],
 )  # fmt: skip
 def test_micro_batches_that_wait(schedule: str, interleave: int, stage: int, held: float) -> None:
-    """1F1B holds p - s; interleaving adds (p - 1) / (p v) of them (Korthikanti et al. 2022, section
-    4.2.3)."""
+    """1F1B keeps p - s; interleaving adds (p - 1) / (p v) of them (Korthikanti et al. 2022, section 4.2.3)."""
     layout = Layout(pipeline=4, interleave=interleave, schedule=schedule)
     one = ranks(layout, 4, 16)
     assert float(waiting(one.schedule, one, np.asarray(stage))) == held
@@ -165,7 +164,7 @@ def test_measured_fsdp_steps_on_h200(world: int, measured: float) -> None:
 
 
 def test_published_memory_and_verdicts() -> None:
-    """Every row that has what a prediction needs; layouts that their sources report as out of memory too (nanotron's bench apart)."""
+    """Every row with enough data for a prediction, and layouts that their sources report as out of memory (except nanotron's bench)."""
     failed = validate(out_of_memory_runs(), memory_only=True, in_sample=True)
     found = (*in_sample().judged, *failed.judged)
     judged = [one for one in found if "nanotron bench" not in str(one.row.word("source_title"))]
@@ -345,7 +344,7 @@ def test_the_longest_sequence_is_the_longest() -> None:
 
 
 def test_ulysses_shares_a_sequence_among_no_more_ranks_than_heads() -> None:
-    """DeepSpeed-Ulysses hands out whole heads: 64 ranks hold what 32 do where there are 32 heads."""
+    """DeepSpeed-Ulysses distributes whole heads: with 32 heads, 64 ranks hold as much as 32."""
 
     def activations(context: int) -> float:
         layout = Layout(context=context, sharding="zero3", recompute="full", sequence_method="ulysses")
@@ -357,7 +356,7 @@ def test_ulysses_shares_a_sequence_among_no_more_ranks_than_heads() -> None:
 
 
 def test_a_loss_by_blocks_holds_one_block_of_logits() -> None:
-    """16 layers of 2,048 and 128,256 words at 32K tokens on one H100: 61.9, 17.4 and 16.0 GB allocated in 1, 8 and 32 blocks."""
+    """16 layers of 2,048 and 128,256 words at 32K tokens on one H100: 61.9, 17.4 and 16.0 GB allocated with 1, 8 and 32 blocks."""
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256)
     layout = Layout(recompute="full").replaced(loss_blocks=np.array([1, 8, 32]))
     inputs = (shape.model(32768), 1, layout, machine("h100-sxm-80gb", 1), load_software("torch-eager"))
@@ -408,12 +407,12 @@ def nanotron(tensor: int, microbatch: int) -> Any:
 
 @pytest.mark.parametrize(("microbatch", "reserved"), [(1, 36.67), (2, 50.18)])
 def test_nanotron_holds_what_its_bench_printed(microbatch: int, reserved: float) -> None:
-    """Jobs 13436292 and 14113488: 1.34e9 parameters (tied) of 18 B are 22 of the 37 and 50 GiB; eager activations and logits the rest."""
+    """Jobs 13436292 and 14113488: 1.34e9 parameters (tied) at 18 B are 22 of the 37 and 50 GiB; the rest is activations and logits."""
     assert float(nanotron(1, microbatch).reserved) / 2**30 == pytest.approx(reserved, rel=0.06)
 
 
 def test_what_sequence_parallelism_gathers_for_a_layer_is_held_at_once() -> None:
-    """Two copies of T h elements of 2 B, whole on every rank: 2 x 4,096 x 2,048 x 2 B = 34 MB; none where nothing is split."""
+    """Two copies of T h elements of 2 B, unsplit on every rank: 2 x 4,096 x 2,048 x 2 B = 34 MB; none without a split."""
     alone = [nanotron(t, 1).parts["communication buffers"] for t in (1, 8)]
     assert float(alone[0]) == pytest.approx(2 * NANOTRON.model(1).parameters), "DDP's buckets over eight replicas"
     assert float(alone[1]) == 2 * 4096 * 2048 * 2

@@ -35,7 +35,7 @@ def test_what_may_be_filled_is_the_inverse(chance: float) -> None:
 
 
 def made(half: float, count: int = 400) -> list[Trial]:
-    """Layouts of four systems that run as often as the odds say."""
+    """Return layouts on four systems that succeed as often as the odds predict."""
     random = np.random.default_rng(5)
     filled = random.uniform(0.3, 1.6, count)
     ran = random.uniform(size=count) < Odds(half, 12.0, 0.0).probability(filled)
@@ -46,14 +46,14 @@ def made(half: float, count: int = 400) -> list[Trial]:
 
 
 def test_a_misread_figure_does_not_flatten_the_odds() -> None:
-    """Twenty layouts that ran a tenth below what there is, and one that ran at four times it: the odds at 0.9 stay near sure."""
+    """Twenty layouts ran at 0.9 of the memory and one at four times it: the odds at 0.9 stay close to certain."""
     rows = [Trial("s", "p", 0.9, True)] * 20
     alone, beside = (learn(some, ())["all"]["met"] for some in (rows, [*rows, Trial("s", "p", 4.0, True)]))
     assert beside["steepness"] > 0.9 * alone["steepness"]
 
 
 def thinned(rows: list[Trial]) -> list[Trial]:
-    """Of each stack so many that none speaks for itself."""
+    """Keep so few rows of each stack that none has odds of its own."""
     return rows[:100]
 
 
@@ -63,7 +63,7 @@ def test_learned_odds_are_those_that_made_the_layouts_and_never_above_what_there
 
 
 def test_a_stack_of_which_enough_ran_and_failed_has_its_own_odds() -> None:
-    """Layouts of one stack fail at 0.7 of the card, all others at 0.95; too few say nothing of their own."""
+    """Layouts of one stack fail at 0.7 of the card, all others at 0.95; too few layouts give no odds of their own."""
     own = [replace(row, stack="tight", system="t") for row in made(0.7, 300)]
     few = [replace(row, stack="few", system="f") for row in made(0.7, 40)]
     found = learn([*made(0.95), *own, *few], ())

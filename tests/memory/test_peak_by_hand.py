@@ -66,7 +66,7 @@ def test_states_at_the_loss_and_logits_by_blocks() -> None:
 
 
 def test_a_frozen_stack_passes_through() -> None:
-    """Two bytes of 3 h and of twice the widest output, 4,096, more than its trained head keeps; a loss without logits."""
+    """Two bytes of 3 h and of twice the widest output, 4,096, which is more than its trained head keeps; a loss without logits."""
     asked = workload(software=stack(memory={**FACTS, "logits": 0.0, "logits_forward": 0.0}))
     parts = tuple(
         replace(one, trainable=Trainable.FROZEN) if isinstance(one, Stack) else one for one in asked.model.parts
@@ -77,14 +77,14 @@ def test_a_frozen_stack_passes_through() -> None:
 
 @pytest.mark.parametrize("recompute", ["none", "full"])
 def test_autocast_keeps_casts_beside_weights(recompute: str) -> None:
-    """Weights of 4 B and their cache of 2 B, gradients of the 2 B that the stack keeps, two moments of 4 B each."""
+    """Weights of 4 B and a 2 B cache of them, gradients in the 2 B that the stack keeps, two moments of 4 B each."""
     asked = workload(software=stack(memory=FACTS), recompute=recompute)
     parts = memory(replace(asked, precision=Precision("bf16", state="amp"))).parts
     assert (parts["weights"], parts["gradients"], parts["optimiser"]) == (6 * WHOLE, 2 * WHOLE, 8 * WHOLE)
 
 
 def test_gradients_that_come_with_the_backward_pass() -> None:
-    """One micro-batch and no buffers: none at the loss; a layer's or half the ends' at the last layer's."""
+    """One micro-batch without buffers: no gradients at the loss; those of a layer or of half the ends at the last layer."""
     late = {"gradients_live": False}
     assert float(held(late, batch=1).parts["gradients"]) == 2 * WHOLE, (
         "all of them when it is over, with one layer's activations"
@@ -103,7 +103,7 @@ def test_buffers() -> None:
 
 
 def test_what_the_allocator_holds_in_vain() -> None:
-    """5 % usually, 2 % with segments that grow; a full card gives back all but 3 %; holes of ZeRO-3 up to what it drops."""
+    """5 % usually, 2 % with expandable segments; a full card releases all but 3 %; fragmentation of ZeRO-3 up to the size it drops."""
     plain, grown = held(), held(expandable_segments=True)
     tensors = float(plain.allocated)
     assert float(plain.fragmentation) == pytest.approx(0.05 * tensors)
@@ -120,7 +120,7 @@ def test_what_the_allocator_holds_in_vain() -> None:
 
 
 def test_buffers_that_another_stream_gives_back_late() -> None:
-    """A tenth of activations and logits more where products are split over ranks; a full card waits for it."""
+    """A tenth more of activations and logits if products are split over ranks; a full card waits for the release."""
     late, parallel = {"reserved_split": 0.1}, {"gpus": 2, "tensor": 2}
     found, parts = held(late, **parallel), held(late, **parallel).parts
     more = 0.1 * (float(parts["activations"]) + float(parts["logits"]))
@@ -139,7 +139,7 @@ def test_buffers_that_another_stream_gives_back_late() -> None:
     ({"tensor": 2, "pipeline": 4}, 4e-4, 3),  # so do accelerators of a pipeline that fills
 ])  # fmt: skip
 def test_a_host_that_runs_ahead_leaves_copies_of_the_stream(split: dict[str, int], delay: float, copies: int) -> None:
-    """Three copies of T h elements, T the tokens of a micro-batch, however many ranks share the products; none where the host waits."""
+    """Three copies of T h elements for T tokens per micro-batch, however many ranks share the products; none if the host waits."""
     run = workload(gpus=8, batch=32, software=stack(memory={**FACTS, "reserved_ahead": 3.0}), **split)
     run = replace(run, cluster=replace(run.cluster, delay=delay))
     plain = held(gpus=8, batch=32, **split)
@@ -147,7 +147,7 @@ def test_a_host_that_runs_ahead_leaves_copies_of_the_stream(split: dict[str, int
 
 
 def test_what_is_needed_is_not_what_lies_unused() -> None:
-    """What a run takes does not ask how large the card is; whether it fits asks only for what it cannot do without."""
+    """The memory a run takes does not depend on the card's size; whether it fits depends only on the memory it cannot do without."""
     wasteful = held({"reserved": 1.0})
     assert float(wasteful.fragmentation) == pytest.approx(float(held().allocated))
     assert float(wasteful.total) > float(held().total)
@@ -167,7 +167,7 @@ def test_a_nodes_memory_holds_its_ranks_share(gpus: int, ranks: int) -> None:
 
 
 def test_the_fullest_stage_is_said() -> None:
-    """Two micro-batches' activations outweigh the head; with one of a longer vocabulary the last stage is fuller."""
+    """The activations of two micro-batches outweigh the head; with one micro-batch and a larger vocabulary, the last stage is fuller."""
     assert int(held(gpus=2, pipeline=2, microbatch=8, batch=64).stage) == 0
     assert int(held(gpus=2, pipeline=2, batch=1).stage) == 1
 
@@ -186,7 +186,7 @@ def seen(layers: int, **layout: Any) -> Memory:
 
 
 def test_layers_of_an_encoder_that_are_computed_again() -> None:
-    """One of its four layers, all on the first stage, however many of the decoder's stand there; two micro-batches wait."""
+    """One of its four layers, all on the first stage, regardless of the decoder's layers there; two micro-batches wait."""
     layout = {"gpus": 2, "pipeline": 2, "recompute": "full", "recompute_layers": 1}
     two, four = (seen(layers, **layout).moments[0][0]["activations"] for layers in (2, 4))
     assert float(four) - float(two) == pytest.approx(2 * TOKENS * 2 * SEEN)
@@ -194,7 +194,7 @@ def test_layers_of_an_encoder_that_are_computed_again() -> None:
 
 @pytest.mark.parametrize("pipeline", [1, 3])
 def test_an_encoder_apart_is_a_stage_ahead(pipeline: int) -> None:
-    """Micro-batches wait on it as on the first of one stage more."""
+    """As many micro-batches wait on it as on the first stage of a pipeline with one more stage."""
     found = seen(4, gpus=pipeline + 1, pipeline=pipeline, vision="separate", vision_gpus=1)
     own = next(parts for parts, stage in found.moments if np.all(np.equal(stage, -1)))
     assert float(own["activations"]) == pytest.approx((pipeline + 1) * TOKENS * 4 * SEEN)
@@ -208,7 +208,7 @@ def test_casts_are_kept_to_the_backward_pass_unless_all_is_computed_again(recomp
 
 
 def test_what_a_moment_lacks_is_exactly_nothing() -> None:
-    """Logits at the loss alone; no activations, logits or messages during the update; nothing on the host, none of it a byte."""
+    """Logits only at the loss; no activations, logits or messages during the update; nothing on the host; each exactly 0 bytes."""
     found = held({"update": 1.0, "flat_gather": True}, sharding="zero1", gpus=2)
     logits = [float(parts["logits"]) for parts, _ in found.moments]
     assert logits == [6 * TOKENS * 4096, 0, 0, 0]
@@ -225,7 +225,7 @@ def test_what_a_moment_lacks_is_exactly_nothing() -> None:
     (4.0, "fp32", "mixed", 10),
 ])  # fmt: skip
 def test_a_loss_that_reads_16_bit(narrow: float | None, dtype: str, state: str, each: int) -> None:
-    """4 B a logit for 10, as many more as autocast casts of them, and neither in fp32 nor where the loss reads fp32 in any case."""
+    """4 B per logit instead of 10, plus casts under autocast; neither applies in fp32 or if the loss reads fp32 anyway."""
     facts = {**FACTS, "logits": 6.0, "logits_forward": 10.0, "logits_narrow": narrow}
     asked = workload(software=stack(memory=facts), card={"peak": {"bf16": 1e15, "fp32": 1e14}})
     asked = replace(asked, precision=Precision(dtype, state))
@@ -241,7 +241,7 @@ def test_a_loss_that_reads_16_bit(narrow: float | None, dtype: str, state: str, 
 
 @pytest.mark.parametrize(("tensor", "words"), [(1, 5120), (2, 5120 / 2), (8, 8 * 128 * 5 / 8)])
 def test_logits_of_a_padded_vocabulary(tensor: int, words: float) -> None:
-    """5,000 words to multiples of 128 a rank."""
+    """5,000 words padded to a multiple of 128 per rank."""
     software = stack(memory=FACTS).model_copy(update={"vocabulary_multiple": 128})
     model = MODEL.model_copy(update={"vocab": 5000})
     found = memory(workload(model, gpus=tensor, tensor=tensor, software=software))
@@ -251,7 +251,7 @@ def test_logits_of_a_padded_vocabulary(tensor: int, words: float) -> None:
 @pytest.mark.parametrize("kernel", ["flash2", "unfused"])
 @pytest.mark.parametrize("biased", [False, True])
 def test_scores_are_stored_where_the_kernel_stores_them(kernel: str, biased: bool) -> None:
-    """Of attention with a learned bias alone, and of attention without, the stack's kernel says it."""
+    """With a learned bias, that attention alone stores scores; without a bias, the stack's kernel decides."""
     asked = workload(software=stack().model_copy(update={"attention": {"default": kernel}}))
     part = asked.model.stacks[0]
     cores = tuple(replace(core, biased=biased) for core in part.block.attention)
@@ -260,7 +260,7 @@ def test_scores_are_stored_where_the_kernel_stores_them(kernel: str, biased: boo
 
 
 def test_a_frozen_model_is_computed_forward_alone() -> None:
-    """No activation of it waits for a backward pass, and none is made again: at those moments there is not a byte."""
+    """None of its activations wait for a backward pass and none are recomputed: 0 bytes at those moments."""
     asked = workload(software=stack(memory=FACTS))
     parts = tuple(replace(one, trainable=Trainable.FROZEN) for one in asked.model.parts)
     found = memory(replace(asked, model=replace(asked.model, parts=parts)))

@@ -70,7 +70,7 @@ def test_an_update_takes_as_long_as_what_it_moves(optimizer: str, share: float) 
     ("optimizer", "took"), [("adamw-8bit", 38.3e-3), ("adamw-8bit", 37.1e-3), ("adafactor", 57.4e-3)]
 )
 def test_updates_that_compute_longer_than_they_move(optimizer: str, took: float) -> None:
-    """Own measurements: 1.236e9 parameters in bf16 on H200, clipping included; Adafactor's is the host's, for 146 tensors."""
+    """Our own measurements: 1.236e9 parameters in bf16 on H200, including clipping; Adafactor is bound by the host, with 146 tensors."""
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256, tied=True)
     stack = load_software("huggingface")
     asked = Workload(
@@ -85,7 +85,7 @@ def test_updates_that_compute_longer_than_they_move(optimizer: str, took: float)
 
 
 def test_newton_schulz_by_hand() -> None:
-    """Five iterations of 4 m^2 n + 2 m^3: of a 7B's products on one rank about 35 us an iteration and million parameters."""
+    """Five iterations of 4 m^2 n + 2 m^3: for the products of a 7B on one rank, about 35 us per iteration and million parameters."""
     at = workload(precision=Precision("bf16", "mixed", "muon"))
     h, f = 4096, 11008
     sides = [(h, 3 * h), (h, h), (h, 2 * f), (h, f)]
@@ -111,7 +111,7 @@ def test_gradients_applied_in_the_backward_pass_exist_a_layer_at_a_time() -> Non
 
 
 def test_states_on_the_host_count_against_its_memory() -> None:
-    """ZeRO-Offload of 7B in 16 bit with fp32 masters: 12 B a parameter of state and 2 of gradients, on the host of one node."""
+    """ZeRO-Offload of 7B in 16 bit with fp32 masters: 12 B of state and 2 B of gradients per parameter, on the host of one node."""
     at = workload(gpus=8, precision=Precision("bf16", "mixed"), sharding="zero2", offload_optimizer=True)
     parameters = float(at.model.parameters)
     assert float(memory(at).host_per_node) == pytest.approx((12 + 2) * parameters, rel=1e-6)
@@ -133,7 +133,7 @@ def test_weights_on_the_host_leave_a_layer_on_the_card() -> None:
 
 
 def test_frozen_weights_under_zero3_get_no_gradients_and_stay_in_four_bit() -> None:
-    """QLoRA of 70B on two A100 40 GB: 35.6 to 36.6 GB were measured, 42.2 predicted while whole layers had 16-bit gradients."""
+    """QLoRA of 70B on two A100 40 GB: 35.6 to 36.6 GB measured; 42.2 predicted when whole layers still had 16-bit gradients."""
     shape = LLAMA_70B.model_copy(update={"rank": 64, "targets": ("q", "k", "v", "o", "gate", "up", "down")})
     at = workload(
         shape,
@@ -152,14 +152,14 @@ def test_frozen_weights_under_zero3_get_no_gradients_and_stay_in_four_bit() -> N
 
 @pytest.mark.parametrize(("gpus", "segments", "share"), [(1, False, 0.05), (8, False, 0.23), (8, True, 0.02)])
 def test_what_the_allocator_holds_in_vain(gpus: int, segments: bool, share: float) -> None:
-    """ZeRO-3 on one rank gathers and drops nothing; expandable segments leave little between blocks."""
+    """ZeRO-3 on one rank gathers and frees nothing; expandable segments leave little unused between blocks."""
     at = workload(gpus=gpus, sharding="zero3", recompute="full", expandable_segments=segments)
     held = memory(at)
     assert float(held.fragmentation / held.allocated) == pytest.approx(share)
 
 
 def test_an_optimisers_own_gradients_are_those_of_its_shard() -> None:
-    """DeepSpeed's ZeRO keeps gradients beside its masters; without sharding there is no such copy."""
+    """DeepSpeed's ZeRO keeps gradients together with its master weights; without sharding there is no such copy."""
     none, sharded = (
         memory(workload(software="deepspeed", gpus=8, precision=Precision("bf16", "mixed"), sharding=level)).parts[
             "optimiser"
@@ -172,7 +172,7 @@ def test_an_optimisers_own_gradients_are_those_of_its_shard() -> None:
 
 
 def test_heads_are_dealt_out_as_time_deals_them() -> None:
-    """28 heads over 8 ranks: four on the fullest, in memory as in time; gcd(28, 8) would have shared a sequence by 4."""
+    """28 heads over 8 ranks: four on the fullest, for memory as for time; gcd(28, 8) would have split the sequence by 4."""
     shape = Decoder(layers=28, hidden=3584, heads=28, kv_heads=4, ffn_hidden=18944, vocab=152064)
 
     def held(ranks: int) -> float:

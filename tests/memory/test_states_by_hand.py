@@ -41,7 +41,7 @@ def of(asked: Workload, precision: Precision = Precision("bf16"), **facts: Any) 
 def test_experts_are_dealt_out_to_those_that_hold_them(
     sharding: str, weights: float, gradients: float, optimiser: float
 ) -> None:
-    """Eight ranks hold what is dense, two the same experts."""
+    """Dense weights are shared by eight ranks, the same experts by two."""
     asked = workload(MIXTURE, gpus=8, expert=4, sharding=sharding)
     held = on_rank(asked)
     assert (held.dense, held.expert, held.trained) == (DENSE, EXPERTS, DENSE + EXPERTS)
@@ -74,7 +74,7 @@ def test_adapters_train_and_the_rest_is_kept_as_it_is_stored() -> None:
 
 
 def test_ends_of_a_quantised_model_stay_wide() -> None:
-    """nf4 keeps layers in a little over half a byte; embedding and head in 2 bytes, or in 4 where the stack casts them up."""
+    """nf4 keeps layers in slightly over half a byte; embedding and head in 2 bytes, or in 4 if the stack casts them up."""
     asked = workload(ADAPTED)
     plain, wide = of(asked, Precision("nf4")), of(asked, replace(Precision("nf4"), wide_stream=True))
     assert float(wide.weights - plain.weights) == pytest.approx(2 * ENDS)
@@ -84,7 +84,7 @@ def test_ends_of_a_quantised_model_stay_wide() -> None:
 
 
 def test_zero3_gathers_two_layers_and_the_ends() -> None:
-    """2 x 2 bytes of a layer and 2 of the ends, no more than the shards lack; the rest is dropped."""
+    """2 x 2 bytes of a layer and 2 of the ends, at most what the shards lack; the rest is freed."""
     found = of(workload(gpus=8, sharding="zero3"))
     gathered = 2 * (2 * LAYER + ENDS)
     assert float(found.gathered) == pytest.approx(gathered)
@@ -96,7 +96,7 @@ def test_zero3_gathers_two_layers_and_the_ends() -> None:
 
 
 def test_gradients_of_a_layer_on_their_way() -> None:
-    """The larger of a layer and half of the ends, in 2 bytes; 2 more in the format that is sent where others are to sum with."""
+    """The larger of a layer and half of the ends, in 2 bytes; 2 more in the communication format if other ranks are summed with."""
     assert VOCABULARY + 512 < LAYER
     assert float(of(workload()).layer_gradients) == 2 * LAYER
     assert float(of(workload(gpus=8)).layer_gradients) == 4 * LAYER
@@ -104,7 +104,7 @@ def test_gradients_of_a_layer_on_their_way() -> None:
 
 
 def test_gradients_that_wait_for_the_step() -> None:
-    """Kept from the first micro-batch to the last, or made anew; whole ones under ZeRO-2 where the stack adds up before it deals out."""
+    """Kept from the first micro-batch to the last, or created anew; unsplit under ZeRO-2 if the stack accumulates before it shards."""
     asked, one = workload(gpus=8, batch=64, sharding="zero2"), workload(gpus=8, batch=8, sharding="zero2")
     dealt, whole = 2 * WHOLE / 8, 2 * WHOLE
     assert float(of(asked).early_gradients) == pytest.approx(dealt), "Megatron's buffers are always there"
@@ -116,7 +116,7 @@ def test_gradients_that_wait_for_the_step() -> None:
 
 
 def test_buckets_of_replicas() -> None:
-    """Where nothing is dealt out and no pipeline is there, replicas may hold gradients once more; a rank alone does not."""
+    """Without sharding and pipeline, replicas can hold a second copy of gradients; a single rank does not."""
     twice = {"replica_gradients": 1.0, "gradients_live": False}
     many, alone, piped = workload(gpus=8, batch=8), workload(batch=1), workload(gpus=16, batch=64, pipeline=2)
     assert float(of(many, **twice).gradients) == 2 * 2 * WHOLE
@@ -129,7 +129,7 @@ def test_buckets_of_replicas() -> None:
 
 
 def test_an_optimisers_own_copies_are_those_of_its_shard() -> None:
-    """4 bytes more of what a shard owns: an eighth of all, all of them on one rank whatever the level is called; none without sharding."""
+    """4 more bytes of the shard: an eighth of all, or all on one rank whatever the sharding level; none without sharding."""
     own = {"partition": {"bf16": 4.0}}
     assert float(of(workload(gpus=8, sharding="zero1"), **own).optimiser) == pytest.approx(16 * WHOLE / 8)
     assert float(of(workload(sharding="zero1"), **own).optimiser) == 16 * WHOLE
@@ -139,7 +139,7 @@ def test_an_optimisers_own_copies_are_those_of_its_shard() -> None:
 
 
 def test_temporaries_of_an_update_and_buffers_between_ranks() -> None:
-    """8 bytes of what a rank owns, up to the most that is updated at once; buffers no larger than the weights, and none alone."""
+    """8 bytes per owned parameter, up to the most updated at once; buffers no larger than the weights, and none on a single rank."""
     facts = {"update": 8.0, "update_most": 1e12, "bucket": 1e6}
     assert float(of(workload(), **facts).update) == 8 * WHOLE
     assert float(of(workload(gpus=8, sharding="zero1"), **facts).update) == pytest.approx(8 * WHOLE / 8)
@@ -151,7 +151,7 @@ def test_temporaries_of_an_update_and_buffers_between_ranks() -> None:
 
 
 def test_flat_copies_that_updated_weights_are_gathered_through() -> None:
-    """2 bytes of all weights and of a rank's eighth; only where a sharded update is gathered: not alone, not whole, not by the layer."""
+    """2 bytes of all weights and of a rank's eighth, only if a sharded update is gathered: not alone, not unsharded, not by layer."""
     through = {"flat_gather": 2.0, "update": 0.0}
     assert float(of(workload(gpus=8, sharding="zero1"), **through).update) == pytest.approx(2 * (1 + 1 / 8) * WHOLE)
     assert float(of(workload(gpus=8, sharding="zero2"), **through).update) == pytest.approx(2 * (1 + 1 / 8) * WHOLE)
@@ -160,7 +160,7 @@ def test_flat_copies_that_updated_weights_are_gathered_through() -> None:
 
 
 def test_what_the_host_keeps() -> None:
-    """12 bytes of states; under ZeRO-2 gradients, too; the weights where a card fetches them, a layer at a time."""
+    """12 bytes of states; under ZeRO-2 also gradients; the weights if a card fetches them, one layer at a time."""
     away = of(workload(gpus=8, sharding="zero2", offload_optimizer=True))
     assert (float(away.optimiser), float(away.gradients)) == (0, 0)
     assert float(away.host) == pytest.approx((12 + 2) * WHOLE / 8)
@@ -178,7 +178,7 @@ def test_gradients_that_are_applied_at_once() -> None:
 
 
 def test_casts_and_other_formats() -> None:
-    """Autocast keeps fp32 weights and a cast of each; ZeRO-3 casts what it gathers. fp8 adds a copy of the weights."""
+    """Autocast keeps fp32 weights and a cast of each; ZeRO-3 casts the gathered weights. fp8 adds a copy of the weights."""
     amp = Precision("bf16", "amp")
     assert float(of(workload(), amp, gradients={}).weights) == 4 * WHOLE
     assert float(of(workload(), amp).casts) == amp.casts * WHOLE > 0

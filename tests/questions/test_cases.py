@@ -22,7 +22,7 @@ STATES = ("weights", "gradients", "optimiser")
 
 
 def answers() -> dict[str, dict[str, Any]]:
-    """Every case -> what is answered in its unit, and whether it is inside of what was met."""
+    """Return case -> the answer in its unit, and whether it is inside the observed range."""
     found = {}
     for name, case in CASES.items():
         outcome = evaluate(from_dict(case["run"]))
@@ -44,7 +44,7 @@ def answers() -> dict[str, dict[str, Any]]:
 
 
 def changed(stored: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
-    """Cases that stopped holding or started to, with the old answer and the new, and those whose right value is another one now."""
+    """Return the cases that became right or wrong, with the old and new answers, and those whose expected value changed."""
     words = {True: "right", False: "wrong"}
     moved = [
         f"{name}: {before['met']} was met -> {now[name]['met']}"

@@ -122,7 +122,7 @@ def test_document_is_plain_json() -> None:
 
 
 def test_different_price_lists_are_told() -> None:
-    """A100 from one provider against H100 from another is no comparison of cards."""
+    """A100 from one provider and H100 from another is not a comparison of cards."""
     other = {**RUN, "hardware": {**RUN["hardware"], "accelerator": "h100-sxm-80gb"}}
     assert any("different offers" in note for note in compared(other).notes)
     rates = {"cost": {"price": "2 USD/GPU-hour"}}
@@ -131,7 +131,7 @@ def test_different_price_lists_are_told() -> None:
 
 
 def test_runs_without_a_model_are_compared_by_what_they_say() -> None:
-    """Nothing is sampled where no step can be predicted; nothing is then settled in the first run for the second to take over."""
+    """Without a predictable step nothing is sampled, so nothing is fixed in the first run for the second to inherit."""
     told = {key: value for key, value in RUN.items() if key != "model"}
     told["software"] = "megatron-core"
     first = gpuhours.from_dict(told)

@@ -215,7 +215,7 @@ def test_a_broken_document_says_where(
 
 
 def test_every_verdict_has_what_it_needs() -> None:
-    """A range in order; something published where it is reproduced; a reason where it is open or denied."""
+    """An ordered range; a published value if it is reproduced; a reason if it is open or denied."""
     for document in map(worked, document_paths()):
         for figure in document.figures:
             if figure.low is not None and figure.high is not None and figure.computed is not None:
@@ -293,7 +293,7 @@ def test_no_shipped_figure_depends_on_itself() -> None:
 
 
 def turned(stored: dict[str, dict[str, str | None]], now: dict[str, dict[str, str | None]]) -> list[str]:
-    """Figures whose verdict is another one than was stored, or that are new or gone, with the old one and the new."""
+    """Return the figures whose verdict differs from the stored one, and new or missing figures, with the old and new verdict."""
     return [
         f"{document}, {figure}: {old.get(figure, 'not there')} -> {new.get(figure, 'not there')}"
         for document, new in now.items()
@@ -305,7 +305,7 @@ def turned(stored: dict[str, dict[str, str | None]], now: dict[str, dict[str, st
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_verdict_turns(document: str) -> None:
-    """Every figure of every document. ``GPUHOURS_WRITE=1 pytest -n 0 tests/questions/test_reproduce.py`` writes what is judged now."""
+    """Every figure of every document. ``GPUHOURS_WRITE=1 pytest -n 0 tests/questions/test_reproduce.py`` writes the current verdicts."""
     now = {document: {one.figure: one.verdict for one in worked(document).figures}}
     stored = read_yaml(SETTLED).data
     if os.environ.get("GPUHOURS_WRITE"):
@@ -364,7 +364,7 @@ def test_what_it_would_take_is_solved_for() -> None:
 
 
 def test_a_goodput_needed_is_the_share_that_the_steps_of_a_stack_take() -> None:
-    """By hand: steps of 0.9, 1.2 and 1.5 M hours take 1.2 / 1.8 = 2/3 of 1.8 M; those of another, 2 M, cannot be in them."""
+    """By hand: steps of 0.9, 1.2 and 1.5 M hours take 1.2 / 1.8 = 2/3 of 1.8 M; those of another stack, 2 M, do not fit in them."""
     task = Solve(claim="gpu_hours", result="gpu_hours", key="known.goodput", words="one pass")
     drawn = SimpleNamespace(
         stack=["a", "b", "a", "a"], steps_alone=np.array([0.9e6, 2e6, 1.5e6, 1.2e6]), usual_goodput=0.8

@@ -10,7 +10,7 @@ STORED = Path(__file__).parents[1] / "snapshots" / "digest.txt"
 
 
 def moved(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Files that are not what they were: old -> new."""
+    """Return the files that changed: old -> new."""
     return [
         f"{name}: {before.get(name, 'not there')} -> {now.get(name, 'gone')}"
         for name in sorted(before.keys() | now.keys())

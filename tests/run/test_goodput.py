@@ -25,7 +25,7 @@ HOUR = 3600.0
 
 
 def simulated(failures: float, restart: float, interval: float, blocked: float, saves: int, seed: int) -> float:
-    """Productive over wall-clock time of a run that is played through, failure by failure."""
+    """Return productive over wall-clock time of a run simulated failure by failure."""
     random = np.random.default_rng(seed)
     clock, done = 0.0, 0
     failure = random.exponential(1 / failures)
@@ -97,7 +97,7 @@ def test_a_short_run_is_mostly_launch() -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """What a report says of its goodput, and of how its run was kept going. Evaluation is no stop in these figures."""
+    """The goodput that a report states, and how its run was operated. These figures do not count evaluation as a stop."""
 
     run: str
     gpus: int
@@ -129,7 +129,7 @@ RUNS = [
 
 
 def predicted(run: Published) -> tuple[float, float, float]:
-    """Median, 10th and 90th percentile of the goodput of what is stated alone."""
+    """Return median, 10th and 90th percentile of the goodput predicted from the stated facts alone."""
     points = positions(len(POSITIONS))
     at = {name: points[place] for place, name in enumerate(POSITIONS)}
     size = checkpoint_bytes(run.parameters, 0, Precision())

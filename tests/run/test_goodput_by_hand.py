@@ -29,13 +29,13 @@ HOUR = 3600.0
 
 
 def test_a_figure_drawn_from_its_spread() -> None:
-    """Straight in the logarithm: a quarter of the way from 0.5 to 0.9 is a quarter of the way from 10 to 160."""
+    """Linear in the logarithm: a quarter of the way from quantile 0.5 to 0.9 is a quarter of the way from 10 to 160."""
     spread = UsualSpread(value=10.0, low=2.0, high=160.0, source="by hand")
     assert spread.draw(np.array([0.1, 0.5, 0.6, 0.9])) == pytest.approx([2, 10, 20, 160])
 
 
 def test_checkpoints() -> None:
-    """2 + 4 + 8 bytes of every parameter; of an adapted model 2 of the frozen ones and 14 of the adapters."""
+    """2 + 4 + 8 bytes for every parameter; for an adapted model 2 for the frozen ones and 14 for the adapters."""
     assert checkpoint_bytes(10, 5, Precision()) == 150
     assert checkpoint_of(MODEL.model(1), Precision()) == pytest.approx(14 * WHOLE)
     adapters = 4 * 8 * (4 * 1024 + 1024 + 256 + 256 + 1024)
@@ -66,7 +66,7 @@ def test_nobody_at_scale_waits_for_the_writing() -> None:
 
 
 def test_time_between_saves() -> None:
-    """As stated; by steps of 10 s; an hour as usual, but no more than twice sqrt(2 x 8 s / (1 / hour))."""
+    """As stated; by steps of 10 s; an hour by default, but at most twice sqrt(2 x 8 s / (1 / hour))."""
     assert interval_of(Operation(checkpoint_interval=900.0), 0.5, 10.0, 8.0, 1 / HOUR) == 900.0
     assert interval_of(Operation(checkpoint_steps=30), 0.5, 10.0, 8.0, 1 / HOUR) == 300.0
     assert best_interval(8.0, 1 / HOUR) == pytest.approx(240)

@@ -113,7 +113,7 @@ EXPONENTS = np.array([[identity.exponents.get(name, 0.0) for name in NAMES] for 
 
 @given(st.sets(st.sampled_from(STATED), max_size=5))
 def test_one_unknown_at_a_time_finds_all_that_can_be_found(names: set[str]) -> None:
-    """In logarithms the identities are linear: a total is determined where leaving its column out lowers the rank."""
+    """The identities are linear in logarithms: a total is determined if removing its column lowers the rank."""
     found = solve(known(*names, *FIXED)).values.keys()
     unknown = [index for index, name in enumerate(NAMES) if name not in names and name not in FIXED]
     left = EXPONENTS[:, unknown]
@@ -177,7 +177,7 @@ OPEN = [
 
 @pytest.mark.parametrize(("names", "total", "key"), OPEN)
 def test_what_is_open_names_what_would_settle_it(names: tuple[str, ...], total: str, key: str | None) -> None:
-    """``key`` None: the total is settled already, so it is not among the open ones."""
+    """``key`` is None if the total is already determined and so not among the open ones."""
     said = undetermined(solve(known(*FIXED, *names)))
     assert said is not None
     opened, _, settles = said.partition(";")

@@ -25,7 +25,7 @@ ONE_NODE, TWO_NODES = (cluster("h100-sxm-80gb", None, gpus) for gpus in (8, 16))
 
 
 def said(run: Mapping[str, Any], key: str, value: Any, **beside: Any) -> bool:
-    """Whether a run with ``key: value`` and the keys ``beside`` it (block__name) is told that the key has no effect."""
+    """Whether a run with ``key: value`` and the keys ``beside`` it (block__name) reports that the key has no effect."""
     settings = {key: value} | {name.replace("__", "."): one for name, one in beside.items()}
     described = gpuhours.from_dict(dict(run), settings=settings)
     own = {name.removeprefix("layout."): one for name, one in settings.items() if name.startswith("layout.")}
@@ -90,7 +90,7 @@ def test_a_key_with_effect_is_not(run: Mapping[str, Any], key: str, value: Any, 
 
 
 def test_what_is_assumed_is_not_remarked() -> None:
-    """A key that an assumption put there is not the user's word."""
+    """A key set by an assumption was not stated by the user."""
     run = {**TEXT, "assumptions": {"data.fps": {"value": "2 FPS", "reason": "usual"}}}
     assert idle_keys(gpuhours.from_dict(run), ONE_NODE, Layout()) == ()
 
@@ -103,7 +103,7 @@ def test_an_estimate_shows_them() -> None:
 
 @pytest.mark.parametrize(("tokens", "refused"), [("4M", False), ("8M", True)])
 def test_two_batches_that_differ_are_refused(tokens: str, refused: bool) -> None:
-    """512 samples of 8,192 tokens are 4.19 M tokens: "4M" is the same in round numbers, "8M" is not."""
+    """512 samples of 8,192 tokens are 4.19 M tokens: "4M" is the same after rounding, "8M" is not."""
     run = gpuhours.from_dict(dict(TEXT), settings={"training.global_batch": 512, "training.batch_tokens": tokens})
     if not refused:
         assert resolve(run).global_batch == 512
@@ -138,7 +138,7 @@ TRIED = (2, "0.5", "10 GB/s", "1 hour")
 
 
 def values(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[Any]:
-    """Some values that a key may take, by its schema."""
+    """Return some values that a key may take according to its schema."""
     inner = definitions[schema["$ref"].split("/")[-1]] if "$ref" in schema else schema
     several = [*inner.get("anyOf", ()), *inner.get("oneOf", ())]
     if several:
@@ -158,7 +158,7 @@ BLOCKS = {
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_no_key_of_the_schema_is_without_effect_in_silence(block: str) -> None:
-    """Every value of every key, stated alone: refused, or it moves a result, or the estimate says that it has no effect."""
+    """Every value of every key, stated alone, is refused, changes a result, or is reported as having no effect."""
     whole = schema("run")
     keys = whole["$defs"][BLOCKS[block]]["properties"]
     base = gpuhours.from_dict(dict(WHOLE))

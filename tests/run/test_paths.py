@@ -29,7 +29,7 @@ def test_a_model_beside_the_file(name: str, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("text", ["a guess / " * 40, "g" * 300 + "/b.json", "g" * 300 + ".yaml", "a/b\0c"])
 def test_a_long_reason_with_a_slash_is_no_name_of_a_file(text: str, tmp_path: Path) -> None:
-    """A name has at most 255 letters; a text of more is left as it stands, beside names that are resolved."""
+    """A file name has at most 255 characters; a longer text is left unchanged, while other names are resolved."""
     (tmp_path / "shape.json").write_text("{}")
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "config.json").write_text("{}")

@@ -15,7 +15,7 @@ GPT = str(Path(__file__).parents[1] / "runs" / "gpt-22b.yaml")
 
 @pytest.fixture
 def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that is not there: GPU-hours of a thousand steps."""
+    """Add a result that does not exist: GPU-hours of a thousand steps."""
     line = ResultDefinition(
         "hours_per_thousand_steps", "per 1,000", "GPU-hours of a thousand steps", "GPU*hour",
         lambda outcome: Read(1000 * outcome.value("step_time") * outcome.value("gpus") / 3600), better="less", stages="largest",

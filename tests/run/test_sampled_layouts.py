@@ -140,7 +140,7 @@ def test_the_automatic_layout_is_within_five_per_cent_of_the_plan(model: str, ca
 
 
 def test_a_mixture_whose_layout_leaves_nothing_open_is_predicted() -> None:
-    """``expert_tensor``, which follows from ``tensor``, was tried as None: an estimate of any such run failed."""
+    """``expert_tensor``, which follows from ``tensor``, used to be tried as None, so that the estimate of any such run failed."""
     layout = {"tensor": 2, "pipeline": 2, "microbatch": 1, "sharding": "zero1", "recompute": "full", "expert": 8}
     found = gpuhours.estimate(
         gpuhours.from_dict({

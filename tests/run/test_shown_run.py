@@ -23,7 +23,7 @@ ASKED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 def test_the_step_that_is_shown_is_that_of_the_draw(asked: dict[str, Any]) -> None:
-    """Not that of its layout on a network at its rated speed, with the rest of the draw's time called stops."""
+    """Not the step of its layout at the rated network speed, with the rest of the draw's time reported as stops."""
     sample = ensemble(gpuhours.from_dict({**asked, "data": {"tokens": "1T"}}))
     assert sample is not None
     assert np.median(sample.slower) == pytest.approx(1.0, abs=0.1)
@@ -52,7 +52,7 @@ def test_one_node_and_a_stated_network_assume_none() -> None:
 
 
 def test_a_kind_of_network_that_was_measured_at_scale_loses_nothing_twice() -> None:
-    """EFA of p5 met 0.44 of its line rate on eight to 64 nodes: that is in its constants, and only the spread about it is drawn."""
+    """EFA of p5 reached 0.44 of its line rate on 8 to 64 nodes; its constants include this, and only the spread around it is drawn."""
     cluster = on_network(clusters.cluster("h100-sxm-80gb", gpus=256), "efa-p5")
     share = network_share(cluster)
     at_scale = network_constants(cluster.node.network)

@@ -59,7 +59,7 @@ def test_a_model_of_convolutions_is_told_as_that(name: str) -> None:
 
 
 def test_a_family_of_one_size_needs_no_size() -> None:
-    """One of several is told with its sizes, and a name that nothing is near to without a guess."""
+    """A family of several sizes is reported with its sizes, and a name without a close match gets no suggestion."""
     assert named("mistral-nemo").name == "mistral-nemo-12b"
     with pytest.raises(EstimateError, match=r"There are llama-3-70b, llama-3-8b"):
         named("llama-3")
@@ -72,7 +72,7 @@ def test_a_family_of_one_size_needs_no_size() -> None:
     "hub", ["deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "someone/llama-3.1-8b-pruned", "someone/unheard-of-7b"]
 )
 def test_another_shape_is_not_taken_for_it(hub: str) -> None:
-    """The distilled 1.5B has a head of its own, where Qwen2.5's is tied."""
+    """The distilled 1.5B has a separate head, whereas Qwen2.5's is tied."""
     with pytest.raises(EstimateError, match=r"config\.json works"):
         named(hub)
 

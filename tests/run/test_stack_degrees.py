@@ -10,7 +10,7 @@ from gpuhours.software.profile import DEGREES, load_software
 
 
 def tuned(software: str, **layout: str) -> Run:
-    """A 70B fine-tuned on two cards of 40 GB, as PEFT's documentation has it: 4-bit weights, rank 8, 2 a card, checkpointed."""
+    """Return a 70B fine-tuned on two 40 GB cards as in PEFT's documentation: 4-bit weights, rank 8, 2 per card, checkpointing."""
     return gpuhours.from_dict({
         "model": {"name": "llama-2-70b", "trainable": "lora", "rank": 8, "targets": ["q", "k", "v", "o", "gate", "up", "down"]},
         "data": {"seq_len": 2048, "steps": 100}, "training": {"global_batch": 8, "dtype": "nf4"},
@@ -34,7 +34,7 @@ def test_a_degree_that_is_stated_stays() -> None:
 
 @pytest.mark.parametrize(("software", "gigabytes"), [("huggingface-fsdp2", 35.6), ("huggingface-deepspeed", 36.6)])
 def test_memory_of_qlora_over_two_cards(software: str, gigabytes: float) -> None:
-    """Hugging Face PEFT, documentation on FSDP and DeepSpeed with QLoRA: what each card held (26.2 while two cards split the products)."""
+    """Hugging Face PEFT, documentation on FSDP and DeepSpeed with QLoRA: memory per card (26.2 when two cards still split the products)."""
     found = gpuhours.estimate(tuned(software)).results["memory_per_gpu"]
     assert found is not None
     assert found.value / 1e9 == pytest.approx(gigabytes, rel=0.1)

@@ -38,7 +38,7 @@ def cases() -> dict[tuple[str, str], list[Case]]:
 
 
 def error(rows: Sequence[Case], profile: str) -> float:
-    """Mean absolute error of rows predicted as another stack; kernels as the rows have them."""
+    """Return the mean absolute error of rows predicted as another stack, with the kernels of the rows."""
     found = predict([replace(case, software=load_software(profile)) for case in rows])
     return float(
         np.mean(
@@ -48,7 +48,7 @@ def error(rows: Sequence[Case], profile: str) -> float:
 
 
 def names(rows: Sequence[Case], profile: str) -> tuple[str, ...]:
-    """The generic names that a run of this kind may be given."""
+    """Return the generic names that a run of this kind may have."""
     root = (profile, *ancestors(profile))[-1]
     sharded = np.mean([case.layout.sharding is Sharding.zero3 for case in rows]) > 0.5
     if root == "torch-eager":

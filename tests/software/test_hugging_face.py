@@ -84,7 +84,7 @@ def test_a_small_step_costs_its_launches_whatever_the_batch():
 
 
 def test_adapters_in_fp32_cast_what_they_read_and_write():
-    """8 B 7 products: 23,552 outputs at 25 B and 20,480 inputs at 8.7 B a token; under autocast 9.7 and 14.5."""
+    """The 7 products of 8 B: 23,552 outputs at 25 B and 20,480 inputs at 8.7 B per token; under autocast 9.7 and 14.5."""
     model = {**LLAMA, "trainable": "lora", "rank": 16, "targets": SEVEN}
     for state, expected in (("pure", 25 * 23552 + 8.7 * 20480), ("amp", 9.7 * 23552 + 14.5 * 20480)):
         asked = workload(model, state=state)
@@ -116,7 +116,7 @@ def test_one_key_head_broadcast_has_no_fused_kernel():
 
 
 def test_fsdp2_casts_weights_before_layers_use_them():
-    """No autocast inside: GPT-2 moves and keeps less, 30.5 GB of XL measured, 39.2 with autocast."""
+    """Without autocast inside, GPT-2 moves and keeps less: 30.5 GB measured for XL, 39.2 with autocast."""
     policy, autocast = (
         workload(GPT2, software=name, state="amp", gpus=2, samples=8, sharding="zero3")
         for name in ("huggingface-fsdp2", "huggingface")
@@ -137,7 +137,7 @@ PIECES = {
 
 @pytest.mark.parametrize("operator", PIECES)
 def test_operators_move_what_their_kernels_do_one_by_one(operator):
-    """Bytes at a copy's 2.78 TB/s: that is why a profile's figures are known without its steps."""
+    """Bytes at the 2.78 TB/s of a copy, which is why a profile's figures are known without its measured steps."""
     rows = [row for row in csv.DictReader(SINGLE.read_text().splitlines()) if row["cols"] == "4096"]
     each = {row["op"]: 2.78e12 * float(row["time_us"]) * 1e-6 / (int(row["rows"]) * int(row["cols"])) for row in rows}
     software = load_software("huggingface")
@@ -148,7 +148,7 @@ def test_operators_move_what_their_kernels_do_one_by_one(operator):
 
 
 def test_zero3_hooks_cost_by_module_and_pass():
-    """Nine modules with weights in a llama layer: 2 passes, 3 where it is computed again."""
+    """Nine modules with weights in a llama layer: 2 passes, or 3 with recomputation."""
     each = load_software("huggingface-deepspeed").host.kernels.module
     for recompute, passes in (("none", 2), ("full", 3)):
         layer = workload(LLAMA, software="huggingface-deepspeed", gpus=2, sharding="zero3", recompute=recompute)
@@ -159,7 +159,7 @@ def test_zero3_hooks_cost_by_module_and_pass():
 
 
 def test_experts_as_modules_of_their_own_make_zero3_wait_for_each():
-    """16 A800, Qwen3-30B-A3B, everything computed again, one sequence of 8,192 a GPU: 91.2 s measured under ZeRO-3."""
+    """16 A800, Qwen3-30B-A3B, full recomputation, one sequence of 8,192 per GPU: 91.2 s measured under ZeRO-3."""
     run = Run.model_validate({
         "model": "qwen3-30b-a3b", "data": {"seq_len": 8192},
         "training": {"global_batch": 16, "dtype": "bf16", "state": "mixed"},
@@ -170,7 +170,7 @@ def test_experts_as_modules_of_their_own_make_zero3_wait_for_each():
 
 
 def test_qwens_vision_tower_calls_attention_for_every_window():
-    """8 frames of 224 pixels: 16 windows in 28 layers and 4 pictures in 4, counted 464."""
+    """8 frames of 224 pixels: 16 windows in 28 layers and 4 images in 4 layers, 464 calls counted."""
     tower = {
         "kind": "vision", "layers": 32, "hidden": 1280, "heads": 16, "ffn_hidden": 3420, "patch": 14, "tubelet": 2,
         "class_token": False, "pre_norm": False, "gated": True, "image_size": 224,
@@ -204,13 +204,13 @@ def test_names_of_the_stack(name):
 
 @pytest.mark.parametrize("name", ["trainer", "trl", "axolotl"])
 def test_a_trainer_reads_the_loss_back(name):
-    """189.5 ms by Trainer, 180.6 by a plain loop: what it waits for does not hide."""
+    """189.5 ms with Trainer, 180.6 with a plain loop: its waiting time is not hidden."""
     by_trainer, plain = (float(step(workload(LLAMA, software=one)).time) for one in (name, "huggingface"))
     assert by_trainer - plain == pytest.approx(9e-3)
 
 
 def test_frozen_ends_are_wide_beside_four_bit_weights():
-    """llama 8B under QLoRA held 8.4 GB before a step: 6.98e9 weights of 4 bit, 1.05e9 of the ends in fp32, adapters of 42e6."""
+    """llama 8B with QLoRA held 8.4 GB before a step: 6.98e9 4-bit weights, 1.05e9 embedding and head weights in fp32, adapters of 42e6."""
     shape = {"layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "ffn_hidden": 14336, "vocab": 128256}
     asked = workload({**shape, "trainable": "lora", "rank": 16, "targets": SEVEN}, state="amp", samples=2)
     four = replace(asked, precision=asked.software.as_run(replace(asked.precision, dtype="nf4")))
@@ -218,7 +218,7 @@ def test_frozen_ends_are_wide_beside_four_bit_weights():
 
 
 def test_more_bandwidth_shortens_eager_kernels_by_half():
-    """The same step of other kernels: 62.8 ms on H100, 51.9 on H200, whose memory is 1.43 times as fast."""
+    """The same step with different kernels: 62.8 ms on H100, 51.9 on H200, whose memory is 1.43 times as fast."""
     from gpuhours.step.compute import issue_bound
 
     asked = workload(LLAMA)
@@ -240,7 +240,7 @@ def test_a_slower_host_launches_slower():
     ("model", "length", "samples", "took"), [("llama-3.2-3b", 1024, 8, 208.1), ("llama-3.2-1b", 4096, 4, 157.8)]
 )
 def test_products_among_light_kernels_run_at_a_higher_clock(model, length, samples, took):
-    """Products of a profiled step on H200, ms; alone they take a tenth longer."""
+    """Products of a profiled step on H200 in ms; run alone they take a tenth longer."""
     run = {
         "model": model, "data": {"seq_len": length},
         "training": {"global_batch": samples, "dtype": "bf16", "state": "pure"},
@@ -255,7 +255,7 @@ def test_products_among_light_kernels_run_at_a_higher_clock(model, length, sampl
 
 
 def test_experts_are_as_wide_as_their_weights_under_autocast():
-    """A small Mixtral took 351 ms under autocast where bf16 takes 66 (H200): torch._grouped_mm is no operator that autocast knows."""
+    """A small Mixtral took 351 ms under autocast and 66 in bf16 (H200), as autocast does not handle torch._grouped_mm."""
     shape = {"layers": 8, "hidden": 1024, "heads": 16, "kv_heads": 4, "ffn_hidden": 3584, "vocab": 32000}
     experts = {"count": 8, "top_k": 2}
     run = {
@@ -332,7 +332,7 @@ FIRST = {
     ],
 )  # fmt: skip
 def test_what_is_computed_again_where_a_run_does_not_say(stack, trained, adapters, narrow):
-    """peft checkpoints beside 4-bit weights; LLaMA-Factory and Unsloth always."""
+    """peft uses checkpointing with 4-bit weights; LLaMA-Factory and Unsloth always do."""
     facts = load_software(stack).defaults
     ways = ((False, False), (True, False), (True, True))
     assert [facts.recomputed(adapters=one, narrow=two) for one, two in ways] == [trained, adapters, narrow]

@@ -46,7 +46,7 @@ NARROW = (
 
 @pytest.mark.parametrize("line", table().lines, ids=lambda line: f"{line.profile}: {line.example}")
 def test_every_line_reads_its_example(line: MatchingRule) -> None:
-    """And no line before it does."""
+    """No earlier line matches the example."""
     text = line.example.lower()
     first = next(one for one in table().lines if one.reads(text, line.year or _said(text), release_of(text)))
     assert first is line
@@ -168,7 +168,7 @@ def met() -> dict[str, Counter[str]]:
 
 @pytest.mark.parametrize("name", list_software())
 def test_profiles_say_where_they_were_met(name: str, met: dict[str, Counter[str]]) -> None:
-    """``met`` is what the published tables hold."""
+    """``met`` equals the content of the published tables."""
     assert {one.source: one.steps for one in load_software(name).met} == dict(met[name])
 
 

@@ -56,7 +56,7 @@ def test_a_llama_layers_kernels_lie_between_torchs_own_norm_and_one_written_out(
 
 
 def test_flash_attention_with_dropout() -> None:
-    """Heads of 128, 2,048 to 65,536 tokens: the constants' factors are those measured."""
+    """Heads of 128, 2,048 to 65,536 tokens: the factors among the constants are the measured ones."""
     both = load_accelerator("h200-sxm-141gb").attention_constants("flash2")
     found = [row for row in rows("h200_flash_attention_dropout.csv") if row["head_dim"] == "128"]
     assert len(found) == 5
@@ -66,7 +66,7 @@ def test_flash_attention_with_dropout() -> None:
 
 
 def test_attention_with_dropout_and_in_fp32() -> None:
-    """Kernels of 150 us and more, which the host does not bound: 6.1 % in the mean."""
+    """Kernels of at least 150 us, which are not host-bound: 6.1 % mean error."""
     chip, misses = load_accelerator("h200-sxm-141gb"), []
     for row in rows("h200_attention_masks.csv"):
         if not row["how"].startswith(("drop", "fp32")) or "bool" in row["how"]:

@@ -60,7 +60,7 @@ def test_every_stack_has_a_kernel_everywhere(name: str, generation: str) -> None
 
 @pytest.mark.parametrize("name", list_software())
 def test_every_operator_moves_something(name: str) -> None:
-    """An operator that a profile forgot would be free; adding biases is fused everywhere, and no stack but one was seen to turn streams."""
+    """An operator missing from a profile would be free; adding biases is always fused, and only one stack was seen to transpose streams."""
     moved = {
         kind: load_software(name).traffic(kind.value, autocast=False)
         for kind in Pointwise
@@ -86,7 +86,7 @@ def test_an_unknown_name_suggests_one() -> None:
 
 
 def test_a_profile_of_ones_own(tmp_path: Path) -> None:
-    """``like`` takes over one of ours; groups are replaced whole, and a slip is named with its place."""
+    """``like`` inherits from one of our profiles; groups are replaced as a whole, and a typo is reported with its place."""
     own = tmp_path / "mine.yaml"
     own.write_text("like: torch-eager\ntitle: Ours\nsequence_parallel: true\n", encoding="utf-8")
     mine, theirs = load_software(str(own)), load_software("torch-eager")
@@ -113,7 +113,7 @@ def profile_with(tmp_path: Path, operators: str) -> Path:
 
 
 def test_a_slip_in_an_operator_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    """It was free: llama-3-70b's MFU rose from 46.8 to 49.0 % without a word."""
+    """It used to be free: llama-3-70b's MFU rose from 46.8 to 49.0 % without a message."""
     slip = profile_with(tmp_path, "{rmsnorm: {forward: 10.0, backward: 30.0}}")
     with pytest.raises(EstimateError, match="Did you mean 'rms-norm'"):
         load_software(str(slip))
@@ -135,7 +135,7 @@ def test_a_slip_in_an_operator_is_refused_with_the_nearest_name(tmp_path: Path) 
 def test_a_slip_in_a_table_of_a_profile_is_refused_with_the_nearest_name(
     tmp_path: Path, group: str, nearest: str
 ) -> None:
-    """Each had no effect, without a word."""
+    """Each used to have no effect and give no message."""
     own = tmp_path / "mine.yaml"
     own.write_text(f"like: torch-eager\ntitle: Ours\n{group}\n", encoding="utf-8")
     with pytest.raises(EstimateError, match=nearest):
@@ -160,7 +160,7 @@ def test_an_operator_that_nobody_gives_is_refused(tmp_path: Path) -> None:
 
 
 def alone(tmp_path: Path) -> Path:
-    """A whole profile that is like none, without SwiGLU."""
+    """Return a complete profile that inherits from none, without SwiGLU."""
     import yaml
 
     root = Path(str(files("gpuhours.software"))) / "profiles" / "torch-eager.yaml"

@@ -111,7 +111,7 @@ def head(asked: Workload) -> Ends:
 
 
 def test_sums_over_tensor_ranks() -> None:
-    """Two all-reduces of 1 MB over four ranks, each 2 x 3/4 of it over the link; split by sequence parallelism they take as long."""
+    """Two all-reduces of 1 MB over four ranks, each 2 x 3/4 of it over the link; with sequence parallelism they take the same time."""
     twice = 2 * 2 * (2 * STREAM) * 3 / 4 / LINK
     for split in (False, True):
         asked = workload(gpus=4, tensor=4, sequence_parallel=split)
@@ -122,7 +122,7 @@ def test_sums_over_tensor_ranks() -> None:
 
 
 def test_a_split_sequence_that_is_copied_around_its_collectives() -> None:
-    """Behind products that hide both sums, two gathers and scatters of 512 x 1,024 elements still copy 8 B of each; whole ones nothing."""
+    """If products hide both sums, two gathers and scatters of 512 x 1,024 elements still copy 8 B of each; unsplit ones copy nothing."""
     copying = stack(exposed={"tensor": 0.0}).model_copy(update={"sequence_copies": 8.0})
     for split, moved in ((True, 2 * 8 * STREAM), (False, 0)):
         asked = workload(gpus=4, tensor=4, sequence_parallel=split, software=copying)
@@ -132,7 +132,7 @@ def test_a_split_sequence_that_is_copied_around_its_collectives() -> None:
 
 @pytest.mark.parametrize(("sends", "copies"), [("copies", 2.0), ("ranks", 4 * (1 - (3 / 4) ** 2))])
 def test_tokens_sent_to_their_experts(sends: str, copies: float) -> None:
-    """Two exchanges there and back among four ranks: two copies of each token, or one for each of the 1.75 ranks that hold its experts."""
+    """Two exchanges there and back among four ranks: two copies of each token, or one for each of the 1.75 ranks with its experts."""
     asked = workload(MIXTURE, gpus=4, expert=4, software=stack(dispatch={"sends": sends}))
     found = expert_passes(layer(asked), asked)
     assert found.forward == pytest.approx(2 * copies * 2 * STREAM * 3 / 4 / LINK)
@@ -141,7 +141,7 @@ def test_tokens_sent_to_their_experts(sends: str, copies: float) -> None:
 
 
 def test_tokens_whose_experts_are_of_few_groups_reach_few_places() -> None:
-    """Two of four groups, a rank each: 2 (1 - (1/2)^2) of two ranks; two ranks hold both groups in one of three pairs."""
+    """Two of four groups, one rank each: 2 (1 - (1/2)^2) of two ranks; two ranks hold both groups in one of three pairs."""
     assert MIXTURE.experts is not None
     grouped = MIXTURE.model_copy(update={"experts": MIXTURE.experts.model_copy(update={"groups": 4, "top_groups": 2})})
     asked = workload(grouped, gpus=4, expert=4, software=stack(dispatch={"sends": "ranks"}))
@@ -196,7 +196,7 @@ def test_cards_that_issue_no_faster() -> None:
 
 
 def test_products_among_light_kernels() -> None:
-    """Six seconds of products and attention beside two of the rest: x = 3/4, and 1 - 0.2 (1 - 3/4) = 0.95."""
+    """Six seconds of products and attention and two of the rest: x = 3/4, and 1 - 0.2 (1 - 3/4) = 0.95."""
     asked = workload(software=stack(eased=0.2))
     assert clock_factor(BATCH_AT_ONCE, Passes(2.0), asked) == pytest.approx(0.95)
     assert clock_factor(BATCH_AT_ONCE, Passes(), asked) == 1.0
@@ -204,14 +204,14 @@ def test_products_among_light_kernels() -> None:
 
 
 def test_bytes_that_join_adapters() -> None:
-    """Ten bytes for each of the 1024 + 256 + 256 + 1024 columns they add to, six backward."""
+    """Ten bytes for each of the 1024 + 256 + 256 + 1024 output columns, six backward."""
     asked = workload(ADAPTED)
     found = adapter_bytes(layer(asked), np.asarray(TOKENS), asked)
     assert found == (pytest.approx(10 * 2560 * TOKENS), pytest.approx(6 * 2560 * TOKENS))
 
 
 def test_adapters_in_a_format_of_their_own() -> None:
-    """peft's products in fp32 at a tenth of the peak; narrowed again where autocast is."""
+    """peft's products run in fp32 at a tenth of the peak; under autocast they are narrowed again."""
     card = {"peak": {"bf16": PEAK, "fp32": PEAK / 10}}
     plain, apart = (workload(ADAPTED, card=card, software=stack(adapters={"dtype": dtype})) for dtype in (None, "fp32"))
 
@@ -252,7 +252,7 @@ def test_bytes_of_quantising(tensor: int, inputs: int, outputs: int) -> None:
 
 
 def test_weights_quantised_again_are_halved_between_the_passes() -> None:
-    """Four bytes a weight and micro-batch of every product: two forward, two backward."""
+    """Four bytes per weight and micro-batch for every product: two forward, two backward."""
     asked = workload(dtype="fp8", software=stack(casts={"weights": 4.0, "forward": 0.0, "backward": 0.0}))
     weights = LAYER - 2 * 1024
     assert cast_bytes(layer(asked).block, np.asarray(TOKENS), asked) == (2 * weights, 2 * weights)
@@ -266,7 +266,7 @@ def test_a_layer_without_operators_moves_nothing() -> None:
 
 
 def test_shared_experts_sum_once_more() -> None:
-    """Attention's output is summed over four ranks; what experts that see every token put out is too, the others' arrives whole."""
+    """Attention's output is summed over four ranks, and so is that of shared experts; the output of routed experts arrives complete."""
     once = 2 * (2 * STREAM) * 3 / 4 / LINK
     shared = MODEL.model_copy(update={"experts": Experts(count=8, top_k=2, shared_width=512)})
     for model, sums in ((MIXTURE, 1), (shared, 2)):
@@ -275,7 +275,7 @@ def test_shared_experts_sum_once_more() -> None:
 
 
 def test_patches_by_a_convolution() -> None:
-    """256 patches of 588 pixels at half of the peak, the weights' gradient at a quarter; pixels need none."""
+    """256 patches of 588 pixels at half of the peak, the gradient of weights at a quarter; pixels need no gradient."""
     patches = Linear("patches", 588, 1024, Split.WHOLE)
     asked = workload(software=stack(convolution=Traffic(forward=0.5, backward=0.25)))
     found = convolution_passes(patches, np.asarray(256), asked, Trainable.FULL, "bf16")
@@ -287,7 +287,7 @@ def test_patches_by_a_convolution() -> None:
 
 
 def test_the_head_and_its_loss() -> None:
-    """14 bytes a logit forward, 13 backward."""
+    """14 bytes per logit forward, 13 backward."""
     asked = workload()
     found = ends_compute(head(asked), asked)
     assert found[PRODUCTS].forward == pytest.approx(gemm_time(TOKENS, 4096, 1024, CARD))
@@ -310,7 +310,7 @@ def test_attention_of_two_samples_and_of_half_the_heads() -> None:
 
 
 def test_ranks_that_help_others_compute_whole_blocks() -> None:
-    """Four ranks, blocks of 128: half a block of their own, masked, and two whole ones, where balanced ranks compute half of three."""
+    """Four ranks, blocks of 128: half a masked block of their own and two whole blocks; balanced ranks compute half of three."""
     no_merge = Traffic(forward=0.0, backward=0.0)
     helping = stack(context={"helped": True, "merge": no_merge})
     size = {"batch": 1, "heads": 8, "kv_heads": 2, "length": 128, "head_dim": 128}
@@ -324,7 +324,7 @@ def test_ranks_that_help_others_compute_whole_blocks() -> None:
 
 
 def test_what_is_shared_out_whole() -> None:
-    """Frames are dealt out one by one; a sequence that attends over all its tokens is cut."""
+    """Frames are distributed whole; a sequence with attention over all its tokens is split."""
     whole = layer(workload())
     core = whole.block.attention[0]
     assert not shared_out_whole(whole, core)
@@ -333,7 +333,10 @@ def test_what_is_shared_out_whole() -> None:
 
 
 def test_exchanged_heads_and_rings() -> None:
-    """Four ranks, 128 tokens each. Ulysses: (8 + 2 -> 4) heads of 2 x 128, 2 bytes; a ring hands on 2 heads of keys and values thrice."""
+    """Four ranks, 128 tokens each.
+
+    Ulysses: (8 + 2 -> 4) heads of 2 x 128, 2 bytes; a ring passes on 2 heads of keys and values three times.
+    """
     exchanged = workload(gpus=4, context=4, sequence_method="ulysses")
     found = context_passes(layer(exchanged), exchanged, Passes())
     message = 128 * (8 + 4) * 256 * 2
@@ -355,7 +358,7 @@ def test_exchanged_heads_and_rings() -> None:
 
 
 def test_hops_that_the_host_launches() -> None:
-    """A ring of four at 1 ms a hop forward and 2 ms backward; four ranks that exchange heads, once: 8 and 16 ms."""
+    """A ring of four at 1 ms per hop forward and 2 ms backward; four ranks that exchange heads, once: 8 and 16 ms."""
     facts = {"hop": Launches(forward=1e-3, backward=2e-3), "exchange": Launches(forward=8e-3, backward=16e-3)}
     for method, there, back in (("ring", 4e-3, 8e-3), ("ulysses", 8e-3, 16e-3)):
         for recompute, times in (("none", 1), ("full", 2)):
@@ -369,7 +372,7 @@ def test_hops_that_the_host_launches() -> None:
 
 
 def test_pairs_compared_over_the_whole_batch() -> None:
-    """8 samples on each of four ranks, features of 512: 2 x 32 rows gathered, 2 x 8 x 32 logits."""
+    """8 samples on each of four ranks, 512 features: 2 x 32 rows gathered, 2 x 8 x 32 logits."""
     asked = workload(gpus=4, batch=32, microbatch=8)
     found = contrast_parts(Ends("pairs", (), 0, 1, False, compared=512), asked)
     gathered = 2 * 32 * 512 * 2 * 3 / 4 / LINK
@@ -379,7 +382,7 @@ def test_pairs_compared_over_the_whole_batch() -> None:
 
 
 def test_features_gathered_by_the_ranks_that_share_a_sample() -> None:
-    """An encoder of the round layer, frozen, before the language model of twice its width: 512 features of 1,024 over four ranks."""
+    """A frozen encoder of the round layer before a language model of twice its width: 512 features of 1,024 over four ranks."""
     asked = workload(gpus=4, context=4)
     encoder = replace(layer(asked), trainable=Trainable.FROZEN)
     model = replace(asked.model, parts=(encoder, *asked.model.parts))
@@ -398,7 +401,7 @@ def test_a_llama_block_is_what_hosts_were_timed_on() -> None:
 
 
 def test_waiting_for_the_host() -> None:
-    """Four layers of 3 ms beside 5 ms of computing; an accelerator busy for longer does not wait."""
+    """Four layers of 3 ms and 5 ms of computation; an accelerator that is busy for longer does not wait."""
     asked = workload()
     assert launch_time(asked.model.parts, asked) == (pytest.approx(12e-3), 0.0)
     assert host_time(asked, 5e-3) == pytest.approx(7e-3)
@@ -437,7 +440,7 @@ def test_norms_of_queries_and_keys_are_two() -> None:
 
 
 def test_updating_takes_the_host_only_where_something_trains() -> None:
-    """Four layers of 0.72 ms of launches, and once in eight micro-batches 5 ms of updating, less the GPU's 1 ms of it."""
+    """Four layers of 0.72 ms of launches and, once in eight micro-batches, 5 ms of updating minus the GPU's 1 ms."""
     host = stack(host={"kernels": KERNELS.model_copy(update={"gap": 0.0, "update": 5e-3})})
     asked = workload(software=host)
     assert host_time(asked, 0.0, 1e-3) == pytest.approx(4 * 0.72e-3 + 4e-3 / 8)
@@ -453,7 +456,7 @@ def test_split_layers_are_launched_again_where_they_are_computed_again() -> None
 
 
 def test_launches_kernel_by_kernel() -> None:
-    """Seven products (three of them queries, keys, values; gate and up) and an attention: 8 kernels forward, 17 backward."""
+    """Seven products (three for queries, keys, values; gate and up) and one attention: 8 kernels forward, 17 backward."""
     asked = workload(software=stack(host={"kernels": KERNELS}))
     assert layer_kernels(layer(asked), asked) == (8, 17)
     launching, gaps = kernel_launches(layer(asked), asked)
@@ -465,7 +468,7 @@ def test_launches_kernel_by_kernel() -> None:
 
 
 def test_a_loss_that_reads_back_parts_the_passes() -> None:
-    """Four layers of 0.18 ms forward and 0.54 ms backward: 1 ms of the forward pass hides all its launches, not those behind it."""
+    """Four layers of 0.18 ms forward and 0.54 ms backward: 1 ms of the forward pass hides its own launches, but not the backward ones."""
     kernels = KERNELS.model_copy(update={"gap": 0.0, "reads_back": True})
     asked = workload(software=stack(host={"kernels": kernels}))
     assert launches_forward(layer(asked), asked, 8) == pytest.approx(1e-4 + 8 * 1e-5)
@@ -481,7 +484,7 @@ def test_a_loss_that_reads_back_parts_the_passes() -> None:
 
 
 def test_a_head_by_blocks_reads_its_weights_for_each() -> None:
-    """Two blocks read 2 x 1,024 x V weights and write T V logits of 2 B; a pass that is not made takes nothing."""
+    """Two blocks read 2 x 1,024 x V weights and write T V logits of 2 B; a pass that is skipped takes no time."""
     asked = workload(loss_blocks=2)
     product = head(asked).linears[0]
     read = 2.0 * product.outputs * (2 * product.inputs + TOKENS) / (CARD.gemm_constants.memory_share * MEMORY)
@@ -491,7 +494,7 @@ def test_a_head_by_blocks_reads_its_weights_for_each() -> None:
 
 
 def test_a_mask_of_padding_takes_all_pairs() -> None:
-    """Twice the time of attention without a causal mask forward, three times backward."""
+    """Twice the time of attention without the causal mask forward, three times backward."""
     asked = workload(software=stack(padding_mask=Masking(source="by hand", forward=2.0, backward=3.0)))
     plain = layer(asked)
     masked, open_core = plain.with_mask, replace(plain.block.attention[0], causal=False)
@@ -507,7 +510,7 @@ def test_a_mask_of_padding_takes_all_pairs() -> None:
 
 
 def test_copies_around_a_gather() -> None:
-    """A million weights of 2 B over two ranks: 3 x 4 MB / 2 into the buffer, 2 x 2 MB out of it; frozen ones are as large."""
+    """A million weights of 2 B over two ranks: 3 x 4 MB / 2 into the buffer, 2 x 2 MB out of it; the same for frozen ones."""
     facts = Gathering(source="by hand", shares=3.0, whole=1.0)
     held, none = Weights(1e6, 0.0), Weights(0.0, 0.0)
     for trained in (held, none):
@@ -519,7 +522,7 @@ def test_copies_around_a_gather() -> None:
 
 
 def test_casts_around_quantised_products() -> None:
-    """6 B x (3 x 1,024 + 1,536 + 1,024 + 1,024 + 2 x 1,024 + 4,096 + 2,048 + 1,024): queries, keys and values cast their input each."""
+    """6 B x (3 x 1,024 + 1,536 + 1,024 + 1,024 + 2 x 1,024 + 4,096 + 2,048 + 1,024), as queries, keys and values each cast their input."""
     asked = workload()
     assert float(narrowing_bytes(layer(asked).block, 10.0, asked.ranks)) == 6 * 10 * 15872
 
@@ -543,7 +546,7 @@ def test_an_update_on_the_host() -> None:
 
 
 def test_activations_to_the_host_and_back() -> None:
-    """34 bytes for each element of the stream; the input alone where all is computed again. A tenth is felt beside a long pass."""
+    """34 bytes per element of the stream, or only the input under full recomputation; a tenth of the time is visible beside a long pass."""
     kept = {"none": 34, "full": 2}
     for recompute, each in kept.items():
         asked = workload(offload_activations=True, recompute=recompute)
@@ -572,7 +575,7 @@ def test_a_share_for_each_doubling_of_nodes() -> None:
 
 
 def test_a_stack_that_nobody_measured_takes_longer() -> None:
-    """In all its parts alike; no mixture taught the factor, and none is given it."""
+    """All parts take longer by the same factor; it was not learned on mixtures and is not applied to them."""
     kin = stack(unmet=1.2)
     assert unmet_factor(workload(software=kin)) == 1.2
     assert unmet_factor(workload(MIXTURE, software=kin)) == 1.0
@@ -580,7 +583,7 @@ def test_a_stack_that_nobody_measured_takes_longer() -> None:
 
 
 def test_a_measured_pace_slows_all_that_a_micro_batch_meets() -> None:
-    """Times what nobody measured of the stack adds; layers, ends and what stands apart alike, their number as it was."""
+    """Multiplies the factor of unmeasured stacks; layers, ends and a separate encoder are slowed alike, and counts do not change."""
     ours = stack(unmet=1.2, pace=1.5)
     assert pace_of(workload(software=ours)) == pytest.approx(1.8)
     work = Work(
@@ -600,7 +603,7 @@ def test_kinds_are_added_and_joined() -> None:
 
 
 def test_what_waits_for_an_encoder_apart() -> None:
-    """Four micro-batches of 1 s ahead of passes of 3 s: the first is waited for, and the second that is missing."""
+    """Four micro-batches of 1 s before passes of 3 s: the first is waited for, and the second, which is missing."""
     assert encoder_wait(1.0, 4, 3.0) == pytest.approx(2.0)
     assert encoder_wait(0.5, 4, 3.0) == pytest.approx(0.5)
     work = shared_work(workload())
@@ -616,7 +619,7 @@ def test_messages_between_stages(chunks: int, messages: int) -> None:
 
 
 def test_stages_on_a_schedule() -> None:
-    """Four stages of 6 s and eight micro-batches: 8 x 6 and three more to fill and drain."""
+    """Four stages of 6 s and eight micro-batches: 8 x 6, and three more to fill and drain."""
     from gpuhours.layout.placement import Placement
 
     line = stages(BATCH_AT_ONCE, Placement(4.0, 4), Passes(), Passes())
@@ -648,7 +651,7 @@ def test_zero3_gathers_twice_and_scatters_once() -> None:
 
 @pytest.mark.parametrize("sharding", ["none", "zero1"])
 def test_gradients_of_all_parameters_are_summed_once(sharding: str) -> None:
-    """An all-reduce, or a reduce-scatter and an all-gather: 2 x 7/8 of 2 bytes a parameter either way."""
+    """An all-reduce, or a reduce-scatter and an all-gather: 2 x 7/8 of 2 bytes per parameter in both cases."""
     asked = workload(gpus=8, sharding=sharding)
     assert step_reduction(asked, np.asarray(0.0)) == pytest.approx(2 * 2 * WHOLE * 7 / 8 / LINK)
 
@@ -669,7 +672,7 @@ def test_a_loss_in_four_blocks_adds_its_gradient_thrice() -> None:
 
 
 def test_the_update_of_what_a_rank_owns() -> None:
-    """34 bytes a parameter; an eighth of them under ZeRO-1."""
+    """34 bytes per parameter; an eighth of the parameters under ZeRO-1."""
     assert optimiser_time(workload()) == pytest.approx(34 * WHOLE / MEMORY)
     assert optimiser_time(workload(gpus=8, sharding="zero1")) == pytest.approx(34 * WHOLE / 8 / MEMORY)
     away = workload(offload_optimizer=True)
@@ -683,7 +686,7 @@ def test_newton_schulz_of_a_layer() -> None:
 
 
 def test_tensors_that_are_updated_one_by_one() -> None:
-    """Every layer's products and norms; a tensor takes the host 0.1 s, more than its bytes take the card."""
+    """The products and norms of every layer; the host needs 0.1 s per tensor, more than the card needs for its bytes."""
     asked = workload(software=stack(optimiser={"tensors": {"adamw": 0.1}}))
     block = layer(asked).block
     each = sum(one.fused for one in block.linears) + sum(np.max(one.parameters) > 0 for one in block.elementwise)
@@ -700,7 +703,7 @@ def test_reasons_and_rates_of_a_step() -> None:
 
 
 def test_a_step_is_the_sum_of_what_is_worked_out_above() -> None:
-    """One rank, eight micro-batches: layers, ends, accumulation, the update; the host's 12 ms a micro-batch decide."""
+    """One rank, eight micro-batches: layers, ends, accumulation and update; the host's 12 ms per micro-batch determine the time."""
     asked = workload()
     found = step(asked)
     busy = (

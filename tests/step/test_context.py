@@ -30,7 +30,7 @@ METHODS = {"ulysses": SequenceMethod.ulysses, "ring_zigzag": SequenceMethod.zigz
 
 
 def layer_times(row: dict[str, str]) -> tuple[float, float]:
-    """Forward and whole time of one 8B layer, or of its attention alone, on the GPUs that share a sequence."""
+    """Return forward and total time of one 8B layer, or of its attention alone, on the GPUs that share a sequence."""
     method, _, kernel = row["method"].rpartition("_")
     software = load_software("torch-eager")
     software = software.model_copy(update={"attention": {"default": "cudnn" if kernel == "cudnn" else "flash2"}})
@@ -59,7 +59,7 @@ def test_own_layers_on_h200(what: str) -> None:
 
 
 def sequence(method: SequenceMethod, length: int, gpus: int = 32, software: str = "longvila", **layout: Any) -> Step:
-    """One step of an 8B model on one sequence over all GPUs, as LongVILA's section 4 runs it."""
+    """Return one step of an 8B model on one sequence over all GPUs, as in section 4 of LongVILA."""
     placed = Layout(context=gpus, sharding=Sharding.zero3).replaced(sequence_method=method, **layout)
     machine = cluster("h100-sxm-80gb", "hgx-h100", gpus)
     return step(Workload(LLAMA_8B.model(length), 1, placed, machine, load_software(software), Precision()))
@@ -78,19 +78,19 @@ LONGVILA = [
 
 @pytest.mark.parametrize(("method", "thousands", "gpus", "seconds", "within"), LONGVILA)
 def test_longvila_steps(method: SequenceMethod, thousands: int, gpus: int, seconds: float, within: float) -> None:
-    """The measured tables; the ring's constants were fitted on its rows at 32 GPUs, so only 64 GPUs test it, and it fails there."""
+    """The measured tables. The ring's constants were fitted on the rows with 32 GPUs, so only 64 GPUs test it, and it fails there."""
     assert sequence(method, thousands * 1024, gpus).time == pytest.approx(seconds, rel=within)
 
 
 def test_a_plain_ring_waits_for_its_last_rank() -> None:
-    """Without balance the last rank masks nothing: nearly twice the attention."""
+    """Without balancing, the last rank masks nothing: nearly twice the attention."""
     plain = sequence(SequenceMethod.ring, 262144, 8).parts["attention"]
     balanced = sequence(SequenceMethod.zigzag, 262144, 8).parts["attention"]
     assert 1.7 < plain / balanced < 2.0
 
 
 def test_heads_limit_ulysses() -> None:
-    """32 heads go to 32 ranks, not to 64."""
+    """32 heads can be split over 32 ranks, not 64."""
     assert sequence(SequenceMethod.ulysses, 262144, 32).valid
     refused = sequence(SequenceMethod.ulysses, 262144, 64)
     assert not refused.valid
@@ -99,7 +99,7 @@ def test_heads_limit_ulysses() -> None:
 
 
 def test_heads_exchanged_in_a_node_divide() -> None:
-    """Qwen2-7B has 28 heads: four ranks exchange them, rings of eight pass keys on."""
+    """Qwen2-7B has 28 heads: groups of four ranks exchange heads, and rings of eight pass keys on."""
     machine = cluster("h100-sxm-80gb", "hgx-h100", 32)
     layout = Layout(context=32, sequence_method=SequenceMethod.hybrid)
     qwen = Decoder(layers=28, hidden=3584, heads=28, kv_heads=4, ffn_hidden=18944, vocab=152064)
@@ -152,7 +152,7 @@ def test_gathered_keys_return_as_gradients_of_their_own_format(stack: str) -> No
 
 
 def test_exchanged_heads_travel_both_ways() -> None:
-    """Ulysses over 8 ranks: 8,192 tokens a rank, queries with the output (32 heads of 2 x 128) and keys with values (8), 2 B each."""
+    """Ulysses over 8 ranks: 8,192 tokens per rank, queries with output (32 heads of 2 x 128) and keys with values (8 heads), 2 B each."""
     machine = cluster("h100-sxm-80gb", "hgx-h100", 8)
     layout = Layout(context=8, sequence_method=SequenceMethod.ulysses)
     workload = Workload(LLAMA_8B.model(65536), 1, layout, machine, load_software("torch-eager"), Precision())
@@ -168,7 +168,7 @@ def test_one_rank_sends_nothing() -> None:
 
 
 def test_frames_are_dealt_out_whole() -> None:
-    """A stack of many short sequences (the frames of a clip) keeps its attention and sends no keys."""
+    """A stack of many short sequences (the frames of a clip) does not split its attention and sends no keys."""
     stack = LLAMA_8B.model(131072).stacks[0]
     frames = dataclasses.replace(stack, sequence=256)
     machine = cluster("h100-sxm-80gb", "hgx-h100", 8)
@@ -201,12 +201,12 @@ def longest(context: int, method: str) -> int:
 
 
 def test_two_million_tokens_on_256_a100() -> None:
-    """LongVILA's abstract: 2M without gradient checkpointing; twice as much does not fit."""
+    """LongVILA's abstract: 2M tokens without gradient checkpointing; twice as many do not fit."""
     assert 2_000_000 <= longest(256, "2d") < 4_000_000
 
 
 def test_ulysses_reaches_an_eighth() -> None:
-    """Its 32 heads bound the ranks of a sequence: about 1/8 of MM-SP, in public notes on figure 9."""
+    """Its 32 heads limit the ranks per sequence: about 1/8 of MM-SP, according to public notes on figure 9."""
     assert longest(32, "ulysses") / longest(256, "2d") == pytest.approx(1 / 8, rel=0.2)
 
 
@@ -229,6 +229,6 @@ def test_a_video_language_model_asks_for_frames() -> None:
 
 
 def test_gathered_keys_are_launched_once_and_not_hop_by_hop() -> None:
-    """At lengths where the host sets the pace, an all-gather waits for it less than a ring of 32."""
+    """At host-bound lengths, an all-gather waits for the host less than a ring of 32."""
     gathered, ring = (sequence(method, 8192) for method in (SequenceMethod.allgather, SequenceMethod.ring))
     assert gathered.parts["host"] < 0.5 * ring.parts["host"]

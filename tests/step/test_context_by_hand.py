@@ -35,7 +35,7 @@ def sent(
     trainable: Trainable | None = None,
     **facts: Any,
 ) -> list[float]:
-    """Bytes over the links of four ranks, forward and backward."""
+    """Return the bytes sent over the links of four ranks, forward and backward."""
     merge = Traffic(forward=0.0, backward=0.0)
     asked = workload(
         gpus=context * tensor,
@@ -80,7 +80,7 @@ def test_what_goes_over_the_links(options: dict[str, Any], forward: float, backw
     [(32, LINK, "double"), (32, LINK / 100, "double"), (32, LINK, "flat"), (8, LINK, "double")],
 )
 def test_double_rings_hop_by_hop(gpus: int, link: float, kind: str) -> None:
-    """32 ranks of four nodes: 28 sends inside, at the same time 3 between, whichever takes longer; in one node 7, and none between."""
+    """32 ranks on four nodes: the longer of 28 sends inside and 3 between, which overlap; in one node 7 sends and none between."""
     asked = workload(
         gpus=gpus, context=gpus, sequence_method="ring", card={"link_bandwidth": link, "pair_bandwidth": link}
     )
@@ -108,7 +108,7 @@ def test_double_rings_hop_by_hop(gpus: int, link: float, kind: str) -> None:
 def test_experts_of_few_tokens(
     tokens: int, layout: dict[str, Any], load: float, per_expert: int, experts: int, slower: float
 ) -> None:
-    """Two of eight experts a token. Grouped products of few tokens take up to a fifth longer, dense ones of as few do not."""
+    """Two of eight experts per token. Grouped products with few tokens take up to a fifth longer; dense ones do not."""
     asked = workload(MIXTURE, **layout, software=stack(dispatch={"load": load}))
     gate = next(linear for linear in asked.model.stacks[0].block.linears if linear.name == "gate and up")
     n = 4096 // layout.get("expert_tensor", 1)
@@ -129,7 +129,7 @@ def test_passes_of_a_product(trainable: str, passes: int) -> None:
 
 
 def test_experts_that_autocast_leaves_wide() -> None:
-    """Only under autocast, only experts, and only for a stack that says so: ten times as long at a tenth of the peak."""
+    """Only experts, only under autocast and only if the stack states it: ten times as long, at a tenth of the peak."""
     card = {"peak": {"bf16": 1e15, "fp32": 1e14}}
     dense = Linear("up", 1024, 4096, Split.COLUMN)
 
@@ -147,7 +147,7 @@ def test_experts_that_autocast_leaves_wide() -> None:
 
 @pytest.mark.parametrize(("narrow_loss", "share"), [(True, 0.5), (False, 1.0)])
 def test_a_loss_over_16_bit_moves_its_share(narrow_loss: bool, share: float) -> None:
-    """14 and 13 B a logit, half of it where the stack's loss reads 16 bit."""
+    """14 and 13 B per logit, or half of it if the stack's loss reads 16 bit."""
     asked = workload(software=stack(head={"forward": 14.0, "backward": 13.0, "narrow": 0.5}))
     found = ends_compute(replace(asked.model.ends[-1], narrow_loss=narrow_loss), asked)[OTHER]
     logits = share * TOKENS * 4096 / MEMORY
@@ -155,7 +155,7 @@ def test_a_loss_over_16_bit_moves_its_share(narrow_loss: bool, share: float) -> 
 
 
 def test_a_loss_in_as_many_blocks_as_tokens() -> None:
-    """1,024 tokens on a rank, 5,000 blocks asked for: each pass reads the head's weights once for every token."""
+    """1,024 tokens on a rank, 5,000 blocks requested: each pass reads the head's weights once per token."""
     asked = workload(gpus=2, context=2, microbatch=4, loss_blocks=5000)
     found = ends_compute(asked.model.ends[-1], asked)[PRODUCTS]
     read = 2 * 4096 * (1024 * 1024 + 1024) / MEMORY
@@ -167,7 +167,7 @@ def test_a_loss_in_as_many_blocks_as_tokens() -> None:
 
 
 def test_samples_and_ranks_that_share_them() -> None:
-    """Four samples of 512 tokens on two ranks: 1,024 tokens of each layer, and of a fixed table at 8 GB/s; two sequences of attention."""
+    """Four samples of 512 tokens on two ranks: 1,024 tokens for each layer and for a fixed table at 8 GB/s; attention on two sequences."""
     asked = workload(gpus=2, context=2, microbatch=4, software=stack().model_copy(update={"pageable": 8e9}))
     part = asked.model.stacks[0]
     found = layer_compute(part, asked)
@@ -187,7 +187,7 @@ def test_samples_and_ranks_that_share_them() -> None:
 
 
 def test_bytes_on_a_card_that_issues_no_faster() -> None:
-    """Half of the time does not shrink: twice H100's bandwidth for a multiprocessor takes 1.5 times the bytes, both ways."""
+    """Half of the time does not shrink: twice the H100's bandwidth per multiprocessor takes 1.5 times the bytes, forward and backward."""
     card = {"memory_bandwidth": 20 * 2 * 3.35e12 / 132, "sms": 20}
     plain, issued = (workload(card=card, software=stack(pointwise={"issued": share})) for share in (0.0, 0.5))
     usual, found = (elementwise_passes(asked.model.stacks[0], np.asarray(TOKENS), asked) for asked in (plain, issued))
