@@ -94,7 +94,7 @@ def test_adapters_in_fp32_cast_what_they_read_and_write():
 
 @pytest.mark.parametrize(("state", "wide", "kernel"), [("pure", "fp32", "unfused"), ("amp", "bf16", "cudnn")])
 def test_between_quantised_products_all_is_fp32_but_for_what_autocast_narrows(state, wide, kernel):
-    """peft's prepare_model_for_kbit_training; grouped keys in fp32 have no fused kernel, and autocast narrows attention and the head."""
+    """peft's prepare_model_for_kbit_training: grouped keys in fp32 have no fused kernel; autocast narrows attention and the head."""
     run = Run.model_validate({
         "model": {"kind": "decoder", **LLAMA, "trainable": "lora", "rank": 8, "targets": SEVEN}, "data": {"seq_len": 512},
         "training": {"global_batch": 1, "dtype": "nf4", "state": state}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 1},

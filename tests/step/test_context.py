@@ -183,7 +183,7 @@ def test_frames_are_dealt_out_whole() -> None:
 
 
 def longest(context: int, method: str) -> int:
-    """Tokens that fit a sample of an 8B model on 256 A100, nothing recomputed, as LongVILA's figure 9 asks."""
+    """Return the most tokens per sample of an 8B model that fit on 256 A100 without recomputation, as in LongVILA's figure 9."""
     run = from_dict(
         {
             "model": "llama-3-8b",

@@ -52,7 +52,7 @@ def product(asked: Workload, role: Role) -> Linear:
 
 
 def facts(**groups: Any) -> Any:
-    """Nothing but what is asked for moves: all operators 0 B."""
+    """Return facts of a stack with no cost except those given: all operators move 0 B."""
     none = {kind.value: Traffic(forward=0, backward=0) for kind in Pointwise}
     moved = groups.pop("operators", {})
     rows = groups.pop("rows", {})
@@ -90,7 +90,7 @@ def test_tokens_that_arrive_at_experts(expert_tensor: int, load: float) -> None:
 
 
 def test_what_no_rank_splits_is_shared_by_tokens() -> None:
-    """The router, in 16 bit beside fp8, on a fourth of the tokens where the sequence is split over four ranks; a table padded to 512."""
+    """The router, in 16 bit despite fp8, on a quarter of the tokens if four ranks split the sequence; a table padded to 512."""
     asked = workload(SHARED, gpus=4, tensor=4, sequence_parallel=True, dtype="fp8")
     router = next(one for one in layer(asked).block.linears if one.split is Split.WHOLE)
     found = product_passes(router, np.asarray(2048), asked, Trainable.FROZEN)
@@ -104,7 +104,7 @@ def test_what_no_rank_splits_is_shared_by_tokens() -> None:
 
 
 def test_weights_of_four_bit_are_unpacked_for_every_pass() -> None:
-    """10 B a weight before products forward and, where gradients pass, backward; none for a head."""
+    """10 B per weight before products forward and, if gradients pass, backward; none for a head."""
     asked = workload(ADAPTED, dtype="nf4", software=stack(unpacking=10.0))
     inner = product(asked, Role.MLP_IN)
     unpacked, plain = 10 * 4096 * 1024 / MEMORY, float(gemm_time(2048, 4096, 1024, CARD))
@@ -126,7 +126,7 @@ def test_weights_of_four_bit_are_unpacked_for_every_pass() -> None:
 def operated(
     software: Any, *operators: Elementwise, precision: Precision | None = None, **layout: Any
 ) -> tuple[float, float]:
-    """s of one layer of such operators alone, 2,048 tokens, forward and backward."""
+    """Return the seconds of one layer of such operators alone, 2,048 tokens, forward and backward."""
     asked = workload(software=software, **layout)
     asked = asked if precision is None else replace(asked, precision=precision)
     bare = replace(layer(asked), block=replace(layer(asked).block, linears=(), elementwise=operators))
@@ -135,7 +135,7 @@ def operated(
 
 
 def test_operators_by_width_share_and_rank() -> None:
-    """3 and 5 B an element; split over four tensor ranks, or by tokens; a third of a rotated head, and a fifth for cutting it."""
+    """3 and 5 B per element, split over four tensor ranks or by tokens; a third of a rotated head, and a fifth for splitting it."""
     norm = Elementwise(Pointwise.RMS_NORM, 1024, sharded=False)
     turned = Elementwise(Pointwise.ROTARY, 1024, sharded=True, worked=1 / 3)
     each = 2048 * 1024 / MEMORY
@@ -172,7 +172,7 @@ def test_rows_formats_and_experts_places() -> None:
 
 
 def test_shares_of_operators_weigh_their_traffic() -> None:
-    """Norms of 1,024 at 3 B again, half of a rotation of 512 at 6 B: (3,072 + 1,536) of 6,144."""
+    """Norms of 1,024 at 3 B once more, half of a rotation of 512 at 6 B: (3,072 + 1,536) of 6,144."""
     asked = workload(software=facts(operators={"rms-norm": WIDE, "rotary": Traffic(forward=6, backward=7)}))
     block = replace(layer(asked).block, elementwise=(Elementwise(Pointwise.RMS_NORM, 1024, sharded=False),
                                                      Elementwise(Pointwise.ROTARY, 512, sharded=True)))  # fmt: skip
@@ -185,7 +185,7 @@ def test_shares_of_operators_weigh_their_traffic() -> None:
 
 
 def test_wide_elements_are_no_more_to_issue() -> None:
-    """Half of the time does not shrink; 4 x H100's bandwidth for a multiprocessor: 1 - 1/2 + 4/2, in fp32 half of that behind it."""
+    """Half of the time does not shrink; 4 x the H100's bandwidth per multiprocessor: 1 - 1/2 + 4/2, in fp32 half of the latter."""
     card = {"memory_bandwidth": 4 * 10 * 3.35e12 / 132, "sms": 10}
     software = stack(pointwise={"issued": 0.5})
     assert issue_bound(workload(card=card, software=software)) == pytest.approx(2.5)
@@ -241,7 +241,7 @@ def test_casts_of_experts_and_of_split_products() -> None:
 
 
 def test_narrowing_of_experts_and_of_split_products() -> None:
-    """6 B: each of f products in one reads its input for itself, three experts theirs, all on a share of the ranks that split them."""
+    """6 B: each of f merged products reads its own input, three experts read theirs, all on the share of a rank."""
     asked = workload(SHARED, gpus=4, tensor=4, expert=2, expert_tensor=2)
     each = 0.0
     for one in layer(asked).block.linears:
@@ -289,7 +289,7 @@ def test_ends_by_what_they_are() -> None:
 
 
 def test_places_that_groups_stand_in() -> None:
-    """Eight groups, two of them a token's: on three places 3 (1 - (1 - 3/8 ...)); arrays of both at once."""
+    """Eight groups, two of them for each token: on three places 3 (1 - (1 - 3/8 ...)); with arrays of both."""
     third = 8 / 3
     missed = (1 - third / 8) * (1 - third / 7)
     assert float(reached(3, 8, 2)) == pytest.approx(3 * (1 - missed))
@@ -383,7 +383,7 @@ def test_what_leaves_for_the_host() -> None:
 
 
 def test_orders_of_passes() -> None:
-    """Forward passes ahead of the first backward one, and micro-batches that weights' gradients wait, for each rank behind or before."""
+    """Forward passes before the first backward one, and micro-batches by which weight gradients are delayed, for each rank position."""
     assert {kind.name: tuple(order) for kind, order in ORDERS.items()} == {
         "f1b1": (1, None), "interleaved": (1, None), "zb1p": (1, 1), "zb2p": (2, 2), "gpipe": (None, None),
     }  # fmt: skip
@@ -394,7 +394,7 @@ def test_orders_of_passes() -> None:
     (Schedule.zb2p, 12 * 3 / 4 - 4 * 4 / 8),
 ])  # fmt: skip
 def test_bubbles(schedule: Schedule, bubble: float) -> None:
-    """Four stages, the slowest of 7 s, five micro-batches: 4 s forward, 8 of inputs' gradients and 12 of weights' on all stages."""
+    """Four stages, the slowest of 7 s, five micro-batches: on all stages 4 s forward, 8 s for input and 12 s for weight gradients."""
     work = Stages(Passes(4.0, 8.0, 12.0), 7.0)
     assert float(pipeline_time(work, 5, 4, 2, schedule)) == pytest.approx(5 * 7 + bubble)
     assert float(pipeline_time(work, 5, 1, 1, schedule)) == 35
@@ -402,14 +402,14 @@ def test_bubbles(schedule: Schedule, bubble: float) -> None:
 
 
 def test_what_a_collective_costs_beside_products() -> None:
-    """Half of it, at most of twice what the links alone would take, and all that is left."""
+    """Half of it, at most twice the time of the links alone, plus all that is left over."""
     assert float(left_over(10.0, 4.0, 0.5, 1.0)) == pytest.approx(1.0 + (10 - 1 - 4))
     assert float(left_over(10.0, 40.0, 0.5, 8.0)) == 5.0
     assert float(left_over(3.0, 1.0, 0.0)) == 2.0
 
 
 def test_adapters_beside_a_stream_in_fp32() -> None:
-    """10 and 6 B an output whatever the stream is kept in, and 6 B an element for what quantised products cast."""
+    """10 and 6 B per output whatever the format of the stream, and 6 B per element for the casts of quantised products."""
     said = {"forward": 10.0, "backward": 6.0}
     wide = replace(
         workload(ADAPTED, software=facts(adapters=said)), precision=replace(Precision("nf4"), wide_stream=True)
@@ -422,7 +422,7 @@ def test_adapters_beside_a_stream_in_fp32() -> None:
 
 
 def test_a_stage_and_what_is_spread_over_all() -> None:
-    """Of five layers of 6 s the first of two stages has three, beside 2 s of its own; 4 s are spread over both."""
+    """Of five layers of 6 s, the first of two stages has three, and 2 s of its own; 4 s are spread over both."""
     line = stages(Passes(1.0, 2.0, 3.0), Placement(5, 2), Passes(2.0), Passes(1.0), Passes(4.0))
     assert (float(line.slowest), float(line.together.total)) == (3 * 6 + 2 + 4 / 2, 5 * 6 + 2 + 1 + 4)
     alone = stages(Passes(1.0, 2.0, 3.0), Placement(5, 1), Passes(2.0), Passes(1.0), Passes(4.0))
@@ -452,7 +452,7 @@ def test_the_way_back_of_pairs() -> None:
 
 
 def test_features_by_where_an_encoder_stands() -> None:
-    """512 features of 512 x 2 B: gathered over two stages and two ranks of one, or sent from three accelerators to two readers a sample."""
+    """512 features of 512 x 2 B: gathered over two stages and two ranks of one, or sent from three accelerators to two readers each."""
     encoder = replace(
         MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0], layers=2
     )

@@ -29,7 +29,7 @@ INSIDE = (Pointwise.EXPERT_SWIGLU, Pointwise.ROUTER, Pointwise.PERMUTE)
 
 
 def experts_alone(row: dict[str, str]) -> Stack:
-    """The layer without attention, norms and residuals, as it was measured."""
+    """Return the layer without attention, norms and residuals, as measured."""
     width = int(row["width"])
     chosen = Experts(count=int(row["experts"]), top_k=int(row["top_k"]), width=width)
     shape = {
@@ -47,7 +47,7 @@ def experts_alone(row: dict[str, str]) -> Stack:
 
 
 def test_layers_of_experts() -> None:
-    """8 x top 2, 64 x top 6 and 128 x top 8 at 4K to 32K tokens, forward and backward, routed by a random router."""
+    """8 x top 2, 64 x top 6 and 128 x top 8 at 4K to 32K tokens, forward and backward, with a random router."""
     one = cluster("h200-sxm-141gb", gpus=1)
     errors: dict[str, list[float]] = {"products": [], "torch-eager": [], "torch-compile": []}
     with TABLE.open(encoding="utf-8") as lines:
@@ -68,7 +68,7 @@ def test_layers_of_experts() -> None:
 
 @pytest.mark.parametrize("name", list_software())
 def test_a_mixture_is_never_faster_than_its_dense_part(name: str) -> None:
-    """Attention, norms and both ends alone, beside next to no feed-forward layer, on the same accelerators."""
+    """Compared with attention, norms and both ends, with almost no feed-forward layer, on the same accelerators."""
 
     def seconds(gpus: int, feed_forward: dict[str, Any], layout: dict[str, Any]) -> float:
         run = Run.model_validate({

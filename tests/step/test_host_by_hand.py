@@ -57,7 +57,7 @@ def test_layers_of_split_products_experts_and_shared_sequences() -> None:
 
 
 def test_rings_in_steps_that_were_measured() -> None:
-    """Two sums forward, as gathers and scatters, and as many backward, four steps of 10 us each at four ranks: 4 x 2 x 4 x 10 us."""
+    """Two sums forward, as gathers and scatters, and two backward, four steps of 10 us each with four ranks: 4 x 2 x 4 x 10 us."""
     asked = workload(gpus=4, tensor=4, software=stack(host={"tensor": 1e-3}))
     delayed = replace(asked, cluster=replace(asked.cluster, delay=1e-5))
     assert float(_splitting_time(layer(delayed), delayed)) == pytest.approx(1e-3 + 4 * 2 * 4 * 1e-5)
@@ -99,7 +99,7 @@ def test_kernels_counted_by_operator() -> None:
 
 
 def test_launches_with_hooks_masks_and_what_is_computed_again() -> None:
-    """A causal layer of 14 and 25 kernels; ZeRO-3 fetches nine modules for each pass, three where layers are computed again."""
+    """A causal layer of 14 and 25 kernels; ZeRO-3 fetches nine modules for each pass, of which there are three with recomputation."""
     there, back = 1e-4 + 3e-5 + 14e-5, 2e-4 + 50e-5
     plain = counted()
     assert kernel_launches(layer(plain), plain) == (pytest.approx(there + back), pytest.approx(39e-6))
@@ -151,7 +151,7 @@ def test_the_host_beside_stages_encoders_and_updates() -> None:
 
 
 def test_copies_around_a_gather_of_frozen_and_trained_weights() -> None:
-    """A million weights, a quarter trained, over four ranks: frozen ones of 4.127 bit stay so; trained 4 B ones leave as 2."""
+    """A million weights, a quarter trained, over four ranks: frozen ones stay at 4.127 bit, trained ones of 4 B are sent as 2 B."""
     facts_of = Gathering(source="by hand", shares=3.0, whole=0.5)
     asked = workload(ADAPTED, gpus=4, sharding="zero3", dtype="nf4", software=stack(gathering=facts_of))
     held, trained = Weights(1e6, 0.0), Weights(0.25e6, 0.0)
@@ -164,7 +164,7 @@ def test_copies_around_a_gather_of_frozen_and_trained_weights() -> None:
 
 
 def test_sums_of_micro_batches_under_autocast() -> None:
-    """5 B a weight, 3 under autocast; alone, seven of eight are added, three of four where there are four."""
+    """5 B per weight, 3 under autocast; on one rank seven of eight micro-batches are added, three of four with four ranks."""
     software = stack(accumulation={"bytes": 5.0, "amp": 3.0, "first": False})
     weights = Weights(1e9, 0.0)
     assert accumulation_time(weights, workload(software=software)) == pytest.approx(5e9 * 7 / 8 / MEMORY)
@@ -175,7 +175,7 @@ def test_sums_of_micro_batches_under_autocast() -> None:
 
 
 def test_newton_schulz_over_ranks() -> None:
-    """Four layers on two stages, tensor 2, shared by four under ZeRO-1; experts each on its own."""
+    """Four layers on two stages, tensor 2, divided among four ranks under ZeRO-1; experts each separately."""
     asked = workload(MIXTURE, gpus=16, tensor=2, pipeline=2, sharding="zero1", batch=16)
     flops = 0.0
     for one in layer(asked).block.linears:

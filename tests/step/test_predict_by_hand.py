@@ -35,7 +35,7 @@ def sent(layer: float = 0.0, software: Any = None, **layout: Any) -> float:
 
 
 def test_messages_are_split_as_the_stack_splits_them() -> None:
-    """There and back; two chunks send twice; tensor and context ranks send their share."""
+    """There and back; two chunks send twice; tensor and context ranks each send their share."""
     assert sent(gpus=2, pipeline=2) == pytest.approx(2 * STREAM / LINK)
     assert sent(gpus=4, pipeline=2, tensor=2) == pytest.approx(2 * STREAM / 2 / LINK)
     assert sent(gpus=4, pipeline=2, context=2) == pytest.approx(2 * STREAM / 2 / LINK)
@@ -48,7 +48,7 @@ def test_messages_are_split_as_the_stack_splits_them() -> None:
 
 @pytest.mark.parametrize(("pipeline", "borders"), [(2, 1), (4, 2)])
 def test_messages_to_other_nodes_wait_besides(pipeline: int, borders: int) -> None:
-    """1 ms for both of each border of a stage, and once for all borders while eight micro-batches fill the pipeline; none inside a node."""
+    """1 ms for both of each border of a stage, once for all borders while eight micro-batches fill the pipeline; none inside a node."""
     layout: dict[str, Any] = {"gpus": 8 * pipeline, "pipeline": pipeline, "tensor": 8}
     waits = stack(network={"send_wait": 1e-3})
     more = sent(software=waits, **layout) - sent(**layout)
@@ -58,7 +58,7 @@ def test_messages_to_other_nodes_wait_besides(pipeline: int, borders: int) -> No
 
 
 def test_the_parts_of_two_stages() -> None:
-    """Eight micro-batches on the slower stage and one more on the other; the host's 6 ms a stage decide what is waited for."""
+    """Eight micro-batches on the slower stage and one more on the other; the host's 6 ms per stage determine the waiting time."""
     asked = workload(gpus=2, pipeline=2)
     work, found = shared_work(asked), step(asked)
     layer = float(added(work.all_layers).total) / 4
@@ -79,7 +79,7 @@ def test_the_hosts_own_part_comes_once_a_step() -> None:
 
 
 def test_sums_and_the_wait_for_the_slowest() -> None:
-    """Two nodes: a hundredth of all else is waited for, and told with the sums; a slower stack is slower in every part."""
+    """Two nodes: a hundredth of everything else is waiting time, reported with the sums; a slower stack is slower in every part."""
     plain, waiting = (
         workload(gpus=16, software=stack(host=SLOW_HOST, network={"stragglers": share})) for share in (0.0, 0.01)
     )
@@ -102,13 +102,13 @@ def test_the_peak_is_that_of_the_products_format_and_of_all_accelerators() -> No
 
 
 def seen(vision: str, **layout: Any) -> Workload:
-    """Two layers of an encoder, half as wide, before the decoder."""
+    """Return a model with two encoder layers, half as wide, before the decoder."""
     asked = workload(vision=vision, **layout)
     return replace(asked, model=replace(asked.model, parts=(replace(ENCODER, layers=2), *asked.model.parts)))
 
 
 def test_an_encoder_stands_where_the_layout_has_it() -> None:
-    """On the first stage; on both, one of two samples each, whose features are gathered; or apart, where its own accelerator takes all."""
+    """On the first stage; on both with one of two samples each and gathered features; or on its own accelerator, which takes all."""
     piped = {"gpus": 2, "pipeline": 2, "microbatch": 2}
     plain = shared_work(workload(**piped))
     first, everywhere = (shared_work(seen(vision, **piped)) for vision in ("first-stage", "replicated"))
@@ -137,7 +137,7 @@ def test_an_encoder_stands_where_the_layout_has_it() -> None:
 def test_messages_of_one_chunk_hide_apart(
     interleave: int, pipeline: float, one_chunk: float | None, felt: float
 ) -> None:
-    """Behind a layer of a second, at a stack's share for one chunk a stage, or for several."""
+    """Hidden behind a layer of one second, by the stack's share for one chunk per stage or for several."""
     software = stack(exposed={"pipeline": pipeline, "one_chunk": one_chunk})
     found = sent(1.0, software, gpus=2, pipeline=2, interleave=interleave)
     assert found == pytest.approx(felt * 2 * STREAM / LINK)

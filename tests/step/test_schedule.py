@@ -40,7 +40,7 @@ def test_measured_bubbles_of_equal_stages() -> None:
 
 
 def test_zero_bubble_schedules_are_ordered() -> None:
-    """Qi et al. 2023: ZB-2p beats ZB-1p beats 1F1B, and with many micro-batches nothing is left of the bubble."""
+    """Qi et al. 2023: ZB-2p is faster than ZB-1p, which is faster than 1F1B; with many micro-batches no bubble remains."""
     plain, one, two = (bubble_share(8, 24, schedule=kind) for kind in (Schedule.f1b1, Schedule.zb1p, Schedule.zb2p))
     assert plain > one > two >= 0
     assert bubble_share(8, 64, schedule=Schedule.zb2p) == 0
@@ -51,13 +51,13 @@ def test_zero_bubble_schedules_are_ordered() -> None:
     [(96, 8, 12, 12), (126, 8, 8, 16), (94, 8, 11, 12), (61, 16, 1, 4), (22, 8, 1, 3), (5, 1, 1, 5)],
 )
 def test_layers_that_do_not_fill_are_spread(layers: int, pipeline: int, interleave: int, full: int) -> None:
-    """The slowest stage has ceil(L / p) layers, however many chunks they stand in."""
+    """The slowest stage has ceil(L / p) layers for any number of chunks."""
     line = stages(LAYER, Placement(layers, pipeline), NOTHING, NOTHING)
     assert float(line.slowest) == pytest.approx(3 * full)
 
 
 def test_the_head_decides_the_tick() -> None:
-    """A head as long as two layers makes the last stage the slowest; a missing layer beside it makes up for half."""
+    """A head as long as two layers makes the last stage the slowest; one layer fewer on that stage compensates for half of it."""
     head = Passes(2.0, 2.0, 2.0)
     assert float(stages(LAYER, Placement(24, 8), NOTHING, head).slowest) == pytest.approx(15)
     assert float(stages(LAYER, Placement(22, 8), NOTHING, head).slowest) == pytest.approx(12)
@@ -102,7 +102,7 @@ def test_what_overlap_leaves(sent: float, behind: float, exposed: float, felt: f
     [(1.0, 1.0, 0.3), (1.0, 0.1, 0.3 * 0.2), (12.0, 0.1, 0.06 + 12 - 0.06 - 10), (1.0, 5.0, 0.3)],
 )
 def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, felt: float) -> None:
-    """0.3 of twice its time over the scale-up links, at most of itself; what finds no room behind 10 s is felt whole."""
+    """0.3 of twice its time over the scale-up links, at most its own time; what does not fit behind 10 s is fully visible."""
     assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(felt)
 
 

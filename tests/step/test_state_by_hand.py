@@ -77,7 +77,7 @@ def test_gradients_may_be_scattered_in_another_format_and_at_a_share_of_the_rate
 
 
 def test_what_is_sent_hides_behind_the_pass_that_it_is_beside() -> None:
-    """Half of what is sent is felt beside a long pass; beside none, all; the weights' gradients are behind, too."""
+    """Half of the communication is visible beside a long pass, all of it beside none; the pass of weight gradients also hides it."""
     half = stack(exposed={"shard": 0.5})
     each = 2 * LAYER * 7 / 8 / LINK
     asked = workload(gpus=8, sharding="zero3", software=half)
@@ -86,7 +86,7 @@ def test_what_is_sent_hides_behind_the_pass_that_it_is_beside() -> None:
 
 
 def test_experts_are_sharded_among_those_that_hold_the_same() -> None:
-    """Eight ranks share what is dense, two the experts that both hold."""
+    """Eight ranks share dense weights, two ranks share the experts that both hold."""
     asked = workload(MIXTURE, gpus=8, expert=4, sharding="zero3")
     gather = 2 * ((DENSE - 2 * VOCABULARY - 1024) / 4 * 7 / 8 + EXPERTS / 4 / 2) / LINK
     assert passes(asked) == (pytest.approx(gather), pytest.approx(2 * gather))
@@ -96,7 +96,7 @@ def test_experts_are_sharded_among_those_that_hold_the_same() -> None:
 
 
 def test_shard_groups_sum_between_them() -> None:
-    """Two groups of four: within, three quarters of a layer; between, a quarter of all gradients there and back."""
+    """Two groups of four: three quarters of a layer within a group, a quarter of all gradients there and back between groups."""
     asked = workload(gpus=8, sharding="zero3", shard_group=4)
     each = 2 * LAYER * 3 / 4 / LINK
     assert passes(asked) == (pytest.approx(each), pytest.approx(2 * each))
@@ -116,7 +116,7 @@ def test_sums_hide_behind_two_thirds_of_a_pass_and_gathers_behind_one() -> None:
 
 
 def test_shards_sent_round_one_by_one() -> None:
-    """0.5 ns a byte of all weights and 1 ms, for each of eight shards."""
+    """0.5 ns per byte of all weights and 1 ms for each of eight shards."""
     round_robin = stack(network={"shard_broadcast": 0.5, "shard_wait": 1e-3})
     each = 0.5 * 2 * WHOLE / 1e9 + 1e-3
     assert reduced(software=round_robin, gpus=8, sharding="zero1") == pytest.approx(2 * SUM + 8 * each)
@@ -125,7 +125,7 @@ def test_shards_sent_round_one_by_one() -> None:
 
 
 def test_a_replicated_encoder_sums_over_the_ranks_that_hold_it() -> None:
-    """Two layers before the decoder, whole on two tensor ranks and two stages: twice 2 x 1/2 of 2 bytes a parameter."""
+    """Two layers before the decoder, replicated on two tensor ranks and two stages: twice 2 x 1/2 of 2 bytes per parameter."""
     asked = workload(gpus=4, tensor=2, pipeline=2, vision="replicated")
     seen = replace(asked, model=replace(asked.model, parts=(replace(ENCODER, layers=2), *asked.model.parts)))
     assert float(_replica_reduction(seen)) == pytest.approx(2 * 2 * 2 * ENCODING / LINK)
@@ -135,7 +135,7 @@ def test_a_replicated_encoder_sums_over_the_ranks_that_hold_it() -> None:
 
 
 def test_the_update_by_format_and_by_what_a_rank_owns() -> None:
-    """34 bytes in mixed precision, 22 all in 16 bit; of experts half, which two ranks hold alike; Lion moves 20 bytes of Adam's 28."""
+    """34 bytes in mixed precision, 22 in pure 16 bit; half of the experts, which two ranks share; Lion moves 20 bytes to Adam's 28."""
     experts = workload(MIXTURE, gpus=8, expert=4, sharding="zero1")
     assert optimiser_time(experts) == pytest.approx(34 * (DENSE / 8 + EXPERTS / 2) / MEMORY)
     assert optimiser_time(workload(MIXTURE, gpus=8, expert=4)) == pytest.approx(34 * (DENSE + EXPERTS) / MEMORY)
@@ -150,7 +150,7 @@ def test_the_update_by_format_and_by_what_a_rank_owns() -> None:
 
 
 def test_an_encoder_apart_updates_at_the_same_time() -> None:
-    """A hundred layers on an accelerator of its own are more than the decoder's four with embedding and head."""
+    """A hundred layers on an accelerator of their own take longer than the decoder's four with embedding and head."""
     asked = workload(gpus=2, vision="separate", vision_gpus=1)
     own = replace(asked.model, parts=(replace(ENCODER, layers=100), *asked.model.parts))
     assert optimiser_time(replace(asked, model=own)) == pytest.approx(34 * 100 * ENCODING / MEMORY)
@@ -170,7 +170,7 @@ def test_newton_schulz_is_shared_by_tensor_ranks_shards_and_stages() -> None:
 
 
 def test_gradients_are_added_up_in_the_stacks_format() -> None:
-    """Of a rank alone 7 of 8 micro-batches' are added; of two, all are copied into buckets. Experts are added as well."""
+    """On one rank the gradients of 7 of 8 micro-batches are added; on two, all are copied into buckets. Experts are included."""
     weights = Weights(1e9, 1e9)
     later = stack(accumulation={"first": False})
     assert accumulation_time(weights, workload(software=later)) == pytest.approx(6.5 * 2e9 * 7 / 8 / MEMORY)
@@ -193,7 +193,7 @@ def test_blocks_of_a_loss_add_only_where_the_head_trains() -> None:
 @pytest.mark.parametrize("sharding", ["none", "zero1", "zero2", "zero3"])
 @pytest.mark.parametrize("experts", [False, True])
 def test_one_weight_is_sent_and_none_is_not(sharding: str, experts: bool) -> None:
-    """Nothing is exactly no time, also beside layouts of a sweep that have a weight; ZeRO-3 has sent its own in the passes."""
+    """No weights take exactly no time, even beside layouts of a sweep that have a weight; ZeRO-3 has sent its weights in the passes."""
     held = np.asarray([0.0, 1.0])
     asked = workload(MIXTURE, gpus=8, expert=2, sharding=sharding)
     sums, gathers = _sums_and_gathers(Weights(0.0, held) if experts else Weights(held, 0.0), asked)
@@ -216,7 +216,7 @@ def test_less_than_a_byte_is_added_up() -> None:
     ({"microbatch": 2, "loss_blocks": 1}, 1),
 ])  # fmt: skip
 def test_no_more_blocks_than_a_rank_has_tokens(layout: dict[str, Any], blocks: int) -> None:
-    """Four samples of 512 tokens on two ranks are 1,024 tokens each; each block after the first adds its gradients to the others'."""
+    """Four samples of 512 tokens on two ranks are 1,024 tokens each; each block after the first accumulates its gradients."""
     asked = workload(**layout)
     assert blocks_time(asked.model.ends[-1], asked) == pytest.approx((blocks - 1) * 2 * 2 * VOCABULARY / MEMORY)
 
@@ -226,7 +226,7 @@ def test_no_more_blocks_than_a_rank_has_tokens(layout: dict[str, Any], blocks: i
     [(4096, 1, 4), (4096, 2, 4), (4096, 3, 3), (5000, 1, 4), (8192, 1, 8), (1024, 2, 1)],
 )
 def test_blocks_by_width(vocab: int, microbatch: int, blocks: int) -> None:
-    """As many as vocabulary over width, of tokens rounded up to a power of two: of 1,536 tokens a quarter is 384, so 512 at once."""
+    """Vocabulary over width blocks, of tokens rounded up to a power of two: a quarter of 1,536 tokens is 384, so 512 per block."""
     model = MODEL.model_copy(update={"vocab": vocab})
     asked = workload(model, microbatch=microbatch, software=stack(memory={"loss_by_width": True}))
     assert blocks_time(asked.model.ends[-1], asked) == pytest.approx((blocks - 1) * 2 * 2 * vocab * 1024 / MEMORY)

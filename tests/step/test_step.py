@@ -35,7 +35,7 @@ MIXTRAL22 = MIXTRAL.model_copy(update={"layers": 56, "hidden": 6144, "heads": 48
 
 @dataclass(frozen=True)
 class Published:
-    """A measured step with its source and how near we want to come."""
+    """A measured step with its source and the required accuracy."""
 
     run: str
     decoder: Decoder
@@ -170,7 +170,7 @@ def test_a_better_machine_is_never_slower(layout: dict[str, Any], software: str,
 
 
 def test_recompute_costs_a_forward_pass() -> None:
-    """None, selective and full recompute in that order; full costs about a third of forward and backward."""
+    """Step time increases from no to selective to full recomputation; full adds about a third of forward and backward."""
     none, some, full = (
         float(predicted(GPT22, {"tensor": 8, "recompute": kind}).time) for kind in ("none", "selective", "full")
     )
@@ -195,7 +195,7 @@ def test_frozen_and_adapted_models_cost_less() -> None:
 
 
 def test_four_bit_weights_cost_their_unpacking() -> None:
-    """QLoRA is slower than LoRA in 16 bit, the more so the fewer tokens share a weight."""
+    """QLoRA is slower than LoRA in 16 bit, and more so the fewer tokens share a weight."""
     adapted = LLAMA8.model_copy(update={"trainable": "lora"})
     slower = []
     for tokens in (512, 8192):
@@ -217,7 +217,7 @@ def test_eight_bit_products_are_faster_but_not_twice() -> None:
 
 
 def test_folding_experts_saves_their_sums() -> None:
-    """Experts split over tensor ranks gather and sum their tokens in the open; whole ones on a node need neither."""
+    """Experts split over tensor ranks gather and sum their tokens without overlap; unsplit experts within a node need neither."""
     layouts = ({"tensor": 2, "expert": 4, "expert_tensor": 2}, {"tensor": 2, "expert": 8, "expert_tensor": 1})
     split, folded = (predicted(MIXTRAL22, layout) for layout in layouts)
     assert float(split.time) > 1.02 * float(folded.time)
@@ -234,7 +234,7 @@ def test_sends_of_one_chunk_are_waited_for() -> None:
 
 
 def test_sums_across_nodes_are_not_hidden() -> None:
-    """Tensor parallelism beyond a node is never free."""
+    """Tensor parallelism across nodes always takes time."""
     inside, across = (predicted(LLAMA70, {"tensor": tensor}) for tensor in (8, 16))
     name = "tensor communication"
     assert float(across.parts[name] / across.time) > 3 * float(inside.parts[name] / inside.time)
@@ -254,7 +254,7 @@ def test_layouts_that_cannot_run_say_why(layout: dict[str, Any], reason: str) ->
 
 
 def test_an_array_of_layouts_is_each_of_them() -> None:
-    """One call over axes of degrees gives, to the last digit that floats allow, what every single call gives."""
+    """One call over axes of degrees gives the results of single calls, to floating-point precision."""
     tensor, pipeline = np.array([1, 2, 8]).reshape(3, 1, 1), np.array([1, 4]).reshape(1, 2, 1)
     modes = np.array([int(mode) for mode in Recompute])
     swept = predicted(
@@ -273,7 +273,7 @@ def test_a_format_the_card_lacks_is_an_error() -> None:
 
 
 def test_every_step_has_a_constant_of_its_stack() -> None:
-    """12 ms under Megatron, however short the step; nothing where own steps were timed without data or logging."""
+    """12 ms under Megatron for any step, however short; none if own steps were timed without data loading or logging."""
     software = load_software("megatron-core")
     assert software.host.step == pytest.approx(0.012)
     assert load_software("torch-eager").host.step == 0
@@ -286,7 +286,7 @@ def test_every_step_has_a_constant_of_its_stack() -> None:
 
 
 def test_sums_between_shard_groups_hide_on_slow_networks() -> None:
-    """HSDP over 1 GB/s a GPU: what the backward pass has room for costs no more than its bytes do."""
+    """HSDP at 1 GB/s per GPU: a sum that fits behind the backward pass costs no more than its bytes."""
     software, model = load_software("fsdp-eager"), LLAMA8.model(8192)
     layout = Layout(sharding="zero3", shard_group=8, microbatch=2)
 

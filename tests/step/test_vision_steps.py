@@ -36,7 +36,7 @@ FURTHEST = {"h200-vision": 0.13, "h100-video": 0.18, "h100-loss": 0.08}
 
 @cache
 def judged(name: str) -> tuple[Judged, ...]:
-    """The runs of one source, with everything that is known."""
+    """Return the judged runs of one source, with everything known."""
     return validate(next(path for path in described_runs() if path.stem == name), in_sample=True).judged
 
 
@@ -50,7 +50,7 @@ def error(one: Judged) -> float:
 
 
 def seconds(name: str) -> tuple[float, float]:
-    """Measured and predicted, of one of our own rows."""
+    """Return the measured and predicted time of one of our own rows."""
     one = next(one for one in own() if one.row.id == name)
     assert one.measured
     assert one.predicted
@@ -80,7 +80,7 @@ def test_no_step_is_far_off(source: str, most: float) -> None:
 
 
 def test_h100_steps_were_foretold() -> None:
-    """As predicted before they were measured, with what the model did not know then; kept beside them and judged."""
+    """Predictions made before the measurements, with what the model did not know then; stored with the measurements and judged."""
     errors = [one.foretold_error for one in judged("h100-video") if one.foretold_error is not None]
     assert len(errors) == len(judged("h100-video"))
     assert np.median(np.abs(errors)) == pytest.approx(0.093, abs=0.001)
@@ -97,13 +97,13 @@ def test_memory_of_own_steps(source: str, median: float, most: float) -> None:
 
 
 def test_frames_that_pass_a_frozen_encoder_take_memory() -> None:
-    """Forward only, H200: 2.24 GB for 256 images through ViT-L, of which the weights are 0.6."""
+    """Forward only on H200: 2.24 GB for 256 images through ViT-L, of which 0.6 GB are weights."""
     one = next(one for one in own() if one.row.id == "s1_vit-l14_s257_b256_bf16_none_none_a1_fwd")
     assert one.memory_error == pytest.approx(0, abs=0.08)
 
 
 def test_an_encoder_on_the_first_stage_against_one_shared_out() -> None:
-    """Two H100, 8 micro-batches of 16 frames: the imbalance costs 1.117 times; predicted before it was measured."""
+    """Two H100, 8 micro-batches of 16 frames: the imbalance costs a factor of 1.117; predicted before it was measured."""
     (first, predicted_first), (shared, predicted_shared) = (
         seconds("pipeline-first-stage"),
         seconds("pipeline-replicated"),
@@ -114,7 +114,7 @@ def test_an_encoder_on_the_first_stage_against_one_shared_out() -> None:
 
 @pytest.mark.parametrize("frames", ["64f-frozen", "256f-frozen", "128f-trained"])
 def test_a_long_video_by_ring_and_by_ulysses(frames: str) -> None:
-    """Four H100: frames dealt out, features gathered, tokens shared; rings with FlashAttention-2 against Ulysses with cuDNN."""
+    """Four H100: frames distributed, features gathered, tokens shared; rings with FlashAttention-2 compared with Ulysses with cuDNN."""
     (ring, predicted_ring), (heads, predicted_heads) = (
         seconds(f"long-{way}-{frames}") for way in ("zigzag", "ulysses")
     )
@@ -131,7 +131,7 @@ VIDEO = {
 
 
 def with_vision(vision: VisionPlacement, gpus: int = 0) -> Any:
-    """A 27B language model on 512 H100, tensor 4 x pipeline 8, behind a frozen ViT-bigG on 64 frames."""
+    """Return a 27B language model on 512 H100, tensor 4 x pipeline 8, behind a frozen ViT-bigG on 64 frames."""
     model = read_model(VIDEO).build(Data(frames=64, text_tokens=256, resolution=224))
     layout = Layout(tensor=4, pipeline=8, sharding=Sharding.zero1, recompute=Recompute.selective)
     layout = layout.replaced(vision=vision, vision_gpus=gpus)
@@ -177,7 +177,7 @@ def test_placements_as_an_array_are_the_placements_one_by_one() -> None:
 def test_sending_features_is_felt_whatever_hides_it(
     placement: VisionPlacement, pipeline: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand times the bytes, by every way that features take, cost time."""
+    """A thousand times the bytes takes longer for every way of sending features."""
     model = read_model(VIDEO).build(Data(frames=64, text_tokens=256, resolution=224))
     gpus = 64 if placement is VisionPlacement.separate else 0
     layout = Layout(tensor=4, context=2, pipeline=pipeline, sharding=Sharding.zero1, recompute=Recompute.selective)
@@ -201,7 +201,7 @@ def test_sending_features_is_felt_whatever_hides_it(
 def shared_out(
     trainable: Training, frames: int, gpus: int = 16, stack: str = "megatron-core", **layout: Any
 ) -> tuple[Model, int, Layout, Cluster, Software, Precision]:
-    """A 1.3B language model behind a ViT-bigG: what step and memory take; ``gpus`` of its own where the encoder stands apart."""
+    """Return step and memory of a 1.3B language model behind a ViT-bigG; ``gpus`` are those of a separate encoder."""
     vision, language = {"name": "vit-bigg-14", "trainable": trainable}, {"params": "1.3B"}
     model = read_model({**VIDEO, "vision": vision, "language": language}).build(
         Data(frames=frames, text_tokens=256, resolution=224)
@@ -244,7 +244,7 @@ def test_better_parts_never_slow_a_step(trainable: Training, frames: int, stack:
 
 @pytest.mark.parametrize("context", [1, 2, 4, 8])
 def test_an_encoder_apart_works_no_faster_than_its_own_gpus_can(context: int) -> None:
-    """However the language model shares its sequence: 16 of 144 GPUs encode 256 x 64 frames."""
+    """For any split of the language model's sequence: 16 of 144 GPUs encode 256 x 64 frames."""
     inputs = shared_out("frozen", 64, vision=VisionPlacement.separate, context=context)
     model, found = inputs[0], step(Workload(*inputs))
     encoding = sum(float(part_flops(part).forward) for part in model.encoder)
@@ -252,7 +252,7 @@ def test_an_encoder_apart_works_no_faster_than_its_own_gpus_can(context: int) ->
 
 
 def test_an_encoder_apart_sums_its_gradients_once() -> None:
-    """ZeRO-3 scatters them as they come: what is left for the end of the step is the language model's alone, nothing."""
+    """ZeRO-3 scatters gradients as they are computed, so nothing of the language model remains for the end of the step."""
     parts = [
         step(Workload(*shared_out("full", 1, vision=vision, sharding=Sharding.zero3))).parts["data communication"]
         for vision in (VisionPlacement.separate, VisionPlacement.first_stage)
@@ -261,7 +261,7 @@ def test_an_encoder_apart_sums_its_gradients_once() -> None:
 
 
 def test_the_host_launches_a_replicated_encoder_whole_on_every_stage() -> None:
-    """Where the host sets the pace, four stages launch a quarter of the language model each, and all of the encoder."""
+    """In a host-bound run, each of four stages launches a quarter of the language model and the whole encoder."""
     few = {
         (vision, pipeline): step(
             Workload(*shared_out("frozen", 1, stack="torch-eager", vision=vision, pipeline=pipeline))
@@ -286,7 +286,7 @@ def test_gpus_of_its_own_hold_a_trained_encoder() -> None:
 
 
 def fastest(runs: tuple[Judged, ...]) -> dict[tuple[str, int, int], Judged]:
-    """The fastest run of each configuration: model, GPUs, samples a GPU."""
+    """Return the fastest run of each configuration: model, GPUs, samples per GPU."""
     alike: dict[tuple[str, int, int], list[Judged]] = defaultdict(list)
     for one in runs:
         assert isinstance(one.case, Described)
@@ -311,7 +311,7 @@ def test_openclip_where_the_gpu_sets_the_pace() -> None:
 
 
 def test_runs_alike_differ_by_more_than_any_model_can_explain() -> None:
-    """B/32 on 344 GPUs with 256 pairs each: 99,289 to 219,759 pairs a second."""
+    """B/32 on 344 GPUs with 256 pairs each: 99,289 to 219,759 pairs per second."""
     alike = [one.measured for one in judged("openclip") if "b-32" in one.row.id and one.measured and one.case
              and one.case.gpus == 344]  # fmt: skip
     assert max(alike) / min(alike) > 2
@@ -330,12 +330,12 @@ def test_small_pictures_come_out_too_fast() -> None:
 
 @pytest.mark.parametrize("row", ["MAE-003", "MAE-004"])
 def test_larger_encoders_fine_tuned_on_v100(row: str) -> None:
-    """ViT-L and ViT-H, whole runs; nothing was fitted on them."""
+    """ViT-L and ViT-H, whole runs that were not used for fitting."""
     assert abs(error(next(one for one in judged("masked-autoencoders") if one.row.id == row))) < 0.15
 
 
 def test_the_whole_batch_is_compared() -> None:
-    """Features of 8 times the ranks cost more to gather: the loss sees the whole batch."""
+    """Features of 8 times the ranks take longer to gather, as the loss uses the whole batch."""
     model = read_model("clip-b-32").build(Data(frames=1, resolution=224))
     sent = [
         step(Workload(model, 256 * gpus, Layout(microbatch=256), cluster("a100-sxm-80gb", None, gpus), load_software("torch-eager"),
@@ -347,7 +347,7 @@ def test_the_whole_batch_is_compared() -> None:
 
 
 def test_video_latents_of_a_hundred_thousand_tokens() -> None:
-    """Open-Sora's length: attention over the whole clip costs more than over frames and places in turn."""
+    """At Open-Sora's length, attention over the whole clip costs more than alternating spatial and temporal attention."""
     clip = {
         "kind": "diffusion",
         "layers": 28,
