@@ -183,7 +183,7 @@ def test_memory_bound_operators_at_copy_speed() -> None:
 
 
 def test_cards_that_issue_no_faster() -> None:
-    """Half of the time does not shrink: twice the H100's bandwidth for a multiprocessor takes 1 - 1/2 + 2/2 = 1.5 times the bytes."""
+    """Half of the time does not shrink: with twice the H100's bandwidth per multiprocessor, 1 - 1/2 + 2/2 = 1.5 times the bytes."""
     twice = 2 * 3.35e12 / 132
     card = {"memory_bandwidth": 20 * twice, "sms": 20}
     software = stack(pointwise={"issued": 0.5})

@@ -189,7 +189,7 @@ def test_newton_schulz_over_ranks() -> None:
 
 
 def test_an_encoder_on_its_own_accelerators_updates_at_the_same_time() -> None:
-    """12 layers of it on four accelerators, under ZeRO-1 a quarter each, beside a sixth of a decoder of one layer: the fuller decides."""
+    """12 encoder layers on four accelerators, a quarter each under ZeRO-1, and a sixth of a one-layer decoder: the larger decides."""
     encoder = replace(
         MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0], layers=12
     )

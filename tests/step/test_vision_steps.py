@@ -201,7 +201,7 @@ def test_sending_features_is_felt_whatever_hides_it(
 def shared_out(
     trainable: Training, frames: int, gpus: int = 16, stack: str = "megatron-core", **layout: Any
 ) -> tuple[Model, int, Layout, Cluster, Software, Precision]:
-    """Return step and memory of a 1.3B language model behind a ViT-bigG; ``gpus`` are those of a separate encoder."""
+    """Return the inputs of a workload: a 1.3B language model behind a ViT-bigG, which has ``gpus`` of its own if placed separately."""
     vision, language = {"name": "vit-bigg-14", "trainable": trainable}, {"params": "1.3B"}
     model = read_model({**VIDEO, "vision": vision, "language": language}).build(
         Data(frames=frames, text_tokens=256, resolution=224)
@@ -274,7 +274,7 @@ def test_the_host_launches_a_replicated_encoder_whole_on_every_stage() -> None:
 
 
 def test_gpus_of_its_own_hold_a_trained_encoder() -> None:
-    """ViT-bigG under AdamW needs 16 bytes a parameter and what 64 frames a sample leave; fewer of its own hold more samples each."""
+    """ViT-bigG with AdamW needs 16 bytes per parameter and the activations of 64 frames per sample; fewer GPUs hold more samples each."""
     held = {gpus: memory(Workload(*shared_out("full", 64, gpus, vision=VisionPlacement.separate))) for gpus in (2, 16)}
     assert all(one.stage == -1 for one in held.values())
     assert held[16].allocated > 1.8e9 * 16

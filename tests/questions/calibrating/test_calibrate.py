@@ -52,7 +52,7 @@ def described(software: str, shape: tuple[int, int, int], seconds: float) -> str
 
 @cache
 def calibrated(stated: str, true: str, times: float = 1.0) -> Calibration:
-    """What three run files say that state one stack, with steps of another."""
+    """Calibrate on three run files that state one stack, with measured steps of another."""
     with tempfile.TemporaryDirectory() as name:
         folder, paths = Path(name), []
         for place, shape in enumerate(SHAPES):

@@ -22,7 +22,7 @@ def test_a_tools_own_line_is_read_as_its_entry_says(tool: LogFormat) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_no_other_tool_reads_a_tools_line(tool: LogFormat) -> None:
-    """But for bars: Lightning's is one with more in front, and so stands first."""
+    """Except for progress bars: Lightning's is a bar with a longer prefix, and so is tried first."""
     others = [one.name for one in TOOLS if one is not tool and of_one(one, tool.example)]
     assert [name for name in others if "progress bar" not in name] == []
 

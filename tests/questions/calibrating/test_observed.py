@@ -76,7 +76,7 @@ def test_the_mfu_that_is_predicted_is_the_step_that_is_predicted() -> None:
 
 
 def test_recomputation_that_is_not_said_is_found() -> None:
-    """A step that takes what full recomputation takes, in a run that does not speak of it."""
+    """A step that takes as long as with full recomputation, in a run that does not mention it."""
     words = {key: value for key, value in WORDS.items() if key != "recompute"}
     full = gpuhours.estimate(**{**WORDS, "recompute": "full"})
     found = gpuhours.estimate(**words)

@@ -67,7 +67,7 @@ def test_commands_take_it(gpuhours_command: Command, command: str) -> None:
 
 
 def test_a_slower_step_never_makes_a_run_without_a_stack_faster() -> None:
-    """The stack that it is held against is the usual one of the run's sample, not the best one."""
+    """The step is compared with the usual stack of the run's sample, not with the best one."""
     run = gpuhours.from_dict(
         {
             "model": "llama-3-8b",
@@ -94,14 +94,14 @@ def step_of(found: Estimate) -> Result:
 
 @cache
 def as_predicted(said: str) -> tuple[Run, Estimate]:
-    """A run that says all or little, and what is predicted of it."""
+    """Return a run that states everything or little, and its prediction."""
     run = gpuhours.load(RUN) if said == "all" else overlaid(Source("the run", {}), LITTLE)
     return run, gpuhours.estimate(run)
 
 
 @cache
 def hours_at_predicted_step(said: str) -> float:
-    """GPU-hours where the step measured exactly what was predicted."""
+    """Return GPU-hours for a measured step equal to the predicted one."""
     run, predicted = as_predicted(said)
     hours = with_step(run, predicted, f"step_time={step_of(predicted).value} s", None).results["gpu_hours"]
     assert hours is not None
@@ -110,7 +110,7 @@ def hours_at_predicted_step(said: str) -> float:
 
 @pytest.mark.parametrize(("said", "factor"), [("all", 0.8), ("all", 8.0), ("little", 0.7)])
 def test_a_run_takes_what_was_measured_of_it(said: str, factor: float) -> None:
-    """However far from the prediction, whether its layout and stack are said or not; the range is that of reading a log."""
+    """However far from the prediction, and whether or not layout and stack are stated; the range is that of reading a log."""
     run, predicted = as_predicted(said)
     seconds = factor * step_of(predicted).value
     found = with_step(run, predicted, f"step_time={seconds} s", None)
@@ -128,7 +128,7 @@ def test_a_run_takes_what_was_measured_of_it(said: str, factor: float) -> None:
 
 
 def test_the_events_of_a_measured_step_add_up_to_it() -> None:
-    """No part of the difference is told as idle time."""
+    """No part of the difference is reported as idle time."""
     run = overlaid(run_file(RUN), {"recompute": "full", "microbatch": "4"})
     plain = trace(run)
     taken = trace(on_site(run, site_of_step(run, "step_time=7.5 s", None)))
@@ -140,7 +140,7 @@ def test_the_events_of_a_measured_step_add_up_to_it() -> None:
 
 
 def test_other_layouts_take_what_carries_over_and_no_more() -> None:
-    """A plan and a sweep change the run: what was measured of it is not theirs."""
+    """Plans and sweeps change the run, so its own measurement does not apply to them."""
     run = gpuhours.load(RUN)
     at = on_site(run, site_of_step(run, "step_time=30 s", None))
     assert gpuhours.estimate(at).results["step_time"].value == pytest.approx(30.0)  # type: ignore[union-attr]
@@ -149,7 +149,7 @@ def test_other_layouts_take_what_carries_over_and_no_more() -> None:
 
 
 def test_a_site_knows_the_run_that_made_it(tmp_path: Path) -> None:
-    """``calibrate`` writes of which run each step was: that run, and no other, then takes what was measured."""
+    """``calibrate`` records the run of each step; only that run then uses the measurement itself."""
     stated = overlaid(run_file(RUN), {}, {"known.step_time": "16 s"})
     observed = observed_run(stated, "x")
     assert observed is not None

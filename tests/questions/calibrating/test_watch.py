@@ -95,7 +95,7 @@ def test_a_growing_file_is_followed_to_its_last_step(tmp_path: Path, run: Run, s
 def test_a_log_that_nobody_adds_to_is_not_waited_for(
     tmp_path: Path, run: Run, seconds: float, gpuhours_command: Command
 ) -> None:
-    """A job that stopped at step 40 of 100, a day ago: until now this waited for ever."""
+    """A job that stopped at step 40 of 100 a day ago; ``watch`` used to wait for it forever."""
     log = tmp_path / "train.log"
     log.write_text(lines(1, 40, seconds), encoding="utf-8")
     os.utime(log, (time.time() - 86400, time.time() - 86400))

@@ -122,7 +122,7 @@ def test_gib_for_gb() -> None:
 
 
 def test_memory_summed_over_a_node_is_a_doubt_with_its_cause() -> None:
-    """8 x 80 GB: the words may mean the node's, so it is no charge."""
+    """8 x 80 GB: the words may refer to the node, so it is not a contradiction."""
     found = check_document(read_paper("It ran on 8 H100 80GB GPUs, each with 640 GB of memory.").single)
     assert found.verdict == "not determined"
     assert found.doubts[0].likely_causes[0].cause == "memory summed"
@@ -146,7 +146,7 @@ def test_another_cards_peak_is_a_known_mistake() -> None:
 
 
 def test_a_small_model_counts_attention_beside_the_other_card() -> None:
-    """378,000 tokens/s x 6 x 124 M / 989 TFLOP/s = 28 %; with attention in full (16 %) 33 %, by an A100's 312 it is 104 %."""
+    """378,000 tokens/s x 6 x 124 M / 989 TFLOP/s = 28 %; with full attention (16 %) 33 %; relative to an A100's 312 it is 104 %."""
     text = "We train GPT-2 124M on 8 H100 GPUs and reach 378,000 tokens/s per GPU, an MFU of 104%."
     first = check_document(read_paper(text).single).contradictions[0].likely_causes[0]
     assert first.cause == "another card's peak"
@@ -154,7 +154,7 @@ def test_a_small_model_counts_attention_beside_the_other_card() -> None:
 
 
 def test_no_slip_of_three_orders_explains_states_that_do_not_fit() -> None:
-    """16 x 70 G / 4 = 280 GB of a card's 80: not a model of 70 M, which would fill a third of a gigabyte."""
+    """16 x 70 G / 4 = 280 GB on a card of 80 GB: the model is not one of 70 M, which would take a third of a gigabyte."""
     text = "Full fine-tuning of a 70B model takes 300 GB of GPU memory on 4 H100 GPUs of 80 GB."
     charges = check_document(read_paper(text).single).contradictions
     assert "weights and optimiser per GPU" in charges[0].statement

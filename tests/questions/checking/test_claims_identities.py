@@ -32,7 +32,7 @@ RUN = {
 
 
 def figures() -> dict[str, float]:
-    """The run's results in the units and under the names of claims."""
+    """Return the run's results as claims, in their units and under their names."""
     found = estimate(from_dict(RUN))
     total = found.outcome.totals.value
     same = (

@@ -30,7 +30,7 @@ SENTENCES = (
 
 
 def told(row: dict[str, str]) -> str:
-    """The figures that a run's source states (derived ones left out), as prose."""
+    """Return the figures that a run's source states (without derived ones) as prose."""
     active = f", of which {row['active_params_b']}B are active per token" if row["active_params_b"] else ""
     text = f"{row['model']} has <params>{row['params_b']} billion parameters</params>{active}. "
     for column, derived, sentence in SENTENCES:

@@ -18,7 +18,7 @@ SCREENS = ("seed-000", "seed-002", "seed-003", "seed-004", "bad-sparse", "bad-ep
 
 
 def kept(path: Path, text: str) -> str:
-    """The snapshot at ``path``; written first where the environment asks for it."""
+    """Return the snapshot at ``path``, which is written first if the environment asks for it."""
     if os.environ.get("GPUHOURS_WRITE"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

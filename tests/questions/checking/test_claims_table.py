@@ -64,7 +64,7 @@ def test_nine_in_ten_published_runs_are_not_contradicted(checked: TableCheck) ->
 
 
 def test_notes_decide_nothing() -> None:
-    """Every column that is words about a run emptied, and every one filled with words that name a cause: the same answer."""
+    """Clearing every column of remarks, or filling it with words that name a cause, does not change the answer."""
     words = {"notes", "kind", "model", "modality", "parallelism", "source", "source_title", "source_ref", "alt_method"}
     spoken = check_table(list(ROWS.values()), "t").to_dict()
     for text in ("", "LoRA adapters, frozen, encoder-decoder, growth, sequence parallel, MoE, 8ND, max steps"):
@@ -118,7 +118,7 @@ WORKED = [
 @pytest.mark.parametrize("factor", [1000.0, 0.001])
 @pytest.mark.parametrize("name", WORKED)
 def test_energy_is_held_against_the_work_where_no_hours_are_stated(name: str, factor: float) -> None:
-    """6 N D over the card's FLOP/s at 0.4 to 78 % and its watts bound the energy: 1,000 times as much or as little is none."""
+    """6 N D over the card's FLOP/s at 0.4 to 78 % and its watts bound the energy; 1,000 times more or less is outside the bounds."""
     alone = dict.fromkeys(
         ("gpu_hours", "days", "gpus", "tco2e", "cost_usd", "mfu_pct", "tflops_per_gpu", "derived_fields"), ""
     )
@@ -154,7 +154,7 @@ def test_two_n_d_is_flagged_in_every_row(name: str) -> None:
 
 
 def test_tokens_of_a_row_that_counts_samples() -> None:
-    """400 M pairs x 32 passes x 50 tokens a picture, half as much text: 960 G tokens; none where the row states its tokens."""
+    """400 M pairs x 32 passes x 50 tokens per image, plus half as much text: 960 G tokens; not assumed if the row states its tokens."""
     row = {
         "id": "x",
         "params_b": "0.15",
@@ -170,7 +170,7 @@ def test_tokens_of_a_row_that_counts_samples() -> None:
 
 
 def test_rows_are_judged_as_texts_are(checked: TableCheck, gpuhours_command: Command, tmp_path: Path) -> None:
-    """The row's cells as a file of claims: the same verdict and the same contradiction."""
+    """The row's cells as a file of claims give the same verdict and the same contradiction."""
     row = ROWS["palm-540b"]
     facts = {"accelerator": "tpu-v4"}
     claims = {
@@ -189,7 +189,7 @@ def test_rows_are_judged_as_texts_are(checked: TableCheck, gpuhours_command: Com
 
 
 def test_a_derived_cell_is_no_claim_until_it_differs() -> None:
-    """GPU-hours computed from GPUs and days agree with them by construction; changed, they contradict."""
+    """GPU-hours computed from GPUs and days agree with them by construction; if changed, they contradict them."""
     row = {"id": "x", "gpus": "512", "days": "10.0", "gpu_hours": "122880", "derived_fields": "gpu_hours=gpus*days*24"}
     assert judged(row).verdict == "not determined"
     assert judged({**row, "derived_fields": ""}).verdict == "consistent"

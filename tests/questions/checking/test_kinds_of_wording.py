@@ -316,7 +316,7 @@ using world size: 128, data-parallel size: 128
 
 
 def test_attention_that_a_log_counts_in_full_is_a_convention() -> None:
-    """(6 N + 12 L d s) B s = 6 x 6.74e9 x 4.19e6 x 1.159 = 1.97e17 FLOP; by 128 x 185.5 TFLOP/s 8.28 s."""
+    """(6 N + 12 L d s) B s = 6 x 6.74e9 x 4.19e6 x 1.159 = 1.97e17 FLOP; at 128 x 185.5 TFLOP/s, 8.28 s."""
     flop = (6 * 6_738_415_616 + 12 * 32 * 4096 * 4096) * 1024 * 4096
     seconds = flop / (128 * 185.5e12)
     assert check_paper(read_paper(MEGATRON.format(1e3 * seconds))).verdict == "consistent"

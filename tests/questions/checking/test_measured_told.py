@@ -281,7 +281,7 @@ def test_what_another_machine_would_take(said: str) -> None:
 
 
 def test_node_hours_of_modules_of_two_dies() -> None:
-    """13.4B x 1T tokens on 512 MI250X in 19 days are 25 % of 383 TFLOP/s: only the hours are wrong, 128 nodes x 19 days x 24."""
+    """13.4B x 1T tokens on 512 MI250X in 19 days are 25 % of 383 TFLOP/s; only the hours (128 nodes x 19 days x 24) are wrong."""
     text = (
         "Godwit-13B (13.4B parameters) was trained on 1.0T tokens on 128 nodes with four MI250X each, 512 MI250X in total, "
         "over 19 days. This amounts to {} GPU-hours. Model FLOPs utilization was about 25%."

@@ -32,7 +32,7 @@ def test_a_pretraining_slower_than_half_of_any_is_contradicted() -> None:
 
 
 def test_hours_alone_may_be_of_more_runs() -> None:
-    """1.2 M GPU-hours are 7 % of peak at 20 days' work; ten times as many may hold every experiment: open, with its condition."""
+    """1.2 M GPU-hours are 7 % of the peak for 20 days' work; ten times as many may include all experiments: open, with this condition."""
     text = "Wagtail has 7B parameters. It was trained on 2T tokens. In all it took {hours} A100 80GB GPU-hours."
     assert only(text.format(hours="240k")).verdict == "consistent"
     found = only(text.format(hours="2.4M"))
@@ -47,7 +47,7 @@ def test_a_stated_speed_testifies_rather_than_other_runs() -> None:
 
 
 def test_the_slowest_published_pretraining_is_where_it_is_said_to_be() -> None:
-    """Every published run that the rule is about sustained what it says, within the rounding of 11 %."""
+    """Every published run covered by the rule has an MFU of at least the stated one, within the rounding of 11 %."""
     rows = read_rows(Path(str(files("gpuhours") / "published" / "run_totals.csv")))
     slowest = []
     for run in check_table(rows, "run_totals.csv").runs:
@@ -68,7 +68,7 @@ def test_a_node_of_h100s_holds_no_more_than_sixteen(nodes: int) -> None:
 
 
 def test_attention_counted_in_full_at_four_thousand_tokens_is_no_contradiction() -> None:
-    """6.7B at 4,096 tokens: attention in full adds 4096 / (6 x 4156) = 16 %. Megatron-LM counts it, others do not; 8ND is a third more."""
+    """6.7B at 4,096 tokens: full attention adds 4096 / (6 x 4156) = 16 %. Megatron-LM counts it, others do not; 8ND adds a third."""
     text = "A 6.7B model on 64 A100 GPUs: sequences of 4,096, a global batch of 512, {rate} TFLOP/s per GPU at 8.28 s per step."
     plain = 6 * 6.7e9 * 512 * 4096 / 8.28 / 64 / 1e12
     for share in (1.0, 1.082, 1.164):
@@ -86,7 +86,7 @@ RUNS = """Our flagship has {size} parameters and saw 2T tokens, which is $8.4 \\
 
 
 def test_one_sentence_about_all_runs_is_held_to_itself() -> None:
-    """6 x 7e9 x 2e12 = 8.4e22: whichever run is meant, a size of 7M is not."""
+    """6 x 7e9 x 2e12 = 8.4e22: a size of 7M is wrong for any of the runs."""
     assert check_paper(read_paper(RUNS.format(size="7B"))).verdict != "contradicted"
     assert check_paper(read_paper(RUNS.format(size="7M"))).verdict == "contradicted"
 
@@ -121,7 +121,7 @@ def test_gpus_multiplied_twice_and_a_digit_of_days() -> None:
 
 @pytest.mark.parametrize("arrow", ["512 → 2,048 sequences", "512 -> 2,048", "512 (ramped up to 2,048)"])
 def test_a_batch_that_grows_is_not_that_of_every_step(arrow: str) -> None:
-    """300,000 steps of 4,096 x 512 are 0.63 T tokens, of 2,048 sequences 2.5 T: 2 T lies between."""
+    """300,000 steps of 4,096 x 512 are 0.63 T tokens, of 2,048 sequences 2.5 T; 2 T lies between."""
     settings = {"Parameters": "7B", "Sequence length": "4,096", "Batch size": arrow, "Steps": "300,000", "Tokens": "2T"}
     text = "| Setting | Value |\n|--|--|\n" + "".join(f"| {name} | {value} |\n" for name, value in settings.items())
     assert only(text).verdict != "contradicted"

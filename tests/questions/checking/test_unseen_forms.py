@@ -193,7 +193,7 @@ def test_no_part_of_a_sound_text_is_contradicted(left_out: int) -> None:
 
 
 def test_a_charge_that_another_figure_would_mend_is_open() -> None:
-    """3.4 days belong to 300,000 steps of 0.98 s, or to 100,000: the text ties them to neither."""
+    """3.4 days fit 300,000 steps of 0.98 s, or 100,000 steps, and the text connects them to neither."""
     text = "Training needed 8 V100 GPUs and 816 GPU-hours. It lasted 4.25 days. Later the training lasted 9 days."
     swapped = text.replace("4.25", "x").replace("9 days", "4.25 days").replace("x", "9")
     (run,) = check_paper(read_paper(swapped)).runs

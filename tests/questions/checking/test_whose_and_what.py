@@ -93,7 +93,7 @@ def test_one_card_alone_holds_the_whole_batch() -> None:
 
 
 def test_figures_that_share_a_mistake_are_charged_though_they_agree_with_each_other() -> None:
-    """8 x 40e9 x 500e9 = 1.6e23 FLOP; over 512 x 56.4 days that is 64.1 TFLOP/s, 48.1 of them by 6ND."""
+    """8 x 40e9 x 500e9 = 1.6e23 FLOP; over 512 x 56.4 days that is 64.1 TFLOP/s, or 48.1 with 6ND."""
     text = (
         "The model has 40B parameters and read 500B tokens: 125,000 steps of 2,048 sequences of 1,953 tokens. Activations are recomputed. "
         "It ran on 512 A100 GPUs for 56.4 days, one step lasts 39.0 seconds, at 64.1 TFLOPs per GPU. Our total: 1.6e23 FLOPs."

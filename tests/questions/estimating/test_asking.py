@@ -67,7 +67,7 @@ def test_an_estimate_shows_itself() -> None:
 
 
 def test_a_comparison_and_a_plan_show_themselves() -> None:
-    """What a notebook displays: results of both runs with what makes the factor; layouts with the one that came along."""
+    """A notebook displays the results of both runs with the reasons for the factor, and the layouts including the user's own."""
     run = gpuhours.load(RUN)
     compared, planned = gpuhours.compare(run, gpuhours.load(RUN, {"training.global_batch": 1024})), gpuhours.plan(run)
     for found, words in (
@@ -102,7 +102,7 @@ def test_which_eight_thousand_was_taken_is_said(said: object, tokens: int, remar
 
 
 def test_every_question_takes_what_estimate_takes() -> None:
-    """A file, a mapping or a run: none ends in an AttributeError, and what each answers says itself in a line."""
+    """A file, a mapping or a run: none raises an AttributeError, and each answer has a one-line summary."""
     said = {"model": "llama-3-8b", "data": {"tokens": "1T"}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64}}
     other = {**said, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64}}
     assert (

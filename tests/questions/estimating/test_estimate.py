@@ -110,7 +110,7 @@ def test_a_file_and_its_settings_say_the_same(gpuhours_command: Command, tmp_pat
 
 
 def test_an_encoder_in_front_of_a_named_model(gpuhours_command: Command) -> None:
-    """``--model NAME --vision NAME --frames N``: parameters and tokens of both."""
+    """``--model NAME --vision NAME --frames N``: parameters and tokens of both models."""
     video = (
         "--model",
         "llama-2-7b",
@@ -151,7 +151,7 @@ def test_how_a_result_came_about(keys: dict[str, Any], bases: dict[str, str]) ->
 
 
 def test_values_by_hand() -> None:
-    """Llama 2 13B, 1T tokens: 6 x 13.0B matrix parameters x 1T and causal attention 6 L H S x 1T, at 40 % of 128 H100."""
+    """Llama 2 13B, 1T tokens: 6 x 13.0B matrix parameters x 1T and causal attention 6 L H S x 1T, at 40 % of the peak of 128 H100."""
     found = worked(known__mfu="40%")
     matrices = 13_015_864_320 - 32_000 * 5120 - (2 * 40 + 1) * 5120
     flops = (6 * matrices + 6 * 40 * 5120 * 4096) * 1e12
@@ -366,7 +366,7 @@ def test_conventions_differ_in_attention_alone() -> None:
 @settings(max_examples=12)
 @given(st.floats(0.05, 0.9), st.floats(1e9, 1e14), st.sampled_from([64, 128, 512]), st.floats(0.5, 1.0))
 def test_what_is_solved_solves_back(mfu: float, tokens: float, gpus: int, goodput: float) -> None:
-    """tokens + MFU + GPUs -> days, and the days, given instead, give the MFU back."""
+    """tokens + MFU + GPUs -> days, and these days as input give the MFU back."""
     there = worked(known__mfu=mfu, data__tokens=tokens, hardware__gpus=gpus, known__goodput=goodput)
     back = worked(
         known__wall_clock=value(there, "wall_clock"), data__tokens=tokens, hardware__gpus=gpus, known__goodput=goodput
@@ -391,7 +391,7 @@ def test_ranges_of_assumptions_reach_the_results() -> None:
 
 
 def test_a_measured_network_stands_for_the_data_sheet(gpuhours_command: Command, tmp_path: Path) -> None:
-    """An all-reduce at a quarter of the line rate slows the step; both rates at once are refused."""
+    """An all-reduce at a quarter of the line rate slows the step; giving both rates is refused."""
     run = tmp_path / "run.yaml"
     plain = (
         "model: llama-3-8b\ndata: {seq_len: 8192, tokens: 1T}\ntraining: {global_batch: 128}\nsoftware: fsdp-compile\n"
@@ -430,7 +430,7 @@ def test_a_relative_of_a_measured_stack_is_slower_than_it_and_says_so() -> None:
 
 @pytest.mark.parametrize(("days", "gpus"), [(11, 512), (14, 256)])
 def test_a_run_is_sized_on_nodes_that_its_batch_divides_over(days: int, gpus: int) -> None:
-    """312 and 248 cards would be done in time, but one sequence each on all of them does not make a batch of 1,024: 512 and 256 do."""
+    """312 and 248 cards would meet the deadline, but one sequence each does not divide a batch of 1,024; 512 and 256 do."""
     layout = {"tensor": 1, "pipeline": 1, "microbatch": 1, "sharding": "zero3", "recompute": "none"}
     open_to = {key: value for key, value in TEXT.items() if key not in ("software", "cost")}
     machine = {"accelerator": "h100-sxm-80gb"}
@@ -441,7 +441,7 @@ def test_a_run_is_sized_on_nodes_that_its_batch_divides_over(days: int, gpus: in
 
 
 def test_a_range_holds_the_run_that_is_shown() -> None:
-    """DeepSeek-V3 on its own cards: the run nearest to the median of GPU-hours has a step faster than nine in ten of the sample."""
+    """DeepSeek-V3 on its own cards: the run nearest to the median GPU-hours has a faster step than nine in ten of the sample."""
     found = gpuhours.estimate(
         gpuhours.from_dict(
             {
@@ -458,7 +458,7 @@ def test_a_range_holds_the_run_that_is_shown() -> None:
 
 
 def test_no_share_passes_one() -> None:
-    """Where published runs took less than their steps were predicted to, the draws of goodput do; its range ends at one."""
+    """If published runs took less time than their predicted steps, draws of goodput exceed one; its range is capped at one."""
     found = gpuhours.estimate(
         gpuhours.from_dict(
             {

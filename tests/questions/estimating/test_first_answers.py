@@ -98,7 +98,7 @@ def test_what_decides_is_named_and_adds_up() -> None:
 
 @pytest.mark.parametrize("year", [2020, 2023, 2026])
 def test_what_is_to_be_said_can_be_known_before_the_run(year: int) -> None:
-    """A fact of its own: never the goodput, which nobody knows beforehand; and one that carries its share of the spread."""
+    """The fact to ask for contributes to the spread and can be known in advance, so it is never the goodput."""
     sample = said(hardware__gpus=128, year=year).sample
     assert sample is not None
     first = sample.narrowed()
@@ -108,7 +108,7 @@ def test_what_is_to_be_said_can_be_known_before_the_run(year: int) -> None:
 
 
 def test_the_fact_to_say_first_narrows_most() -> None:
-    """A stack of 2022 or one of 2024, tenfold apart: saying it leaves what the rest carries."""
+    """A stack of 2022 or of 2024, tenfold apart: stating it leaves the spread of the other facts."""
     sample = said(hardware__gpus=8, year=2020).sample
     assert sample is not None
     wide = replace(sample, gpu_time=sample.gpu_time * np.where(sample.at["software"] < 0.5, 1.0, 9.0))
@@ -139,7 +139,7 @@ def test_days_without_gpus_are_solved() -> None:
     ("stated", "copy"), [({}, 1), ({"layout.tensor": 8}, 8), ({"layout.tensor": 8, "layout.pipeline": 1}, 8)]
 )
 def test_gpus_for_a_deadline_share_the_stated_batch(stated: dict[str, object], copy: int) -> None:
-    """65 days of 70B on 2T tokens: whole nodes of whole copies, 1,024 samples a step as stated, and in time."""
+    """65 days of 70B on 2T tokens: whole nodes with whole replicas, 1,024 samples per step as stated, and in time."""
     asked = {"model": "llama-3-70b", "data.tokens": "2T", "known.days": 65, "training.global_batch": 1024}
     settings = {**asked, "hardware.accelerator": "h100-sxm-80gb", "year": 2025, **stated}
     found = estimate(gpuhours.from_dict({}, settings=settings))
@@ -155,7 +155,7 @@ def test_gpus_for_a_deadline_share_the_stated_batch(stated: dict[str, object], c
 
 
 def test_numbers_of_gpus_that_people_rent() -> None:
-    """No 149 nodes: at most an eighth more than the fewest; a part of one node where that is enough."""
+    """Not 149 nodes: at most an eighth more than the minimum, or a part of one node if that is enough."""
     offered = list(counts(8))
     assert offered[:4] == [1, 2, 4, 8]
     assert all(later <= earlier * 1.125 for earlier, later in itertools.pairwise(offered) if earlier >= 64)
@@ -165,7 +165,7 @@ def test_numbers_of_gpus_that_people_rent() -> None:
 
 @pytest.mark.parametrize("model", ["llama-2-7b", "dit-xl-2"])
 def test_what_a_week_allows_takes_a_week(model: str) -> None:
-    """As many steps as are solved take, stated, the time that was."""
+    """The number of steps solved for a time takes that time when it is stated."""
     machine = {"model": model, "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 64, "year": 2025}
     week = estimate(gpuhours.from_dict({}, settings={**machine, "known.days": 7}))
     steps = week.results["steps"]

@@ -46,7 +46,7 @@ def test_tokens_of_the_released_scripts(longvila: gpuhours.Estimate) -> None:
 
 
 def test_336_a100_hours_of_context_extension(longvila: gpuhours.Estimate) -> None:
-    """LongVILA, section 3.2: "approximately 336 GPU hours" for both lengths. Predicted with nothing handed in: 283."""
+    """LongVILA, section 3.2: "approximately 336 GPU hours" for both lengths; predicted from the scripts alone: 283."""
     hours = longvila.results["gpu_hours"]
     assert hours is not None
     assert hours.low is not None
@@ -64,7 +64,7 @@ def test_totals_are_sums(longvila: gpuhours.Estimate) -> None:
 
 
 def test_mfu_of_halves_is_that_of_the_whole() -> None:
-    """Goodput is lost between steps: of one run or of its stages, the MFU is the steps'."""
+    """Goodput is lost between steps, so the MFU of a run or its stages is that of its steps."""
     whole = {
         "model": "llama-2-7b", "data": {"seq_len": 4096, "tokens": 1e10}, "layout": {"sharding": "zero3"}, "software": "fsdp-eager",
         "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8}, "training": {"global_batch": 64}, "known": {"goodput": 0.6},
@@ -79,7 +79,7 @@ def test_mfu_of_halves_is_that_of_the_whole() -> None:
 
 
 def test_one_stage_too_large_is_the_whole_run_too_large() -> None:
-    """A full 7B model with a million tokens on one accelerator fits nowhere."""
+    """A full 7B model with a million tokens does not fit on one accelerator."""
     heavy = {"name": "1M", "data": {"seq_len": 1048576, "steps": 1}, "training": {"global_batch": 1},
              "hardware": {"gpus": 1}, "layout": {"context": 1, "recompute": "none"}}  # fmt: skip
     found = gpuhours.estimate(from_dict({**STAGE_4, "stages": [STAGE_4["stages"][0], heavy]}))

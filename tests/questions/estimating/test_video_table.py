@@ -65,7 +65,7 @@ def value(found: gpuhours.Estimate, name: str) -> float:
 
 
 def row(frames: int, resolution: int, bridge: str) -> str:
-    """One line: tokens and FLOPs of a sample, the step, and how often one frame's step it takes."""
+    """Return one line: tokens and FLOPs per sample, the step time, and its ratio to the step with one frame."""
     found, one = worked(frames, resolution, bridge), worked(1, resolution, bridge)
     tokens, seconds = value(found, "tokens") / 1e6, value(found, "step_time")
     flops = value(found, "model_flops_per_step") / 256
@@ -101,6 +101,6 @@ def test_the_readme_has_these_figures() -> None:
 
 @pytest.mark.parametrize(("bridge", "least", "most"), [("every patch", 5, 12), ("64 queries a clip", 1, 3)])
 def test_ten_frames_are_not_a_hundred_times_one(bridge: str, least: float, most: float) -> None:
-    """Tokens grow with frames, products with tokens; only attention grows with their square, and it is small until 70K tokens."""
+    """Tokens grow with frames and products with tokens; only attention grows quadratically, and it is small up to 70K tokens."""
     times = value(worked(10, 224, bridge), "step_time") / value(worked(1, 224, bridge), "step_time")
     assert least * 0.5 < times < most

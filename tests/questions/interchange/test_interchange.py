@@ -197,7 +197,7 @@ def test_llama_from_megatrons_arguments_is_exact(tmp_path: Path) -> None:
 
 
 def test_quoted_pairs_and_full_shards(tmp_path: Path) -> None:
-    """Scripts quote a name with its value; axolotl's older files say FSDP1's keys with their prefix."""
+    """Scripts quote a name together with its value; axolotl's older files write FSDP1's keys with their prefix."""
     (tmp_path / "a.sh").write_text(
         'N=12\nA=( "--num-layers $N" "--fp8-format hybrid" --hidden-size 768 --num-attention-heads 12 )\n'
     )
@@ -223,7 +223,7 @@ def test_optimisers_by_their_names(tmp_path: Path) -> None:
 
 
 def test_gpus_of_the_command_line_make_the_batch(tmp_path: Path) -> None:
-    """axolotl: 2 samples x 4 passes x 8 GPUs."""
+    """axolotl: 2 samples x 4 accumulation steps x 8 GPUs."""
     assert imported(tmp_path, "axolotl").run.training.global_batch is None
     assert imported(tmp_path, "axolotl", {"hardware.gpus": 8}).run.training.global_batch == 64
 
@@ -302,7 +302,7 @@ def test_what_a_file_has_no_place_for_is_said() -> None:
 
 
 def test_the_layout_written_is_the_one_the_screen_shows() -> None:
-    """GPT 22B leaves pipeline and micro-batch open: what an estimate takes for them stands in the file."""
+    """GPT 22B leaves pipeline and micro-batch open; the file contains the values that an estimate uses for them."""
     shown = estimate(load(RUN)).outcome.resolved.layout
     values = dict(values_of(load(RUN)))
     assert shown is not None

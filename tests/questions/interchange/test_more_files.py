@@ -120,7 +120,7 @@ def test_written_and_read_again(tmp_path: Path) -> None:
 
 
 def test_a_vocabulary_is_its_tokenizers(tmp_path: Path) -> None:
-    """Megatron's GPT-3 example names GPT-2's merges: 50,257 words, padded to a multiple of 128 x 8."""
+    """Megatron's GPT-3 example uses the merges of GPT-2: 50,257 words, padded to a multiple of 128 x 8."""
     found = imported(tmp_path, "train.sh", MERGES)
     assert found.data["model"]["vocab"] == 51_200
     assert any("51,200" in one for one in found.open)

@@ -104,7 +104,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_examples_are_read(place: str) -> None:
-    """What an editor offers as an example is accepted where it is offered."""
+    """Every example that an editor offers is accepted at its place."""
     for key, told in schema("run")["$defs"][PLACES[place]]["properties"].items():
         for shown in told.get("examples", ()):
             from_dict({"name": "x"}, settings={**NEEDS.get(f"{place}.{key}", {}), f"{place}.{key}": shown})
@@ -126,6 +126,6 @@ def test_names_are_listed() -> None:
 
 
 def test_a_schema_needs_no_file_read_before() -> None:
-    """Readers are built late: defaults that are groups of figures must be written by a process that has read nothing."""
+    """Readers are built lazily, but default groups must be serialised correctly by a process that has read no file."""
     asked = "from gpuhours.questions.listing.schemas import schema; schema('software'); schema('hardware')"
     subprocess.run([sys.executable, "-c", asked], check=True)

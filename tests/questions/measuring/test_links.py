@@ -17,7 +17,7 @@ SIZES = tuple(2**power for power in range(22, 31, 2))
 
 
 def on_links(share: float, ranks: tuple[int, ...]) -> list[CollectiveTime]:
-    """Every collective on a card whose links reach that share of what the profile says."""
+    """Return every collective on a card whose links reach the given share of the profile's rate."""
     links = H200.link_constants
     fields = ("ring_share", "exchange_share", "switch_share")
     other = links.model_copy(update={name: share * (getattr(links, name) or 0.0) for name in fields})
@@ -46,7 +46,7 @@ def test_eight_ranks_settle_the_switch_too() -> None:
 
 
 def test_our_own_times_ask_for_the_profiles_level() -> None:
-    """2 and 4 H200, eager (tests/measurements/h200_nccl.csv): the shipped constants stand within 6 %."""
+    """2 and 4 H200, eager (tests/measurements/h200_nccl.csv): the shipped constants are within 6 %."""
     t = read(OWN / "h200_nccl.csv")
     columns = zip(*(t[name] for name in ("op", "gpus", "bytes", "mode", "time_us")), strict=True)
     times = [
@@ -76,7 +76,7 @@ def test_more_than_a_node_is_refused() -> None:
 
 
 def test_processes_on_processors_time_their_collectives() -> None:
-    """With PyTorch where it is installed, through gloo."""
+    """On CPUs with gloo, if PyTorch is installed."""
     torch = pytest.importorskip("torch")
     found = collective_times(torch, 2, "gloo", (2**14, 2**16))
     assert {one.operation for one in found} == {"all_reduce", "all_gather"}

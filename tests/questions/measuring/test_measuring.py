@@ -29,7 +29,7 @@ HERE = Device("NVIDIA H200", 150e9, 132, "2.11.0")
 
 
 def slower(by: float) -> KernelTimings:
-    """A card on which everything takes ``by`` times as long as the profile of H200 says."""
+    """Return a card on which everything takes ``by`` times as long as according to the H200 profile."""
     shapes = [(m, n, k) for m in TOKENS for h in HIDDEN for n, k in ((h, h), (4 * h, h), (h, 4 * h))]
     cores = [(16384 // length, 32, length, 128) for length in LENGTHS]
 

@@ -54,7 +54,7 @@ CASES = {
 
 
 def exhaustive(search: LayoutSearch) -> np.ndarray[Any, Any]:
-    """The time of every layout that fits and is valid, none left out."""
+    """Return the time of every valid layout that fits."""
     cells = np.arange(int(np.prod(search.space.shape)))
     return np.sort(np.concatenate([search(part).time for part in np.array_split(cells, max(1, len(cells) // 4096))]))
 
@@ -127,7 +127,7 @@ def test_nothing_fits() -> None:
 
 
 def test_what_is_not_searched_is_in_the_answer() -> None:
-    """A layout that is copied back fits as it did in the plan."""
+    """A layout copied from the plan into a run fits as it did in the plan."""
     run = gpuhours.from_dict({**LONG, "layout": {"loss_blocks": 8}})
     best = gpuhours.plan(run).to_dict()["best"][0]
     assert best["layout"]["loss_blocks"] == 8
@@ -231,7 +231,7 @@ def test_divisors() -> None:
 
 
 def test_a_layout_written_down_is_the_one_found() -> None:
-    """Of a mixture ``selective`` repeats what its stack does: said in the layout where it has an effect, and nowhere else."""
+    """For a mixture, ``selective`` repeats what the stack does; the layout states it only if it has an effect."""
     space = search_of(CASES["experts"]).space
     run = gpuhours.from_dict(CASES["experts"])
     found = [space.layout(0, inner) for inner in range(int(np.prod(space.inner_shape)))]

@@ -26,7 +26,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 @dataclass
 class Read(HTMLParser):
-    """A page as its elements, with a check that every one is closed where it should be."""
+    """The elements of a page; checks that each is closed in the right place."""
 
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
@@ -157,7 +157,7 @@ def test_the_run_itself_stands_among_the_other_numbers_of_gpus() -> None:
 
 
 def test_other_numbers_of_gpus_stand_on_one_curve() -> None:
-    """A run whose layout is open keeps the layout of its answer: with more replicas an hour of each does less, never more."""
+    """A run with an open layout keeps the layout of its answer: with more replicas, each achieves the same or less per hour."""
     rows = report(
         from_dict({
             "model": "llama-3-8b", "data": {"tokens": "1T"}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64}, "year": 2026,
@@ -223,7 +223,7 @@ def test_a_run_of_stages_has_a_page() -> None:
 
 
 def test_the_answers_own_row_says_what_the_answer_says() -> None:
-    """One number: MFU and GPU-hours of the table's own row, stated or predicted, and of the answer."""
+    """MFU and GPU-hours in the answer's row of the table equal the answer, stated or predicted."""
     for given in ({}, {"known.mfu": 0.4}, {"known.step_time": "9 s"}):
         found = report(load(RUNS / "gpt-22b.yaml", given))
         own = next(row for row in found.scale if row.gpus == found.estimate.outcome.value("gpus"))

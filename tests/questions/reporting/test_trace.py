@@ -131,7 +131,7 @@ def test_every_order_comes_to_an_end(schedule: Schedule, pipeline: int, microbat
 
 
 def placed(**vision: Any) -> Trace:
-    """The video run, its encoder where ``vision`` says."""
+    """Return the video run with its encoder placed as in ``vision``."""
     described = yaml.safe_load((RUNS / "x-gen.yaml").read_text(encoding="utf-8"))
     del described["assumptions"]["layout.vision"]
     described["layout"] |= vision

@@ -371,7 +371,7 @@ def test_rows_that_contradict_themselves_are_those_that_estimate_refuses() -> No
 
 @pytest.mark.parametrize("key", ["layout.pipeline", "layout.schedule", "layout.interleave"])
 def test_chunks_that_were_only_assumed_forbid_no_row(key: str) -> None:
-    """Chunks are assumed for GPT-3; a row of another pipeline or schedule is not refused for them."""
+    """Chunks are assumed for GPT-3; a row with another pipeline or schedule is not refused because of them."""
     from tests.benchmarks.speed import GPT3
 
     run = run_of(GPT3)
@@ -393,7 +393,7 @@ def test_the_spaces_of_the_benchmark_can_be_swept() -> None:
 
 
 def test_chunks_that_do_not_divide_are_told_those_that_would() -> None:
-    """24 layers, 12 or 6 of them on a stage."""
+    """24 layers, with 12 or 6 of them on a stage."""
     found = gpuhours.sweep(gpuhours.from_dict(GPT), {"layout.pipeline": "2,4", "layout.interleave": "2,5"})
     kept, refused = (
         {reason for each, reason in zip(*(found.table[name].to_pylist() for name in ("layout.interleave", "reason")), strict=True)
@@ -407,7 +407,7 @@ def test_chunks_that_do_not_divide_are_told_those_that_would() -> None:
 
 
 def test_a_value_that_sets_two_keys_is_no_axis() -> None:
-    """480x832 is a width and a height; dropping one would answer for a square."""
+    """480x832 is a width and a height; dropping one would give the answer for a square."""
     both = gpuhours.estimate(
         model="wan-2.1-1.3b", frames=81, resolution="480x832", gpu="h100-sxm-80gb", gpus=8, batch=8, steps=10
     )
@@ -421,7 +421,7 @@ def test_a_value_that_sets_two_keys_is_no_axis() -> None:
 
 
 def test_a_flag_s_name_is_its_key() -> None:
-    """``--vary gpus=`` and ``--set batch=`` as a user writes them beside ``--gpus`` and ``--batch``."""
+    """``--vary gpus=`` and ``--set batch=``, as users write them by analogy with ``--gpus`` and ``--batch``."""
     run = gpuhours.estimate(model="llama-3-8b", gpu="h100-sxm-80gb", gpus=64, tokens="1B", batch=64).run
     said, meant = (gpuhours.sweep(run, {key: [64, 128]}).to_arrow() for key in ("gpus", "hardware.gpus"))
     assert said.equals(meant)

@@ -30,7 +30,7 @@ VARY = {
 
 
 class Cluster:
-    """A scheduler and its workers, each a process of its own on the loopback address."""
+    """A scheduler and its workers, each in its own process on the loopback address."""
 
     def __init__(self, folder: Path) -> None:
         self.environment = {

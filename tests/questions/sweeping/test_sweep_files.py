@@ -40,7 +40,7 @@ def run() -> gpuhours.Run:
 
 @cache
 def undisturbed(ending: str) -> bytes:
-    """The file of the sweep that nothing interrupts."""
+    """Return the file of an uninterrupted sweep."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"once{ending}"
         gpuhours.sweep(run(), VARY, output=path, block_rows=20)
@@ -181,7 +181,7 @@ gpuhours.sweep(gpuhours.from_dict({run!r}), {vary!r}, output={path!r}, block_row
 
 @pytest.mark.parametrize(("ending", "resumes"), [(".csv", (False,)), (".jsonl", (False,)), (".parquet", (False, True))])
 def test_kill_9_and_resume(tmp_path: Path, ending: str, resumes: tuple[bool, ...]) -> None:
-    """Killed once in each format; in one, again while it is resumed."""
+    """Killed once in each format; in one format killed again while it resumes."""
     path, once = tmp_path / f"out{ending}", tmp_path / f"once{ending}"
     once.write_bytes(undisturbed(ending))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

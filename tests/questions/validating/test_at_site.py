@@ -51,7 +51,7 @@ def test_columns_that_nothing_reads_are_said(gpuhours_command: Command, tmp_path
 
 
 def test_a_file_of_runs_names_its_site_under_run(tmp_path: Path) -> None:
-    """What the hint says works: a factor of 1.5 on megatron-core's steps makes the row's step 1.5 times as long."""
+    """The hint works as described: a factor of 1.5 on megatron-core's steps makes the row's step 1.5 times as long."""
     site = (Path(__file__).parents[2] / "steps" / "site.yaml").read_text(encoding="utf-8")
     (tmp_path / "site.yaml").write_text(site.replace("factor: 1.0\n", "factor: 1.5\n", 1), encoding="utf-8")
     steps = []

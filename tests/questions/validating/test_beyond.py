@@ -25,7 +25,7 @@ SEVENTY = {
 
 
 def test_beyond_by_hand() -> None:
-    """Per organisation the median of its runs: 0, 0.2 and 0.1, of which the middle, the least and the largest."""
+    """The median of the runs of each organisation: 0, 0.2 and 0.1, and of these the median, the minimum and the maximum."""
     seen = [
         {"organisation": who, "residual": value}
         for who, value in zip("aabccc", (-0.1, 0.1, 0.2, 0.0, 0.1, 0.9), strict=True)

@@ -105,7 +105,7 @@ def test_constants_settled_elsewhere_stay() -> None:
 
 
 def test_where_code_puts_layers_stays_known() -> None:
-    """nanotron balances FLOPs and pads no vocabulary by its code, whoever measured its steps."""
+    """nanotron's code balances FLOPs and does not pad the vocabulary, regardless of who measured its steps."""
     known, left = software_without("nanotron", "nanotron")
     assert left == ("the profile nanotron (megatron-2023 instead)",)
     assert (known.balances, known.vocabulary_multiple) == ("flops", 1)
@@ -113,7 +113,7 @@ def test_where_code_puts_layers_stays_known() -> None:
 
 
 def test_a_group_settled_on_a_source_is_never_what_it_was() -> None:
-    """Refitted, a parent's or a stand-in's: the figures that were settled differ, all others are the same."""
+    """Whether refitted, inherited or substituted, the figures that were settled on the source change, and all others stay."""
     for name in list_software():
         for system in {one.system or title for title, one in sources().items()}:
             known, left = software_without(name, system)
@@ -163,7 +163,7 @@ def test_the_first_flashattention_is_half_as_fast_as_the_second_where_its_own_fi
 
 
 def test_defaults_that_measured_runs_chose_are_the_documented_ones_without_them() -> None:
-    """MaxText documents remat_policy full; NVIDIA's recipes showed that attention's outputs are kept."""
+    """MaxText documents remat_policy full; NVIDIA's recipes showed that the outputs of attention are kept."""
     assert load_software("jax").defaults.recompute == "selective"
     known, left = software_without("jax", "dgx-cloud")
     assert known.defaults.recompute == "full"
@@ -186,7 +186,7 @@ def test_what_code_keeps_in_memory_stays_known_but_for_what_was_settled() -> Non
 
 
 def test_defaults_of_code_are_left_out_with_the_runs_that_chose_them() -> None:
-    """torchtitan's 70B steps and nanotron's bench chose what split products hold, LongVILA's longest sequences what a full card does."""
+    """torchtitan's 70B and nanotron's bench chose what split products hold, LongVILA's longest sequences what a full card does."""
     facts = load_software("fsdp-compile").memory
     without = {
         system: software_without("fsdp-compile", system)[0].memory for system in ("torchtitan", "longvila", "narayanan")

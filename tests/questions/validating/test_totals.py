@@ -49,7 +49,7 @@ def test_the_readme_says_how_far_off_whole_runs_have_been(judged: TotalsReport) 
 
 
 def test_no_published_total_is_edited_unsaid() -> None:
-    """A single run's hours move no figure of the README. ``GPUHOURS_WRITE=1`` writes those of the table as it is now."""
+    """The hours of one run change no figure of the README. ``GPUHOURS_WRITE=1`` writes the current hours of the table."""
     now = {one.cells["id"]: one.cells["gpu_hours"] for one in read_totals(published_totals())}
     if os.environ.get("GPUHOURS_WRITE"):
         HOURS.write_text(yaml.safe_dump(now, sort_keys=False), encoding="utf-8")
@@ -174,7 +174,7 @@ def test_masked_pictures_are_known_by_their_encoder(model: str, modality: str, n
 
 
 def test_an_encoder_with_a_decoder_takes_half_the_work() -> None:
-    """Each token passes through one of its sides: about 3 N D."""
+    """Each token passes through only one of encoder and decoder: about 3 N D."""
     run = described(row(params_b="15", kind="encoder-decoder", seq_len=""), "least")
     found = evaluate(run.replaced("hardware.gpus", 64))
     assert found.resolved.model is not None
@@ -287,7 +287,7 @@ def test_single_nodes_feel_no_remainder_and_the_most_expensive_runs_half_of_it()
 
 
 def test_a_remainder_moves_the_median_by_its_own_whatever_side_spreads_further() -> None:
-    """Draws with a remainder of 1.2 (1.1 to 3.6): 1.2 times the median."""
+    """With draws of the remainder around 1.2 (1.1 to 3.6), the median is multiplied by 1.2."""
     place = (np.arange(101) + 0.5) / 101
     alone = np.exp(0.3 * np.sin(7 * np.arange(101))) * 3600
     one = Remainder(1.2, 1.1, 3.6)
@@ -313,7 +313,7 @@ def test_published_runs_are_predicted_better_than_by_a_constant_share_of_the_pea
 
 
 def test_the_same_input_gives_the_same_answer(judged: TotalsReport, tmp_path: Path) -> None:
-    """Whether remainders are learned on the rows at hand, as for the published table, or are those that ship."""
+    """Whether remainders are learned from the rows at hand, as for the published table, or are the shipped ones."""
     one = next(one for one in judged.judged if one.raw.row.id == "llama2-7b")
     table = tmp_path / "alone.csv"
     with table.open("w", encoding="utf-8", newline="") as file:

@@ -64,7 +64,7 @@ def test_the_readme_says_how_far_off_it_has_been(published: Validation) -> None:
 
 
 def test_the_published_runs_keep_their_errors(in_sample: Validation) -> None:
-    """A change of a constant that worsens a class fails here."""
+    """Fails if a changed constant increases the error of a class."""
     by = in_sample.by()
     assert in_sample.summary()["predicted"] > 2600
     others = [
@@ -78,7 +78,7 @@ def test_the_published_runs_keep_their_errors(in_sample: Validation) -> None:
 
 
 def test_nanotron_on_networks_as_they_were_met(in_sample: Validation) -> None:
-    """852 layouts on one to 64 nodes, some of which met a thirtieth of their network."""
+    """852 layouts on one to 64 nodes, some of which reached only a thirtieth of their network rate."""
     found = [one for one in in_sample.judged if str(one.row.word("source_title")).startswith("Hugging Face nanotron")]
     alone, beyond = ([one for one in found if (one.row.number("gpus") == 8) is here] for here in (True, False))
     assert summary(alone)["mape"] < 0.15
@@ -148,7 +148,7 @@ def test_one_row(tmp_path: Path) -> None:
 
 
 def test_rows_side_by_side_are_the_rows_alone(tmp_path: Path) -> None:
-    """A capacity factor is the row's own, not its neighbour's."""
+    """A capacity factor applies to its own row, not to neighbouring ones."""
     mixture = {"experts": 8, "top_k": 2, "ep": 2, "dp": 2, "gpus": 2}
     rows = [mixture | {"notes": notes} for notes in ("", "capacity factor 2")]
     together = [one.predicted for one in judged(tmp_path, *rows).judged]
@@ -164,7 +164,7 @@ def test_a_degree_that_no_layout_has_is_a_reason_to_skip(tmp_path: Path) -> None
 
 
 def test_a_table_without_chunks_says_nothing_of_the_schedule(tmp_path: Path) -> None:
-    """A plain 1F1B beside "VP not given" is a blank: the stack interleaves."""
+    """A plain 1F1B with "VP not given" is treated as unstated, as the stack interleaves."""
     row = {"pp": 4, "dp": 1, "vp": "", "schedule": "1f1b", "global_batch": 16}
     said, unsaid = (judged(tmp_path, row | {"notes": notes}).judged[0] for notes in ("", "micro batch, VP not given"))
     assert unsaid.predicted is not None
@@ -183,7 +183,7 @@ def test_a_capacity_that_is_said_is_what_experts_compute(tmp_path: Path) -> None
 
 
 def test_heads_that_do_not_divide_the_width_are_of_a_size_that_kernels_take(tmp_path: Path) -> None:
-    """33 heads beside a width of 4,096: 128 each, as DistFlashAttention's model has them, not 124."""
+    """33 heads with a width of 4,096: 128 each, as in DistFlashAttention's model, not 124."""
     plain, guessed, said = (
         one.predicted
         for one in judged(
@@ -306,7 +306,7 @@ def test_features_count_other_systems_only() -> None:
 
 
 def made(systems: int, spread: float) -> list[Sample]:
-    """Twenty rows a system, errors alike within each; every second system's stack is met nowhere else, and errs three times as much."""
+    """Return twenty rows per system with similar errors; every second system has a stack found nowhere else, with three times the error."""
     random, found = np.random.default_rng(3), []
     for number in range(systems):
         odd = number % 2 == 1
@@ -328,7 +328,7 @@ def test_ranges_hold_on_sources_that_they_have_not_seen_and_widen_with_novelty()
 
 
 def test_no_range_has_seen_its_own_source() -> None:
-    """Whatever a source's rows are, the range it is judged by stays the same."""
+    """The range that a source is judged by does not depend on the source's rows."""
     rows = made(12, 0.05)
     far = [Sample(one.system, one.traits, one.time, 9.0 if one.system == "s3" else one.error) for one in rows]
     one, other = learn(rows), learn(far)
