@@ -243,7 +243,7 @@ def test_config_files_give_the_named_models(tmp_path: Path, kind: str, name: str
     read = hugging_face(tmp_path, {"model_type": kind, **config, **extra})
     buffers = (
         58 * 256 if kind == "deepseek_v3" else 0
-    )  # the numbers that balance its routing are no parameters of the library
+    )  # the library does not count the values that balance routing as parameters
     assert read.build(TEXT).parameters == named.build(TEXT).parameters - buffers
     assert model_flops(read.build(TEXT)) == model_flops(named.build(TEXT))
 

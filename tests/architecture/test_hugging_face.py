@@ -36,7 +36,7 @@ def written(folder: Path, config: dict[str, Any]) -> str:
 NOT_EXACT = {
     "ernie4_5_moe": "use_bias", "nemotron_h": "biases of its mixers", "vjepa2": "qkv_bias of the predictor", "mbart": "untied head",
 }  # fmt: skip
-"""Model types whose variation is off, and by what; none of them in a published configuration that we know."""
+"""Model types whose variation is not counted exactly, and the reason; no published configuration that we know uses any of them."""
 
 
 def rows() -> Iterator[Any]:

@@ -122,7 +122,7 @@ def varying(run: Run) -> Enter:
 
     def enter(text: str) -> Any:
         key, values = varied(text)
-        return len(axes(run, {key: values[:100]}))  # as many as a person types
+        return len(axes(run, {key: values[:100]}))  # as many as a user would type
 
     return enter
 
@@ -133,7 +133,7 @@ def set_over(source: Source) -> Enter:
 
 
 def shortcut(text: str) -> Any:
-    """``--NAME VALUE`` of the command line."""
+    """Return a door for ``--NAME VALUE`` on the command line."""
     name, _, value = text.partition("=")
     return overlaid(Source("the run", {}), {"model": "llama-3-8b", name if name in SHORT else "gpus": value})
 
@@ -157,12 +157,12 @@ SHORT = (
 
 
 def answered(text: str) -> Any:
-    """A run file, worked out."""
+    """Read and evaluate a run file."""
     return plain_results(evaluate(from_source(read_yaml_text(text, "r.yaml"))))
 
 
 def observed(outcome: Outcome) -> Enter:
-    """``--observed KEY=VALUE``."""
+    """Return a door for ``--observed KEY=VALUE`` on an outcome."""
     return lambda text: seconds_observed(outcome, text)
 
 
@@ -173,19 +173,19 @@ def priced(text: str) -> Any:
 
 
 def named(text: str) -> Any:
-    """One name, asked of every list of names; what is on none of them is refused by each."""
+    """Look a name up in every list of names, including those that raise an error for unknown names; return the number of lists."""
     found: list[Any] = [find_accelerator(text), software_named(text, 2024), grid(text, 2024), spelled(text)]
     loads: tuple[Enter, ...] = (find_instance, instance_hint, load_accelerator, load_node, catalogue.named)
     return len([*found, *(_refused(load, text) for load in loads)])
 
 
 def dated(text: str) -> Any:
-    """Days and money of the command line."""
+    """Parse the text as a date and as an amount of money, as the command line does."""
     return [_refused(day_of, text), _refused(money_of, text), _refused(date, text)]
 
 
 def date(text: str) -> str:
-    """The date of a price, which pydantic takes a ``ValueError`` of."""
+    """Parse the date of a price; pydantic accepts a ``ValueError`` from it."""
     try:
         return read_date(text)
     except ValueError as error:
@@ -193,7 +193,7 @@ def date(text: str) -> str:
 
 
 def _refused(read: Enter, text: str) -> str:
-    """What it says, or why it will not have it."""
+    """Return the result of ``read`` as text, or the message of the error with which it refuses the text."""
     try:
         return str(read(text))
     except (EstimateError, UnitError) as error:
@@ -201,43 +201,43 @@ def _refused(read: Enter, text: str) -> str:
 
 
 def table(path: Path) -> Any:
-    """A table of runs, as claims."""
+    """Read a table of runs as claims."""
     return list(table_documents(read_table(path)))
 
 
 def document(text: str) -> Any:
-    """A published text's file."""
+    """Read the file of a published text."""
     return validated(Published, read_yaml_text(text, "d.yaml")).name
 
 
 def stacks() -> tuple[str, ...]:
-    """The profiles that ship."""
+    """Return the text of the shipped software profiles."""
     folder = Path(str(resources.files("gpuhours.software"))) / "profiles"
     return tuple(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml")))
 
 
 def cases(path: Path) -> Any:
-    """Rows of measured runs, as cases."""
+    """Read rows of measured runs as cases."""
     return [str(case_of(row)) for row in read_rows(path)]
 
 
 def claimed(path: Path) -> Any:
-    """Claims, judged."""
+    """Read and check a file of claims."""
     return check_paper(read_claims(path)).to_dict()
 
 
 def judged(text: str) -> Any:
-    """A text, read and judged, without a prediction."""
+    """Read and check a text, without a prediction."""
     return check_paper(read_paper(text)).to_dict()
 
 
 def sampled(text: str) -> Any:
-    """``models show`` with lengths."""
+    """Run ``models show`` with lengths."""
     return sample(*[*text.split("|"), "", "", ""][:4])
 
 
 def sentences(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Every sentence of some texts."""
+    """Return every sentence of some texts."""
     return tuple(
         dict.fromkeys(
             one.strip() for text in texts for one in text.replace("\n", " ").split(". ") if 20 < len(one) < 400
@@ -246,12 +246,12 @@ def sentences(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def doors() -> Mapping[str, Door]:
-    """Surface -> its door; files are written to a folder inside the one one is in."""
+    """Return surface -> its door; files are written to a subfolder of the current folder."""
     return lines() | texts() | files()
 
 
 def lines() -> dict[str, Door]:
-    """What stands in a line: of a command, of a file, of a paper."""
+    """Return the doors for the content of a line: of a command, a file or a paper."""
     source = read_yaml_text(hostile.KNOWN, "r.yaml")
     spoken = ("H100 SXM5 80GB", "Megatron-LM v0.9", "France", "fp8")
     meant = ("1", "4096", "full", "1T", "{kind: decoder}", "[1, 2]")
@@ -283,7 +283,7 @@ def lines() -> dict[str, Door]:
 
 
 def texts() -> dict[str, Door]:
-    """What stands in a paper, and the paper."""
+    """Return the doors for the content of a paper, and for whole papers."""
     papers = [seed for seed in hostile.texts() if seed.name != "c.yaml"]
     plain = tuple(dict.fromkeys(seed.content for seed in papers if seed.name == "p.txt"))
     marked_up = tuple(seed.content for seed in papers if seed.name != "p.txt")
@@ -297,7 +297,7 @@ def texts() -> dict[str, Door]:
 
 
 def files() -> dict[str, Door]:
-    """What stands in a file that is no paper."""
+    """Return the doors for the content of other files."""
     seeds = hostile.seeds()
     of = {surface: tuple(dict.fromkeys(seed.content for seed in fine)) for surface, fine in seeds.items()}
     checked, measured = (

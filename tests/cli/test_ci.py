@@ -26,7 +26,7 @@ RUN: dict[str, Any] = {
     "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64}, "layout": {"tensor": 1, "sharding": "zero1"}, "software": "megatron-core",
     "known": {"mfu": 0.4, "goodput": 1.0}, "cost": {"price": "2 USD/hour", "country": "France"},
 }  # fmt: skip
-"""Everything that scatters is given, so that cost is 6 N D / (MFU x peak) x price."""
+"""All uncertain inputs are given, so that cost is 6 N D / (MFU x peak) x price."""
 SHAPE = {
     "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 16, "intermediate_size": 5632,
     "vocab_size": 32000,

@@ -92,9 +92,9 @@ FILES = {
     "WRONG.yaml": "model: llama-2-7b\nhardware:\n  accelerator: h100-sxm-80gb\n  gpus: many\n",
 }
 PROFILE = re.compile(r"\s+\S*/hardware_specs/(\S+)")
-"""Where a profile lies depends on where gpuhours is installed, and so does where its line is folded."""
+"""The path of a profile, and hence the wrapping of its line, depends on where gpuhours is installed."""
 DIGEST = re.compile(r"\bprofiles [0-9a-f]{12}\b")
-"""Of all constants: it changes with each of them, and no screen should."""
+"""Digest of all constants: it changes with every constant, but screens should not."""
 TOOK = re.compile(r"\bin [\d.,]+ (s|ms|µs|minutes)\b|(?<=evaluated, )[\d.,]+ (s|ms|µs|minutes)\b")
 
 

@@ -101,11 +101,11 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
 
 
 NAMED = re.compile(r"(?<=results)\.\w+")
-"""Results have names of their own, which are pinned once."""
+"""Keys that are names of results; these names are checked once."""
 OPEN = re.compile(
     r"(\binputs(\[\]\.[ab])?|\bshape|\bfigures|\blayout|\bby|\bvalues|\blevels|\bkernels|\btraining_flops_per_sample)(\.|$).*"
 )
-"""Blocks whose keys are a user's own, or names of profiles and groups."""
+"""Blocks whose keys are chosen by users, or are names of profiles and groups."""
 
 
 def pinned(document: dict[str, Any], name: str) -> list[str]:

@@ -33,7 +33,7 @@ PYTHON = [
 ]
 WRITES = bool(os.environ.get("GPUHOURS_WRITE"))
 JUDGED = ("gpuhours validate --quiet", "gpuhours validate --totals --quiet")
-"""What all published runs come to takes ten seconds: tests/questions/validating has it at hand, and holds these against it."""
+"""Evaluating all published runs takes ten seconds, so tests/questions/validating, which does it anyway, checks these outputs."""
 BLOCKS = [
     (path, block)
     for path, text in TEXTS.items()

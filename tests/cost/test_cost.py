@@ -18,7 +18,7 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.units import parse
 from tests.cost.billing import KWH, billed
 
-# Energy printed in papers that is hours x watts x PUE: it tests the arithmetic, not the power model.
+# Energy printed in papers and computed as hours x watts x PUE: it tests the arithmetic, not the power model.
 # name, accelerator, GPU-hours, share of 400 W, PUE, MWh printed, tolerance (their rounding), source
 ENERGY = [
     ("LLaMA 7B", "a100-sxm-80gb", 82_432, 1.0, 1.1, 36, 0.02, "arXiv:2302.13971, table 15"),

@@ -28,7 +28,7 @@ NODES = """
     azure-nd-a100-v4 azure-nd-h100-v5 gb200-nvl72 gb300-nvl72 pcie-gen4-8
 """
 
-# Where figures of such parts lie: low, high. Outside, a unit is wrong: bits for bytes, a node for a GPU.
+# Plausible ranges of the figures: low, high. A value outside has a wrong unit: bits for bytes, a node for a GPU.
 PLAUSIBLE = {
     "peak.fp64": (1e12, 2e14), "peak.fp32": (8e12, 2e14), "peak.tf32": (1.2e13, 1.3e15),
     "peak.bf16": (2.5e13, 2.6e15), "peak.fp16": (1.8e13, 2.6e15), "peak.fp8": (1.9e14, 5.3e15),
@@ -75,7 +75,7 @@ def test_the_catalogue_holds_what_was_asked_for() -> None:
 
 
 UNCLOCKED = "rtx-3060 rtx-a5000 gb10 p100-sxm-16gb p100-pcie-16gb"
-"""GA10x runs half of GA100's rate per SM, Pascal has no tensor cores, and GB10's clock is not printed."""
+"""GA10x has half of GA100's rate per SM, Pascal has no tensor cores, and GB10's clock is not published."""
 CLOCKED = [name for name in list_accelerators() if load_accelerator(name).clock]
 
 
@@ -102,7 +102,7 @@ def test_narrower_formats_are_never_slower(name: str) -> None:
             assert peak[narrow] == pytest.approx(2 * peak[wide], rel=0.03), (wide, narrow)  # type: ignore[index]
 
 
-# Traps that circulate: the value a careless profile holds, and the right one.
+# Common errors: the value in a careless profile, and the correct one.
 TRAPS = [
     ("h100-sxm-80gb", "peak.bf16", 989.4e12, "1,979 is with sparsity; 1,070 is at 1.98 GHz"),
     ("h100-sxm-80gb", "peak.fp8", 1978.9e12, "3,958 is with sparsity"),

@@ -95,7 +95,7 @@ def test_a_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         list_accelerators()
 
 
-# What stands in the file, what stands there instead, and the message: place, key, what is wrong.
+# Text in the file, its replacement, and the message: place, key, what is wrong.
 BAD = [
     ("2 TB/s", "2 TB", r"card.yaml:8:27  memory_bandwidth.value = '2 TB'", "is in TB; expected byte/s"),
     ("500 TFLOP/s", "500 TFLOPs", r"card.yaml:6:17  peak.bf16.value", "expected FLOP/s"),

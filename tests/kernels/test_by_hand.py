@@ -159,9 +159,9 @@ def test_eight_gigabytes_among_eight_ranks_of_a_node(collective: object, seconds
 
 
 LATENT = KERNELS.links.model_copy(update={"launch": 1e-5, "step": 1e-6, "fill": 4e-5}) if KERNELS.links else None
-"""10 us to start, 1 us a step, 40 us to fill."""
+"""10 us to start, 1 us per step, 40 us to fill."""
 APART = replace(machine(16), accelerator=replace(CARD, kernels=KERNELS.model_copy(update={"links": LATENT})))
-"""Two nodes of eight; a NIC of 10 GB/s each, of which large rings reach 0.94, exchanges 0.85, sends 0.95."""
+"""Two nodes of eight with a NIC of 10 GB/s per GPU, of which large rings reach 0.94, exchanges 0.85, sends 0.95."""
 
 
 def filled(seconds: float, fill: float) -> float:

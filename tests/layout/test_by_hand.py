@@ -24,7 +24,7 @@ from tests.round_machine import ADAPTED, LAYER, MIXTURE, MODEL, VOCABULARY, WHOL
 
 NORMS, ATTENTION, MLP = 2 * 1024, 1024 * 1536 + 1024 * 1024, 1024 * 4096 + 2048 * 1024
 ADAPTERS = 8 * (2 * (1024 + 1024) + 2 * (1024 + 256))
-"""Of rank 8: queries and output 1024 -> 1024, keys and values 1024 -> 256."""
+"""Adapters of rank 8: queries and output 1024 -> 1024, keys and values 1024 -> 256."""
 
 
 def ranks(gpus: int, batch: int = 64, **layout: Any) -> Ranks:

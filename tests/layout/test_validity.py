@@ -22,7 +22,7 @@ DEEP = MODEL.model_copy(update={"layers": 12}).model(TOKENS)
 SEEN = replace(
     PLAIN, parts=(MODEL.model_copy(update={"hidden": 512, "heads": 6}).model(TOKENS).stacks[0], *PLAIN.parts)
 )
-"""An encoder of six heads in front of the eight of the decoder."""
+"""An encoder with six heads before a decoder with eight."""
 NOT_ALL = "tensor x pipeline x context x data is not the number of accelerators"
 UNEVEN = "pipeline x interleave does not divide the layers"
 

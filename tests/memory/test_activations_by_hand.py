@@ -24,9 +24,9 @@ from gpuhours.memory.buffers import communicators, context_buffers
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, workload
 
 NORMS, ROTATED, SWIGLU, OPERANDS = 2 * 2 * 1024, 2 * 10 * 128, 2 * 2 * 2048, 2 * 20 * 128 + 4 * 8
-"""Two norms' inputs, rotated queries and keys, gate and up, and Q, K, V and output with 4 bytes a head."""
+"""Inputs of two norms, rotated queries and keys, gate and up, and Q, K, V and output with 4 bytes per head."""
 INPUTS = 2 * (1024 + 1024 + 2048)
-"""Of queries, keys, values; of gate and up; of down. Attention's output is an operand already."""
+"""Inputs of queries, keys, values; of gate and up; of down. The output of attention is already among the operands."""
 WHOLE = NORMS + ROTATED + SWIGLU + OPERANDS + INPUTS
 BF16 = Precision("bf16")
 

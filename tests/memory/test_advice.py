@@ -28,7 +28,7 @@ def tried(**layout: Any) -> set[str]:
 @pytest.mark.parametrize(("layout", "words"), [
     ({"gpus": 8, "batch": 64, "microbatch": 4},
      RECOMPUTED | ZERO | {"microbatch 2", "tensor 2", "pipeline 2", "context 2"} | ALWAYS),
-    ({}, RECOMPUTED | ALWAYS),  # a rank alone shares nothing out, and one sample cannot be halved
+    ({}, RECOMPUTED | ALWAYS),  # a single rank cannot shard anything, and one sample cannot be halved
     ({"gpus": 8, "tensor": 2}, RECOMPUTED | ZERO | {"pipeline 2", "context 2"} | ALWAYS),  # two key and value heads
     ({"gpus": 8, "pipeline": 4}, RECOMPUTED | ZERO | {"tensor 2", "context 2"} | ALWAYS),  # four layers
     ({"gpus": 8, "pipeline": 8}, RECOMPUTED | ALWAYS),

@@ -39,7 +39,7 @@ GPT_22B = Decoder(
 
 
 NOTHING_ELSE = (0.0,) * 7
-"""No experts, nothing frozen, no block that is gathered."""
+"""No experts, no frozen weights, no gathered blocks."""
 
 
 def machine(name: str, gpus: Any) -> Cluster:

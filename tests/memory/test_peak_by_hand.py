@@ -15,9 +15,9 @@ from gpuhours.memory.peak import Memory, _Run
 from tests.round_machine import LAYER, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
 KEPT = 2 * (4 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + 3 * 2048) + 4 * 8
-"""Bytes a token that the backward pass reads of a layer (``test_by_hand``): 28,192."""
+"""Bytes per token that the backward pass reads in a layer (``test_by_hand``): 28,192."""
 ENTRY, ENDS, PASSING = 2 * 1024, 4 * 1024, 2 * 4096
-"""Of a layer's input alone; of what the head and the norm before it keep; of the widest gradient that passes a layer."""
+"""Bytes per token of a layer's input; of the activations that the head and its norm keep; of the widest gradient in a layer."""
 FACTS = {
     "gathered_now": 0.0, "reserved": 0.05, "reserved_expandable": 0.02, "reserved_least": 0.03, "reserved_zero3": 0.23, "logits": 6.0,
     "logits_forward": 6.0, "gathered_layers": 2.0, "bucket": 0.0, "gradients_live": True, "context": 0.6 * 2**30,
@@ -174,7 +174,7 @@ def test_the_fullest_stage_is_said() -> None:
 
 ENCODER = MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0]
 SEEN = 2 * (4 * 512 + (2 * 4 + 2 * 2) * 128 + (4 + 2) * 128 + 3 * 1024) + 4 * 4
-"""Bytes a token that the backward pass reads of one of its layers, as of the decoder's."""
+"""Bytes per token that the backward pass reads in one of its layers, as in the decoder's."""
 
 
 def seen(layers: int, **layout: Any) -> Memory:

@@ -69,12 +69,12 @@ def test_an_identity_by_hand() -> None:
 
 
 SUFFICIENT = [
-    # how much x how it is cut into steps x how fast x on how many or how long
+    # amount of work x division into steps x speed x number of GPUs or duration
     *((amount, cut, speed, spent) for amount in AMOUNT for cut in STEPPED for speed in SPEED for spent in SPENT if (speed, spent) not in {
         ("mfu", "gpu_hours"), ("hfu", "gpu_hours"), ("tokens_per_second_per_gpu", "gpu_hours"), ("step_time", "wall_clock")}),
-    # the amount follows from what was spent at a known speed
+    # the amount follows from the time spent at a known speed
     *((cut, speed, *pair) for cut in STEPPED for speed in ("mfu", "hfu") for pair in combinations(SPENT, 2)),
-    # the speed follows from the amount and what was spent
+    # the speed follows from the amount and the time spent
     *((amount, cut, *pair) for amount in AMOUNT for cut in STEPPED for pair in combinations(SPENT, 2)),
     # steps of a known length that fill the time
     *(("global_batch", "step_time", *pair) for pair in combinations(SPENT, 2)),
@@ -189,7 +189,7 @@ def test_wanted_totals_have_units() -> None:
     assert set(WANTED) <= UNITS.keys()
 
 
-# The same through the command: what a person gives, and what must come out, by hand.
+# The same through the command: a user's inputs, and the results by hand.
 MODEL = ("estimate", "--model", "llama-2-7b", "--seq-len", "4096", "--gpu", "h100-sxm-80gb", "--quiet")
 CONTRADICTIONS = [
     # options, what the message names

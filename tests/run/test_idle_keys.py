@@ -127,7 +127,7 @@ WHOLE: Mapping[str, Any] = {
     "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}, "software": "fsdp-eager",
     "layout": {"tensor": 2, "pipeline": 2, "sharding": "zero1", "recompute": "full", "microbatch": 1},
 }  # fmt: skip
-"""A run that leaves nothing of its layout open."""
+"""A run with a complete layout."""
 AS_ASSUMED = {
     ("cost.boundary", "node"), ("cost.terms", "on-demand"), ("operation.storage", "lustre"), ("hardware.node", "dgx-h100"),
     ("hardware.node", "grand-teton"), ("hardware.node", "hgx-h100"), ("training.optimizer", "adamw"), ("operation.blocking", False),

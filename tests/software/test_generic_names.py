@@ -22,9 +22,9 @@ GENERIC = {
     "torch": ("PyTorch", "PyTorch DDP"),
     "sharded": ("PyTorch FSDP", "FSDP2"),
 }
-"""Names by what they may be given to."""
+"""Generic names by the kind of run that they can be used for."""
 MORE = 0.03
-"""Error that a generic name may cost beyond the parent's."""
+"""Increase in error allowed for a generic name over its parent."""
 FEWEST = 5
 
 

@@ -132,7 +132,7 @@ PIECES = {
     "dropout": "dropout", "gelu": "gelu", "swiglu": "silu add", "erf-gelu": "silu gelu silu silu add", "layer-scale": "mul_row",
     "quick-gelu": "silu silu add", "rotary": "mul_head neg_half cat_half mul_head add",
 }  # fmt: skip
-"""The kernels of an operator's forward pass, as PyTorch's dispatcher counts them in transformers 5.17, by what was measured like them."""
+"""Kernels of an operator's forward pass, counted by PyTorch's dispatcher in transformers 5.17, by the kind of kernel measured."""
 
 
 @pytest.mark.parametrize("operator", PIECES)

@@ -57,7 +57,7 @@ def sent(
         ({}, 3 * BLOCK, 6 * BLOCK),
         ({"gradient": 4.0}, 3 * BLOCK, 9 * BLOCK),
         ({"fetched": 0.5}, 1.5 * BLOCK, 3 * BLOCK),
-        ({"fetched": 0.5, "causal": False}, 3 * BLOCK, 6 * BLOCK),  # no mask, so nothing that need not be sent
+        ({"fetched": 0.5, "causal": False}, 3 * BLOCK, 6 * BLOCK),  # no mask, so everything must be sent
         ({"backward": "queries"}, 3 * BLOCK, 6 * BLOCK),  # keys and gradients are the smaller
         ({"backward": "queries", "repeats_keys": True}, 3 * QUERIES, 3 * 1.5 * QUERIES),
         ({"repeats_keys": True}, 3 * QUERIES, 6 * QUERIES),
@@ -95,7 +95,7 @@ def test_double_rings_hop_by_hop(gpus: int, link: float, kind: str) -> None:
 @pytest.mark.parametrize(
     ("tokens", "layout", "load", "per_expert", "experts", "slower"),
     [
-        (512, {}, 1.5, 128, 8, 1.2),  # a quarter of the tokens, and no load where nothing is sent
+        (512, {}, 1.5, 128, 8, 1.2),  # a quarter of the tokens, and no load if nothing is sent
         (3072, {}, 1.0, 768, 8, 1.1),
         (4096, {}, 1.0, 1024, 8, 1.0),
         (512, {"gpus": 4, "expert": 4}, 1.0, 512, 2, 1.2),

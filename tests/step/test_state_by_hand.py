@@ -27,15 +27,15 @@ from tests.round_machine import ADAPTED, LAYER, LINK, MEMORY, MIXTURE, MODEL, PE
 
 MLP = 1024 * 4096 + 2048 * 1024
 DENSE = 4 * (LAYER - MLP + 1024 * 8) + 2 * VOCABULARY + 1024
-"""Of the mixture, what is in no expert: attention, norms and routers, embedding and head."""
+"""Parameters of the mixture outside experts: attention, norms and routers, embedding and head."""
 EXPERTS = 4 * 8 * MLP / 4
-"""Of the mixture's experts a quarter, on each of four ranks."""
+"""A quarter of the mixture's expert parameters, on each of four ranks."""
 ENCODER = MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(512).stacks[0]
 ENCODING = 512 * 1024 + 512 * 512 + 512 * 2048 + 1024 * 512 + 2 * 512
 """Parameters of one of its layers: half as wide as the decoder's."""
 ADAPTERS = 8 * (2 * 2048 + 2 * 1280)
 SUM = 2 * WHOLE * 7 / 8 / LINK
-"""s of a reduce-scatter, or of an all-gather, of 2 bytes a parameter over eight ranks."""
+"""Seconds of a reduce-scatter, or of an all-gather, of 2 bytes per parameter over eight ranks."""
 
 
 def passes(asked: Workload, beside: Passes = Passes()) -> tuple[float, float]:  # noqa: B008 - frozen

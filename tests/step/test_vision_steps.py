@@ -31,7 +31,7 @@ from gpuhours.step.features import feature_parts
 from gpuhours.workload import Workload
 
 FURTHEST = {"h200-vision": 0.13, "h100-video": 0.18, "h100-loss": 0.08}
-"""The most that a step of our own may be off; on H100 the worst are small autoencoders as of 2021, where the host sets the pace."""
+"""Largest error allowed for our own steps; on H100 the largest errors are those of small host-bound autoencoders of 2021."""
 
 
 @cache
@@ -282,7 +282,7 @@ def test_gpus_of_its_own_hold_a_trained_encoder() -> None:
     assert held[2].parts["weights"] == held[16].parts["weights"]
 
 
-# whole runs: hours or samples a second of a run, data loading and evaluation and all
+# whole runs: hours or samples per second, including data loading and evaluation
 
 
 def fastest(runs: tuple[Judged, ...]) -> dict[tuple[str, int, int], Judged]:

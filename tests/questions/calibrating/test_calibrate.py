@@ -33,7 +33,7 @@ known: {{step_time: {seconds} s}}
 """
 SHAPES = ((64, 8, 1), (128, 16, 2), (256, 32, 4))
 ANOTHER = (48, 8, 1)
-"""A run that is none of those that make a site: these take what was measured of them."""
+"""A run that is not among those that define the site, as those use their own measurements."""
 
 
 def predicted(software: str, shape: tuple[int, int, int], folder: Path) -> float:

@@ -101,7 +101,7 @@ def as_predicted(said: str) -> tuple[Run, Estimate]:
 
 @cache
 def hours_at_predicted_step(said: str) -> float:
-    """Return GPU-hours for a measured step equal to the predicted one."""
+    """Return the GPU-hours if the measured step equals the predicted one."""
     run, predicted = as_predicted(said)
     hours = with_step(run, predicted, f"step_time={step_of(predicted).value} s", None).results["gpu_hours"]
     assert hours is not None

@@ -12,7 +12,7 @@ from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.setting import attention_share
 from gpuhours.questions.checking.verdict import check_document
 
-# a run that is true: 13B, 1.5T tokens, 256 H100 at 41 % MFU
+# a consistent run: 13B, 1.5T tokens, 256 H100 at 41 % MFU
 N, D, G, MFU, PEAK = 13e9, 1.5e12, 256, 0.41, 989.4e12
 COMPUTE = 6 * N * D * 1.03
 HOURS = COMPUTE / (MFU * PEAK) / 3600 / 0.97
@@ -92,7 +92,7 @@ def test_epochs_are_named_when_they_are_stated() -> None:
 
 
 def test_masking_ignored() -> None:
-    """VideoMAE-Huge on 32 A100 for 3.5 weeks: 6 x 632M x 1568 patches x 3e9 clips is 84 % of peak; a quarter of them is seen."""
+    """VideoMAE-Huge on 32 A100 for 3.5 weeks: 6 x 632M x 1568 patches x 3e9 clips is 84 % of the peak; the encoder sees a quarter."""
     figures = {
         "parameters": 632e6, "gpus": 32.0, "wall_clock": 24.5 * 86400, "model_flops": 6 * 632e6 * 1568 * 3e9 * 1.3, "mask_ratio": 0.75,
     }  # fmt: skip

@@ -43,7 +43,7 @@ def judged(name: str) -> Check:
     return check_document(read_paper(told(ROWS[name]), name).single)
 
 
-# the likely cause that is right, or None where the mistake is of a kind that figures alone do not show
+# the correct likely cause, or None if the mistake cannot be identified from figures alone
 CONFLICTS = {
     "llama31-405b": "downtime",  # the card's hours include more than the steady state
     "opt-175b": "8ND for 6ND",  # 147 TFLOP/s counts recomputation

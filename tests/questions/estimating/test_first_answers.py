@@ -93,7 +93,7 @@ def test_what_decides_is_named_and_adds_up() -> None:
     assert "padding" not in shares
     assert (
         next(iter(shares)) == "remainder"
-    )  # of who says so little, what published runs took beside their steps is most
+    )  # with so few inputs, most of the spread is the time of published runs in addition to their steps
 
 
 @pytest.mark.parametrize("year", [2020, 2023, 2026])

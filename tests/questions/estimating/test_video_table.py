@@ -25,12 +25,12 @@ BRIDGES: dict[str, dict[str, Any]] = {
 }
 CASES = [(224, bridge) for bridge in BRIDGES] + [(336, "every patch")]
 FRAMES = {1: 16, 10: 4, 100: 1}
-"""Frames per clip and the samples that a rank then takes at once."""
+"""Frames per clip, and the samples per micro-batch at that number of frames."""
 
 
 @cache
 def worked(frames: int, resolution: int, bridge: str) -> gpuhours.Estimate:
-    """A 7B language model trained behind a frozen ViT-L/14 on 64 H100, 256 clips a step with 256 tokens of text each."""
+    """Estimate a 7B language model trained behind a frozen ViT-L/14 on 64 H100, 256 clips per step with 256 text tokens each."""
     return gpuhours.estimate(
         from_dict(
             {

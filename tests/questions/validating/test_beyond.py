@@ -35,7 +35,7 @@ def test_beyond_by_hand() -> None:
 
 
 def test_a_pace_by_hand() -> None:
-    """6 N D / (MFU x peak) are the hours of steps; twice as many hours are refused, a quarter more are told apart from stops."""
+    """6 N D / (MFU x peak) are the hours of the steps; twice as many hours are refused, a quarter more are reported apart from stops."""
     plain = row(mfu_pct="40", gpu_hours="1")
     steps = evaluate(described(plain, "usual").replaced("known.mfu", 0.4)).value("gpu_hours")
     found = seen_pace(row(mfu_pct="40", gpu_hours=str(1.25 * steps)))

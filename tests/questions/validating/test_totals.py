@@ -49,7 +49,7 @@ def test_the_readme_says_how_far_off_whole_runs_have_been(judged: TotalsReport) 
 
 
 def test_no_published_total_is_edited_unsaid() -> None:
-    """The hours of one run change no figure of the README. ``GPUHOURS_WRITE=1`` writes the current hours of the table."""
+    """An edit of one run's hours changes no figure of the README. ``GPUHOURS_WRITE=1`` stores the current hours of the table."""
     now = {one.cells["id"]: one.cells["gpu_hours"] for one in read_totals(published_totals())}
     if os.environ.get("GPUHOURS_WRITE"):
         HOURS.write_text(yaml.safe_dump(now, sort_keys=False), encoding="utf-8")
