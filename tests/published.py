@@ -1,4 +1,4 @@
-"""All published runs, predicted once for every test that looks at them, which run in one process (``TOGETHER`` of ``tests.conftest``)."""
+"""All published runs, predicted once for all tests that use them, which run in one process (``TOGETHER`` of ``tests.conftest``)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gpuhours.questions.validating import Validation, validate
 
 @cache
 def left_out() -> Validation:
-    """Each source judged without itself."""
+    """Return the validation of each source without its own data."""
     return validate()
 
 
 @cache
 def in_sample() -> Validation:
-    """With everything that is known."""
+    """Return the validation with all data."""
     return validate(in_sample=True)

@@ -1,4 +1,4 @@
-"""The texts of ``tests/texts``, each read and judged once for every test that looks at it (``TOGETHER`` of ``tests.conftest``)."""
+"""The texts of ``tests/texts``, each read and checked once for all tests that use it (``TOGETHER`` of ``tests.conftest``)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TEXTS = Path(__file__).parent / "texts"
 
 @cache
 def paper(name: str) -> Paper:
-    """What is read in a text."""
+    """Return what is read from a text."""
     return read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name)
 
 
 @cache
 def judged(name: str) -> Check:
-    """Its one document's figures held against each other."""
+    """Return the check of the text's only document."""
     return check_document(paper(name).single)

@@ -1,4 +1,4 @@
-"""A machine, a stack and a model of round numbers, so that a formula's answer can be worked out on paper.
+"""A machine, a stack and a model with round numbers, so that the result of a formula can be computed by hand.
 
 1 PFLOP/s, 1 TB/s of memory and 100 GB/s to the seven neighbours, all of it reached, no latency, nothing hidden behind anything.
 """
@@ -76,7 +76,7 @@ TOKENS = 512
 
 
 def machine(gpus: int = 1, **card: Any) -> Cluster:
-    """So many of the round cards, eight to a node."""
+    """Return a cluster of the given number of round cards, eight per node."""
     return Cluster(replace(CARD, **card), NODE, gpus)
 
 
@@ -101,7 +101,7 @@ def workload(
     model: Decoder = MODEL, *, gpus: int = 1, batch: int = 8, software: Software | None = None, dtype: str = "bf16",
     card: dict[str, Any] | None = None, **layout: Any,
 ) -> Workload:  # fmt: skip
-    """One step of 512-token samples; no sequence parallelism unless the layout has it."""
+    """Return one step of 512-token samples, without sequence parallelism unless the layout has it."""
     return Workload(
         model.model(TOKENS), batch, Layout(**{"sequence_parallel": False, **layout}), machine(gpus, **(card or {})),
         software or stack(), Precision(dtype),
@@ -120,7 +120,7 @@ CELLS: tuple[dict[str, Any], ...] = (
 
 
 def cells(asked: Workload, **varied: Sequence[Any]) -> tuple[Workload, list[Workload]]:
-    """(the step in all of ``CELLS`` at once, the same one by one); ``varied`` are further keys, a value for each."""
+    """Return (the step for all of ``CELLS`` at once, the steps one by one); ``varied`` are further keys with a value for each."""
     rows = [{**cell, **{key: values[place] for key, values in varied.items()}} for place, cell in enumerate(CELLS)]
     known = dict(asked.layout)
     together = {key: np.array([row[key] for row in rows]) for key in rows[0]}

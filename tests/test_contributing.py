@@ -1,4 +1,4 @@
-"""The table "to add X, touch Y" names files and folders that exist."""
+"""The files and folders named in the table "to add X, touch Y" exist."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BESIDE = {
     [("a schedule", Schedule), ("a sequence method", SequenceMethod), ("a memory-bound operator", Pointwise)],
 )
 def test_to_add_one_touches_what_the_table_says(what: str, kind: type[Enum]) -> None:
-    """No other file names a member: a new one is met there by what is declared of it."""
+    """No other file names a member, so a new member is handled there through its declared properties."""
     (row,) = (line for line in ROWS if line.startswith(f"| {what} |"))
     package = ROOT / "estimator" / "gpuhours"
     declared = {place.removeprefix("estimator/gpuhours/") for place in places(row)} | BESIDE[what]

@@ -1,4 +1,4 @@
-"""Video and text to samples and tokens: hand calculations, and what is not known stays unknown."""
+"""Video and text converted to samples and tokens: hand calculations, and unknown values stay unknown."""
 
 import numpy as np
 import pytest

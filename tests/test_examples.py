@@ -1,4 +1,4 @@
-"""The worked examples in docstrings are true."""
+"""The worked examples in docstrings are correct."""
 
 from __future__ import annotations
 

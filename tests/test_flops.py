@@ -1,4 +1,4 @@
-"""FLOPs against printed MFUs, and the laws they obey."""
+"""FLOPs against printed MFUs, and laws that they obey."""
 
 import csv
 from dataclasses import replace
@@ -158,7 +158,7 @@ def test_a_head_is_its_product_alone() -> None:
 
 
 def test_what_is_not_there_is_exactly_nothing() -> None:
-    """One sample where none is stated; no products, no attention and nothing repeated are 0, not a small number beside a large one."""
+    """One sample if none is stated; absent products, attention and repetition are exactly 0, not small numbers beside large ones."""
     asked = workload()
     model, stack = asked.model, asked.model.stacks[0]
     assert product_flops((), TOKENS) == 0
@@ -192,7 +192,7 @@ def test_adapters_are_always_trained() -> None:
 
 
 def test_all_of_a_layer_is_run_again() -> None:
-    """Under full recomputation by a stack that repeats a layer to its end: products, adapters and attention once more."""
+    """Full recomputation by a stack that repeats a layer to its end runs products, adapters and attention once more."""
     for model in (MODEL, ADAPTED):
         asked = workload(model)
         stack = asked.model.stacks[0]

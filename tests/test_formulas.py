@@ -1,4 +1,4 @@
-"""Every public function, method and property of the folders of formulas is used by a test of that folder, by its own name."""
+"""Every public function, method and property in the folders of formulas is used by name in a test of that folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODULES = [path for folder in FOLDERS for path in sorted((PACKAGE / folder).glob
 
 
 def public(path: Path) -> Iterator[tuple[str, bool]]:
-    """(name, whether it stands in a class) of everything that can be called or asked for."""
+    """Yield (name, whether it is in a class) for everything public that can be called or read."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             yield node.name, False
@@ -27,7 +27,7 @@ def public(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def used(tree: ast.Module) -> tuple[set[tuple[str, str]], set[str]]:
-    """(module, function) that a test file imports and then uses; attributes that it asks for."""
+    """Return the (module, function) pairs that a test file imports and uses, and the attributes that it reads."""
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     imported = {
         (node.module or "", alias.name)
@@ -40,7 +40,7 @@ def used(tree: ast.Module) -> tuple[set[tuple[str, str]], set[str]]:
 
 
 def untested(path: Path, folder: Path) -> list[str]:
-    """What a module has in public and no test of the folder uses."""
+    """Return the public names of a module that no test of the folder uses."""
     functions: set[tuple[str, str]] = set()
     attributes: set[str] = set()
     for file in folder.glob("test_*.py"):

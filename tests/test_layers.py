@@ -1,4 +1,4 @@
-"""The folders are the layers, in the order in which a number is made: every import points down."""
+"""The folders are layers, in the order in which a number is computed: every import points downwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAG
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, wherever in it."""
+    """Return every module that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

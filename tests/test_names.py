@@ -1,4 +1,4 @@
-"""One word an idea: no two classes of the package or its command line share a name."""
+"""One name per concept: no two classes of the package or its command line share a name."""
 
 from __future__ import annotations
 

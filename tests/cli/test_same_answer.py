@@ -1,5 +1,7 @@
-"""One run, one answer: hash seed, locale, time zone and threads change no byte. ``tests.benchmarks.same_answer`` tries every command and
-interpreter."""
+"""A run gives the same bytes for any hash seed, locale, time zone and number of threads.
+
+``tests.benchmarks.same_answer`` tries every command and interpreter.
+"""
 
 import sys
 

@@ -74,8 +74,10 @@ def test_embodied_carbon_of_bloom() -> None:
 
 
 def test_metered_runs() -> None:
-    """The power model alone, from published hours; and the whole chain from parameters, tokens and accelerators: 0.93 of what four runs
-    metered in the geometric mean, each inside its range of a factor of some three."""
+    """The power model alone, from published hours, and the full prediction from parameters, tokens and accelerators.
+
+    The geometric mean is 0.93 of the metered energy of four runs, each inside its range of a factor of about three.
+    """
     found = list(judged())
     assert len(found) == 4
     by_hours = [one.from_hours / one.run.measured for one in found if one.from_hours is not None]

@@ -156,9 +156,9 @@ def test_networks_are_named() -> None:
 
 
 def test_what_hiding_a_collective_costs() -> None:
-    """A collective behind products slows them: on H200 by 0.2 to 0.6 of its own time, more behind small ones.
+    """A collective that overlaps products slows them, on H200 by 0.2 to 0.6 of its own time, more with small products.
 
-    The stacks' share for layer-wise sharding, which is hidden behind products, has to lie in that range.
+    The stacks' share for layer-wise sharding, which is hidden behind products, must lie in that range.
     """
     t = read(OWN_FILES / "h200_overlap.csv")
     large = t["comm_bytes"] >= 64 * MiB

@@ -68,8 +68,11 @@ def facts(**groups: Any) -> Any:
 
 @pytest.mark.parametrize(("expert_tensor", "load"), [(1, 1.25), (2, 1.25), (2, 1.0)])
 def test_tokens_that_arrive_at_experts(expert_tensor: int, load: float) -> None:
-    """Four ranks of experts, two tensor ranks: 1.25 x 4 g x 2,048 x 3 / (2 x 8) tokens at each of two experts, split over g ranks; a
-    fifth and more slower where they are few."""
+    """Four expert ranks, two tensor ranks.
+
+    1.25 x 4 g x 2,048 x 3 / (2 x 8) tokens arrive at each of two experts, split over g ranks; with few tokens they take at least a fifth
+    longer.
+    """
     asked = workload(
         SHARED, gpus=8, tensor=2, expert=4, expert_tensor=expert_tensor, software=stack(dispatch={"load": load})
     )
@@ -151,8 +154,10 @@ def test_operators_by_width_share_and_rank() -> None:
 
 
 def test_rows_formats_and_experts_places() -> None:
-    """1 and 2 ns a row beside the bytes; fp32 moves twice, but for what always works in it; of a permutation
-    gathered tokens (1 + g) / 2."""
+    """1 and 2 ns per row in addition to the bytes.
+
+    fp32 moves twice the bytes, except for operators that always work in it; a permutation handles (1 + g) / 2 of the gathered tokens.
+    """
     norm = Elementwise(Pointwise.LAYER_NORM, 1024, sharded=False)
     each = 2048 * 1024 / MEMORY
     rows = {"layer-norm": Traffic(forward=1e-9, backward=2e-9)}
@@ -210,8 +215,11 @@ def test_bytes_around_adapters_on_split_products() -> None:
 
 
 def test_casts_of_experts_and_of_split_products() -> None:
-    """Per token: three experts' inputs at what their two ranks gather, the others' at what a tensor rank of four holds;
-    blocks of scales cost 1.5 times, weights 4 B between the passes."""
+    """Casts per token.
+
+    Three experts' inputs at the size that their two ranks gather, the other inputs at the size on a tensor rank of four; block scales
+    cost 1.5 times, weights 4 B between the passes.
+    """
     casts = {"forward": 8.0, "backward": 6.0, "weights": 4.0, "blocks": 1.5}
     asked = workload(
         SHARED,
@@ -301,8 +309,11 @@ def test_places_that_groups_stand_in() -> None:
 
 
 def test_sums_of_experts_that_ranks_split() -> None:
-    """Two samples on two context ranks, tensor 4: attention's sum and the shared expert's, and the routed ones' 3 x 2/4 of the tokens over
-    two ranks, of which a half is felt."""
+    """Two samples on two context ranks, tensor 4.
+
+    The sums of attention and of the shared expert, and that of the routed experts, 3 x 2/4 of the tokens over two ranks, of which half is
+    visible.
+    """
     software = stack(exposed={"expert": 0.5})
     asked = workload(SHARED, gpus=8, tensor=4, context=2, microbatch=2, expert=2, expert_tensor=2, software=software)
     message = 2 * TOKENS / 2 * 1024 * 2
@@ -317,8 +328,10 @@ def test_sums_of_experts_that_ranks_split() -> None:
 
 
 def test_tokens_packed_for_other_ranks() -> None:
-    """Two samples on two context ranks and four tensor ranks: 128 tokens, three copies of each, 3 B an element forward and 5 backward; a
-    rank that holds all experts packs none."""
+    """Two samples on two context ranks and four tensor ranks.
+
+    128 tokens, three copies of each, 3 B per element forward and 5 B backward; a rank that holds all experts packs none.
+    """
     layout: dict[str, Any] = {"gpus": 8, "tensor": 4, "context": 2, "microbatch": 2, "expert_tensor": 1}
     packs, plain = (
         stack(dispatch={"sends": "copies", "load": 1.5, "packing": packing})
@@ -335,8 +348,11 @@ def test_tokens_packed_for_other_ranks() -> None:
 
 
 def test_blocks_of_a_ring_and_what_goes_back() -> None:
-    """Four ranks, two samples: 256 tokens, two heads of keys and values of eight. Back go keys, values and gradients of 4 B, or one and a
-    half times the queries where that is less; a rank alone copies keys for every head; whole sequences are gathered and scattered."""
+    """Four ranks, two samples: 256 tokens, two heads of keys and values of eight.
+
+    Backward sends keys, values and gradients of 4 B, or 1.5 times the queries if that is less; a single rank copies keys for every head;
+    whole sequences are gathered and scattered.
+    """
     layout: dict[str, Any] = {"gpus": 4, "context": 4, "microbatch": 2, "sequence_method": "ring"}
     keys, queries = 2 * 256 * 2, 8 * 256 * 2
 
@@ -363,8 +379,10 @@ def test_blocks_of_a_ring_and_what_goes_back() -> None:
 
 
 def test_what_leaves_for_the_host() -> None:
-    """Two samples on two context and two tensor ranks: 512 tokens, 34 B an element halved, or 2 of the input, halved where sequences are
-    split; weights of a layer over four shards."""
+    """Two samples on two context and two tensor ranks: 512 tokens.
+
+    34 B per element, halved, or 2 B of the input, halved if sequences are split; weights of a layer over four shards.
+    """
     layout: dict[str, Any] = {"gpus": 4, "tensor": 2, "context": 2, "microbatch": 2}
     rate, elements = 0.88 * PCIE, 512 * 1024
     for split, recompute, each in ((False, "none", 17), (False, "full", 2), (True, "full", 1), (True, "none", 17)):

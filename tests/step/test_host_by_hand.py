@@ -82,8 +82,11 @@ def counted(model: Any = MODEL, *, shard: float = 0.0, **layout: Any) -> Workloa
 
 
 def test_kernels_counted_by_operator() -> None:
-    """Seven products in four, one attention, two norms: 7 + 3 + 4 forward, 14 + 5 + 6 backward; a pair of adapters each 13 and 17;
-    experts looped over are eight times two in and one out, and 7 for each; autocast adds one a product."""
+    """Seven products in four, one attention, two norms: 7 + 3 + 4 forward, 14 + 5 + 6 backward.
+
+    A pair of adapters adds 13 and 17 each; experts in a loop are eight times two in and one out, and 7 for each; autocast adds one per
+    product.
+    """
     assert layer_kernels(layer(counted()), counted()) == (14, 25)
     adapted = counted(ADAPTED)
     assert layer_kernels(layer(adapted), adapted) == (14 + 4 * 13, 25 + 4 * 17)
@@ -123,8 +126,11 @@ def test_launches_with_hooks_masks_and_what_is_computed_again() -> None:
 
 
 def test_the_host_beside_stages_encoders_and_updates() -> None:
-    """Two stages of two layers each; an encoder in front is launched whole, unless it stands apart; 8 ms of updating and 4 of reading back
-    once in eight micro-batches."""
+    """Two stages of two layers each.
+
+    An encoder in front is launched as a whole, unless it is separate; 8 ms of updating and 4 ms of reading back once in eight micro-
+    batches.
+    """
     kernels = COUNTED.model_copy(update={"update": 8e-3, "waits": 4e-3})
     asked = counted(kernels=kernels, gpus=2, pipeline=2)
     one = 1e-4 + 3e-5 + 14e-5 + 2e-4 + 50e-5

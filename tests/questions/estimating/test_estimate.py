@@ -315,8 +315,11 @@ def test_doubling_tokens_doubles_the_run() -> None:
 
 
 def test_a_run_twice_as_long_saves_one_launch() -> None:
-    """Twice the run less the run of twice the tokens, run by run of the sample and without what remains beside the steps: one launch, in
-    the range of those that are known; the medians differ by no more than the longest."""
+    """Twice the time of a run minus the time of a run with twice the tokens is one launch.
+
+    This holds for each run of the sample without its remainder, within the range of known launches; the medians differ by at most the
+    longest.
+    """
     one, two = (ensemble(gpuhours.from_dict(TEXT, settings={"data.tokens": tokens})) for tokens in ("1T", "2T"))
     assert one is not None
     assert two is not None
@@ -419,7 +422,7 @@ def test_a_measured_network_stands_for_the_data_sheet(gpuhours_command: Command,
 
 
 def test_a_relative_of_a_measured_stack_is_slower_than_it_and_says_so() -> None:
-    """MegaScale is read as Megatron-Core, which only stands for it: its steps take what unmeasured stacks took, as an assumption says."""
+    """MegaScale is read as the related Megatron-Core, so its steps take as long as those of unmeasured stacks; an assumption says so."""
     known, kin = worked(), worked(software="ByteDance MegaScale")
     assert kin.to_dict()["results"]["step_time"]["value"] == pytest.approx(
         unmet_stack() * known.to_dict()["results"]["step_time"]["value"]

@@ -1,5 +1,7 @@
-"""Files of other training code, read and written. The files are written by hand after each project's documentation; what they mean is
-worked out by hand."""
+"""Files of other training code, read and written.
+
+The files are written by hand from each project's documentation, and their meaning is derived by hand.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ ROW: dict[str, Any] = {
 
 
 def judged(folder: Path, *rows: dict[str, Any]) -> Validation:
-    """The validation of a table of such rows."""
+    """Return the validation of a table of such rows."""
     table = folder / "runs.csv"
     columns = list(dict.fromkeys(name for row in rows for name in {**ROW, **row}))
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -477,7 +477,7 @@ DESCRIBED: dict[str, Any] = {
 
 
 def described(folder: Path, **changes: Any) -> Validation:
-    """The validation of such a file."""
+    """Return the validation of such a file."""
     path = folder / "ours.yaml"
     path.write_text(yaml.safe_dump({**DESCRIBED, **changes}), encoding="utf-8")
     return validate(path)
@@ -521,7 +521,7 @@ def test_no_step_takes_no_time(tmp_path: Path) -> None:
 
 
 def test_names_are_shown_as_they_are(tmp_path: Path, gpuhours_command: Command) -> None:
-    """What a terminal would take for markup, too."""
+    """Including names that a terminal could interpret as markup."""
     described(tmp_path, title="[ours] steps", rows=[{**DESCRIBED["rows"][0], "id": "[/nope]"}])
     ran = gpuhours_command("validate", "--runs", str(tmp_path / "ours.yaml"))
     assert "[ours] steps" in ran.out

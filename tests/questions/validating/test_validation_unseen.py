@@ -1,4 +1,4 @@
-"""Tables of runs nobody here has seen: read whatever their words mean, derive what leaves no choice, skip the rest with a reason."""
+"""Tables of unknown runs: read any wording, derive what is unambiguous, skip other rows with a reason."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LLAMA: dict[str, Any] = {
 
 
 def judged(tmp_path: Path, *changes: dict[str, Any]) -> list[Judged]:
-    """Llama 3 8B with some cells changed, one row per change."""
+    """Return the validation of rows of Llama 3 8B with some cells changed, one row per change."""
     columns = dict.fromkeys([*LLAMA, *(column for change in changes for column in change)])
     table = tmp_path / "runs.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -198,7 +198,7 @@ def test_behind_a_pipeline_sharded_gradients_are_summed_once_a_step(tmp_path: Pa
 
 
 def test_rows_of_ours_are_judged_without_their_source_whatever_file_they_stand_in(tmp_path: Path) -> None:
-    """A table that holds one of our rows and one that nobody has seen."""
+    """A table that contains one of our rows and one new row."""
     ours = next(row for row in measured_rows() if row.id == "ZB-010")
     table = tmp_path / "mixed.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -238,7 +238,7 @@ def test_plain_pytorch_before_fused_kernels_is_its_own_stack(tmp_path: Path) -> 
 
 
 def test_facts_that_stand_in_a_name_fill_blank_columns(tmp_path: Path) -> None:
-    """And say so; what a column states is not overruled."""
+    """The result says so; a value stated in a column is not overruled."""
     change = {
         "model_name": "Llama 3 8B QLoRA",
         "software": "torch-eager",
@@ -299,7 +299,7 @@ def test_a_layout_that_failed_is_a_memory_call_and_no_step(tmp_path: Path) -> No
 
 
 def test_unsaid_recomputation_of_pytorch_is_what_fits(tmp_path: Path) -> None:
-    """8 x 8K tokens a GPU of Llama 3 8B: 70 GB of activations beside the state, or one block at a time."""
+    """8 x 8K tokens per GPU of Llama 3 8B: 70 GB of activations in addition to the states, or one block at a time."""
     change = {
         "software": "fsdp-compile", "framework": "torchtune LoRA, torch.compile", "tp": 1, "dp": 16, "sharding": "zero3", "lora": 1,
         "micro_batch": 4, "vocab": 8192, "recompute_kind": "",
@@ -312,7 +312,7 @@ def test_unsaid_recomputation_of_pytorch_is_what_fits(tmp_path: Path) -> None:
 
 
 def test_stages_as_a_row_states_them(tmp_path: Path) -> None:
-    """``stage_layers`` was not read: any numbers gave the same step."""
+    """``stage_layers`` used to be ignored, so that any numbers gave the same step."""
     four = {"pp": 4, "tp": 1, "dp": 4, "micro_batch": 1}
     even, uneven, lost, short = judged(
         tmp_path,
@@ -327,7 +327,7 @@ def test_stages_as_a_row_states_them(tmp_path: Path) -> None:
 
 
 def test_a_row_that_contradicts_itself_is_skipped(tmp_path: Path) -> None:
-    """One such row ended the whole command with an error of ours."""
+    """One such row used to end the whole command with an internal error."""
     four = {"pp": 4, "tp": 1, "dp": 4, "micro_batch": 1}
     both, apart = judged(tmp_path, {**four, "vp": 2, "schedule": "1f1b"}, {**four, "vp": 3, "schedule": "interleaved"})
     assert "interleave 2 requires schedule: interleaved" in (both.skipped_because or "")
