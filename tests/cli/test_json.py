@@ -140,7 +140,7 @@ def test_every_command_keeps_its_keys(gpuhours_command: Command, tmp_path: Path,
 
 
 def units(value: Any) -> Iterator[str]:
-    """Every unit that stands in a document."""
+    """Return every unit that occurs in a document."""
     if isinstance(value, dict):
         yield from (inner for key, inner in value.items() if key == "unit")
         for inner in value.values():

@@ -260,8 +260,10 @@ def test_narrowing_of_experts_and_of_split_products() -> None:
 
 
 def test_ends_by_what_they_are() -> None:
-    """Logits of two samples halved by two ranks and by context; a stream of 4 B an output where there are none; a frozen end has no way
-    back; the loss works in fp32 whatever the logits are."""
+    """Logits of two samples are halved by two ranks and by context; the stream takes 4 B per output if there are none.
+
+    A frozen end has no backward pass; the loss is computed in fp32 for any format of the logits.
+    """
     head = {"forward": 14.0, "backward": 13.0}
     asked = workload(gpus=4, tensor=2, context=2, microbatch=2, software=stack(head=head))
     last = asked.model.ends[-1]

@@ -320,9 +320,10 @@ def test_runs_alike_differ_by_more_than_any_model_can_explain() -> None:
 
 
 def test_small_pictures_come_out_too_fast() -> None:
-    """B/32 and the autoencoders on V100, 22 to 71 %: averages that nothing here explains.
+    """Predicted steps of B/32 and the autoencoders on V100 are 22 to 71 % too short; the model does not explain these averages.
 
-    B/32 wants 850 pairs a second and GPU decoded."""
+    B/32 needs 850 decoded pairs per second and GPU.
+    """
     small = [one for name, one in fastest(judged("openclip")).items() if "b-32" in name[0].lower()]
     small += [one for one in judged("masked-autoencoders") if one.row.id in ("MAE-001", "VIDEOMAE-001", "MAE-002")]
     assert len(small) >= 5

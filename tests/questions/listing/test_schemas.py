@@ -77,7 +77,7 @@ BLOCKS = {"facts", "runs", "set", "not_modelled", "saved", "saved_autocast", "gr
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_has_a_sentence(kind: str) -> None:
-    """A unit alone is none."""
+    """A unit alone does not count as a description."""
     silent = [key for key, told in properties(kind) if UNIT.fullmatch(told.get("description", ""))]
     assert silent == []
 

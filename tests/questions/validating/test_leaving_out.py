@@ -82,7 +82,7 @@ def test_what_hugging_face_steps_settled_of_others_is_left_out_with_them() -> No
 
 
 def test_what_was_counted_in_code_or_measured_kernel_by_kernel_stays() -> None:
-    """Operators and launches of transformers' files, what single kernels told of two cards; not what a launch takes or how hosts wait."""
+    """Counts from transformers' code and constants from single kernels on two cards stay known; launch times and host waits do not."""
     known, left = software_without("huggingface-trainer", "hugging-face")
     own, parent = load_software("huggingface-trainer"), load_software("torch-eager")
     assert left[0] == "the profile huggingface-trainer (huggingface instead)"

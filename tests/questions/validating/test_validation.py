@@ -339,7 +339,7 @@ def test_no_range_has_seen_its_own_source() -> None:
 
 
 def test_a_trait_that_says_nothing_is_spared_and_widens_no_range() -> None:
-    """Of ten traits that are new together the spared two have no coefficient; the others cover as before."""
+    """Of ten traits that are new together, the two skipped ones have no coefficient; the ranges of the others have the same coverage."""
     counted, spared = learn(made(12, 0.05)), learn(made(12, 0.05), frozenset({"scale", "length"}))
     at = [counted["features"].index(name) for name in ("scale", "length")]
     assert min(counted["all"]["coefficients"][place] for place in at) > 0
@@ -349,7 +349,7 @@ def test_a_trait_that_says_nothing_is_spared_and_widens_no_range() -> None:
 
 
 def test_the_interval_score_is_least_for_the_percentiles() -> None:
-    """Winkler's score of ranges around 0 for normal errors: least near -1.2816 to 1.2816, the 10th and 90th percentile."""
+    """Winkler's score of ranges around 0 for normal errors is smallest near -1.2816 to 1.2816, the 10th and 90th percentile."""
     errors = np.random.default_rng(2).normal(size=200_000)
     scores = {
         half: float(interval_score(np.full(1, -half), np.full(1, half), errors).mean()) for half in (1.0, 1.2816, 1.6)
@@ -358,7 +358,7 @@ def test_the_interval_score_is_least_for_the_percentiles() -> None:
 
 
 def test_a_range_reaches_as_far_to_either_side_as_sources_did() -> None:
-    """Twelve systems of which every third is far slower than predicted, none far faster: the range reaches farther up than down."""
+    """In twelve systems every third is far slower than predicted and none far faster, so the range extends further up than down."""
     random = np.random.default_rng(5)
     traits = Traits("stack", "h100-sxm-80gb", "hopper", "bf16", "dense", 8, 8192)
     rows = [
@@ -399,7 +399,7 @@ def test_the_factor_of_the_stored_table_was_learned_without_the_system_judged(pu
 
 
 def test_every_source_weighs_the_same_beside_every_row(tmp_path: Path) -> None:
-    """Three rows of one source and one of another: medians and means of each, then over the two."""
+    """Three rows of one source and one of another: medians and means of each source, then over the two sources."""
     rows = judged(
         tmp_path,
         *({"step_time_s": time} for time in (12.0, 13.0, 15.0)),
@@ -413,7 +413,7 @@ def test_every_source_weighs_the_same_beside_every_row(tmp_path: Path) -> None:
 
 
 def test_no_source_is_worse_than_it_was_and_the_range_holds_what_it_says(published: Validation) -> None:
-    """What a change has to pass: if it makes sources worse for the sake of others, say so and run `gpuhours validate --update`."""
+    """Every change must pass this. If it makes sources worse for the sake of others, say so and run `gpuhours validate --update`."""
     told = worse(published)
     assert not told, "\n".join(("left out, a source is worse than before:", *told))
 
@@ -450,7 +450,7 @@ def test_rows_that_vanish_and_worse_memory_are_told(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_stored_ranges_cover_left_out_sources(published: Validation) -> None:
-    """80 % of the rows of a source that nothing has seen; two sources in three hold at least 65 %."""
+    """80 % of the rows of a left-out source; two sources in three have a coverage of at least 65 %."""
     assert 0.75 <= published.summary()["coverage_80"] <= 0.88
     by = [one for one in published.by()["source_title"].values() if one["predicted"] >= 8]
     assert np.mean([one["coverage_80"] >= 0.65 for one in by]) > 0.67
@@ -458,7 +458,7 @@ def test_the_stored_ranges_cover_left_out_sources(published: Validation) -> None
 
 
 def test_methods_of_one_stack_are_ranked_as_measured(in_sample: Validation) -> None:
-    """Rings, double rings, Ulysses, both, tensor ranks; recomputed or not: pairs that differ by over 2 %."""
+    """Rings, double rings, Ulysses, combinations, tensor ranks, with or without recomputation: pairs that differ by more than 2 %."""
     pairs, right = ranked(in_sample.judged, 0.02, lambda case: case.software.name)
     assert pairs > 140
     assert right / pairs > 0.97
@@ -542,7 +542,7 @@ def test_an_impossible_layout_is_a_reason_to_skip(tmp_path: Path) -> None:
 
 
 def test_words_for_how_tokens_reach_experts(tmp_path: Path) -> None:
-    """DeepEP sends a token once to each rank and packs nothing; a stated capacity is slots by one-hot masks; silence is sorted copies."""
+    """DeepEP sends a token once to each rank, without packing; a stated capacity is slots by one-hot masks; unstated is sorted copies."""
     experts = {
         "experts": 8,
         "top_k": 2,
