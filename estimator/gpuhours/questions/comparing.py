@@ -23,14 +23,14 @@ from gpuhours.run.shown import SHARE, with_share
 from gpuhours.run.spec import Described, Run, of_other_runs
 
 WHOLE = ("model", "cost")
-"""Blocks compared as a whole: their keys mean little on their own."""
+"""Blocks compared as a whole, since their individual keys mean little on their own."""
 TOGETHER = (frozenset({"hardware.accelerator", "hardware.node"}),)
 """Keys that can only be changed together."""
 SKIPPED = frozenset({"name", "assumptions"})
 BARELY = 5e-4
-"""A factor that is 1 with the four digits that are shown."""
+"""Deviation of a factor from 1 that vanishes when four digits are shown."""
 Numbers = Mapping[str, float | None]
-"""Every result of a run as a number; None if undetermined."""
+"""Result name -> value; None if undetermined."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Input:
 
 @dataclass(frozen=True)
 class InputEffect:
-    """The factor by which one input changes a result: if changed first, if changed last, and the geometric mean of the two."""
+    """The factor by which one input changes a result: when it is changed first, when it is changed last, and the geometric mean of both."""
 
     key: str
     factor: float
@@ -73,7 +73,7 @@ class ResultChange:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Two runs, their differences, and the causes of these."""
+    """Two runs, their differences, and what causes each difference."""
 
     first: Run
     second: Run
@@ -86,7 +86,7 @@ class Comparison:
         return f"<Comparison of {self.first.name} and {self.second.name}: {', '.join(changed) or 'nothing to compare'}>"
 
     def _repr_html_(self) -> str:
-        """A notebook's view: every result that differs between the runs, the factor between them, and its causes, strongest first."""
+        """The notebook view: every result that differs between the runs, with the factor and its causes, largest first."""
         names = [
             f"{name} (second)" if name == self.first.name and place else name
             for place, name in enumerate((self.first.name, self.second.name))
@@ -121,9 +121,8 @@ class Comparison:
 def compare(first: Described, second: Described) -> Comparison:
     """The differences between the inputs, and the change in every result.
 
-    Inputs are changed one at a time from the first run to the second, in the order of the run file. A cause's factor is the
-    geometric mean of its effect as the first input changed and as the last; if causes interact, their product differs from the
-    total change, and the ratio is given as ``interaction``.
+    Each input is changed alone from the first run, and changed last to reach the second run. Its factor is the geometric mean of the two
+    effects. If inputs interact, the product of their factors differs from the total change; ``interaction`` is the ratio.
     """
     first, second = run_of(first, {}), run_of(second, {})
     inputs = differences(first, second)
@@ -144,7 +143,7 @@ def compare(first: Described, second: Described) -> Comparison:
 
 
 def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
-    """A note if the two runs are charged by different providers or on different terms, which alone may decide."""
+    """A note if the runs are priced by different providers or on different terms, which alone may explain the difference in cost."""
     rents = [
         next((line.terms for line in evaluate(run).bill.lines if line.name == "GPU time"), None)
         for run in (first, second)
@@ -158,7 +157,7 @@ def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
 
 
 def alike(first: Run, second: Run) -> tuple[Run, Run]:
-    """Both runs with everything that neither states settled identically: as in the first run's estimate."""
+    """Both runs, with everything that neither states set to the value assumed in the first run's estimate."""
     base = settled(first)
     if base is first:
         return first, second
@@ -177,7 +176,7 @@ def alike(first: Run, second: Run) -> tuple[Run, Run]:
 
 
 def differences(first: Run, second: Run) -> tuple[Input, ...]:
-    """Every key of the run file whose value differs; blocks of ``WHOLE``, and those that only one run has, as one."""
+    """Every key of the run file whose value differs. Blocks in ``WHOLE``, and blocks that only one run has, count as one key."""
     inputs: list[Input] = []
     for name in Run.model_fields:
         if name not in SKIPPED:
@@ -200,7 +199,7 @@ def _differences(key: str, one: Any, other: Any) -> list[Input]:
 def _alone(
     first: Run, second: Run, inputs: Sequence[Input]
 ) -> tuple[list[tuple[str, Numbers, Numbers]], tuple[str, ...]]:
-    """For each input, the results with it alone changed, and with it alone not yet changed.
+    """For each input, the results when only it is changed, and when everything but it is changed.
 
     Keys that are invalid without each other (a node for another accelerator, degrees for other GPUs) are changed together.
     """
@@ -243,7 +242,7 @@ def _set(run: Run, keys: Sequence[str], source: Run) -> Run:
 def _causes(
     name: str, first: float | None, second: float | None, steps: Sequence[tuple[str, Numbers, Numbers]]
 ) -> tuple[InputEffect, ...]:
-    """Factors of each input on one result, the largest first."""
+    """The factor of each input on one result, largest effect first."""
     causes = []
     for key, changed, kept in steps:
         alone, without = changed[name], kept[name]
@@ -261,7 +260,7 @@ def numbers(run: Run) -> Numbers:
 
 
 def plain(value: Any) -> Any:
-    """An input as in JSON."""
+    """The JSON form of an input value."""
     if isinstance(value, IntEnum):
         return word(type(value), value)
     if isinstance(value, BaseModel):

@@ -25,7 +25,7 @@ def envelope(command: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_units_spelled(value: Any) -> Any:
-    """The same document with every ``unit`` spelled as documented, however its source abbreviates it."""
+    """The same document with every ``unit`` spelled out as documented, whatever abbreviation its source uses."""
     if isinstance(value, Mapping):
         return {
             name: spelled(inner) if name == "unit" and isinstance(inner, str) else with_units_spelled(inner)

@@ -1,4 +1,4 @@
-"""Answers as a notebook shows them."""
+"""HTML tables for notebooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 def html_table(
     head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "", notes: Sequence[str] = ()
 ) -> str:
-    """A table under its caption, numbers with four digits, and remarks below it; a line break in a heading parts a name from its unit."""
+    """An HTML table with a caption above and notes below; floats have four digits. A line break in a heading separates name and unit."""
     from html import escape  # no command needs it
 
     def heading(word: str) -> str:
@@ -25,14 +25,14 @@ def html_table(
 
 
 def cell(value: Any) -> str:
-    """A number with four digits, a whole one with all of its own; nothing for what is not known; words as they are."""
+    """The text of a cell: a float with four significant digits, an int with all its digits, "" for None, anything else as ``str``."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return "" if value is None else four_digits(value) if isinstance(value, float) else str(value)
 
 
 def four_digits(value: float) -> str:
-    """``44,160``, ``0.4179``, ``7.2e+22``: four significant digits, an exponent only where zeros would have to be counted.
+    """``44,160``, ``0.4179``, ``7.2e+22``: four significant digits, with an exponent from 1e15 and for very small numbers.
 
     >>> four_digits(44164.3), four_digits(0.41789), four_digits(7.2049e22)
     ('44,160', '0.4179', '7.205e+22')

@@ -138,7 +138,7 @@ SHALLOW = "A shallow clone lacks older commits: fetch the base (actions/checkout
 
 
 def git(folder: Path, *words: str, hint: str = "") -> str:
-    """The output of git as text, also where a file name in it is not UTF-8; raises its error message if it fails."""
+    """The output of git as text, even if a file name in it is not UTF-8; raises ``EstimateError`` with git's message if it fails."""
     return git_bytes(folder, *words, hint=hint).decode("utf-8", errors="surrogateescape")
 
 
@@ -177,7 +177,7 @@ def as_it_was(top: Path, fork: str, path: str, into: Path) -> Path | None:
 
 
 def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """A member of an archive, unless it leads out of the folder, as a symbolic link may."""
+    """A member of an archive; None if it would be written outside the folder, as through a symbolic link."""
     try:
         return tarfile.data_filter(member, folder)
     except tarfile.FilterError:

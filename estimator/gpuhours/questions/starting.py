@@ -35,7 +35,7 @@ ASKED = {
 
 
 def example_names() -> dict[str, Path]:
-    """Examples by name: those written for the purpose, then the runs of the published documents."""
+    """Example name -> path: first those written as examples, then the runs of the published documents."""
     package = Path(str(files("gpuhours")))
     own = sorted((package / "examples").glob("*.yaml"))
     documents = sorted((package / "published" / "documents").glob("*.yaml"))

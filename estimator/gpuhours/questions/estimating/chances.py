@@ -1,4 +1,4 @@
-"""For yes-or-no questions: the probability that a run fits, meets its deadline and stays within its budget, and what decides."""
+"""The probability that a run fits, meets its deadline and stays within its budget, and the unknowns that matter most."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpuhours.run.ranges import quantiles
 MEMORY_ERROR = 0.04
 """Standard deviation of ln measured / predicted memory: the median error of 619 measured runs is 1.6 %, the mean 2.9 %."""
 DECIDING = 3
-"""Number of unknowns named."""
+"""Number of unknowns listed."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Chances:
     in_time: float | None
     within_budget: float | None
     together: float | None
-    """All that were requested."""
+    """The probability that all requested limits are met."""
     decide: tuple[str, ...]
     """The unknowns with the largest shares of the spread."""
     by: str | None = None
@@ -38,7 +38,7 @@ class Chances:
 
     @property
     def likely(self) -> bool:
-        """Whether all requested ones are at least one half."""
+        """Whether every requested probability is at least one half."""
         return all(chance is None or chance >= 0.5 for chance in (self.fits, self.in_time, self.within_budget))
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def chances(
 ) -> Chances:
     """The probabilities of one estimate. The run is assumed to start ``today``; ``by`` is its deadline.
 
-    Each is the share of draws that satisfy the limit.
+    For time and cost it is the share of draws within the limit, for memory ``fits_chance``.
     """
     time, money = draws.get("wall_clock"), draws.get("cost")
     left = None if by is None else (by - (today or datetime.date.today())).total_seconds()
@@ -92,7 +92,7 @@ def chances(
 
 
 def fits_chance(results: Mapping[str, Any], held: Memory | None) -> float | None:
-    """The probability that it fits: Phi(ln(capacity / predicted) / s), s the error of memory predictions."""
+    """The probability that the run fits: Phi(ln(capacity / predicted) / s), with s the standard deviation of memory errors."""
     stated = results.get("fits_probability")
     if stated is not None:
         return float(stated.value)

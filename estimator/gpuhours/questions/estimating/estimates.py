@@ -1,4 +1,4 @@
-"""Everything known about a run: every result with its unit, range and origin."""
+"""The estimate of a run: every result with its unit, range and origin."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ByGpus:
 
 
 TOLD = ("wall_clock", "gpu_hours", "mfu", "memory_per_gpu", "cost")
-"""The results in an estimate's repr."""
+"""The results shown in an estimate's repr."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,7 +106,7 @@ class Estimate:
         return None if result is None else bool(result.value)
 
     def _minor_reasons(self) -> Iterator[str]:
-        """Reasons for null results that no warning mentions: too minor for a screen."""
+        """The reason for each null result that no warning mentions; shown in JSON only."""
         said = " ".join(self.warnings)
         for name, result in self.results.items():
             if result is None and name not in said:

@@ -1,4 +1,4 @@
-"""From a run to its estimate: values at the centre of every range, ranges from joint draws, stages one by one."""
+"""Compute the estimate of a run: values at the centre of every input range, result ranges from joint draws, each stage separately."""
 
 from __future__ import annotations
 
@@ -39,25 +39,28 @@ STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
 BILLED = "cost."
 """Keys that change only the bill: step and memory stay the same."""
 ASKED = ("wall_clock", "cost")
-"""Results with a yes-or-no question."""
+"""Results that a deadline or a budget applies to."""
 ALIKE = 0.01
 """Difference in log between a stated and a predicted step below which it is not mentioned."""
 FEW_STEPS = 10
-"""A training run has more optimiser steps than this."""
+"""Fewer optimiser steps than this suggest a batch given in the wrong unit."""
 MOST_TOKENS = 5e8
-"""No step is known to have had more tokens than this."""
+"""Tokens per step; no published run has more."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
-"""Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
+"""Keys (or blocks of keys) whose sampled values are rounded to integers, such as GPU counts."""
 
 
 def estimate(
     run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bool = False, past: bool = False
 ) -> Estimate:
-    """Estimate one run. If its step has to be predicted, totals are the median, 10th and 90th percentile over a sample of such runs
-    (``run.ensemble``), the rest is that of the sampled run nearest to the median. Otherwise the centre of every range, and joint draws.
+    """Estimate one run.
 
-    ``uncertain`` adds ranges (low, value, high) to the run's own assumptions. ``best``: tuned rather than typical. ``past``: a stated
-    duration is what the run took, a fact to compute with, not what it may take.
+    If its step has to be predicted, totals are the median, 10th and 90th percentile over a sample of matching runs (``run.ensemble``);
+    everything else comes from the sampled run nearest to the median. Otherwise values are computed at the centre of every input range,
+    and their ranges from joint draws.
+
+    ``uncertain`` adds ranges (low, value, high) to the run's own assumptions. ``best``: assume a tuned run rather than a typical one.
+    ``past``: a stated duration is what the run took, not the time that it is allowed.
     """
     if run.stages:
         return together(run, [estimate(stage, uncertain, best=best, past=past) for stage in run.stages])
@@ -89,7 +92,7 @@ def estimate(
 def centre(
     run: Run, *, best: bool = False, elsewhere: bool = False, past: bool = False
 ) -> tuple[Run, Ensemble | None, Outcome]:
-    """The run with its open values solved, its sample if its step has to be predicted, and its outcome."""
+    """(the run with GPUs or steps solved from a stated duration, its sample if its step has to be predicted, its outcome)."""
     if is_open(run):
         run = sized(run)
     elif is_endless(run) and not past:
@@ -108,8 +111,8 @@ def with_chances(found: Estimate, by: datetime.date | None, budget: float | None
 
 
 def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
-    """Remarks: unknown software, keys without effect, a run of a few steps, values left open, and the step model's prediction if the step
-    follows from the run's own figures."""
+    """Warnings about unknown software, a model with nothing trainable, keys without effect, undetermined values, a batch in an odd unit,
+    HFU above 1, and a predicted step that differs from the one that the run's own figures give."""
     if run.software is not None and run.stack is None:
         yield f"software {run.software!r} is not known, and is left open; `gpuhours software` lists known stacks"
     model = outcome.resolved.model
@@ -138,7 +141,7 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
 
 
 def _round_length(run: Run) -> Iterator[str]:
-    """A length that is a power of two times 1,000, as ``8k`` is read, where 1,024 times it is usual."""
+    """A warning if the sequence length is a power of two times 1,000 (``8k`` is read as 8,000), where 1,024 is usual."""
     length = run.data.seq_len
     if length is None or np.ndim(length) or length % 1000 or length < 2000:
         return
@@ -149,7 +152,7 @@ def _round_length(run: Run) -> Iterator[str]:
 
 
 def _odd_batch(outcome: Outcome) -> Iterator[str]:
-    """A batch in samples that looks like one in tokens: a run of a few steps, or a step with more tokens than any known."""
+    """A warning if the batch in samples looks like one in tokens: under ``FEW_STEPS`` steps, or over ``MOST_TOKENS`` tokens per step."""
     steps, batch = outcome.value("steps"), outcome.resolved.global_batch
     if batch is None:
         return
@@ -162,14 +165,14 @@ def _odd_batch(outcome: Outcome) -> Iterator[str]:
 
 
 def _advice(outcome: Outcome) -> Advice:
-    """What to change in the layout, if step and memory are known."""
+    """Suggested layout changes; empty if step or memory is unknown."""
     if outcome.step is None or outcome.memory is None:
         return Advice()
     return advise(outcome.run, outcome.resolved, bool(outcome.memory.fits))
 
 
 def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
-    """The run over joint draws of its ranges and of the error of its predicted step; the centre if there are none."""
+    """The run evaluated over joint draws of its input ranges and of the step model's error; ``centre`` if there are no ranges."""
     ranges = run.ranges()
     ranges |= uncertain
     billed = {key: spread for key, spread in centre.bill.ranges.items() if key not in ranges}
@@ -186,7 +189,7 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
 
 
 def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outcome:
-    """The run over all draws of its sample, and over those of its additional ranges, in another order: the two sequences are
+    """The run evaluated over all draws of its sample and of its additional input ranges; the latter are shuffled, so that the two are
     independent."""
     own, centre = run.ranges() | dict(uncertain), sample.outcome
     own |= {key: spread for key, spread in centre.bill.ranges.items() if key not in own}
@@ -204,13 +207,13 @@ def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outc
 
 
 def _rounded_if_whole(key: str, values: Any) -> Any:
-    """Drawn values of a key; rounded if it must be whole."""
+    """Sampled values of a key; rounded to integers of at least 1 if it is in ``WHOLE``."""
     whole = key in WHOLE or key.split(".")[0] in WHOLE
     return np.maximum(1, np.round(values)) if whole else values
 
 
 def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
-    """Duration of the run on a quarter, the same and four times the accelerators, if it states no number."""
+    """Duration of the run on a quarter, the same and four times the usual number of accelerators; empty if it states a number."""
     stated = run.hardware.gpus is not None or (run.layout is not None and run.layout.data is not None)
     if stated or sample.outcome.value("gpu_hours") is None:
         return ()
@@ -223,7 +226,7 @@ def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
 
 
 def tuned(run: Run) -> Run:
-    """The run on the best stack and layout, with the stops of any run."""
+    """The run for ``best``: on the default stack if none is stated, with the median goodput of a typical run."""
     if not foreseeable(run):
         return run
     sized, _ = with_gpus(run, usual_practice())
@@ -246,7 +249,7 @@ def _budget_draws(over_ranges: Outcome) -> dict[str, Any]:
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
     """Every result: the value at the centre, and the range from the draws, extended to include that value.
 
-    Draws of a share may exceed one, if published runs took less time than predicted: its range is capped at one.
+    Draws of a share (such as MFU) may exceed 1, since published runs may be faster than predicted; its range is capped at 1.
     """
     by_name: dict[str, Result | None] = {}
     ranged = results(over_ranges)
@@ -265,7 +268,7 @@ def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
 
 
 def _with_memory(found: dict[str, Result | None], earned: Band | None) -> dict[str, Result | None]:
-    """The results, with the range of memory widened by the error of memory predictions."""
+    """The results, with the range of memory widened by the memory model's error."""
     held = found["memory_per_gpu"]
     if held is None or earned is None:
         return found

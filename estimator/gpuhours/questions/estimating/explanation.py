@@ -1,4 +1,4 @@
-"""A measured step against the predicted one: the factor that each part would need, and alternative readings that explain it."""
+"""A measured step compared with the predicted one: the factor that each part would need, and alternative readings that explain it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class PartResidual:
     seconds: float
     """Predicted."""
     factor: float | None
-    """The factor that it would need if all else were right; None if no factor explains the step."""
+    """The factor on this part that would explain the step if all other parts were right; None if none does."""
 
     @property
     def plausible(self) -> bool:
-        """Whether this part alone may explain it."""
+        """Whether this part alone may explain the step: the factor is at most ``ALL_ALIKE`` in either direction."""
         return self.factor is not None and 1 / ALL_ALIKE <= self.factor <= ALL_ALIKE
 
 
@@ -63,7 +63,7 @@ class Explanation:
 
     @property
     def inside(self) -> bool:
-        """Whether it is within the range."""
+        """Whether the measured step is within the 80 % range."""
         return self.low <= self.measured <= self.high
 
     def to_dict(self) -> dict[str, Any]:

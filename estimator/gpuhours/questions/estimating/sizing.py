@@ -15,9 +15,9 @@ from gpuhours.run.spec import Known, Run, Supplied
 
 TRIES = 8
 FEW = 1000.0
-"""Steps of a run, and a hundred times as many, between which its time is a straight line."""
+"""Number of steps; a run's time is taken as linear through this number and 100 times it."""
 DIGITS = 4
-"""Binary digits of a number of nodes: 15, 16, 18, 20, ... 30, 32, 36; at most an eighth more than the fewest."""
+"""Significant binary digits of a number of nodes: 15, 16, 18, 20, ... 30, 32, 36; at most an eighth more than needed."""
 MOST = 1 << 20
 """Upper limit of accelerators tried."""
 REASON = "the fewest that people rent, and that share a stated batch, on which the median finishes in time"
@@ -33,11 +33,11 @@ def is_open(run: Run) -> bool:
 
 
 def sized(run: Run) -> Run:
-    """The run on the fewest accelerators that finish in its time, with its duration no longer stated.
+    """The run on the fewest accelerators that finish in its stated duration, which is then removed.
 
-    GPU-hours hardly depend on the number of accelerators, so the search starts at n = GPU-hours / time and moves by one of the usual
-    ``counts``: up until a run finishes in time, or else down as long as it still does. A stated batch is kept, or if that is impossible
-    and no layout is stated, rounded as for a stated number. Raises ``EstimateError`` if none does.
+    GPU-hours hardly depend on the number of accelerators, so the search starts at n = GPU-hours / time and steps through the usual
+    ``counts``: up until the run finishes in time, or down for as long as it still does. A stated batch is kept; if that is impossible and
+    no layout is stated, it is rounded as for a stated number of accelerators. Raises ``EstimateError`` if no number finishes in time.
     """
     free, seconds = _without_time(run)
     sample = ensemble(free)
@@ -71,9 +71,9 @@ def is_endless(run: Run) -> bool:
 
 
 def filled(run: Run) -> Run:
-    """The run with as many steps as its time allows in the sample's median, with its duration no longer stated; the run itself if its step
-    cannot be predicted. Time is start-up and a time per step, from two numbers of steps: t = a + b n. Raises ``EstimateError`` if it is
-    less than the start-up."""
+    """The run with as many steps as fit in its stated duration (by the sample's median), which is then removed; unchanged if its step
+    cannot be predicted. The time is t = a + b n, with start-up a and time per step b from two step counts n. Raises ``EstimateError`` if
+    the duration is less than the start-up."""
     free, seconds = _without_time(run)
     some, many, gpus = FEW, 100 * FEW, float(np.max(run.hardware.gpus or 1))
     taken = [ensemble(free.replaced("data.steps", steps)) for steps in (some, many)]
@@ -114,9 +114,9 @@ def counts(node: int) -> Iterator[int]:
 
 
 def divides(run: Run, gpus: int) -> bool:
-    """Whether the accelerators can hold whole copies of the stated layout that share a stated batch evenly.
+    """Whether ``gpus`` is a whole number of replicas of the stated layout among which a stated batch divides evenly.
 
-    An open pipeline may take odd factors that divide the layers; all other open degrees are powers of two.
+    An unstated pipeline degree may have odd factors that divide the layers; all other unstated degrees are powers of two.
     """
     layout, batch = run.layout, run.training.global_batch
     open_pipeline = layout is None or "pipeline" not in layout.model_fields_set
@@ -132,7 +132,7 @@ def divides(run: Run, gpus: int) -> bool:
 
 
 def _fewest(run: Run, usual: list[int], wanted: float, seconds: float, *, exactly: bool = True) -> int | None:
-    """The fewest of the ``usual`` numbers that finish in ``seconds``, looking from ``wanted``; None if none of ``TRIES`` does."""
+    """The smallest of the ``usual`` counts that finishes in ``seconds``, searched from ``wanted``; None if none of ``TRIES`` does."""
     place, found = bisect_left(usual, wanted), None
     for _ in range(TRIES):
         if not 0 <= place < len(usual):
@@ -147,7 +147,7 @@ def _fewest(run: Run, usual: list[int], wanted: float, seconds: float, *, exactl
 
 
 def _in_time(run: Run, gpus: int, seconds: float, *, exactly: bool) -> bool:
-    """Whether a run on this many accelerators fits and finishes in time in the median; ``exactly``: with its batch as stated."""
+    """Whether the run fits on ``gpus`` and its median time is at most ``seconds``; ``exactly``: with the stated batch unchanged."""
     sample, batch = ensemble(run.replaced("hardware.gpus", gpus)), run.training.global_batch
     if sample is None:
         return False

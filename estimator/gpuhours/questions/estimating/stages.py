@@ -34,11 +34,11 @@ def together(run: Run, each: Sequence[Estimate]) -> Estimate:
 
 
 def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
-    """Results of all stages together; None if a stage leaves one open, or stages do not have a common value.
+    """Results over all stages; None if a stage leaves a result undetermined, or the stages have no common value.
 
         MFU = sum of model FLOPs / sum of (model FLOPs / MFU of the stage)
 
-    Ranges add end to end: stages are predicted by the same equations, so their errors are correlated.
+    The ends of the ranges add up, since the stages are predicted by the same equations and their errors are correlated.
     """
     total: dict[str, Result | None] = dict.fromkeys(each[0].results)
     for name, line in RESULTS.items():
@@ -49,7 +49,7 @@ def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
 
 
 def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], float], equation: str) -> Result | None:
-    """One result over all stages, or None if one of them leaves it open."""
+    """One result over all stages; None if any stage leaves it undetermined."""
     stages = [stage.results[name] for stage in each]
     known = [result for result in stages if result is not None]
     if len(known) < len(each):
@@ -65,7 +65,7 @@ def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], 
 
 
 def _mfu(each: Sequence[Estimate]) -> Result | None:
-    """Useful FLOPs over the peak FLOPs of the steps' time, all stages together; as for a single run, time lost between steps is
+    """MFU over all stages: model FLOPs over the peak FLOPs in the time of the steps. As for a single run, time between steps is
     excluded."""
     flops, reached = ([stage.results[name] for stage in each] for name in ("model_flops", "mfu"))
     useful = [one.value for one in flops if one is not None]

@@ -1,4 +1,4 @@
-"""Suggested changes of a layout: to make it fit if it does not, to shorten the step if it does."""
+"""Suggested layout changes: to make a run fit if it does not, to shorten its step if it does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpuhours.workload import Workload
 
 BEST = 2
 WORTH = 0.01
-"""A smaller gain is within a run's noise."""
+"""Smallest relative gain suggested; less is within run-to-run noise."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def advise(run: Run, resolved: Resolved, fits: bool) -> Advice:
 
 
 def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
-    """The most frames of a clip, or tokens of a text in multiples of 1,024, with which the run fits; None for images, which
-    get no longer."""
+    """The longest sample with which the run fits: frames of a clip, or tokens of a text in multiples of 1,024; None for images, which
+    have no length."""
     spec, data = run.model, resolved.data
     if spec is None or (spec.of_pictures and data.frames is not None and np.all(np.equal(data.frames, 1))):
         return None
@@ -77,7 +77,7 @@ def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
 
 
 def fitting(resolved: Resolved) -> tuple[Way, ...]:
-    """The cheapest ways to make a run fit, by the resulting step time."""
+    """Ways to make a run fit, by increasing step time."""
 
     def step_time(changed: Workload) -> float | None:
         predicted = step(changed)

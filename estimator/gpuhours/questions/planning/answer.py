@@ -1,4 +1,4 @@
-"""The result of a plan: the best layouts, why the first wins, and how flat the optimum is."""
+"""The result of a plan: the best layouts, why the first one is faster, and how flat the optimum is."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gpuhours.run.shown import spelt
 from gpuhours.run.spec import Run
 
 WITHIN_A_RUN = 0.065
-"""S.d. of the error in the log ratio of the step times of two layouts of one run: two in three of 4,626 pairs of measured runs with the
-same source, model, length, batch, accelerators and number format are within it (``gpuhours validate --json``)."""
+"""Standard deviation of the error in the log ratio of step times of two layouts of one run: it contains two in three of 4,626 pairs of
+measured runs with the same source, model, length, batch, accelerators and number format (``gpuhours validate --json``)."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Flatness:
-    """Layouts within ``within`` of the best, and the values of their fields."""
+    """The number of layouts within a relative distance ``within`` of the best, and the values of their fields."""
 
     within: float
     layouts: int
@@ -139,7 +139,7 @@ class Plan:
         return f"<Plan {self.run.name}: {len(self.best)} best of {self.space:,} layouts by {self.minimise}>"
 
     def _repr_html_(self) -> str:
-        """A notebook's view: the best layouts by the keys that are not at their defaults, what each comes to, and the run's own below."""
+        """The notebook view: the non-default keys and the results of the best layouts, with the run's own layout below."""
         shown = [
             *((str(place), one) for place, one in enumerate(self.best, 1)),
             *([("own", self.own)] if self.own else []),
@@ -167,7 +167,7 @@ class Plan:
         return bool(self.best)
 
     def against(self, other: Choice) -> list[tuple[str, float]]:
-        """(part, additional seconds of the other), largest first: why the winner wins."""
+        """(part, seconds that the other layout takes longer), largest difference first."""
         if not self.best:
             return []
         ours, theirs = self.best[0].parts, other.parts
@@ -175,7 +175,7 @@ class Plan:
         return sorted((pair for pair in more if abs(pair[1]) > 1e-9), key=lambda pair: -abs(pair[1]))
 
     def odds(self, other: Choice) -> float | None:
-        """Probability that the winner is really better than another layout: Phi(ln(theirs / ours) / s).
+        """Probability that the best layout is really better than another one: Phi(ln(theirs / ours) / s); None if either is unknown.
 
         s is ``WITHIN_A_RUN``, the model's error in the ratio of two layouts of one run.
         """

@@ -34,8 +34,8 @@ def lower_bound(at: Workload, relaxed: Step) -> Values:
        which have slope 1 in S and at most 1 in T.
     4. For 1F1B, GPipe, interleaved and ZB-1p, P = m T + k (S - T) with k = 1, 1 / v or 1/3: P does not fall as x grows, and in
        ``relaxed`` P = sum of PASSES + B. For ZB-2p, P >= m T >= m S / p, which is the sum of PASSES.
-    5. Waiting e + max(0, m e - P - H) for an encoder on its own GPUs is part of B, H the host's part of the rest. P + H + it =
-       e + max(P + H, m e) is at least e' + max(P', m e'), e' and P' of ``relaxed``, and that at least P' + what ``relaxed`` waits.
+    5. B includes the wait W = e + max(0, m e - P - H) for an encoder on its own GPUs, with H the host's part of rest. P + H + W =
+       e + max(P + H, m e) >= e' + max(P', m e'), with e' and P' those of ``relaxed``, which is at least P' plus its own wait.
 
     Checked against exhaustive search in tests/questions/planning/test_plan.py.
     """

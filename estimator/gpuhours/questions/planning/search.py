@@ -33,7 +33,7 @@ OBJECTIVES = ("step_time", "gpu_hours", "cost")
 MOST_COUNTS = 64
 """Maximum number of GPU counts per plan: each is a separate search."""
 FLAT = 0.05
-"""Layouts within this share of the best are counted: about the model's error between two layouts of one run."""
+"""Relative distance from the best within which layouts are counted: about the model's error between two layouts of one run."""
 FIRST_CHUNK, LARGEST_CHUNK = 256, 4096
 """Cells evaluated at once: few at first, since the best is usually among them."""
 CELLS = 1 << 20
@@ -54,7 +54,7 @@ class LayoutSearch:
 
     @classmethod
     def of(cls, run: Run, *, safe: bool = True) -> LayoutSearch:
-        """All layouts of a run; whatever else it leaves open is settled as in ``estimate``."""
+        """All layouts of a run; everything else that it leaves open is assumed as in ``estimate``."""
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
@@ -68,7 +68,7 @@ class LayoutSearch:
         return cls(run.replaced("software", workload.software.name), workload, space, safe)
 
     def __call__(self, cells: Values) -> Found:
-        """Times of the layouts of some cells that fit: memory first, the step only where something fits."""
+        """Step times of the layouts of some cells that fit; the step is only computed for cells where memory allows at least one layout."""
         layouts = self.space.some(cells)
         with np.errstate(all="ignore"):
             held = memory(self.workload.with_layout(layouts))
@@ -103,7 +103,7 @@ class LayoutSearch:
 
 
 def _stated_layout(run: Run) -> Layout | None:
-    """What the run states about its layout; an assumption made for one layout does not constrain others."""
+    """The layout fields that the run states; fields that were assumed are dropped, so that they do not constrain the search."""
     if run.layout is None:
         return None
     said = [name for name in run.layout.model_fields_set if f"layout.{name}" not in run.assumptions]
@@ -111,7 +111,7 @@ def _stated_layout(run: Run) -> Layout | None:
 
 
 def _refuse_impossible_chunks(said: Layout, workload: Workload) -> None:
-    """Raise if the stated chunks per stage are impossible for every layout of the search."""
+    """Raise ``EstimateError`` if the stated chunks per stage are impossible for every layout of the search."""
     layers = int(stream_layers(workload.model)) or int(sum(float(stack.layers) for stack in workload.model.stacks))
     degrees = [degree for degree in divisors(int(workload.cluster.gpus)) if degree <= layers]
     refuse_interleave(said, layers, [int(said.pipeline)] if "pipeline" in said.model_fields_set else degrees)
@@ -195,7 +195,7 @@ def _given_layout(run: Run, sized: Run) -> Choice | None:
 
 
 def _runs_by_gpus(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
-    """The run on each number of GPUs, with its software settled."""
+    """The run on each number of GPUs, with its software stack chosen."""
     asked = [gpus] if isinstance(gpus, int) else gpus
     if asked is None and run.hardware.gpus is None:
         raise EstimateError("The number of GPUs is missing.", "Give hardware.gpus, or --gpus N.", "hardware.gpus")

@@ -16,7 +16,7 @@ from gpuhours.layout.placement import stream_layers
 from gpuhours.software.profile import DEGREES, Software
 
 SHORTEST = 128
-"""Minimum tokens of a sequence per context rank: below, attention's blocks are not filled."""
+"""Minimum tokens of a sequence per context rank; with fewer, the tiles of the attention kernel are not filled."""
 SHARES = (0.25, 0.5, 0.75)
 """Shares of a stage's layers that full recomputation may cover, besides all of them."""
 Values = np.ndarray[Any, Any]
@@ -27,7 +27,7 @@ class Space:
     """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that vary together.
 
     Not searched: shard groups, Ulysses degrees inside a hybrid, blocks of the loss.
-    Listed once if a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
+    Layouts that differ only in a field without effect are listed once: sequence parallelism at tensor 1, schedules at pipeline 1.
     """
 
     base: Layout
@@ -45,7 +45,7 @@ class Space:
         base: Layout | None = None,
         software: Software | None = None,
     ) -> Space:
-        """The degrees that divide what they split (GPUs, heads, experts, samples), of those that the stack supports."""
+        """The space of degrees that the stack supports and that divide what they split (GPUs, heads, experts, samples)."""
         has = DEGREES if software is None else software.degrees
         base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
         gpus, layers = (
@@ -106,7 +106,7 @@ class Space:
             yield (*(slice(one, one + 1) for one in index), *rest)
 
     def cells(self, block: tuple[slice, ...]) -> Layout:
-        """Cells of a block, each outer axis on an array axis of its own; nothing recomputed, sharded or offloaded."""
+        """The layouts of a block, one array axis per outer axis, without recomputation, sharding or offloading."""
         fields: dict[str, Values] = {}
         for place, (axis, chosen) in enumerate(zip(self.outer, block, strict=True)):
             own = [-1 if other == place else 1 for other in range(len(self.outer))]
@@ -126,7 +126,7 @@ class Space:
         )
 
     def some(self, cells: Values) -> Layout:
-        """Some cells (flat numbers) along the first array axis, with the inner axes after it."""
+        """The layouts of some cells (flat numbers): cells along the first array axis, then the inner axes."""
         places = np.unravel_index(cells, self.shape)
         behind = (1,) * len(self.inner)
         fields = {
@@ -149,7 +149,7 @@ class Space:
         return self.base.replaced(**fields)
 
     def redundant(self, block: tuple[slice, ...]) -> Any:
-        """Cells of a block that duplicate another cell."""
+        """Mask of the cells of a block that duplicate another cell."""
         at = self.cells(block)
         place = next(number for number, axis in enumerate(self.outer) if "whole_experts" in axis)
         own = [-1 if other == place else 1 for other in range(len(self.outer))]
@@ -205,7 +205,7 @@ def numbers(values: list[int]) -> Values:
 
 
 def schedules(layers: float, offers: tuple[str, ...] = ()) -> dict[str, Values]:
-    """Each schedule that the stack ``offers`` (all if it lists none), the interleaved one with every number of even chunks."""
+    """Each schedule that the stack ``offers`` (all if it lists none); the interleaved one with every number of equal chunks."""
     plain = [(int(schedule), 1) for schedule in Schedule if schedule != Schedule.interleaved]
     chunks = [(int(Schedule.interleaved), part) for part in divisors(int(layers)) if 1 < part <= layers / 2]
     known = words(Schedule)
@@ -225,7 +225,7 @@ def expert_degrees(degrees: list[int]) -> dict[str, Values]:
 
 
 def contexts(degrees: list[int], base: Layout) -> dict[str, Values]:
-    """No splitting, then every degree with every method of splitting a sequence."""
+    """Context degree 1, then every other degree with every method of splitting a sequence."""
     pairs = [(1, int(base.sequence_method))] + [
         (degree, int(method)) for degree in degrees for method in SequenceMethod
     ]
@@ -242,7 +242,7 @@ def placements(base: Layout) -> list[int]:
 
 
 def offloads() -> dict[str, Values]:
-    """Nothing, optimiser states, activations or both kept in host memory."""
+    """What is kept in host memory: nothing, optimiser states, activations, or both."""
     return {
         "offload_optimizer": np.array([False, True, False, True]),
         "offload_activations": np.array([False, False, True, True]),
@@ -250,6 +250,6 @@ def offloads() -> dict[str, Values]:
 
 
 def recomputes() -> dict[str, Values]:
-    """None, selective, full for some of a stage's layers, full for all."""
+    """Recomputation: none, selective, full for some of a stage's layers, full for all."""
     modes = [Recompute.none, Recompute.selective, *(Recompute.full for _ in SHARES), Recompute.full]
     return {"recompute": np.array([int(mode) for mode in modes]), "recompute_share": np.array([1.0, 1.0, *SHARES, 1.0])}
