@@ -1,5 +1,5 @@
-"""Arrow arrays from NumPy's and back, by their buffers: pyarrow's own converters import pandas wherever it is installed, which takes longer
-than most sweeps."""
+"""Conversion between NumPy and Arrow arrays through their buffers: pyarrow's own converters import pandas if it is installed, which takes
+longer than most sweeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def arrow(values: Values, kind: pa.DataType, known: Values | None = None) -> pa.Array:
-    """Numbers, yes and no, or words as an array of a kind; null where a value is None or NaN, or not ``known``."""
+    """An Arrow array of type ``kind`` from numbers, booleans or strings; null where a value is None, NaN or not ``known``."""
     import pyarrow as pa
 
     valid = _not_null(values) if known is None else known & _not_null(values)
@@ -44,7 +44,7 @@ def words(texts: Sequence[str | None]) -> pa.Array:
 
 
 def numbers(column: pa.ChunkedArray) -> Values:
-    """A column of numbers, or of yes and no as 1 and 0; NaN where it is null."""
+    """A column of numbers or booleans (as 1 and 0) as a NumPy array; NaN where it is null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -23,7 +23,7 @@ from gpuhours.run.spec import Run
 from gpuhours.software.matching import is_unknown
 
 ONE_BY_ONE = 1000
-"""Number of values up to which each is validated; for a longer list of plain numbers, only the extremes are."""
+"""Largest number of values that are all validated; of a longer list of plain numbers, only the extremes are."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Axis:
 
 
 def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequence[str]] = ()) -> tuple[Axis, ...]:
-    """One axis per key in the order given, a flag's name for its key; the keys of a group in ``together`` share the position of its
-    first."""
+    """One axis per key, in the order given; a shortcut's name stands for its key. The keys of a group in ``together`` form one axis, at
+    the position of the first."""
     vary = {key_of(key): values for key, values in vary.items()}
     groups = [tuple(key_of(key) for key in group) for group in together]
     partner = {key: group for group in groups for key in group}

@@ -1,4 +1,4 @@
-"""Blocks on a dask cluster: an existing scheduler with any number of workers, which may die at any time."""
+"""Compute blocks on a dask cluster: an existing scheduler with any number of workers, which may die at any time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _result(future: Any, scheduler: str) -> Answer:
 
 
 def stamp() -> str:
-    """What must be identical on all machines: the version, and the digest of the constants."""
+    """The version and the digest of the constants, which must be identical on all machines."""
     from gpuhours.inputs.version import __version__
 
     return f"{__version__}, digest {digest()}"

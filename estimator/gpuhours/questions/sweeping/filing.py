@@ -60,7 +60,7 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
 
 
 def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None, cases: int) -> int:
-    """Commit every missing block and publish the file at intervals; on any interruption, publish what is finished."""
+    """Compute and commit every missing block, publishing the file at intervals; on any interruption, publish the finished blocks."""
     rows = {number: count for number, (_, count) in parts.there().items()}
     ready, published = 0, 0
     if not parts.target.exists():
@@ -103,7 +103,7 @@ def _manifest(job: Job) -> dict[str, Any]:
 
 
 def _check_first(parts: Parts, work: Encoded) -> None:
-    """Recompute the first finished block: figures or equations may have changed since."""
+    """Raise ``EstimateError`` if recomputing the first finished block gives other bytes: constants or equations have changed since."""
     there = parts.there()
     if there and work(min(there))[0] != there[min(there)][0].read_bytes():
         raise EstimateError(

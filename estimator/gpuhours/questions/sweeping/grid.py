@@ -21,8 +21,8 @@ BLOCK_ROWS = 1 << 17
 """Rows computed at once: enough to make the overhead per equation negligible, few enough to stay in the caches."""
 MOST_ROWS = 10**12
 SAMPLED = 64
-"""Number of rows up to which each gets its own sample, as in an estimate (takes seconds). With more rows, each is a single run of such a
-sample."""
+"""Largest number of rows for which each row is estimated from its own sample (takes seconds). With more, each row is a single run of
+such a sample."""
 INNERMOST = ("data.", "model.", "layout.context", "layout.microbatch", "layout.tensor")
 """Keys that kernel times depend on, from outer to inner."""
 INNER_LENGTH = 64
@@ -37,7 +37,7 @@ class Grid:
     axes: tuple[Axis, ...]
     block_rows: int = BLOCK_ROWS
     said: Run | None = None
-    """The run as given, without settling what it leaves open; None if there is nothing else to a row, or too many rows."""
+    """The run as given, before defaults were filled in; None if it equals ``run`` in each row, or if there are too many rows."""
 
     def __post_init__(self) -> None:
         if self.rows > MOST_ROWS:
@@ -107,7 +107,7 @@ class Grid:
         return run
 
     def said_at(self, part: GridBlock) -> Run:
-        """The run as given, with the values of a part that is one row."""
+        """The run as given, with the values of a part that consists of one row."""
         run = self.run if self.said is None else self.said
         for axis, chosen in zip(self.axes, part, strict=True):
             for member in axis.members:
@@ -176,9 +176,12 @@ class GridPiece:
 
 
 def _order(grid: Grid, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """(axes from outer to inner, how many of the last share one array axis): the last array axis should be long, since NumPy's loops run
-    along it. One long axis suffices; otherwise the axes that kernel times depend on are flattened, at no cost to these, which are
-    needed for all combinations anyway."""
+    """(axes from outer to inner, how many of the last share one array axis).
+
+    The last array axis should be long, since NumPy's inner loops run along it. If one axis has ``INNER_LENGTH`` points, it goes last;
+    otherwise the axes that kernel times depend on are flattened into one. This costs nothing, since kernel times are needed for all
+    their combinations anyway.
+    """
     longest = max(range(len(lengths)), key=lambda index: lengths[index], default=None)
     if longest is not None and lengths[longest] >= INNER_LENGTH:
         return (*(index for index in range(len(lengths)) if index != longest), longest), 1
@@ -191,7 +194,7 @@ def _order(grid: Grid, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 
 
 def _rank(axis: Axis) -> int:
-    """How far inside an axis belongs: 0 is outermost."""
+    """Sort key of an axis, from 0 (outermost) to inner."""
     ranks = [
         next((place + 1 for place, start in enumerate(INNERMOST) if member.key.startswith(start)), 0)
         for member in axis.members

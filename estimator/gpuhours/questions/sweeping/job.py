@@ -1,4 +1,4 @@
-"""A sweep as one frozen, picklable value: any block of it can be computed anywhere, with the same rows."""
+"""A sweep as one frozen, picklable value: any process can compute any block of it, with the same result."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ VALID, REASON, FITS = "valid", "reason", "fits"
 Values = np.ndarray[Any, Any]
 Spread = Callable[[Values], Values]
 FEW = 32
-"""Rows tried one by one if the equations refuse them together."""
+"""Number of rows up to which they are evaluated one by one if a vectorised call raises an error for them."""
 SAMPLES = 14
-"""Rows tried, besides the first and last, before more than ``FEW`` are refused at once."""
+"""Rows evaluated, besides the first and last, before more than ``FEW`` are marked invalid at once."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def rows(grid: Grid, block: GridBlock, breakdown: bool = False) -> Iterator[Rows
 
 
 def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, breakdown: bool) -> Iterator[Rows]:
-    """One piece; if the equations refuse it, its halves, down to the single invalid rows."""
+    """The rows of one piece; if its evaluation raises an error, of its halves, down to the single invalid rows."""
     inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, block, strict=True))
     position = numbers[inside].reshape(-1)
     if grid.sampled and len(position) > 1:
@@ -86,7 +86,7 @@ def singles(part: GridBlock) -> Iterator[GridBlock]:
 
 
 def _refused_for_every_row(grid: Grid, part: GridBlock, error: EstimateError) -> bool:
-    """Whether non-numeric values of a piece are refused rather than some of its numbers: every sampled row gives the same message.
+    """Whether the error is caused by the piece's non-numeric values, so that all rows are invalid: every row tried gives the same message.
 
     Messages about numbers include them, so they differ from row to row.
     """
@@ -105,7 +105,7 @@ def _refused_for_every_row(grid: Grid, part: GridBlock, error: EstimateError) ->
 
 
 def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError) -> Rows:
-    """Rows that are not valid runs, with the error of ``estimate``."""
+    """Invalid rows, with the error message that ``estimate`` gives."""
     count = len(position)
     message = f"{error.where}: {error.problem}".lstrip(": ")
     message = f"{message} {error.hint}".strip() if grid.sampled else message
@@ -116,7 +116,7 @@ def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError
 def _worked_out(
     grid: Grid, part: GridBlock, position: Values, piece: GridPiece, outcome: Outcome, breakdown: bool
 ) -> Rows:
-    """Views of the results of one call."""
+    """The rows of one vectorised call, as views of its results."""
     inputs = choices(grid, part)
     columns = _inputs(inputs)
     for name, value in named_values(outcome, breakdown).items():

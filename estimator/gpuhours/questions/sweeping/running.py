@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MOST_IN_MEMORY = 20_000_000
 """Maximum number of rows in memory: about 5 GB."""
 WITHOUT_LAYOUT = 128
-"""Rows computed at once if each needs a search for its layout: hundreds of layouts are tried per row."""
+"""Rows computed at once if each needs a layout search, which tries hundreds of layouts per row."""
 TOP = 10
 """Rows kept by default if there is an objective."""
 SHOWN = 1000
@@ -99,7 +99,7 @@ class Sweep:
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
-        """A note if the accelerators swept are charged by different providers or on different terms, which alone may decide."""
+        """A note if the swept accelerators are priced by different providers or on different terms, which alone may explain a difference."""
         run = self.job.grid.run
         names = [
             name for one in self.job.grid.varied if one.key == "hardware.accelerator" for name in one.values if name
@@ -220,7 +220,7 @@ def make_job(
 
 
 def _settled_base(run: Run, vary: Collection[str]) -> Run:
-    """Settle once, for all rows, what the file leaves open; unchanged if it is only a run together with what varies."""
+    """The run with unstated inputs filled in once for all rows; as given if it is incomplete without the varied keys."""
     try:
         base = settled(run)
     except EstimateError:

@@ -114,7 +114,7 @@ def _tokens(text: str) -> list[tuple[str, str, str]]:
 
 EXAMPLE = "For example: --where 'fits and mfu > 40% and wall_clock < 30 days'"
 TRUTH, WORD, BARE = object(), object(), object()
-"""Kinds of a value that are not units: a condition, a text, a number without a unit."""
+"""Kinds of values other than a unit's name: a condition, a text, a number without a unit."""
 
 
 class _Reader:

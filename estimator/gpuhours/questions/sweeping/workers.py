@@ -68,7 +68,7 @@ class Worker:
 
 
 def serve() -> None:
-    """The worker's side: receives the work first, then one number after another until none is left."""
+    """The worker's side: receives the function first, then one block number after another until its input is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -19,7 +19,7 @@ FAMILIES = {
     "v5e": "tpu-v5e", "h20": "h20-sxm", "a5000": "rtx-a5000", "pro 6000": "rtx-pro-6000", "6000 ada": "rtx-6000-ada",
     "4080": "rtx-4080", "3060": "rtx-3060", "2080 ti": "rtx-2080-ti", "titan rtx": "titan-rtx",
 }  # fmt: skip
-"""Prefix of the profiles of a chip, if not the chip's name."""
+"""Prefix of a chip's profile names, if it is not the chip's name."""
 NEAREST = {"b100": "b200-sxm", "a10g": "a10"}
 """Chips without a profile that share the silicon of one with a profile."""
 FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
@@ -39,8 +39,8 @@ def accelerator_of(row: Row) -> tuple[str | None, str]:
 
 
 def profile_of(text: str) -> str | None:
-    """The profile that a text names: by its own name, otherwise by the first chip in it, form (SXM by default) and memory; None if it
-    names no chip with a profile."""
+    """The profile that a text names: a profile's own name, otherwise chosen by the first chip named, its form (SXM by default) and its
+    memory; None if no chip with a profile is named."""
     name = re.sub(r"^tpu-?(?=v\d)", "tpu-", re.sub(r"[\s_]+", "-", text.strip().lower()))
     if name in list_accelerators():
         return name
@@ -63,8 +63,8 @@ def chips_in(name: str) -> list[str]:
 
 
 def _nearest_form(known: list[str], name: str, chip: str) -> str:
-    """Of several profiles of one chip, the one that matches form and memory, as far as stated; otherwise the most common one (SXM,
-    the larger memory that is not a later variant)."""
+    """Of several profiles of one chip, the one that matches the stated form and memory; where they are not stated, the most common one
+    (SXM, with the larger memory that is not a later variant)."""
     rest = name.replace(chip, "", 1)
     form = next((form for form, words in FORMS.items() if any(word in rest for word in words)), "sxm")
     size = re.search(r"(\d+)-?gi?b", rest)

@@ -16,25 +16,25 @@ from gpuhours.questions.validating.rows import Row
 ADAPTER_RANK = 16
 """Rank of adapters on every projection, if a row says only that adapters were trained."""
 VOCABULARY = 50304
-"""GPT-2's vocabulary, padded to a multiple of 128 as its trainers do; used if a row gives none."""
+"""GPT-2's vocabulary padded to a multiple of 128, as is usual in training; used if a row gives none."""
 ROUNDED = 0.01
 """Relative difference within which two model sizes are considered equal."""
 STEP = 256
-"""Feed-forward widths are multiples of it."""
+"""Derived feed-forward widths are rounded to multiples of this."""
 ALIGNED = 8
-"""Unstated head sizes are rounded to multiples of it if the width is not divisible by the heads."""
+"""An unstated head size is rounded to a multiple of this if the width is not divisible by the number of heads."""
 CLASSES = 8
-"""Used instead of a vocabulary if nothing is predicted token by token: small enough to cost nothing."""
+"""Size of the output layer if no tokens are predicted: small enough for its cost to be negligible."""
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
 ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.IGNORECASE)
 VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
 GATHERED = re.compile(r"tensorflow|\btf\b|paddle|apex|deepspeed|nvidia|mlperf|ngc|lamb", re.IGNORECASE)
-"""Code that computes a masked model's head for the masked words only: Google's, and its derivatives (NVIDIA's examples, DeepSpeed's BERT,
-PaddleNLP)."""
+"""Code that computes a masked model's output layer for masked tokens only: Google's and its derivatives (NVIDIA's examples, DeepSpeed's
+BERT, PaddleNLP)."""
 UNGATHERED = re.compile(r"megatron|nemo|hugging", re.IGNORECASE)
-"""Code that computes it for every word, whoever publishes it."""
+"""Code that computes it for every token; takes precedence over ``GATHERED``."""
 HIDDEN = 0.15
-"""Share of words that BERT masks (Devlin et al. 2019, arXiv:1810.04805, section 3.1)."""
+"""Share of tokens that BERT masks (Devlin et al. 2019, arXiv:1810.04805, section 3.1)."""
 BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
 OTHER = re.compile(
     r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini",
@@ -105,8 +105,8 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
 
 
 def _width(row: Row) -> int | None:
-    """The feed-forward width as stated; but if a table derived it from a parameter count equal to the size in the model's name plus one
-    more embedding table (tied weights that both ends of a pipeline store), the width for the size in the name."""
+    """The feed-forward width as stated, with one exception: if the table derived it from a parameter count that equals the size in the
+    model's name plus one more embedding table (tied weights stored at both ends of a pipeline), the width that gives the named size."""
     stated, size = (
         _whole(row, "ffn_hidden"),
         re.search(r"(\d+(?:\.\d+)?) ?[gb]\b", (row.word("model_name") or "").lower()),
@@ -138,8 +138,8 @@ def _gated(row: Row, name: str) -> bool:
 
 
 def _tied(decoder: Decoder, row: Row) -> bool:
-    """Whether the stated parameters are closer to those with tied embeddings; not concluded if the head is under 2 % of the model, since
-    rounding would decide."""
+    """Whether the stated parameters are closer to the count with tied embeddings; False if the output layer is under 2 % of the model,
+    where rounding would decide."""
     stated, head = row.positive("params_b"), decoder.vocab * decoder.hidden
     apart = float(decoder.model(1).parameters)
     if stated is None or head <= 0.02 * apart:

@@ -33,8 +33,8 @@ def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
 
 
 def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> list[tuple[Case | str, StackMet | None]]:
-    """Each row's case with the stack and network that the site's calibration chose, and its calibration if it applies to the row's
-    accelerator and kind; unchanged if the site does not cover its stack."""
+    """Each row's case with the stack and network that the site's calibration chose (unchanged if it does not cover the row's stack), and
+    the calibration, or None if it does not apply to the row's accelerator and kind."""
     placed: list[tuple[Case | str, StackMet | None]] = []
     for row, case in zip(rows, cases, strict=True):
         met = stack_of(site, case.software.name) if isinstance(case, Case) else None
@@ -50,7 +50,7 @@ def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> lis
 
 
 def at_pace(found: Prediction, met: StackMet | None) -> Prediction:
-    """A predicted step in s, times the factor that carries over from a site's steps."""
+    """A prediction with its step time (s) and parts multiplied by the site's factor; unchanged if there is no calibration or no step."""
     if met is None or found.time is None:
         return found
     parts = {name: seconds * met.factor for name, seconds in found.parts.items()}

@@ -1,4 +1,4 @@
-"""The ratio of published hours to those of a known step, learned from runs that state both their hours and their steps' pace."""
+"""The ratio of published GPU-hours to those of a known step, learned from runs that state both GPU-hours and MFU or FLOP/s."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gpuhours.run.evaluate import evaluate
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
 
 REPEATED = 6 / 8
-"""Model FLOPs relative to those with full recomputation, for rates that count it: 6 N D of 8 N D."""
+"""Model FLOPs over hardware FLOPs under full recomputation (6 N D of 8 N D), for stated rates that count the recomputation."""
 APART = 2.0
-"""Factor beyond which hours and a stated pace contradict each other: stops and rounding explain half as much."""
+"""Factor beyond which hours and a stated rate contradict each other: stops and rounding explain half as much."""
 FROM_STEPS = ("gpu_hours=tokens/", "gpu_hours=samples/")
-"""Derivations of hours that contain nothing but steps."""
+"""Derivations of hours from the step rate alone, which include no stops."""
 
 
 def paces(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """For every run that states its hours and its pace: ln of its hours over those of its steps with typical stops."""
+    """For every run that states its hours and its rate: ln of its hours over those of its steps with typical stops."""
     return [found for row in rows if (found := seen_pace(row)) is not None]
 
 

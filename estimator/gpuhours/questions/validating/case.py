@@ -64,13 +64,13 @@ SCOPES = {
 INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
-"""Attention kernels to use instead of one that a generation does not support, nearest first."""
+"""Attention kernel -> kernels to use instead on a GPU generation that does not support it, nearest first."""
 ROW_WISE = "8-bit products scaled by row, computed at the rate of 16-bit ones"
 FLASH_YEAR = 2023
 """Year from which training stacks have FlashAttention unless stated otherwise (Dao et al., May 2022; Dao, July 2023)."""
 MOST_CHUNKS = 12
-"""Largest number of chunks per stage of an interleaved schedule that does not state it: NVIDIA's recipes go down to one layer, and up to
-12."""
+"""Largest number of chunks per stage assumed for an interleaved schedule that does not state it: NVIDIA's recipes have down to one layer
+per chunk and up to 12 chunks."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Case:
     without: str = ""
     """The system that its constants exclude; empty: none."""
     left_out: tuple[str, ...] = ()
-    """What was left out for that."""
+    """What was left out to exclude it."""
 
     @property
     def traits(self) -> Traits:
@@ -111,8 +111,8 @@ class Case:
 
 
 def case_of(row: Row, without: str = "", stack: str | None = None) -> Case | str:
-    """The case, or why the row cannot be predicted; ``without``: with constants that exclude a system's measured runs; ``stack``: with
-    this profile, whatever the row says."""
+    """The case, or why the row cannot be predicted. ``without``: use constants that exclude this system's measured runs. ``stack``: use
+    this profile whatever the row says."""
     try:
         return _case(row, without, stack)
     except UnsaidError as reason:
@@ -185,8 +185,8 @@ def _network(row: Row, node: Node, gpus: int) -> tuple[float | None, float]:
 
 
 def _kernel(row: Row, software: Software, generation: str) -> str:
-    """The attention kernel as stated, otherwise the stack's (unfused before fused kernels existed); if the generation does not support it,
-    the nearest that it does."""
+    """The attention kernel as stated, otherwise the stack's (unfused before ``FLASH_YEAR``); if the GPU generation does not support it,
+    the nearest kernel that it does."""
     detail, kind = row.word("attention_kernel") or "", row.word("attention_kind")
     stated = "flash" if "triton" in detail else kernel_in(kind or detail)
     usual = "unfused" if (row.number("year") or FLASH_YEAR) < FLASH_YEAR else software.attention_kernel(generation)
@@ -251,9 +251,12 @@ def _recomputed(row: Row, software: Software, decoder: Decoder) -> str:
 
 
 def _stage_layers(row: Row, layers: int, pipeline: int, interleave: int) -> tuple[int, ...] | None:
-    """Layers of every stage: as a row states them (``7 8 8 7``). Otherwise, if three layers are missing from equal chunks, each end has one
-    fewer and so has one inner stage, if there is one: DeepSeek-V3's 61 in NVIDIA's recipes, where the third place is taken by the
-    multi-token prediction layer (not modelled)."""
+    """Layers of every stage as stated (``7 8 8 7``); None for equal chunks.
+
+    If equal chunks would need three layers more than the model has, the first and last stage have one layer fewer, and so has the stage
+    before the last (or the last again, with two stages). This is the case of DeepSeek-V3's 61 layers in NVIDIA's recipes, where the third
+    place is taken by the multi-token prediction layer (not modelled).
+    """
     stated = row.word("stage_layers")
     if stated is not None:
         return tuple(int(number) for number in re.findall(r"\d+", stated))
@@ -269,7 +272,7 @@ def _stage_layers(row: Row, layers: int, pipeline: int, interleave: int) -> tupl
 
 
 def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
-    """The schedule and its chunks; an interleaved one that does not state them has few layers per chunk, as deep as possible."""
+    """The schedule and its chunks per stage; if an interleaved one does not state them, as many as ``chunks_of`` allows."""
     stated, deepest = row.positive("vp"), max(1, -(-int(decoder.layers) // pipeline))
     schedule = schedule_of(row)
     if schedule is None and stated is None and software.defaults.interleaved:
@@ -313,10 +316,9 @@ def _drops(row: Row, software: Software, decoder: Decoder) -> bool:
     """Whether dropout is applied to scores and hidden states: as the column ``dropout`` says, otherwise as usual for the model family,
     otherwise the stack's own default (``Defaults.dropout``) if all weights train and the stack is not a stand-in.
 
-    Megatron-LM's default arguments, and Megatron-DeepSpeed's, are 0.1 for both unless a script sets them; until 2025 DeepSpeed exchanged
-    heads only in Megatron-DeepSpeed. Not fitted on rows: FlashAttention-2 takes 1.16 to 1.18 times as long with dropout (measured on
-    H200), and attention under Megatron-LM and DeepSpeed-Ulysses would need a factor of 1.12 to 1.23 in two sources, that of other stacks
-    none.
+    Megatron-LM and Megatron-DeepSpeed default to 0.1 for both unless a script sets them; until 2025 DeepSpeed-Ulysses existed only in
+    Megatron-DeepSpeed. This is not fitted on rows: FlashAttention-2 takes 1.16 to 1.18 times as long with dropout (measured on H200),
+    and attention under Megatron-LM and DeepSpeed-Ulysses would need a factor of 1.12 to 1.23 in two sources, under other stacks none.
     """
     stated = row.number("dropout")
     if stated is not None:
@@ -332,7 +334,7 @@ def _sequence_parallel(row: Row, software: Software) -> bool:
 
 
 def _scope(row: Row, software: Software) -> dict[str, str]:
-    """What a row says about selective recomputation: a column, otherwise the source's words."""
+    """What selective recomputation covers, from ``recompute_scope`` or the wording of ``recompute``; empty if the row does not say."""
     text = row.word("recompute_scope") or row.word("recompute") or ""
     return next(
         (
@@ -345,9 +347,9 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
 
 
 def _dispatch(row: Row, software: Software) -> dict[str, Dispatch]:
-    """How tokens reach experts, as far as a row's words say: by DeepEP or HybridEP, which send a token once to each rank with some of its
-    experts and sort it in the same kernel (their documentation); or to experts with a fixed capacity relative to the mean ("capacity
-    factor 1"), which drop or pad the rest."""
+    """How tokens are dispatched to experts, as far as the row says: by DeepEP or HybridEP, which send a token once to each rank that holds
+    some of its experts and sort tokens in the same kernel (their documentation); or with a fixed capacity per expert relative to the mean
+    load ("capacity factor 1"), where excess tokens are dropped and free slots padded."""
     text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
     factor = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
     capacity = row.positive("expert_capacity") or (None if factor is None else float(factor[1]))
