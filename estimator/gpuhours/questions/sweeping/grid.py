@@ -37,7 +37,7 @@ class Grid:
     axes: tuple[Axis, ...]
     block_rows: int = BLOCK_ROWS
     said: Run | None = None
-    """The run as given, before defaults were filled in; None if it equals ``run`` in each row, or if there are too many rows."""
+    """The run as given, before unstated inputs were filled in; None if rows are not to be sampled."""
 
     def __post_init__(self) -> None:
         if self.rows > MOST_ROWS:

@@ -21,9 +21,9 @@ VALID, REASON, FITS = "valid", "reason", "fits"
 Values = np.ndarray[Any, Any]
 Spread = Callable[[Values], Values]
 FEW = 32
-"""Number of rows up to which they are evaluated one by one if a vectorised call raises an error for them."""
+"""Rows of the largest piece that is always split in halves after an error; a larger one may be marked invalid as a whole."""
 SAMPLES = 14
-"""Rows evaluated, besides the first and last, before more than ``FEW`` are marked invalid at once."""
+"""Random rows tried, besides the first and last, before a larger piece is marked invalid as a whole."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Sweep:
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
-        """A note if the swept accelerators are priced by different providers or on different terms, which alone may explain a difference."""
+        """A note if the swept accelerators are priced by different providers or on different terms, which may explain the difference."""
         run = self.job.grid.run
         names = [
             name for one in self.job.grid.varied if one.key == "hardware.accelerator" for name in one.values if name

@@ -1,4 +1,4 @@
-"""Measured runs that do not fit the columns of a table (encoders, clips, diffusion): each is a run file with its measurement."""
+"""Measured runs that do not fit the columns of a table (encoders, clips, diffusion), each given as a run file with its measurement."""
 
 from __future__ import annotations
 
@@ -98,15 +98,15 @@ class Described:
     layout: Layout
     cluster: Cluster
     remarks: tuple[str, ...] = ()
-    """What its file leaves open, and the assumptions made."""
+    """What its file does not state, and what was assumed instead."""
     stack_said: bool = True
     """Whether its file names the stack."""
     launch: float | None = None
-    """s that its host takes to launch a small nn.Linear, if its file gives it."""
+    """CPU time in s to launch a small nn.Linear on its host, if its file gives it."""
     without: str = ""
     """The system that its constants exclude; empty: none."""
     left_out: tuple[str, ...] = ()
-    """What was left out for that."""
+    """What was left out to exclude it."""
 
     @property
     def accelerator(self) -> str:

@@ -1,4 +1,4 @@
-"""The 80 % ranges of step time and memory, learned with each source left out of the constants (``run.conformal``)."""
+"""Learn the 80 % ranges of step time and memory (``run.conformal``) from rows predicted without their source."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gpuhours.run.ranges import HIGH, LOW
 
 Floats = NDArray[np.float64]
 WANTED = 0.8
-"""Target coverage: mean of the share of left-out sources' rows and of all left-out rows that are inside."""
+"""Target coverage: the mean of coverage over all left-out rows and mean coverage over left-out sources."""
 USUAL = 0.2
-"""Prior of the increase that a new trait adds to the log of the typical error."""
+"""Prior mean of what an unmeasured trait adds to the log of the typical error."""
 RIDGE = 0.2
 """Strength of that prior, as a share of all rows."""
 ROUNDS, RATE = 400, 0.3
 SPARED: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "length"}), "memory": frozenset()}
-"""Traits that do not predict the size of errors: without them the interval score (``interval_score``) of left-out systems is no worse and
-the range narrower. For memory every trait does."""
+"""Traits excluded as features because they do not predict the size of errors: without them the interval score (``interval_score``) of
+left-out systems is no worse and the range is narrower. For memory every trait is used."""
 FACTORS = np.exp(np.linspace(-0.7, 0.9, 161))
-"""Factors to try on the distance of both percentiles from the centre."""
+"""Candidate factors on the distance of both percentiles from the centre."""
 HELD = 2
 """Number of pseudo-systems with a factor of 1, added to those from which the slowdown of unmeasured stacks is learned."""
 
@@ -43,13 +43,13 @@ class Sample:
     time: float
     """Predicted s per step."""
     error: float
-    """log(measured / predicted), an unmeasured stack taken as its parent"""
+    """log(measured / predicted), without the slowdown of unmeasured stacks in the prediction."""
     unmet: bool = False
-    """Whether no other system ran its stack, and its model has no experts."""
+    """Whether its stack is unmeasured without its system, and its model has no experts."""
 
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
-    """The rows to learn from; averages of whole runs are excluded since they include more than steps."""
+    """The rows to learn from; step times averaged over a whole run are excluded, since they include more than steps."""
     learned = []
     for one in judged:
         if one.case is None or one.average:
@@ -64,7 +64,8 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
 
 
 def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> float:
-    """Logarithm of the factor in ``run.conformal.unmet_stack``, learned without some systems."""
+    """Log of the slowdown of unmeasured stacks (``run.conformal.unmet_stack``), learned without the systems in ``out``: the median over
+    systems, each by the median over its stacks."""
     ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in rows:
         if one.unmet and one.system not in out:
@@ -80,7 +81,7 @@ def _errors_without_slowdown(rows: Sequence[Sample], out: str) -> Floats:
 
 
 def world_of(rows: Sequence[Sample]) -> World:
-    """Which systems have rows with which trait."""
+    """Trait -> value -> systems that have rows with it."""
     systems: dict[str, dict[str, set[str]]] = {trait: defaultdict(set) for trait in TRAITS}
     for one in rows:
         for trait, value in one.traits.values().items():
@@ -89,9 +90,12 @@ def world_of(rows: Sequence[Sample]) -> World:
 
 
 def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The range over all systems, one without each, and their coverage: nested, so that no range was learned on the source that it is
-    tested on. The factor on the 10th and 90th percentiles of the scores is chosen so that the mean of coverage by row and by source is
-    ``WANTED``. ``spared``: features with a coefficient of 0."""
+    """The range learned from all systems, one learned without each system, and their coverage.
+
+    Coverage is nested: a system's rows are tested with the range learned without it. The factor on the 10th and 90th percentiles of the
+    scores is chosen so that the mean of coverage by row and by source is closest to ``WANTED``. ``spared``: features with a coefficient
+    of 0.
+    """
     systems = sorted({one.system for one in rows})
     worlds = _worlds(rows, systems, np.array([name not in spared for name in (*TRAITS, *BESIDES)], float))
     factor = float(min(FACTORS, key=lambda factor: abs(_coverage(worlds, factor)["mean"] - WANTED)))
@@ -110,7 +114,7 @@ def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[
 
 @dataclass(frozen=True)
 class _World:
-    """For all rows, what is learned without one system: features, errors, and typical errors."""
+    """What is learned without the system ``out``, evaluated for all rows: features, errors and typical errors."""
 
     out: str
     owners: NDArray[np.str_]
@@ -127,7 +131,7 @@ class _World:
 
     @cached_property
     def edges(self) -> tuple[float, float]:
-        """The 10th and 90th percentile of the others' scores, errors over what is usual."""
+        """The 10th and 90th percentile of the other systems' scores: errors (less ``shift``) over typical errors."""
         kept = self.owners != self.out
         scores, weight = ((self.errors - self.shift) / self.usual)[kept], _weights(self.owners[kept])
         order = np.argsort(scores)
@@ -139,7 +143,7 @@ class _World:
 
 
 def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> dict[str, _World]:
-    """The world with every system, and one without each; ``counts`` is 0 for unused features."""
+    """System left out -> what is learned without it; "" for all systems. ``counts`` is 0 for unused features, otherwise 1."""
     world, owners = world_of(rows), np.array([one.system for one in rows])
     worlds = {}
     for out in ("", *systems):
@@ -149,7 +153,7 @@ def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> d
 
 
 def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:
-    """How new every row is relative to what is known without its own system and ``out``."""
+    """The features of every row, relative to what is known without its own system and ``out``."""
     return np.array([features(one.traits, one.time, world, frozenset({one.system, out})) for one in rows], float)
 
 
@@ -176,16 +180,16 @@ def _fit_scale(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: 
 
 
 def _curve(one: _World, factor: float) -> Curve:
-    """The range without a system: the ``edges`` of the others' scores times ``factor``, below and above the centre separately.
-    More extreme percentiles would depend on two or three systems; a common factor uses all of them."""
+    """The range without a system: the ``edges`` of the other systems' scores times ``factor``, separately below and above the centre.
+    A common factor uses all systems, whereas more extreme percentiles would depend on two or three of them."""
     low, high = one.edges
     below, above = factor * max(0.0, -low), factor * max(0.0, high)
     return Curve(one.base, tuple(one.coefficients), one.shift, below, above)
 
 
 def _coverage(worlds: dict[str, _World], factor: float) -> dict[str, float]:
-    """Coverage over ``rows``, mean coverage over ``sources``, the ``mean`` of both, median high / low and the mean interval score over
-    sources, each system by a range without it."""
+    """Coverage over all ``rows``, mean coverage over ``sources``, the ``mean`` of both, the median of high / low, and the mean interval
+    score over sources; each system is tested with the range learned without it."""
     owners = worlds[""].owners
     inside, widths, scores = (np.zeros(len(owners)) for _ in range(3))
     for out in set(owners):
@@ -215,7 +219,7 @@ def interval_score(low: Floats, high: Floats, value: Floats) -> Floats:
 
 
 def errors_by(judged: Sequence[Judged], of: Callable[[Traits], str]) -> dict[str, Any]:
-    """Trait -> number of measured runs and sources that have it, and their median error when left out."""
+    """Value of a trait -> number of measured runs and of sources with it, and the median absolute error of these runs when left out."""
     groups: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
         if one.error is not None and one.case is not None and not one.average:

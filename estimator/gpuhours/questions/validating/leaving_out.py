@@ -1,14 +1,15 @@
-"""Constants as known without one source: its profile, and every constant determined from its runs, replaced.
+"""The constants without one system's measured runs, for leave-one-out validation.
 
-A source's error is meaningful only if nothing that predicts it has used it. ``settled_on`` next to a group of constants lists the
-measured runs that determined it; ``published/sources.yaml`` lists sources that share a system and are left out together. Without a system
+A source's error is meaningful only if no constant in its prediction was fitted on it. ``settled_on`` next to a group of constants lists
+the measured runs that determined it; ``published/sources.yaml`` lists sources that share a system and are left out together. Without a
+system
 
     a profile measured in no other system    is replaced by its parent, except for documented facts of its code (memory, placement of
     layers) a group determined on it        is refitted on the other systems' rows (``refitting``), if these determine it;
                                         otherwise its parent's, or that of the stand-in profile
     kernels                         likewise: the generation's instead of an accelerator's own, newer libraries' instead of older
 
-What was measured separately (kernels, links, data sheets) or is documented remains.
+Constants that were measured separately (kernels, links, data sheets) or are documented are kept.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ FACTS = (
     "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
     "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees",
 )  # fmt: skip
-"""Facts about a profile's code that no measured step determined."""
+"""Facts about a stack's code, which were not determined from measured steps."""
 SHARES = frozenset({"Exposed", "Libraries"})
-"""Groups whose figures are shares of one."""
+"""Classes of groups whose figures are shares of at most 1."""
 Group = TypeVar("Group", bound=BaseModel)
 KEPT = "kept: nothing else is known"
 FIRST_FLASH = 0.5
@@ -79,7 +80,7 @@ def met() -> Mapping[str, frozenset[str]]:
 
 @cache
 def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]:
-    """A profile as known without a system, and what was left out. It keeps its name."""
+    """A profile with constants that exclude a system, under the same name, and a list of what was left out."""
     known, left = load_software(name), []
     while met().get(known.name) == frozenset({system}) and (parent := parent_of(known.name)) is not None:
         left.append(f"the profile {known.name} ({parent} instead)")
@@ -105,7 +106,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
 
 
 def _independent_groups(software: Software, known: Software, system: str) -> dict[str, Any]:
-    """The groups of a profile, or of its ancestors, that were determined independently of its steps; the rest as in ``known``."""
+    """The groups that a profile, or an ancestor below ``known``, determined independently of its steps (``apart``): group -> constants."""
     found: dict[str, Any] = {}
     for group in Software.model_fields:
         for name in _lineage(software.name):
@@ -137,7 +138,7 @@ def _lineage(name: str) -> Iterator[str]:
 
 
 def _with_defaults_reset(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
-    """A group of figures with the code defaults that a system's measured runs determined set back, and the names of those."""
+    """A group with those code defaults reset that a system's measured runs determined, and the names of these defaults."""
     update = {
         name: chosen.without
         for name, field in type(group).model_fields.items()
@@ -157,14 +158,15 @@ def _documented_defaults(group: Any) -> tuple[Any, str] | None:
 
 
 def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
-    """The profile, slowed if it only stands in for a named stack: by its description, or because the stack's own profile was left out."""
+    """The profile with the slowdown of unmeasured stacks, if it stands in for the row's stack (``stands_in``, or because the stack's own
+    profile was left out); otherwise unchanged."""
     if not stands_in and not any(what.startswith("the profile ") for what in left):
         return software
     return software.model_copy(update={"unmet": unmet_stack(without)})
 
 
 def owner_of(software: Software, group: str) -> str:
-    """The profile that a group of another one was inherited from."""
+    """The profile from which ``software`` inherits a group."""
     name = software.name
     while (parent := parent_of(name)) is not None and getattr(load_software(parent), group) == getattr(software, group):
         name = parent
@@ -172,7 +174,7 @@ def owner_of(software: Software, group: str) -> str:
 
 
 def _group_without(software: Software, group: str, system: str, asked: frozenset[str] = frozenset()) -> tuple[Any, str]:
-    """One group without a system, and how it is known; ``asked``: profiles already tried."""
+    """One group without a system, and its origin in words; ``asked``: profiles already tried."""
     own, owner = getattr(software, group), owner_of(software, group)
     factor = refits().get(system, {}).get(f"{owner}.{group}")
     if factor is not None:
@@ -194,7 +196,7 @@ def _group_without(software: Software, group: str, system: str, asked: frozenset
 
 
 def elsewhere(owner: str, group: str) -> float:
-    """Log ratio of the settled figures of one group in a profile's parent (or stand-in) to its own; 0 if neither has any."""
+    """Mean log ratio of the fitted figures of a group in a profile's parent (or stand-in) to its own; 0 if they have none in common."""
     software = load_software(owner)
     parent = parent_of(owner)
     for other in (parent,) if parent is not None else software.stand_in:
@@ -206,7 +208,7 @@ def elsewhere(owner: str, group: str) -> float:
 
 
 def _numbers(group: Any) -> dict[str, float]:
-    """The settled figures of a group, by path."""
+    """Path -> value of the fitted figures of a group."""
     fields = () if group is None else group.settled or tuple(type(group).model_fields)
     numbers: dict[str, float] = {}
     pending = [(name, getattr(group, name)) for name in fields]
@@ -225,7 +227,7 @@ def _settled_on(group: Any) -> frozenset[str]:
 
 
 def scaled(group: Any, factor: float) -> Any:
-    """A group with its settled figures multiplied by ``factor``; shares stay at most one."""
+    """A group with its fitted figures multiplied by ``factor``; shares stay at most 1."""
     fields = group.settled or tuple(type(group).model_fields)
     most = 1.0 if type(group).__name__ in SHARES else float("inf")
     return group.model_copy(update={name: _scaled_figures(getattr(group, name), factor, most) for name in fields})
@@ -242,7 +244,7 @@ def _scaled_figures(value: Any, factor: float, most: float) -> Any:
 
 @cache
 def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str, ...]]:
-    """An accelerator's kernels as known without a system, and what was left out."""
+    """An accelerator with kernel constants that exclude a system, and a list of what was left out."""
     chip, left = load_accelerator(name), []
     own, factors = chip.kernels or KernelConstants(), refits().get(system, {})
     general = generation_constants(chip.generation)
@@ -266,7 +268,7 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
 
 
 def libraries_without(libraries: Time, system: str) -> tuple[Time, tuple[str, ...]]:
-    """The kernel libraries of a stack, or newer ones if these were determined on the system."""
+    """The kernel libraries of a stack, or newer ones if their constants were determined on the system; and a list of what was left out."""
     if system not in _settled_on(libraries_of(libraries)):
         return libraries, ()
     newer, more = libraries_without(NEWER[libraries], system)
@@ -282,8 +284,8 @@ def _gemm_elsewhere(name: str, system: str) -> Any:
 
 
 def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], system: str) -> AttentionConstants:
-    """A kernel's constants, or FlashAttention-2's if they were determined on the system: the first FlashAttention has half its rate, as the
-    second paper says (Dao 2023, arXiv:2307.08691, abstract: "around 2x speedup compared to FlashAttention")."""
+    """A kernel's constants, or those of FlashAttention-2 if its own were determined on the system. The first FlashAttention then has half
+    the rate of the second (Dao 2023, arXiv:2307.08691, abstract: "around 2x speedup compared to FlashAttention")."""
     own = known[kernel]
     if system not in _settled_on(own.forward) or "flash2" not in known:
         return own
@@ -296,7 +298,8 @@ def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], sys
 
 
 def node_without(node: Node, system: str) -> tuple[Node, tuple[str, ...]]:
-    """A node whose network's constants were not determined on the system: those of its stand-in, or without what was determined."""
+    """A node with network constants that exclude a system (those of the stand-in network, otherwise defaults for the fitted ones), and a
+    list of what was left out."""
     constants = node.fabric
     if system not in _settled_on(constants):
         return node, ()

@@ -1,5 +1,5 @@
-"""The odds that a layout fits in memory: for stacks that were not measured, from prediction errors; for others, from layouts that ran and
-layouts that ran out of memory."""
+"""The probability that a layout fits in memory: for measured stacks fitted on layouts that ran or ran out of memory, for other stacks
+from the errors of memory predictions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gpuhours.questions.validating.sources import system_of
 
 Floats = NDArray[np.float64]
 CENTRE = (0.0, np.log(12.0))
-"""Prior of log(half), log(steepness): half fail where the prediction fills the card; at 0.8 of it, 94 % fit."""
+"""Prior mean of log(half) and log(steepness): half of the layouts fit if the predicted memory equals the capacity, 94 % at 0.8 of it."""
 FREE, HELD = 2.0, 0.5
-"""Prior standard deviations, in log: of the odds of all measured stacks around ``CENTRE``, and of one stack's own around those."""
+"""Prior standard deviations in log: of the parameters common to measured stacks around ``CENTRE``, and of one stack's around these."""
 SPOKEN = 30
-"""Minimum number of layouts of a stack that ran, and of those that failed, for odds of its own."""
+"""Minimum number of a stack's layouts that ran, and that failed, for parameters of its own."""
 LAPSE = 0.005
 FURTHEST = 0.5
-"""Upper limit of one memory error, in log: a single unusual stack must not dominate."""
+"""Upper limit of one memory error, in log, so that a single unusual stack does not dominate."""
 ROUNDS = 200
 
 
@@ -48,8 +48,8 @@ class Error:
 
 
 def trials(judged: Sequence[Judged]) -> list[Trial]:
-    """Every row that ran or failed and has a predicted memory. Rows that leave recomputation or sharding open are excluded: what was
-    predicted may not be what ran."""
+    """Every row that ran or failed and has a predicted memory. Rows that do not state recomputation or sharding are excluded, since the
+    predicted layout may differ from the one that ran."""
     tried = []
     for one in judged:
         ran = one.measured is not None or one.memory_measured is not None
@@ -59,7 +59,7 @@ def trials(judged: Sequence[Judged]) -> list[Trial]:
 
 
 def memory_errors(judged: Sequence[Judged]) -> list[Error]:
-    """Memory errors of rows that leave nothing open."""
+    """Memory errors of the rows that state recomputation and sharding."""
     return [
         Error(_system(one), one.case.software.name, -float(np.log1p(one.memory_error)))
         for one in judged
@@ -72,8 +72,8 @@ def _system(one: Judged) -> str:
 
 
 def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
-    """Odds over all systems and without each. ``rows`` are predicted with all constants, as the next layout of their stack will be;
-    ``errors`` without their system, as for a stack that was never measured."""
+    """The parameters (log half, log steepness) learned from all systems, and without each. ``rows`` are predicted with all constants, as
+    for a new layout of a measured stack; ``errors`` without their system, as for a stack that was never measured."""
     systems = sorted({row.system for row in rows} | {one.system for one in errors})
     without = {out: _learned(rows, errors, out) for out in systems}
     met = {
@@ -84,8 +84,9 @@ def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
 
 
 def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[str, Any]:
-    """For a stack of which enough layouts ran and failed, odds of its own, with every layout counted, since the next one runs the same
-    code; for other measured stacks, common odds; for the rest, odds from memory errors."""
+    """The parameters without one system: ``stacks`` with at least ``SPOKEN`` layouts that ran and that failed have their own, with equal
+    weight per layout since a new layout runs the same code; other measured stacks share ``met``; unmeasured ones have ``unmet``, from
+    memory errors."""
     kept = [row for row in rows if row.system != out]
     ran, failed = (Counter(row.stack for row in kept if row.ran is what) for what in (True, False))
     spoken = sorted(stack for stack in ran if min(ran[stack], failed[stack]) >= SPOKEN)
@@ -96,12 +97,12 @@ def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[s
 
 
 def of_errors(rows: Sequence[Trial], errors: Sequence[Error], out: str = "") -> Floats:
-    """(log half, log steepness) of a stack that was never measured, from memory errors of stacks that no other system ran.
+    """(log half, log steepness) for a stack that was never measured, from memory errors of stacks that only one system ran.
 
         half = exp(-mean),    steepness = pi / (sqrt(3) sd)
 
-    the logistic distribution with that mean and standard deviation: a layout runs if log(filled) + error < 0. Each stack of a system has
-    the same weight. Layouts that ran or failed are not used, so they serve as a test.
+    This is the logistic distribution with the mean and standard deviation of the errors: a layout runs if log(filled) + error < 0. Each
+    stack of a system has the same weight. Layouts that ran or failed are not used, so they can serve as a test.
     """
     systems: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -122,8 +123,8 @@ def _rounded(found: Floats) -> dict[str, float]:
 
 
 def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0.5) -> Floats:
-    """(log half, log steepness) with the maximum likelihood, each of the n rows of a system's stack weighted n^-crowd, with a prior
-    around ``centre``."""
+    """(log half, log steepness) of maximum posterior probability, with a prior of standard deviation ``held`` around ``centre``; each of
+    the n rows of one stack on one system has weight n^-crowd."""
     if not rows:
         return centre
     counts = Counter((row.system, row.stack) for row in rows)
@@ -134,7 +135,7 @@ def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0
     def loss(at: Floats) -> float:
         if (
             at[0] > 0
-        ):  # runs that ran get published, those that failed seldom do: what needs more memory than available does not run
+        ):  # half <= 1: layouts that failed are seldom published, so the data alone could put half above the capacity
             return np.inf
         chance = LAPSE + (1 - 2 * LAPSE) / (1 + np.exp(np.clip(np.exp(at[1]) * (filled - at[0]), -60, 60)))
         deviance = -np.sum(weight * np.where(ran, np.log(chance), np.log1p(-chance)))

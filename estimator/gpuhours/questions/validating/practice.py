@@ -1,4 +1,4 @@
-"""Typical values and stack constants that exclude an organisation, for scoring its whole runs."""
+"""Typical values and stack constants that exclude one organisation, for scoring its whole runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LINES = ("stacks", "recompute", "layout")
 
 @cache
 def practice_without(organisation: str) -> Practice:
-    """Without an organisation: lines of ``typical.yaml`` that were added because of its hours (``settled_on``) are removed, typical
-    accelerators are those of the others' runs, and stack constants determined on steps that it measured are replaced as in
+    """Typical values without an organisation: lines of ``typical.yaml`` that its hours determined (``settled_on``) are removed, the typical
+    number of accelerators is that of other organisations' runs, and stack constants fitted on its measured steps are replaced as in
     ``leaving_out``."""
     return Practice(_table_without(organisation), partial(_stack_without, organisation))
 
@@ -45,7 +45,7 @@ def systems_measured_by(organisation: str) -> frozenset[str]:
 
 @cache
 def _stack_without(organisation: str, name: str) -> Software:
-    """A profile in which every group determined on one of an organisation's systems is replaced as known without it."""
+    """A profile with constants that exclude every system that an organisation measured."""
     known = load_software(name)
     for system in sorted(systems_measured_by(organisation)):
         apart, left = software_without(name, system)

@@ -46,7 +46,7 @@ class Prediction:
     filled: float | None
     """The minimum memory needed, relative to the accelerator's."""
     open: bool = False
-    """Whether the row leaves recomputation or sharding open: ``filled`` then assumes the reading that needs least memory."""
+    """Whether the row does not state recomputation or sharding; ``filled`` then assumes those that need least memory."""
     problem: str | None = None
 
 
@@ -98,8 +98,8 @@ def _predict_together(cases: Sequence[Case], step_time: bool) -> list[Prediction
 
 
 def _with_short_memory_defaults(cases: Sequence[Case], together: Workload) -> Workload:
-    """For recomputation that a row does not state, use what its stack does when memory is short (``defaults.short``), if that fits and its
-    default does not: the run did run."""
+    """The workload with ``defaults.short`` (the stack's recomputation when memory is short) for rows that do not state recomputation, if
+    only that fits: the run must have fitted, since it was measured."""
     short = together.software.defaults.short
     unsaid = np.array(
         [case.row.word("recompute_kind") is None and case.row.word("recompute") is None for case in cases]
@@ -114,8 +114,8 @@ def _with_short_memory_defaults(cases: Sequence[Case], together: Workload) -> Wo
 
 
 def _least_filled(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[Mask, Array]:
-    """Which rows state neither recomputation nor sharding, and the memory that each case fills: with full recomputation and ZeRO-1 where
-    its row is silent, to give a run that ran the benefit of the doubt."""
+    """(which rows do not state recomputation or sharding, the share of memory that each case fills). Where a row does not state them, full
+    recomputation and at least ZeRO-1 are assumed if that needs less memory, as a lower bound for runs that are known to have fitted."""
     layout = together.layout
     unsaid = {
         column: np.array([case.row.word(column) is None for case in cases]) for column in ("recompute_kind", "sharding")

@@ -26,7 +26,7 @@ STEP = 0.1
 NOISE = 0.08
 """Unexplained error of one row, in log."""
 PRIOR = 0.5
-"""Prior standard deviation, in log, of a group's factor around its parent's value."""
+"""Prior standard deviation, in log, of a group's factor, around the factor that gives its parent's value."""
 MOST = np.log(4.0)
 NOT_TIME = frozenset({"memory", "defaults"})
 """Groups that do not affect step time."""
@@ -50,8 +50,8 @@ def refit() -> dict[str, dict[str, float]]:
         min over theta of   sum over other systems' rows of w Huber((log(measured / predicted) - D theta) / NOISE)
                             + sum over groups of ((theta - centre) / PRIOR)^2
 
-    ``D`` are slopes at today's constants; n rows of a source have a total weight of sqrt(n). A group about which the other rows say less
-    than the prior has no factor: its parent's figures replace it.
+    ``D`` holds the slopes at the current constants; the n rows of a source have a total weight of sqrt(n). A group that the other rows
+    determine less well than the prior has no factor: its parent's figures replace it.
     """
     cases = [case for row in measured_rows() if row.seconds and isinstance(case := case_of(row), Case)]
     times = [prediction.time for prediction in predict(cases)]

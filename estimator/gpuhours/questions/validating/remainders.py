@@ -19,21 +19,21 @@ Runs = Sequence[Mapping[str, Any]]
 INSIDE = 0.8
 """Share of the runs of other organisations that the range contains."""
 FEWEST = 8
-"""Minimum number of organisations for a spread of their own; otherwise that of a larger group applies: split conformal prediction needs
-four on either side for a range of four in five, ceil(0.8 (n + 1)) <= n."""
+"""Minimum number of organisations for which a spread is learned; smaller groups use that of a larger group. Split conformal prediction
+needs four on either side for an 80 % range: ceil(0.8 (n + 1)) <= n."""
 HUBER = 1.345
 """Standard deviations beyond which a run is down-weighted: 95 % efficient on normal errors (Huber 1981, Robust Statistics, section 1.4)."""
 ROUNDS = 20
 AS_GOOD = 0.002
-"""Difference in mean log density below which two sets of covariance parameters are a tie: a fifth of a unit over a hundred runs."""
+"""Difference in mean log density below which two sets of covariance parameters count as tied: a total of 0.2 over a hundred runs."""
 DEGREES = 4
-"""Degrees of freedom of the Student distribution by which covariances are compared: published hours have long tails."""
+"""Degrees of freedom of the Student t distribution used to compare covariances, since published hours have long tails."""
 TRIED: Mapping[str, tuple[float, ...]] = {
     "kind": (0.15,), "year": (0.0, 0.1, 0.2, 0.3, 0.4), "organisation": (0.1, 0.2, 0.3), "run": (0.2, 0.3, 0.4),
     "spared": (0.0, 0.5),
 }  # fmt: skip
-"""Standard deviations to compare, and whether expensive runs feel half of the remainder. There are too few kinds, and too few runs of all
-but text, to determine theirs: it is a prior that does not change how likely the runs are."""
+"""Candidate standard deviations, and whether the remainder is halved for expensive runs (``spared``). The one for kinds is a prior: there
+are too few kinds, and too few runs of kinds other than text, to determine it, and it does not change the likelihood of the runs."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Learned:
     runs: Runs
     likeness: Likeness
     pulls: Floats
-    """Inverse of the covariance times the residuals, one value per run."""
+    """Inverse covariance times residuals, one value per run."""
     off: Floats
     """Each run's residual minus its prediction without its organisation."""
     variance: Floats
@@ -52,9 +52,9 @@ class Learned:
     def remainder(self, kind: str, year: float, params: float) -> Remainder:
         """The factor for a model of a given kind and size in a given year.
 
-        Its 10th and 90th percentile are such that four in five of the runs above and below are inside, each predicted without its
-        organisation, once the spread of its own sample is added in quadrature: split conformal prediction with normalised residuals (Lei
-        et al. 2018, JASA 113(523)).
+        Its 10th and 90th percentile are chosen so that, with the spread of each run's own sample added in quadrature, 80 % of the runs on
+        either side of the median are inside, each predicted without its organisation: split conformal prediction with normalised
+        residuals (Lei et al. 2018, JASA 113(523)).
         """
         if not self.runs:
             return NOTHING
@@ -64,9 +64,11 @@ class Learned:
         return Remainder(value, low, high, len(self.runs), self.likeness.spared)
 
     def spread(self, kind: str, *, large: bool) -> tuple[float, float]:
-        """How far the range extends below and above the median, in log: from runs of the kind and size; from the kind if fewer than
-        ``FEWEST`` organisations have these; from all runs if fewer have the kind (Mondrian conformal prediction: Vovk et al. 2005,
-        Algorithmic Learning in a Random World, section 4.5). Expensive models are tuned; the cost of small ones varies with their makers.
+        """How far the range extends below and above the median, in log.
+
+        It is learned from runs of the same kind and size, from all of the kind if fewer than ``FEWEST`` organisations have such runs, and
+        from all runs if that is still too few (Mondrian conformal prediction: Vovk et al. 2005, Algorithmic Learning in a Random World,
+        section 4.5). Size matters since expensive runs are tuned, whereas the cost of small ones varies between organisations.
 
         The quantile over n organisations is taken at 0.8 (1 + 1/n): runs of one organisation are similar, and the run to predict is from
         another one (Lei et al. 2018, as in ``remainder``).
@@ -113,8 +115,8 @@ def learn(runs: Runs, likeness: Likeness) -> Learned:
 
 
 def surprise(found: Learned) -> float:
-    """Mean of -ln of the density of each run, with its organisation left out: a remainder is used to predict a run of an organisation not
-    seen before. An organisation with n runs of a kind has weight sqrt(n)."""
+    """Mean negative log density of the runs, each with its organisation left out, since remainders are used to predict runs of new
+    organisations. An organisation with n runs of a kind has weight sqrt(n)."""
     half, scaled = (DEGREES + 1) / 2, found.off**2 / found.variance / DEGREES
     constant = lgamma(half) - lgamma(DEGREES / 2) - np.log(DEGREES * np.pi) / 2
     density = constant - np.log(found.variance) / 2 - half * np.log1p(scaled)
@@ -122,8 +124,8 @@ def surprise(found: Learned) -> float:
 
 
 def likeliest(runs: Runs) -> Likeness:
-    """The covariance parameters under which runs without their organisation are most likely; of those ``AS_GOOD`` as the best, the ones in
-    which years differ least: a tie would otherwise be decided by one run, and move all predictions of an organisation by some 7 %."""
+    """The covariance parameters that minimise ``surprise``; of those within ``AS_GOOD`` of the minimum, the ones with the smallest variation
+    between years. Otherwise a single run could decide a tie, and change all predictions of an organisation by some 7 %."""
     tried = [Likeness(**dict(zip(TRIED, values, strict=True))) for values in itertools.product(*TRIED.values())]
     surprises = [surprise(learn(runs, one)) for one in tried]
     good = [pair for pair in zip(surprises, tried, strict=True) if pair[0] <= min(surprises) + AS_GOOD]
@@ -152,8 +154,8 @@ def without(organisation: str, runs: Runs | None = None) -> Learned:
 
 
 def store(runs: Runs, paces: Runs, fleets: Mapping[str, float]) -> None:
-    """Store what was learned from the runs: covariance parameters (of all, and without each organisation that changes them), spread by
-    kind, runs with pulls; the factor beyond a step from runs that state their pace; typical accelerators without each organisation."""
+    """Store what was learned: covariance parameters (from all runs, and without each organisation where that changes them), spread by kind
+    and size, runs with their pulls, the factor beyond a step, and the typical number of accelerators without each organisation."""
     found = learn(runs, likeliest(runs))
     organisations = sorted({run["organisation"] for run in runs})
     apart = {out: likeliest([run for run in runs if run["organisation"] != out]) for out in organisations}

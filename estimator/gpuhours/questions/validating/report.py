@@ -36,7 +36,7 @@ from gpuhours.software.memory import GIB
 SHORTEST = 1e-6
 """Shortest plausible measured step, s."""
 AVERAGE = "average"
-"""The ``outcome`` of a run of which only the total time is known."""
+"""The ``outcome`` of a row whose step time is the run's total time over its number of steps."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Judged:
     filled: float | None
     """The minimum memory needed, relative to the accelerator's."""
     memory_open: bool
-    """Whether the row leaves recomputation or sharding open."""
+    """Whether the row does not state recomputation or sharding."""
     parts: Mapping[str, float]
     skipped_because: str | None
 
@@ -160,7 +160,7 @@ class Validation:
 def validate(
     path: Path | str | None = None, *, memory_only: bool = False, in_sample: bool = False, site: Site | None = None
 ) -> Validation:
-    """Predict every row of a table, or every run of a YAML file (all published ones if None), that has what a prediction needs.
+    """Predict every row of a table, or every run of a YAML file (all published ones if None), that states what a prediction needs.
 
     Rows published here are predicted without their source (``leaving_out``), unless ``in_sample``; other rows with all constants. Memory
     alone is also scored on layouts published as out of memory. ``site``: rows of its stacks are predicted with its calibration
@@ -289,8 +289,8 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
 
 def calibration(tried: Iterable[Judged]) -> list[dict[str, Any]]:
     """Calibration of the predicted probability of fitting, over layouts that ran or failed: for each tenth, how many, the mean
-    prediction, the share that ran, and its 95 % interval (``share_limits``). Rows that leave recomputation or sharding open are left out:
-    what was predicted may not be what ran."""
+    prediction, the share that ran, and its 95 % interval (``share_limits``). Rows that do not state recomputation or sharding are left
+    out, since the predicted layout may differ from the one that ran."""
     tenths: dict[int, list[Judged]] = {}
     for one in tried:
         tenths.setdefault(min(9, int(10 * (one.fits_probability or 0.0))), []).append(one)
