@@ -124,7 +124,7 @@ def _inside(model: Any, above: str, outside: tuple[Any, ...]) -> Iterator[tuple[
 
 
 def _taken(annotation: Any) -> tuple[list[Any], list[str]]:
-    """The models and the words in an annotation."""
+    """The models and the allowed words in a type annotation."""
     from pydantic import BaseModel
 
     from gpuhours.inputs.unions import ByKind

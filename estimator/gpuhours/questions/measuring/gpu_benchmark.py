@@ -44,7 +44,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Product:
-    """[m, n] = [m, k] [k, n] in 16 bit."""
+    """A 16-bit GEMM, [m, n] = [m, k] [k, n]."""
 
     m: int
     n: int

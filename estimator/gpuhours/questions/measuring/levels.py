@@ -12,7 +12,7 @@ from gpuhours.inputs.records import dataclass
 
 LEVELS = np.arange(0.3, 1.6, 0.005)
 MOST = 1.3
-"""Upper limit of a share of a data sheet's figure in a profile."""
+"""Upper limit of a rate in a profile, as a multiple of the data sheet's."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
     """The accelerator's constants scaled to the measured level: one factor for GEMMs, one for copies, two for attention.
 
     The shape parameters of each formula (tiles, splits, waste of an attention kernel) depend on the libraries and are kept; the level
-    depends on the card, its power limit and its clock. 30 products determine it to 2 % (fits with A100, H100 and H200 exchanged).
+    depends on the card, its power limit and its clock. 30 GEMMs determine it to 2 % (fits with A100, H100 and H200 exchanged).
     """
     today = datetime.date.today().isoformat()
     source = f"gpuhours hardware measure on {times.device.name}, PyTorch {times.device.torch}, {today} (random data)"

@@ -1,4 +1,4 @@
-"""``report``: the contents of a page about one run: its estimate, other numbers of GPUs, and what one more fact would narrow."""
+"""``report``: the contents of a page about one run: its estimate, other numbers of GPUs, and which fact would narrow the range most."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Report:
 
 
 def report(run: Described) -> Report:
-    """Estimate a run, and what a reader would ask next."""
+    """Estimate a run, also on other numbers of GPUs, and find which fact would narrow the range."""
     run = run_of(run, {})
     answer = estimate(run)
     return Report(answer, tuple(at_scale(answer)), decides(run))
@@ -113,7 +113,7 @@ def _per_sample(outcome: Outcome) -> float:
 
 
 def _replicated(estimate: Estimate, gpus: int) -> Outcome | None:
-    """The run on a number of GPUs, with the estimate's stack and, if possible, its layout; None if nothing runs there."""
+    """The run on ``gpus``, with the estimate's stack and, if possible, its layout; None if no layout works there."""
     asked, resolved = estimate.run.replaced("hardware.gpus", gpus), estimate.outcome.resolved
     asked = of_other_runs(asked.replaced("software", asked.software or resolved.software.name))
     answered = None if resolved.layout is None else resolved.layout.replaced(data=None)
@@ -128,7 +128,7 @@ def _replicated(estimate: Estimate, gpus: int) -> Outcome | None:
 
 
 def decides(run: Run) -> Decides | None:
-    """What one more fact would narrow; None if the run's own figures determine its length."""
+    """The shares of the variance, and the fact that would narrow the range most; None if the run's own figures determine its GPU-hours."""
     try:
         drawn = ensemble(run)
     except EstimateError:

@@ -23,8 +23,8 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class TimedPipeline:
-    """A pipeline to simulate: ``seconds[rank][chunk][kind]`` of a pass, and ``after`` seconds that the rank is busy after each pass
-    by kind, which the next rank does not wait for."""
+    """A pipeline to simulate: ``seconds[rank][chunk][kind]`` of each pass, and ``after[kind]`` seconds for which the rank stays busy after
+    a pass, without delaying the next rank."""
 
     schedule: Schedule
     microbatches: int
@@ -53,8 +53,8 @@ class TimedPipeline:
     def before(self, rank: int, one: Pass) -> tuple[int, Pass] | None:
         """The pass on another rank (or chunk) that must have ended first; None if there is none.
 
-        Chunk c of rank r is stage c p + r. A forward pass waits for the previous stage; a backward pass for the next stage, on the last
-        one for its own forward pass; weight gradients for their own backward pass.
+        Chunk c of rank r is stage c p + r. A forward pass waits for that of the previous stage; a backward pass for that of the next stage
+        (on the last stage, for its own forward pass); weight gradients for their own backward pass.
         """
         stage = one.chunk * self.ranks + rank
         if one.kind == WEIGHT:
@@ -164,10 +164,10 @@ def length(played: Played) -> float:
 
 
 def played_within(line: TimedPipeline, seconds: float) -> tuple[Played, float, float]:
-    """The passes simulated to end by ``seconds``; how early they start to achieve this (0 if they end in time without), and when they
-    would end without.
+    """(the simulated passes, ending by ``seconds``; by how many seconds each may start before its dependency ends to achieve this, 0 if
+    not needed; the end without this).
 
-    If they start early enough, nothing waits and the busiest rank determines the end, which no schedule's equation undercuts; the smallest
+    With a large enough value nothing waits and the end is set by the busiest rank, below which no schedule's equation goes. The smallest
     sufficient value is found by bisection.
     """
     order = orders(line)

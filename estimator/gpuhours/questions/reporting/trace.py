@@ -49,7 +49,7 @@ from gpuhours.step.state import DATA
 PASSES, KINDS = 1, 2
 """Threads of a rank: its passes, and their components."""
 NAMES = {DATA: "weights gathered, gradients scattered", HOST: "activations to and from the host"}
-"""Names of parts inside a pass, if more specific."""
+"""More specific names of parts inside a pass."""
 
 
 class Event(NamedTuple):

@@ -1,7 +1,7 @@
-"""A blind prediction: everything that the text leaves open is sampled from common practice, and all draws have equal weight.
+"""Blind prediction: everything that the text does not state is sampled from common practice; all draws have equal weight.
 
-A description with its own ranges and readings gives a few runs; each is a sample of ``run.ensemble``, where stack, recomputation, layout,
-network, padding, stops, the step model's error and the remainder beyond the steps are drawn. None of the text's results is used.
+A description with its own ranges and readings gives up to ``MEMBERS`` runs. Each is sampled by ``run.ensemble``, which draws the stack,
+recomputation, layout, network, padding, stops, the step model's error and the remainder beyond the steps. No result of the text is used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEMBERS = 9
 MULTIPLES: Mapping[str, int] = {"data.text_tokens": 64, "data.seq_len": 64}
 """Multiples to which drawn lengths are rounded: batches are padded to lengths that suit the kernels."""
 COUNTED = 64
-"""Values from here on are counts (of tokens, clips, parameters) and rounded to whole numbers."""
+"""Sampled values from here on are rounded to whole numbers, since they are counts (of tokens, clips, parameters)."""
 WHOLE = ("layout.", "hardware.gpus", "training.global_batch", "data.frames")
 
 Build = Callable[[Mapping[str, Any]], Run]
@@ -40,7 +40,7 @@ Build = Callable[[Mapping[str, Any]], Run]
 
 @dataclass(frozen=True)
 class Blind:
-    """All draws of a description, by result."""
+    """Result -> draws, for one description."""
 
     values: Mapping[str, Draws]
     stack: tuple[str, ...]
@@ -61,7 +61,7 @@ class Blind:
 def predict(
     data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build, organisation: str = ""
 ) -> Blind | None:
-    """The draws of a description; None if its step does not have to be predicted, or nothing that fits matches it.
+    """The draws of a description; None if its step need not be predicted, or no run that fits in memory matches it.
 
     The remainder beyond the steps was learned on published hours; those of ``organisation`` are left out.
     """
@@ -79,7 +79,7 @@ def predict(
 
 
 def without(organisation: str, run: Run) -> Remainder | None:
-    """The remainder as learned from other organisations' runs of the kind; None for the general one."""
+    """The remainder learned without ``organisation``, for this run's kind, size and year; None to use the general remainder."""
     if not organisation:
         return None
     resolved = resolve(run.replaced("layout", Layout()))
@@ -91,7 +91,7 @@ def without(organisation: str, run: Run) -> Remainder | None:
 
 
 def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build) -> Iterator[Run]:
-    """The runs that a description with ranges and readings may mean, evenly distributed over these."""
+    """Runs that represent a description, spread evenly over its ranges and readings."""
     ranges = [key for key, one in data["assumptions"].items() if one.get("low") is not None]
     names = [*ranges, *readings]
     points = positions(len(names), MEMBERS - 1) if names else np.full((0, 1), 0.5)

@@ -1,8 +1,8 @@
-"""What a figure must not be judged with: anything derived from it.
+"""Check that no figure is judged with inputs that are derived from it.
 
 Every assumption, reading and setting of a figure names the claims it was derived ``from``, or the external ``source`` it is based on. The
-search goes from a figure through the keys it uses to the claims at their roots; a figure whose own claim is among them is refused, and so
-is an assumption that names nothing, or that quotes a claim's figure in its reason without naming it.
+search follows the keys that a figure uses back to the claims from which they derive. A document is refused if a figure's own claim is
+among these, if an assumption names no origin, or if its reason quotes a claim's figure without naming the claim.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def settled_on(software: Software) -> frozenset[str]:
 
 
 def refuse(text: Published, where: str) -> None:
-    """Raise if a document would judge a figure with something derived from it."""
+    """Raise ``EstimateError`` if a document would judge a figure with inputs derived from it."""
     for data in (text.run, *text.runs.values(), *(figure.settings for figure in text.figures)):
         _well_formed(data, where)
     runs = {"": text.run, **{name: revised(text.run, above) for name, above in text.runs.items()}}
@@ -124,7 +124,7 @@ def _well_formed(data: Mapping[str, Any], where: str) -> None:
 
 
 def _path(text: Published, figure: AskedFigure, name: str) -> str:
-    """The inputs of a figure that lead back to its claim."""
+    """In words, the inputs of a figure that derive from its own claim."""
     supplied = assumed(text, figure, name)
     walk = edges(text, supplied)
     inputs = [*figure.given, *supplied, *text.readings]
@@ -137,7 +137,7 @@ def _path(text: Published, figure: AskedFigure, name: str) -> str:
 
 
 def _no_results(data: Mapping[str, Any], text: Published, where: str) -> None:
-    """Refuse a result in a run or a setting, under ``known`` or at the key of a claim that is to be judged."""
+    """Refuse a run or setting that states a result, under ``known`` or at the key of a judged claim."""
     said = keys_of({key: value for key, value in data.items() if key not in ("assumptions", "stages")})
     said |= set(data.get("assumptions") or ())
     for key in sorted(said):
@@ -150,7 +150,7 @@ def _no_results(data: Mapping[str, Any], text: Published, where: str) -> None:
 
 
 def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: str) -> None:
-    """Check that an assumption names its claims (or other assumptions) or an external source, and does not hide a claim."""
+    """Check that an assumption names the claims or assumptions it derives from, or an external source, and quotes no unnamed claim."""
     origins = tuple(entry.get("from") or ())
     known = {*text.claims, *text.readings, *(text.run.get("assumptions") or {})}
     for name in origins:

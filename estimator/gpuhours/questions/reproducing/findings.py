@@ -1,4 +1,4 @@
-"""The results for a document: a finding per figure, what it would take, an overall verdict."""
+"""The results for a document: a finding per figure, the input values needed to match figures, and an overall verdict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMES = "times"
 FITS = "fits"
 """Unit of a yes (1) or no (0)."""
 OPEN = 4.0
-"""A range with a larger ratio of its ends leaves a figure open, even if it contains the published value."""
+"""Ratio of the ends of a range above which a figure is not determined, even if the range contains the published value."""
 LEAST = 0.01
 """Smallest relative tolerance of a stated value."""
 

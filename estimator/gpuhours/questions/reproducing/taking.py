@@ -1,5 +1,4 @@
-"""What it would take to match a figure: one open input is varied until the blind prediction matches the statement. Solved for, never
-assumed."""
+"""Solve for the value of one unstated input at which the blind prediction matches a stated figure. It is only reported, never assumed."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ POINTS = 6
 
 @dataclass(frozen=True)
 class Need:
-    """The value of one key for which a figure would be as stated."""
+    """The value of one key at which the prediction would match a stated figure."""
 
     claim: str
     key: str
@@ -45,7 +44,7 @@ class Need:
 
     @property
     def reached(self) -> bool:
-        """Whether some value between least and most brings the stated figure into the range."""
+        """Whether any tried value of the key brings the stated figure into the predicted range."""
         return self.value is not None or self.held_from is not None
 
     @property
@@ -84,7 +83,7 @@ def crossing(points: list[tuple[float, float]], wanted: float) -> float | None:
 
 
 def goodput_needed(task: Solve, stated: Spread, blind: Blind) -> Iterator[Need]:
-    """For each sampled stack: the share of the stated GPU-hours that its steps alone take. Above 1 is impossible."""
+    """For each sampled stack, the goodput needed: GPU-hours of its steps alone over the stated GPU-hours. Above 1 is impossible."""
     stacks = np.array(blind.stack)
     for name in sorted(set(blind.stack)):
         share = float(np.median(blind.steps_alone[stacks == name])) / stated.centre
@@ -95,7 +94,7 @@ def goodput_needed(task: Solve, stated: Spread, blind: Blind) -> Iterator[Need]:
 
 
 def varied(data: Mapping[str, Any], key: str, value: float) -> dict[str, Any]:
-    """A description with a key set to a value, without a range."""
+    """A description with an assumption set to a fixed value."""
     changed = copy.deepcopy(dict(data))
     entry = changed["assumptions"].setdefault(key, {"reason": "solved for"})
     entry.pop("low", None), entry.pop("high", None)

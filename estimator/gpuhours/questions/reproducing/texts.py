@@ -58,7 +58,7 @@ def _figure(found: Check, one: Checked) -> Finding:
 
 
 def without(found: Check, one: Checked) -> Implied | None:
-    """The value that the other figures imply for a claim; None if they leave it open."""
+    """The value that the other figures imply for a claim; None if they do not determine it."""
     document = found.document
     rest = replace(document, claims=tuple(claim for claim in document.claims if claim is not one.claim))
     implied = check_document(rest).implied

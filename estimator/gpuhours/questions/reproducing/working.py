@@ -123,7 +123,7 @@ class Desk:
         return as_run(self.text, data, self.source)
 
     def needs(self, task: Any) -> list[Need]:
-        """What it would take to match the figure of a task."""
+        """The values needed to match the figure of a task."""
         stated = self.text.claims[task.claim].measured(RESULTS[task.result].unit)
         data = laid_out(self.text, "", task.settings)
         if task.key == GOODPUT:
@@ -209,8 +209,8 @@ def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
 
 
 def _explained(text: Published, figure: AskedFigure, found: Finding, needs: tuple[Need, ...]) -> Finding:
-    """A figure outside its prediction is open, not contradicted, if a plausible value of something that the text leaves open would match
-    it."""
+    """Change the verdict of a headline figure from contradicted to not determined, if a plausible value of an input that the text does not
+    state would match it."""
     own = [need for need in needs if figure.headline and need.claim == figure.claim and need.key != GOODPUT]
     if found.verdict == CONTRADICTED and found.possible and any(need.plausible for need in own):
         reason = f"outside by a factor of {found.outside:.2f}; what the text leaves open could bring it inside"

@@ -124,8 +124,8 @@ def surprise(found: Learned) -> float:
 
 
 def likeliest(runs: Runs) -> Likeness:
-    """The covariance parameters that minimise ``surprise``; of those within ``AS_GOOD`` of the minimum, the ones with the smallest variation
-    between years. Otherwise a single run could decide a tie, and change all predictions of an organisation by some 7 %."""
+    """The covariance parameters that minimise ``surprise``; of those within ``AS_GOOD`` of the minimum, the ones with the least variation
+    between years. Otherwise a single run could decide a tie, and change all predictions of an organisation by about 7 %."""
     tried = [Likeness(**dict(zip(TRIED, values, strict=True))) for values in itertools.product(*TRIED.values())]
     surprises = [surprise(learn(runs, one)) for one in tried]
     good = [pair for pair in zip(surprises, tried, strict=True) if pair[0] <= min(surprises) + AS_GOOD]

@@ -1,4 +1,4 @@
-"""Measured runs as rows of a CSV table; cells as text, blanks kept."""
+"""Measured runs as rows of a CSV table; cells are kept as text, including blanks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALSO_READ = frozenset({
     "attention_kernel", "expert_capacity", "foretold_s", "gpu", "method", "modality", "model", "nodes_interconnect", "notes", "outcome",
     "precision", "recompute", "source", "stage_layers", "status", "zero_stage",
 })  # fmt: skip
-"""Columns that are read although no included table has them."""
+"""Columns that are used although no included table has them."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Row:
 
     @property
     def doubted(self) -> str | None:
-        """Why the row is not scored, if a column or the notes say so ("check: ...")."""
+        """Why the row is not scored: the column ``check``, or "check: ..." in the notes; None if neither is there."""
         noted = re.search(r"check:\s*([^;|]*)", self.word("notes") or "")
         return self.word("check") or (noted[1].strip() or "its notes" if noted else None)
 

@@ -1,7 +1,7 @@
-"""What a row states about its layout, in any wording, and what can be derived from it.
+"""Parse what a row states about its layout, in any wording, and derive what follows from it.
 
-A blank is filled only if the rest of the row determines it (``dp`` from the accelerators, one sequence per rank if the batch has as many
-as there are ranks), or by the stack's documented default. Anything else is a reason to skip the row.
+A blank is filled only if the rest of the row determines it (``dp`` from the number of accelerators, one sequence per rank if there are as
+many sequences as ranks), or by the stack's documented default. Otherwise the row is skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gpuhours.layout.layout import Recompute, Schedule, Sharding
 from gpuhours.questions.validating.rows import Row
 
 DTYPES = WORDS | {"amp": "", "o1": "", "mixed": ""}
-"""Number formats as spelled in tables; an empty value is 16-bit without saying which."""
+"""Number formats as spelled in tables; an empty value is an unspecified 16-bit format."""
 SHARDINGS = (
     (r"zero\W*3|fsdp|hsdp|full.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3", Sharding.zero3),
     (r"zero\W*2|grad.?op|^2$|stage.?2", Sharding.zero2),
@@ -50,7 +50,7 @@ MOST = 1e15
 
 
 class UnsaidError(Exception):
-    """Something that a prediction needs and that the row neither states nor implies."""
+    """An input that a prediction needs is neither stated nor implied by the row."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def degrees_of(row: Row) -> Degrees:
 
 
 def microbatch_of(row: Row, global_batch: int, data: int) -> int:
-    """Sequences per rank and pass: as stated, or from the stated number of accumulation passes, at most the batch's share per rank; one if
-    a rank has only one."""
+    """Sequences per rank in a micro-batch: as stated or from the stated number of accumulation passes, at most the rank's share of the
+    batch; 1 if that share is 1. Raises ``UnsaidError`` if none of these is known."""
     stated = _whole(row, "micro_batch")
     share = max(1, global_batch // data)
     passes = re.search(ACCUMULATION, (row.word("notes") or "").lower())
@@ -108,7 +108,7 @@ def microbatch_of(row: Row, global_batch: int, data: int) -> int:
 
 
 def needed(row: Row, column: str) -> int:
-    """A whole number that cannot be derived."""
+    """A required whole number; raises ``UnsaidError`` if the cell does not have one."""
     value = _whole(row, column)
     if value is None:
         text = row.word(column)
@@ -117,12 +117,12 @@ def needed(row: Row, column: str) -> int:
 
 
 def scaled_by_row(row: Row) -> bool:
-    """Whether 8-bit products use one scale per row: those ran no faster than 16-bit ones (torchtitan's tables, 2025)."""
+    """Whether 8-bit GEMMs use one scale per row; these ran no faster than 16-bit ones (torchtitan's tables, 2025)."""
     return re.search(r"row.?wise|by.row", f"{row.word('dtype')} {row.word('precision')}".lower()) is not None
 
 
 def dtype_of(row: Row, usual: str) -> str:
-    """The number format named in a row; ``usual`` if it names only 16-bit or nothing, or 8-bit products scaled by row."""
+    """The number format that a row names; ``usual`` if it names none or just 16-bit, or 8-bit GEMMs scaled by row."""
     said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
     if scaled_by_row(row):
         return usual
@@ -137,7 +137,7 @@ def dtype_of(row: Row, usual: str) -> str:
 
 
 def sharding_of(row: Row, usual: str) -> Sharding:
-    """What data-parallel ranks shard: either column's words, otherwise the stack's default."""
+    """What data-parallel ranks shard, from the columns ``sharding`` or ``zero_stage``, otherwise the stack's default."""
     for column in ("sharding", "zero_stage"):
         word = _read(SHARDINGS, row.word(column))
         if word is not None:
@@ -146,7 +146,7 @@ def sharding_of(row: Row, usual: str) -> Sharding:
 
 
 def recompute_of(row: Row, usual: str) -> Recompute:
-    """What is recomputed: either column's words, otherwise the stack's default."""
+    """What is recomputed, from the words of two columns, otherwise the stack's default."""
     kind, words = (row.word("recompute_kind") or "").lower(), (row.word("recompute") or "").lower()
     if re.search(EVERY_OTHER, words) or re.search(SOME_LAYERS, words):
         return Recompute.full
@@ -157,8 +157,8 @@ def recompute_of(row: Row, usual: str) -> Recompute:
 
 
 def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
-    """Layers per stage that full recomputation covers, if not all: a column for the whole model, or words ("every other layer", "24 of 32
-    blocks")."""
+    """Layers per stage that full recomputation covers, from a column for the whole model or from words ("every other layer", "24 of 32
+    blocks"); None for all."""
     text = (row.word("recompute") or "").lower()
     part = re.search(SOME_LAYERS, text)
     covered = _whole(row, "recompute_layers")
@@ -170,7 +170,7 @@ def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
 
 
 def schedule_of(row: Row) -> Schedule | None:
-    """The order of a pipeline's passes, if stated; a plain 1F1B does not count if the source does not state chunks."""
+    """The pipeline schedule as stated; None if unstated, or for 1F1B if the notes say that chunks are not given (it may be interleaved)."""
     word = _read(SCHEDULES, row.word("schedule"))
     if word == Schedule.f1b1 and row.positive("vp") is None and re.search(NO_CHUNKS, (row.word("notes") or "").lower()):
         return None
@@ -178,8 +178,8 @@ def schedule_of(row: Row) -> Schedule | None:
 
 
 def chunks_of(layers: int, pipeline: int, most: int) -> int:
-    """Chunks per stage of an interleaved schedule that does not state them: the largest number up to ``most`` that divides a stage's
-    layers."""
+    """Chunks per stage assumed for an interleaved schedule that does not state them: the largest number up to ``most`` that divides the
+    layers of a stage."""
     deep = -(-layers // pipeline)
     return max((chunks for chunks in range(1, most + 1) if deep % chunks == 0), default=1)
 

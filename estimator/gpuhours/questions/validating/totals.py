@@ -34,13 +34,13 @@ BASELINES = (0.30, 0.40)
 MOST = 0.70
 """Share of the dense peak above which published figures must be contradictory: no sustained run reaches it."""
 LEAST = 0.02
-"""Share of the dense peak below which samples without epochs must be the data set's size, not all that were seen: no published run is as
-slow."""
+"""Share of the dense peak below which a number of samples without epochs must be the size of the data set, not the number seen: no
+published run is that slow."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A row predicted without a remainder, or why not."""
+    """A row's prediction without a remainder, or the reason why there is none."""
 
     row: Row
     published: float | None
@@ -50,7 +50,7 @@ class Raw:
     skipped_because: str | None
 
     without: Ensemble | None = None
-    """The same with priors and stack constants that exclude its organisation, if they differ (``practice``)."""
+    """The prediction with typical values and stack constants that exclude its organisation (``practice``), if they differ."""
 
     @cached_property
     def organisation(self) -> str:
@@ -59,8 +59,8 @@ class Raw:
 
     @property
     def teaches(self) -> bool:
-        """Whether it can be used to learn the remainder: not if samples without epochs leave the number of passes open, or tokens of an
-        encoder-decoder the sides that they pass through (T5's spans pass through one, BART's texts through both)."""
+        """Whether it can be used to learn the remainder. It cannot if samples are given without epochs, or for an encoder-decoder, where it
+        is unknown how often a token is processed (T5's spans pass through one half, BART's texts through both)."""
         if self.found is None or two_sided(self.row):
             return False
         counted = (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
@@ -222,7 +222,7 @@ def raw_prediction(row: Row, given: Given) -> Raw:
 
 
 def contradiction(row: Row, share: float) -> str | None:
-    """How a row's own figures contradict each other, given the ``share`` of the dense peak that its hours imply; None if they do not."""
+    """How a row's own figures contradict each other, with ``share`` the MFU that its hours imply; None if they do not."""
     stated = (row.positive("mfu_pct") or 0.0) / 100
     if share > MOST:
         return f"published figures contradict each other: {share:.0%} of the dense peak implied by the hours"
@@ -234,7 +234,7 @@ def contradiction(row: Row, share: float) -> str | None:
 
 
 def _plain_flops(row: Row, found: Ensemble) -> float:
-    """6 N D with N active parameters; our count of model FLOPs if samples are not tokens or pass through only half of the model."""
+    """6 N D with N active parameters; our count of model FLOPs if tokens are not given or the model is an encoder-decoder."""
     size, tokens = row.positive("active_params_b") or row.positive("params_b"), row.positive("tokens_b")
     if size is not None and tokens is not None and not two_sided(row):
         return 6 * size * tokens * 1e18
@@ -242,7 +242,7 @@ def _plain_flops(row: Row, found: Ensemble) -> float:
 
 
 def seen_run(raw: Raw) -> dict[str, Any]:
-    """The data of a predicted run stored for learning remainders."""
+    """What is stored of a predicted run to learn remainders from."""
     assert raw.found is not None
     low, middle, high = raw.log_hours
     return {
@@ -260,8 +260,8 @@ def update_remainder(found: TotalsReport) -> None:
 
 
 def fleets(raws: Iterable[Raw]) -> dict[str, float]:
-    """Organisation left out -> number of accelerators of the others' runs at ``UsualGpus.at`` GPU-hours: the median of those that state it,
-    with an organisation's runs of a kind having weight one together."""
+    """Organisation left out -> median number of accelerators of the other organisations' runs, scaled to ``UsualGpus.at`` GPU-hours. One
+    organisation's runs of one kind have a total weight of 1."""
     usual = typical().accelerators
     said: list[tuple[str, str, float]] = []
     for raw in raws:

@@ -23,18 +23,18 @@ from gpuhours.run.spec import Run, from_dict
 Given = Literal["least", "usual", "all"]
 BILLION, MILLION = 1e9, 1e6
 NEAR = 0.12
-"""Relative difference in parameters within which a named model is the row's."""
+"""Relative difference in parameters within which a named model is taken to be the row's."""
 OTHER_TEXT = 0.3
-"""The same for identifying two towers by the image tower: the text tower has a third of the weights and a tenth of the work."""
+"""The same when two towers are identified by the image tower: the text tower has a third of the weights and a tenth of the FLOPs."""
 SPARSE = 1.5
-"""A model with this many times its active parameters is a mixture of experts; counts without embeddings differ by less."""
+"""Ratio of total to active parameters from which a model is a mixture of experts; counts without embeddings differ by less."""
 TEXT_OF_PAIR = 300.0
 """Tokens of question and answer with an image or a clip: LLaVA-1.5's mixture has 200 to 400 per sample (arXiv:2310.03744)."""
 CAPTION = 30.0
 """Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector as few;
 alt texts from the web are no longer."""
 WEB_PAIRS = 1e8
-"""Number of pairs from which texts are taken from the web rather than written as questions and answers: the largest instruction
+"""Number of image-text pairs from which the texts are web captions rather than questions and answers: the largest instruction
 mixtures have tens of millions (Infinity-MM, arXiv:2410.18558)."""
 SHORT = Data(seq_len=1)
 SEEING = frozenset({"self-distillation", "masked-autoencoder", "diffusion", "two-stream", "vision"})
@@ -55,7 +55,7 @@ _STACKS = {
 
 
 def described(row: Row, given: Given) -> Run:
-    """The run of a row, using what ``given`` allows; an ``EstimateError`` says what is missing."""
+    """The run that a row describes, using the columns that ``given`` allows; raises ``EstimateError`` if something is missing."""
     chip = profile_of(row.word("gpu") or "")
     if chip is None:
         raise EstimateError(f"no profile of the accelerator {row.word('gpu')!r}")
@@ -71,7 +71,7 @@ def described(row: Row, given: Given) -> Run:
 
 
 def _architecture(row: Row, given: Given) -> dict[str, Any]:
-    """The model: a named one if recognised, otherwise a shape of the row's size; with clips and images if it takes them."""
+    """The model keys: a named model if recognised, otherwise a shape with the row's parameters; with clips or images if it takes them."""
     modality = (row.word("modality") or "text").lower()
     if "contrastive" in modality or "clip" in modality:
         return _contrastive(row)
@@ -148,7 +148,7 @@ def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
 
 
 def _contrastive(row: Row) -> dict[str, Any]:
-    """CLIP or SigLIP by its vision tower, which does most of the work."""
+    """CLIP or SigLIP, identified by its vision tower, which has most of the FLOPs."""
     text = row.word("model") or ""
     tower, family = _ENCODER.search(text), "siglip" if "siglip" in text.lower() else "clip"
     name = None if tower is None else f"{family}-{_size_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
@@ -172,7 +172,7 @@ def _size_letter(size: str) -> str:
 
 
 def _vision_model(row: Row) -> dict[str, Any]:
-    """A named model of images or clips, otherwise a masked autoencoder by its encoder."""
+    """A named model of images or clips, otherwise a masked autoencoder identified by its encoder."""
     text = (row.word("model") or "").lower()
     tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
     family = next((pattern for words, pattern in FAMILIES.items() if re.search(rf"\b{words}\b", text)), None)
@@ -195,8 +195,8 @@ def _vision_model(row: Row) -> dict[str, Any]:
 def _of_pairs(row: Row) -> dict[str, Any]:
     """A language model behind CLIP's ViT-L/14 at 336 pixels, as in LLaVA and most of its derivatives.
 
-    A row that says that its connector is trained, or few of its weights, has a frozen language model and captions as text; hundreds of
-    millions of pairs also have captions as text.
+    If the row says that only the connector or few of the weights are trained, the language model is frozen and the texts are captions.
+    From ``WEB_PAIRS`` samples the texts are captions too.
     """
     size = row.positive("params_b")
     if size is None:
@@ -219,8 +219,8 @@ def _of_pairs(row: Row) -> dict[str, Any]:
 
 
 def _amount(row: Row, model: Any) -> dict[str, Any]:
-    """Tokens, or samples seen: the data set's times the epochs; without epochs, those of the model's published recipe, otherwise the column
-    is taken as all samples seen."""
+    """Tokens, otherwise samples seen: those of the model's published recipe if the row gives no epochs, otherwise the ``samples_m`` column
+    times the epochs (1 if not given)."""
     tokens, samples, epochs = row.positive("tokens_b"), row.positive("samples_m"), row.positive("epochs")
     if tokens is not None:
         return {"data.tokens": tokens * BILLION}

@@ -60,7 +60,7 @@ def errors_path() -> Path:
 
 
 def errors(found: Validation) -> dict[str, Any]:
-    """The reference for a change: errors and coverage over all rows and of every source, left out."""
+    """The reference against which changes are compared: leave-one-out errors and coverage, over all rows and for every source."""
     kept = ("predicted", "mape", "median_ape", "bias", "coverage_80", "median_width", "memory_mape")
     by = found.by()["source_title"]
     titled = {
@@ -75,8 +75,8 @@ def _rounded(value: Any) -> Any:
 
 
 def worse(found: Validation) -> list[str]:
-    """Sources whose left-out error, of steps or of memory, exceeds the stored one by ``WORSE`` or more, or with fewer predicted steps than
-    before; a coverage outside ``COVERED``; old and new values."""
+    """Messages, with old and new values, on sources whose leave-one-out error of steps or memory exceeds the stored one by ``WORSE`` or
+    more or that have fewer predicted steps, and on coverages outside ``COVERED``."""
     stored, now = json.loads(errors_path().read_text(encoding="utf-8")), errors(found)
     worse_figures = []
     for title, old in stored.items():

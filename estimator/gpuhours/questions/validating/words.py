@@ -1,4 +1,4 @@
-"""The words of a measured row and their meaning here: which stack, which kernel, which node."""
+"""Interpretation of the words in a measured row: its stack, attention kernel, optimiser and node."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def stack_stands_in(row: Row) -> bool:
 
 
 def stack_said(row: Row) -> bool:
-    """Whether the row says anything of its stack: one that it does not name is as likely one of those that were measured."""
+    """Whether the row names its stack or framework; an unnamed stack may well be one of those that were measured."""
     return any(row.word(column) for column in ("software", "framework", "method"))
 
 
@@ -126,8 +126,8 @@ def optimiser_in(text: str) -> str:
 
 
 def gpus_in_node(text: str, usual: int) -> int | None:
-    """GPUs per node according to a description: the number before "GPU" or a chip's name; a number above the usual only if it is said to be
-    a node's."""
+    """GPUs per node according to a description: the number before "GPU" or a chip's name. A number above ``usual`` only counts if the
+    text says that it is per node."""
     if "dgx-1" in text:
         return 8
     match = re.search(
@@ -140,7 +140,7 @@ def gpus_in_node(text: str, usual: int) -> int | None:
 
 
 def node_of(row: Row, accelerator: str) -> Node:
-    """The accelerator's default node; with the row's GPUs per node if given, and one host if all GPUs are in it."""
+    """The accelerator's default node, with the row's GPUs per node if given; a single host if all GPUs are in one."""
     chip = load_accelerator(accelerator)
     node = load_node(chip.node, chip.path)
     text = (row.word("nodes_interconnect") or "").lower()
