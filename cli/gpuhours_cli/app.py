@@ -43,14 +43,14 @@ def registered(names: Iterable[str] | None = None) -> typer.Typer:
 
 
 def command_line(words: list[str]) -> Any:
-    """The commands that a command line asks for, built."""
+    """The commands that a command line needs, built."""
     app = registered(needed(words))
     return _built(len(app.registered_commands) + len(app.registered_groups))
 
 
 @functools.cache
 def _built(commands: int) -> Any:
-    """As many commands as are registered by now, built once however often a process runs them: building takes longer than most answers."""
+    """The commands registered so far (``commands`` of them), built once per process: building takes longer than most commands."""
     from typer.main import get_command
 
     from gpuhours_cli.root import app
@@ -88,7 +88,7 @@ def refuse_unseen(words: list[str]) -> None:
 
 def main() -> None:
     """Run a command. Exit code 0: fine, 1: the answer is no, 2: bad input, 3: a bug in gpuhours."""
-    gc.set_threshold(100_000)  # imported objects live on: collecting in between costs a tenth of the start-up time
+    gc.set_threshold(100_000)  # imported objects stay alive: collecting meanwhile costs a tenth of the start-up time
     os.environ.setdefault(
         "OPENBLAS_NUM_THREADS", "1"
     )  # matrices are small: with more threads, waiting takes longer than the work

@@ -1,4 +1,4 @@
-"""``gpuhours calibrate``: what a machine's own steps say, as a file that every other command takes."""
+"""``gpuhours calibrate``: calibrate to steps measured on a machine, and write a file that every other command accepts."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``gpuhours check``: can a document's figures be true together."""
+"""``gpuhours check``: whether a document's figures are consistent with each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gpuhours.questions.checking.table import TableCheck
 
 MOST_PAPERS = 10_000
-"""Papers of a folder that are read."""
+"""Maximum number of papers read from a folder."""
 READABLE = (".txt", ".md", ".tex", ".html", ".htm", ".pdf", ".yaml", ".yml", ".csv")
 
 
@@ -61,7 +61,7 @@ def check(
 def _one(
     document: Path, output: Path | None, markdown: Path | None, html: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
-    """The whole answer on one document."""
+    """Check one document and print the full result."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.checking.file import write_claims
     from gpuhours.questions.checking.markdown import as_html, as_markdown
@@ -88,7 +88,7 @@ def _one(
 def _many(
     files: list[Path], output: Path | None, markdown: Path | None, html: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
-    """One line per document; an unreadable file is reported and the others continue."""
+    """Print one line per document; an unreadable file is reported, and the others are still checked."""
     import json
 
     from gpuhours.inputs.errors import EstimateError
@@ -124,7 +124,7 @@ def _many(
 
 
 def _files(documents: list[Path]) -> list[Path]:
-    """The files to check, a folder's readable ones in order."""
+    """The files to check; a folder stands for its readable files, in order."""
     from gpuhours.inputs.errors import EstimateError
 
     files: list[Path] = []

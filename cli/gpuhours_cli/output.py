@@ -67,7 +67,7 @@ Whole numbers are unchanged."""
 
 
 def finite(value: Any) -> Any:
-    """The value for JSON, equal on every machine: null for non-finite numbers (a figure that overflowed is unknown), floats rounded."""
+    """A value for JSON, the same on every machine: floats rounded to ``DIGITS`` digits, None for non-finite ones (overflow: unknown)."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -79,7 +79,7 @@ def finite(value: Any) -> Any:
 
 COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-"""Characters that move the cursor, change the text direction or are invisible: never printed raw."""
+"""Characters that move the cursor, change the text direction or are invisible; they are escaped in all output."""
 
 
 def printable(text: str, *, coloured: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The root of the command line: what every command registers with.
+"""The root of the command line, with which every command is registered.
 
 Command modules import only typer at the top: the estimator and rich load when a command runs, so that
 ``gpuhours --help`` starts at once.
@@ -55,8 +55,8 @@ COMMANDS: Mapping[str, Home] = {
 
 
 def _take_as_typed(parameters: list[Any]) -> list[Any]:
-    """Pass option text through unparsed, and None where an option is absent: typer would build a validator for each of forty
-    options to do so."""
+    """Pass option text through unparsed, and None for absent options, without the validator that typer would build for each of forty
+    options."""
     for one in parameters:
         if not one.required:
             one.process_value = partial(_taken, one)
@@ -70,7 +70,7 @@ def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
         value = () if parameter.multiple or parameter.nargs == -1 else None
     elif kind == list[str] and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         value = list(value)
-    elif kind is Path and isinstance(value, str):  # whoever reads it says what is wrong with it
+    elif kind is Path and isinstance(value, str):  # errors are reported where the file is read
         value = Path(value)
     elif kind is not str or not isinstance(value, str):
         return type(parameter).process_value(parameter, ctx, value)
@@ -111,7 +111,7 @@ class InOrder(TyperGroup):
         return _take_as_typed(super().get_params(ctx))
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        """Those that are registered."""
+        """The registered commands."""
         return [name for name in COMMANDS if name in self.commands]
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]

@@ -57,7 +57,7 @@ class Asked:
     log: Path | None
 
     def run(self, example: str) -> Run:
-        """The run that these describe; ``example`` is the hint of the error raised if nothing is given."""
+        """The run that the options describe; ``example`` is the hint of the ``EstimateError`` raised if nothing is given."""
         return at_own_step(described(self.path, self.shortcuts, self.settings, example), self.observed, self.log)
 
 

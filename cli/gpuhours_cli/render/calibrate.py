@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours calibrate``: each step before and after, the choice and why, and the new range."""
+"""The screen of ``gpuhours calibrate``: each step before and after calibration, the chosen stack with the reason, and the new range."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow"}
 NARROW = 70
 """Width in columns below which the plots are omitted, to leave room for the words."""
 MOST_LISTED = 12
-"""Maximum number of figures listed that belong to no run."""
+"""Maximum number of listed figures that belong to no run."""
 
 
 def answer(checked: PaperCheck | TableCheck) -> str:
@@ -65,7 +65,7 @@ def _first_cause(checked: PaperCheck) -> str:
 
 
 def _paper(checked: PaperCheck) -> Iterator[RenderableType]:
-    """The runs one after another, then the figures that belong to none of them."""
+    """Each run in turn, then the figures that belong to no run."""
     if checked.only is None:
         yield Text(headline(checked), style="bold red" if checked.contradictions else "bold")
     for index, run in enumerate(checked.runs):
@@ -116,7 +116,7 @@ def _parts(checked: Check) -> Iterator[RenderableType]:
 
 
 def _contradiction(contradiction: ContradictedClaims, checked: Check) -> RenderableType:
-    """What contradicts what, its quote, and the likely causes."""
+    """One contradiction: the claims involved, the quoted text, and the likely causes."""
     lines: list[RenderableType] = [
         Text.assemble(
             ("contradicted  ", STYLES[CONTRADICTED]),
@@ -188,7 +188,7 @@ def _open_ends(checked: Check) -> Iterator[RenderableType]:
 
 
 def _peak(checked: Check) -> Iterator[RenderableType]:
-    """The peak that MFU is relative to and where it comes from; or that it is unknown."""
+    """The peak to which MFU is relative and its source, or a statement that it is unknown."""
     named = checked.document.fact("accelerator")
     if checked.accelerator is not None:
         note = f"; {checked.accelerator.note}" if checked.accelerator.note else ""
@@ -248,7 +248,7 @@ def _factor(value: float) -> str:
 
 
 def _table_screen(checked: TableCheck) -> RenderableType:
-    """The contradicted runs of a table, furthest off first: what contradicts what, and the likely cause."""
+    """The contradicted runs of a table, largest discrepancy first, each with the contradiction and its likely cause."""
     flagged = [run for run in checked.runs if run.contradictions]
     flagged.sort(key=lambda run: -abs(math.log(run.contradictions[0].factor)))
     table = Table.grid(padding=(0, 2, 0, 0))

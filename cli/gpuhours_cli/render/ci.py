@@ -12,7 +12,7 @@ from gpuhours_cli.render.compare import said
 from gpuhours_cli.render.sweep import column
 
 MARK = "<!-- gpuhours ci -->"
-"""The first line, by which an older comment is found and replaced."""
+"""The first line, used to find and replace an older comment."""
 SHOWN = {"cost": "cost", "gpu_hours": "GPU-hours", "wall_clock": "wall-clock"}
 
 
@@ -45,7 +45,7 @@ def row(cells: list[str]) -> str:
 
 
 def sides(run: ReviewedRun) -> list[list[str]]:
-    """One line for what is before, where it is there, and one for what is now."""
+    """The table rows of a run: one for the base commit if the file exists there, one for now (or a note that it was deleted)."""
     path = code(run.path)
     if run.now is None:
         return [[path, "was", *amounts(run, now=False), ""], ["", "**deleted**", *("–" for _ in SHOWN), ""]]
@@ -82,7 +82,7 @@ def signed(value: float) -> str:
 
 
 def verdicts(review: Review) -> list[str]:
-    """What makes the check fail, or that nothing does."""
+    """The reasons for which the check fails, or a line that it passes."""
     unfit = [run.path for run in review.runs if run.now is not None and run.now.fits is False]
     lines = [f"**{code(path)} does not fit** its accelerators' memory." for path in unfit]
     cost = review.total("cost")
@@ -103,13 +103,13 @@ def changes(run: ReviewedRun) -> str:
 
 
 def value(given: Any) -> str:
-    """An input in a few words, as code where they are more than words and numbers."""
+    """A short description of an input, as code if it has other characters than words and numbers."""
     text = said(given)
     return text if re.fullmatch(r"[\w .,%−+-]*", text) else code(text)
 
 
 def code(text: str) -> str:
-    """A text as it is written, whatever it holds: who names a file cannot write into the comment.
+    """A text as inline code, with backticks escaped, so that a file name cannot inject Markdown into the comment.
 
     >>> code("runs/`a` @b.yaml")
     '`` runs/`a` @b.yaml ``'

@@ -41,7 +41,7 @@ def inputs(comparison: Comparison) -> RenderableType:
 
 
 def said(value: Any) -> str:
-    """An input in a few words."""
+    """A short description of an input."""
     shown = plain(value)
     if shown is None:
         return "not given"
@@ -52,7 +52,7 @@ def said(value: Any) -> str:
 
 
 def changes(comparison: Comparison) -> RenderableType:
-    """One line per result that people decide by: both values, the change, the largest causes."""
+    """One line per main result: both values, the change, and the largest causes."""
     grid = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "right", "right", "left"):
         grid.add_column(justify=justify, overflow="fold")
@@ -66,7 +66,7 @@ def changes(comparison: Comparison) -> RenderableType:
 
 
 def percent(change: ResultChange) -> str:
-    """``+12 %``, ``x 3.1`` beyond a doubling, or nothing."""
+    """``+12 %``; ``x 3.1`` from a factor of 2; ``=`` below 0.05 %; empty if there is no factor."""
     if change.factor is None or change.name == "fits":
         return ""
     if abs(change.factor - 1) < 5e-4:
@@ -88,7 +88,7 @@ def causes(change: ResultChange) -> str:
 
 
 def interactions(comparison: Comparison) -> list[str]:
-    """Where causes act on each other by more than a per cent."""
+    """A note for each result whose causes interact by more than a per cent."""
     strong = [
         change
         for change in comparison.changes
@@ -103,7 +103,7 @@ def interactions(comparison: Comparison) -> list[str]:
 
 
 def answer(comparison: Comparison) -> str:
-    """The change of what matters most, in one line."""
+    """For ``--quiet``: the change of the main results, in one line."""
     kept = {change.name: change for change in comparison.changes}
     shown = [(name, kept[name].factor) for name in ("gpu_hours", "wall_clock", "cost", "step_time")]
     return " ".join(f"{name}={factor:.4g}x" for name, factor in shown if factor is not None) or "nothing to compare"

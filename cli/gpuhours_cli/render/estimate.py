@@ -26,17 +26,17 @@ ROWS = (
     "wall_clock", "gpu_hours", "gpus", "mfu", "goodput", "step_time", "steps", "tokens", "model_flops", "memory_per_gpu", "cost",
     "energy", "carbon", "embodied_carbon",
 )  # fmt: skip
-"""The results of a screen, in its order."""
+"""The results shown on the screen, in order."""
 
 
 WORTH_SAYING = {"gpus": {"solved"}, "goodput": {"given", "solved"}}
-"""Results shown only where they came about in one of these ways: the title has the GPUs, and no stops is an assumption."""
+"""Result -> origins with which it is shown. Otherwise it is redundant: the title gives the GPUs, and the assumptions say 'no stops'."""
 
 ANSWER = frozenset({"wall_clock", "gpu_hours", "gpus", "mfu"})
-"""What ``--quiet`` says."""
+"""The results printed under ``--quiet``."""
 
 UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_sample"})
-"""Inputs of an equation not printed next to its result; ``--explain`` has them."""
+"""Inputs not listed next to a solved result; ``--explain`` shows them."""
 
 
 def screen(estimate: Estimate) -> RenderableType:
@@ -59,7 +59,7 @@ def screen(estimate: Estimate) -> RenderableType:
 
 
 def title(estimate: Estimate) -> RenderableType:
-    """What runs on what; below it, how it is laid out."""
+    """The model and its accelerators; the layout on the line below."""
     layout = layout_words(estimate)
     return Text.assemble((heading(estimate), "bold"), f"\n{layout}" if layout else "")
 
@@ -75,7 +75,7 @@ def heading(estimate: Estimate) -> str:
 
 
 def layout_words(estimate: Estimate) -> str:
-    """``tensor 4 · pipeline 8 · data 16 · zero1``: only degrees above one, and what saves memory."""
+    """``tensor 4 · pipeline 8 · data 16 · zero1``: degrees above 1, and options that save memory."""
     layout = estimate.outcome.resolved.layout
     if layout is None:
         return ""
@@ -94,7 +94,7 @@ def layout_words(estimate: Estimate) -> str:
 
 
 def results(estimate: Estimate) -> RenderableType:
-    """One line per result: value, range, how it came about."""
+    """One line per result: value, range, origin."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=11)
     table.add_column(min_width=11)
@@ -106,7 +106,7 @@ def results(estimate: Estimate) -> RenderableType:
 
 
 def shown(estimate: Estimate) -> Iterator[tuple[str, str, Formatter, Result]]:
-    """The rows of this run's screen."""
+    """(label, name, formatter, result) of each row on the screen."""
     for name in ROWS:
         result = estimate.results[name]
         if result is not None and result.basis in WORTH_SAYING.get(name, {result.basis}):
@@ -114,13 +114,13 @@ def shown(estimate: Estimate) -> Iterator[tuple[str, str, Formatter, Result]]:
 
 
 def written(name: str) -> Formatter:
-    """How a result's values are written."""
+    """The function that formats a result's values."""
     text = numbers.for_unit(RESULTS[name].unit)
     return (lambda value: f"{text(value)} USD") if RESULTS[name].unit == "USD" else text
 
 
 def edges(result: Result, text: Formatter) -> str:
-    """The 80 % range, where there is one."""
+    """The 80 % range; empty if there is none."""
     if result.low is None or result.high is None:
         return ""
     return numbers.span(result.value, result.low, result.high, text)
@@ -153,7 +153,7 @@ def remark(estimate: Estimate, name: str, result: Result) -> RenderableType:
 
 
 def verdict(chance: float) -> str:
-    """``fits``, ``does not fit``, or the odds where it is neither nine in ten nor one in ten."""
+    """``fits`` or ``does not fit``; with the probability if it is between 1 - ``SAFE`` and ``SAFE``."""
     said = "fits" if chance >= ENOUGH else "does not fit"
     if 1 - SAFE < chance < SAFE:
         return f"{'may fit' if said == 'fits' else 'hardly fits'} (odds {numbers.percent(chance)})"
@@ -161,14 +161,14 @@ def verdict(chance: float) -> str:
 
 
 def spelt_out(estimate: Estimate, result: Result) -> Iterator[str]:
-    """What a result was solved from, the productive time as what it is itself solved from."""
+    """The inputs that a result was solved from, with productive time replaced by its own inputs."""
     for item in result.inputs:
         solved = estimate.outcome.totals.values[item]
         yield from solved.inputs if item == "productive_time" and solved.inputs else (item,)
 
 
 def counted(estimate: Estimate) -> str:
-    """How attention enters model FLOPs: the run's convention, or in full where nothing is masked and none halves it."""
+    """How attention is counted in model FLOPs: by the run's convention; in full under ``causal`` if the model has no causal mask."""
     convention, model = estimate.run.training.convention, estimate.outcome.resolved.model
     return (
         "attention in full"
@@ -196,7 +196,7 @@ def rate(estimate: Estimate, name: str) -> str:
 
 
 def readable(name: str) -> str:
-    """``gpu_hours`` as words."""
+    """A result's name as words: ``gpu_hours`` -> ``GPU-hours``."""
     return (
         name.replace("gpu_hours", "GPU-hours")
         .replace("_", " ")
@@ -210,7 +210,7 @@ STAGE_COLUMNS = ("gpu_hours", "wall_clock", "tokens", "mfu", "memory_per_gpu")
 
 
 def stages(estimate: Estimate) -> RenderableType:
-    """One line per stage; the results above are of all of them."""
+    """One line per stage; the results above it are totals over all stages."""
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("stage", overflow="fold")
     for name in STAGE_COLUMNS:
@@ -222,13 +222,13 @@ def stages(estimate: Estimate) -> RenderableType:
 
 
 def waterfall(estimate: Estimate) -> RenderableType:
-    """Where a step goes: the parts that add up to it."""
+    """The step time by part."""
     step_seconds = sum(estimate.time.values())
     step, peak = estimate.outcome.step, estimate.outcome.value("peak")
     shown = [(part, seconds) for part, seconds in estimate.time.items() if seconds >= 0.005 * step_seconds]
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=22, no_wrap=True)
-    table.add_column(overflow="crop")  # gives way where the rest needs its room: no bar is as long as that
+    table.add_column(overflow="crop")  # cropped if the other columns need the space: no bar is that long
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     for part, seconds in shown:
@@ -249,7 +249,7 @@ def waterfall(estimate: Estimate) -> RenderableType:
 
 
 def closing(estimate: Estimate) -> Iterator[RenderableType]:
-    """What was assumed, how runs like this one were predicted, what to be wary of."""
+    """Assumptions, errors on similar measured runs, suggested layout changes, and warnings."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
@@ -276,7 +276,7 @@ def closing(estimate: Estimate) -> Iterator[RenderableType]:
 
 
 def likeness(band: Band) -> str:
-    """How many measured runs are like this one and how far off they were predicted, by a model that had not seen their source."""
+    """The number of similar measured runs, and the median error of their predictions with their source left out."""
     if band.own_steps:
         return f"{runs(band.own_steps).replace('measured run', 'step')} of your own"
     if band.median_error is None:
@@ -301,7 +301,7 @@ def way_words(way: Any) -> str:
 
 
 def assumed(assumption: Any) -> str:
-    """``layout.microbatch 1``: the key to set, and what was taken."""
+    """``layout.microbatch 1``: the key and its assumed value."""
     value = assumption.value
     shown = numbers.count(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     return f"{assumption.name} {shown}{' ' + assumption.unit if assumption.unit else ''}"

@@ -1,4 +1,4 @@
-"""``--explain RESULT``: the equation of a result, its inputs back to those given, and where each comes from."""
+"""``--explain RESULT``: the equation of a result, its inputs back to the given ones, and the origin of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gpuhours_cli.render.estimate import counted
 from gpuhours_cli.render.spread import say_first
 
 ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
-"""Other names of a result on screens."""
+"""Other names by which screens call a result."""
 HOURS = frozenset({"gpu_hours", "wall_clock", "cost", "energy", "carbon"})
 """Results proportional to the run's length, whose range is that of the sample."""
 
@@ -168,7 +168,7 @@ def matters(estimate: Estimate, assumption: Assumption, name: str, chain: list[s
 
 
 def assumptions(taken: list[Assumption]) -> RenderableType:
-    """Each key with the value taken; below it the reason."""
+    """Each key with its assumed value, and the reason below."""
     table = Table.grid()
     table.add_column(overflow="fold", ratio=1)
     for one in taken:

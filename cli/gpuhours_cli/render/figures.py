@@ -1,4 +1,4 @@
-"""Inline SVG figures for a page: one idea each, a title and a description in words, colours from the page."""
+"""Inline SVG figures for a page, each with a title and a description in words; colours come from the page's style sheet."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "B": ((2**30, "Gi"), (2**20, "Mi")),
     "FLOP/s": ((1e12, "T"),),
 }
-"""Units whose usual prefix is not the largest that fits: peaks stay in TFLOP/s, memory in GiB."""
+"""Units with a customary prefix instead of the largest that fits: peaks in TFLOP/s, memory in GiB."""
 
 
 def list_screen(catalogue: Catalogue) -> RenderableType:
@@ -111,7 +111,7 @@ def _about(hardware: Accelerator | Node) -> str:
 
 
 def _rests_on(part: Accelerator) -> str:
-    """What its predicted step times are based on."""
+    """What predictions of its step times are based on; empty if unknown."""
     return "" if part.step_times is None else f"step times: {part.step_times.basis}; {part.step_times.source}"
 
 

@@ -1,4 +1,4 @@
-"""Numbers for people: three digits and a prefix, days rather than seconds."""
+"""Human-readable numbers: three digits with a prefix, durations in a suitable unit."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def percent(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 days``, ``5.31 s``: in the largest unit that gives at least two."""
+    """``45 days``, ``5.31 s``: the first unit of ``TIMES`` (largest first) for which the duration is long enough."""
     for least, unit in TIMES:
         if seconds >= least:
             return f"{digits(seconds / DIVISORS[unit])} {unit}"

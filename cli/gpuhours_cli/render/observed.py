@@ -43,14 +43,14 @@ def parts(explanation: Explanation) -> RenderableType:
 
 
 def alone(one: PartResidual) -> str:
-    """``x 2.31``, or that it cannot be."""
+    """``x 2.31``, or that no factor on this part alone explains the step."""
     if one.factor is None:
         return "not even if it took no time"
     return f"x {one.factor:.2f}" if one.plausible else f"x {numbers.digits(one.factor)}: not on its own"
 
 
 def others(explanation: Explanation) -> RenderableType:
-    """Readings of the run that explain it better, the likeliest first."""
+    """Alternative readings of the run that explain the step better, most likely first."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)

@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours plan``: the best layouts, why the first wins, how flat the optimum is."""
+"""The screen of ``gpuhours plan``: the best layouts, why the first one is faster, and how flat the optimum is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEGREES = ("tensor", "pipeline", "context", "expert", "data")
 COLUMNS = ("gpus", "step_time", "mfu", "memory_per_gpu", "gpu_hours", "cost")
 ALWAYS = ("step_time", "mfu", "memory_per_gpu")
 MOST_PARTS = 4
-"""Parts of the difference that are named."""
+"""Maximum number of parts of the difference that are listed."""
 
 
 def screen(planned: Plan) -> RenderableType:
@@ -45,7 +45,7 @@ def screen(planned: Plan) -> RenderableType:
 
 
 def table(planned: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
-    """One line per layout: its degrees and words, then the results that the goal is about."""
+    """One line per layout: its non-default fields, then the results that matter for the objective."""
     several = len({one.value("gpus") for _, one in rows}) > 1
     shown = [name for name in COLUMNS if name in ALWAYS or name == planned.minimise or (name == "gpus" and several)]
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -59,7 +59,7 @@ def table(planned: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
 
 
 def cell(one: Choice, name: str) -> str:
-    """One result; memory that does not fit says so."""
+    """One formatted result; memory is marked if it does not fit."""
     value = one.results[name]
     if value is None:
         return "–"
@@ -68,7 +68,7 @@ def cell(one: Choice, name: str) -> str:
 
 
 def words(fields: dict[str, Any]) -> str:
-    """``tensor 8 · pipeline 4 (24 chunks) · data 128 · micro 4 · zero1``: what is not the usual."""
+    """``tensor 8 · pipeline 4 (24 chunks) · data 128 · micro 4 · zero1``: the non-default fields of a layout."""
     chunks = f" ({fields['interleave']} chunks)" if fields["interleave"] > 1 else ""
     said = [
         f"{name} {fields[name]}" + (chunks if name == "pipeline" else "") for name in DEGREES if (fields[name] or 1) > 1
@@ -94,7 +94,7 @@ def words(fields: dict[str, Any]) -> str:
 
 
 def why(planned: Plan) -> list[str]:
-    """What the winner gains on its rivals, and how many others are as good within the model's own error."""
+    """How much better the best layout is than the second and the run's own, and how many layouts are within ``FLAT`` of it."""
     lines, winner = [], planned.best[0]
     for name, rival in (("2", planned.best[1] if len(planned.best) > 1 else None), ("yours", planned.own)):
         if rival is None:
@@ -122,7 +122,7 @@ def why(planned: Plan) -> list[str]:
 
 
 def answer(planned: Plan) -> str:
-    """The best layout as ``--set`` options: what decides in any case, the rest where it is not usual."""
+    """For ``--quiet``: the best layout as ``--set`` options, with the fields in ``DECISIVE`` and all other non-default fields."""
     if not planned.best:
         return "none fits"
     one = planned.best[0]

@@ -1,4 +1,4 @@
-"""Pictures of a sweep, chosen from what varies: a line with its error band, a heat map, bars, a Pareto front."""
+"""Plots of a sweep, chosen by the keys that vary: lines with error bands, a heat map, bars, or a Pareto front."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gpuhours_cli.render import numbers
 
 ENDINGS = (".svg", ".png", ".html")
 MOST_ROWS = 5000
-"""Points a picture can show."""
+"""Maximum number of points in a plot."""
 MOST_BANDS = 150
-"""Points whose error band is worked out: each takes an estimate of its own."""
+"""Maximum number of points with error bands: each needs its own estimate."""
 MOST_TICKS = 12
 LABEL_HEIGHT = 0.045
-"""Of the height of a picture."""
+"""Height of a label as a share of the plot's height."""
 FEW = 8
-"""Lines that one picture can tell apart."""
+"""Maximum number of lines that can be told apart in one plot."""
 GOALS = ("gpu_hours", "step_time", "model_flops", "parameters")
 BLUE = "#2563a8"
 
@@ -35,7 +35,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Measure:
-    """A result on an axis: which column, divided by what, under which title."""
+    """A result on an axis: its column, the divisor of its values, and the axis title."""
 
     name: str
     divisor: float
@@ -43,7 +43,7 @@ class Measure:
 
 
 def check(path: Path) -> None:
-    """Refuse an ending or a missing library before any work starts."""
+    """Raise ``EstimateError`` before any work starts if the extension or folder is invalid, or the plotting library is missing."""
     if path.suffix.lower() not in ENDINGS:
         raise EstimateError(
             f"{path.suffix or 'No extension'!r} is not a picture format.",
@@ -65,7 +65,7 @@ def _altair() -> Any:
 
 
 def picture(swept: Sweep, path: Path) -> None:
-    """Draw and write it."""
+    """Draw the plot and write it to a file."""
     drawn, form = chart(swept), path.suffix.lower().removeprefix(".")
     options: dict[str, dict[str, Any]] = {"html": {"inline": True}, "png": {"scale_factor": 2}}
     drawing = io.BytesIO() if form == "png" else io.StringIO()
@@ -75,7 +75,7 @@ def picture(swept: Sweep, path: Path) -> None:
 
 
 def chart(swept: Sweep) -> Any:
-    """The chart that suits what varies."""
+    """The chart for a sweep, chosen by its objective and the keys that vary."""
     rows = [row for row in swept.table.slice(0, MOST_ROWS + 1).to_pylist() if row["valid"]]
     if not rows or len(rows) > MOST_ROWS:
         raise EstimateError(
@@ -107,7 +107,7 @@ def _goal(rows: list[dict[str, Any]]) -> str:
 
 
 def measure(swept: Sweep, rows: list[dict[str, Any]], name: str) -> Measure:
-    """A result in the unit that people read it in."""
+    """A result in a readable unit, chosen by its largest value."""
     unit = swept.job.units.get(name, "")
     words = RESULTS[name].title if name in RESULTS else KEYS.get(name, name.replace("_", " "))
     most = max((row[name] for row in rows if isinstance(row[name], int | float)), default=0)
@@ -124,7 +124,7 @@ def measure(swept: Sweep, rows: list[dict[str, Any]], name: str) -> Measure:
 
 
 def points(rows: list[dict[str, Any]], goal: Measure, keys: list[str]) -> list[dict[str, Any]]:
-    """Rows as a chart takes them: keys without dots, the goal in its unit."""
+    """Rows as chart data: keys without dots, the goal in the axis unit; rows without a goal are left out."""
     return [
         {field(key): row[key] for key in keys} | {"goal": row[goal.name] / goal.divisor, "fits": _fits(row)}
         for row in rows
@@ -137,7 +137,7 @@ def _fits(row: dict[str, Any]) -> str:
 
 
 def field(key: str) -> str:
-    """A key as a chart's field name: dots mean something else there."""
+    """A key as a chart's field name, where dots have a special meaning."""
     return key.replace(".", "_")
 
 
@@ -147,7 +147,7 @@ def title(key: str) -> str:
 
 
 def line_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, along: str, others: list[str]) -> Any:
-    """The goal along one key; one line per value of the others, the 80 % band shaded, hollow points where it does not fit."""
+    """The goal along one key: one line per combination of the others, the 80 % range shaded, hollow points for runs that do not fit."""
     alt = _altair()
     data = points(rows, goal, [along, *others])
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
@@ -178,7 +178,7 @@ def line_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, along: s
 
 
 def _line_ends(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The last point of each line, with a ``place`` for its name that is clear of the names below it."""
+    """The last point of each line, with a ``place`` for its label that does not overlap the labels below."""
     ends = sorted({point["line"]: point for point in data}.values(), key=lambda point: point["goal"])
     apart = LABEL_HEIGHT * max(point.get("high", point["goal"]) for point in data)
     places: list[float] = []
@@ -188,7 +188,7 @@ def _line_ends(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _ticks(values: list[float]) -> Any:
-    """Ticks at the points themselves where there are few."""
+    """An axis with ticks at the data points, if there are at most ``MOST_TICKS``."""
     alt = _altair()
     marked = sorted(set(values))
     written = ",d" if max(marked) < 1e6 and all(float(value).is_integer() for value in marked) else "~s"
@@ -196,13 +196,13 @@ def _ticks(values: list[float]) -> Any:
 
 
 def _spread(values: list[float]) -> bool:
-    """Whether values grow by factors rather than by steps: their last step is far longer than the first."""
+    """Whether values grow geometrically rather than linearly: the last step is more than twice the first."""
     distinct = sorted(set(values))
     return len(distinct) > 2 and distinct[0] > 0 and distinct[-1] - distinct[-2] > 2 * (distinct[1] - distinct[0])
 
 
 def _bands(swept: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]], goal: Measure) -> bool:
-    """Adds the 80 % range of each point, from an estimate of its own; False where there are too many, or no range."""
+    """Add the 80 % range of each point, from its own estimate; False if there are too many points, or none has a range."""
     from gpuhours.questions.estimating.estimating import estimate
 
     if len(rows) > MOST_BANDS:
@@ -218,7 +218,7 @@ def _bands(swept: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]],
 
 
 def heat_map(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, across: str, down: str) -> Any:
-    """The goal over two keys as colour and number; of several rows in one cell, the best that fits."""
+    """The goal over two keys, as colour and number; a cell with several rows shows the best that fits."""
     alt = _altair()
     cells: dict[tuple[Any, Any], dict[str, Any]] = {}
     several = False
@@ -252,7 +252,7 @@ def heat_map(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, across: st
 
 
 def bar_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
-    """One bar per row, named by what varies, in the order of the rows; a thin line over its 80 % range."""
+    """One bar per row, in row order, labelled by the varied keys, with a thin line for its 80 % range."""
     alt = _altair()
     keys = [varied.key for varied in swept.job.grid.varied]
     shown = [row for row in rows if row[goal.name] is not None][:40]
@@ -273,7 +273,7 @@ def bar_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
 
 
 def pareto_chart(swept: Sweep, rows: list[dict[str, Any]]) -> Any:
-    """The front over two results: no row beats these in both."""
+    """The Pareto front over two results."""
     alt = _altair()
     assert swept.job.best is not None
     first, second = (measure(swept, rows, name) for name in swept.job.best.names)
@@ -301,7 +301,7 @@ def pareto_chart(swept: Sweep, rows: list[dict[str, Any]]) -> Any:
 
 
 def _around(values: list[float]) -> Any:
-    """An axis a little wider than its values, and never below zero where none of them is."""
+    """An axis scale slightly wider than its values, not below zero unless a value is."""
     least, most = min(values), max(values)
     room = 0.04 * ((most - least) or most or 1.0)
     return _altair().Scale(
@@ -310,7 +310,7 @@ def _around(values: list[float]) -> Any:
 
 
 def _fit_colour(data: list[dict[str, Any]]) -> Any:
-    """Blue fits, red does not; the legend lists only what occurs."""
+    """Colours by whether a row fits: blue if it does, red if not; the legend lists only cases that occur."""
     alt = _altair()
     colours = {"fits in memory": BLUE, "does not fit": "#c0504d", "memory not known": "#999999"}
     shown = [words for words in colours if any(point["fits"] == words for point in data)]
@@ -319,7 +319,7 @@ def _fit_colour(data: list[dict[str, Any]]) -> Any:
 
 
 def framed(drawn: Any, swept: Sweep, subtitle: str, height: int = 300) -> Any:
-    """Title, size and quiet axes."""
+    """The chart with its title, size and light axes."""
     alt = _altair()
     name = alt.TitleParams(swept.job.grid.run.name, subtitle=subtitle, anchor="start", offset=12)
     return (

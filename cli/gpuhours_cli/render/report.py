@@ -30,7 +30,7 @@ FIRST = ("gpu_hours", "wall_clock", "mfu", "cost", "memory_per_gpu", "energy", "
 UNKNOWNS = {"remainder": "beyond the steps"}
 """Unknowns that the page calls by another name."""
 LEAST = 0.005
-"""Parts below this share are left out of a figure; the tables list them."""
+"""Parts with a smaller share are left out of figures; the tables list them."""
 
 
 def page(report: Report) -> str:
@@ -73,7 +73,7 @@ def paragraph(said: str, kind: str = "") -> str:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, prose: str = "") -> str:
-    """A table with column and row headers. With ``prose`` (a class) its rows stack on a narrow screen; without, its cells are numbers."""
+    """A table with column and row headers. With ``prose`` (a CSS class) rows are stacked on narrow screens; without, cells are numbers."""
     kind = "" if prose else ' class="number"'
     head = "".join(f'<th scope="col"{kind if place else ""}>{escape(name)}</th>' for place, name in enumerate(columns))
     lines = [
@@ -89,7 +89,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
 
 
 def answer(estimate: Estimate, drawn: Decides | None) -> Iterator[str]:
-    """The answer and its range, from the sampled runs if the description leaves GPU-hours open; whether it fits."""
+    """The answer with its range (from the sampled runs if GPU-hours are not determined), and whether the run fits."""
     rows = {name: (label, text, result) for label, name, text, result in shown(estimate)}
     cards = []
     for name in (name for name in FIRST if name in rows):
@@ -139,7 +139,7 @@ def of_stage(stage: Estimate, name: str) -> str:
 
 
 def figures(estimate: Estimate) -> Iterator[str]:
-    """From peak to MFU, and memory against capacity, side by side."""
+    """The waterfall from peak to MFU and memory against capacity, side by side."""
     drawn = [*waterfall(estimate), *memory(estimate)]
     if drawn:
         yield section("limits", "What limits it", f'<div class="pair">{"".join(drawn)}</div>')
@@ -268,7 +268,7 @@ def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
 
 
 def advice(estimate: Estimate) -> Iterator[str]:
-    """What would be faster, or fit."""
+    """Layout changes that would make the run fit or shorten its step."""
     ways = [f"To make it fit: {way_words(way)}" for way in estimate.advice.ways]
     faster = [f"Faster by {change.words} ({change.gain:+.0%})" for change in estimate.advice.faster]
     if said := ways + faster:

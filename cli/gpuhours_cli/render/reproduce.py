@@ -70,7 +70,7 @@ def factor(apart: float) -> str:
 
 
 def headlines(document: Reproduction) -> list[RenderableType]:
-    """The outcome for the headline figures, and what it would take to match them."""
+    """The outcome for the headline figures, and the input values needed to match them."""
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
@@ -107,7 +107,7 @@ def _how(finding: Finding) -> str:
 
 
 def taken(need: Need, finding: Finding) -> str:
-    """The value that one open input would need."""
+    """A sentence on the value that one unstated input would need."""
     if need.key == GOODPUT:
         usual = "" if need.usual is None else f"; usual {need.usual:.2f}"
         stands = "" if need.value is not None else ", which is impossible"
@@ -129,7 +129,7 @@ def about(number: float) -> str:
 
 
 def reasons(document: Reproduction) -> list[RenderableType]:
-    """Why a figure is contradicted or open, in the words of the document file."""
+    """Why a figure is contradicted or not determined, in the words of the document file."""
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
@@ -144,7 +144,7 @@ def reasons(document: Reproduction) -> list[RenderableType]:
 
 
 def published(finding: Finding) -> str:
-    """What the text says, or a dash."""
+    """The figure as stated in the text, or a dash."""
     if finding.stated:
         return f"{finding.stated} {finding.unit}".strip()
     if finding.published is None or finding.stated_low is None or finding.stated_high is None:

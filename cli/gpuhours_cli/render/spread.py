@@ -1,4 +1,4 @@
-"""What an estimate's range depends on: the odds of the stated limits, the deciding unknowns, and which fact to give first."""
+"""What an estimate's range depends on: the probability of meeting limits, the main unknowns, and the fact that would narrow it most."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
 
 
 def _whole_run(table: Table, sample: Ensemble) -> None:
-    """What decides GPU-hours; left out for a run whose description ends at its step."""
+    """Add the rows on GPU-hours: shares of the variance, the fact to give first, and the time lost in stops."""
     shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
     table.add_row("What decides", " · ".join(shares[:6]))
     table.add_row("Say first", say_first(sample))
@@ -66,7 +66,7 @@ def _whole_run(table: Table, sample: Ensemble) -> None:
 
 
 def say_first(sample: Ensemble) -> str:
-    """The one fact that narrows GPU-hours most, and how far; or that no fact does."""
+    """The fact that narrows GPU-hours most, and the resulting range; or a sentence that none does."""
     first = sample.narrowed()
     if first is None:
         return "no single fact would narrow GPU-hours by 5% or more"

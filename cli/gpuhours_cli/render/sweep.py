@@ -20,15 +20,15 @@ SHOWN_FIRST = (
     "step_time", "mfu", "memory_per_gpu", "fits", "cost", "goodput", "wall_clock", "gpu_hours", "tokens_per_second_per_gpu", "parameters",
     "tokens", "steps", "model_flops", "energy", "carbon",
 )  # fmt: skip
-"""Columns of the screen, most important first; the file has them all."""
+"""Columns of the screen, most important first; an output file has all columns."""
 DECIDING = ("step_time", "mfu", "memory_per_gpu", "fits", "cost")
-"""Results that decide about a row; bars are dropped if these would not all fit next to them."""
+"""The most important results; bars are dropped if there is not enough width for all of these."""
 GOALS = ("gpu_hours", "step_time", "model_flops")
-"""What the bars show if no goal is given."""
+"""Results that the bars show if no objective is given: the first that is determined."""
 
 
 def screen(swept: Sweep, columns: int) -> RenderableType:
-    """The rows, then what was left out and why, in ``columns`` characters."""
+    """The rows, then notes on invalid rows, in a width of ``columns`` characters."""
     parts: list[RenderableType] = [Text(f"{swept.job.grid.run.name}: {summary(swept)}", style="bold"), Text()]
     rows = swept.table.slice(0, SHOWN).to_pylist()
     if rows:
@@ -116,7 +116,7 @@ def goal_of(swept: Sweep, rows: list[dict[str, Any]]) -> str | None:
 
 
 def bars(values: list[float | None], length: int) -> list[str]:
-    """Bars from zero, the longest of ``length`` blocks, with eighths of a block at the end."""
+    """Bars from zero, in eighths of a block; the longest has ``length`` blocks."""
     most = max((value for value in values if value is not None), default=0.0)
     lines = []
     for value in values:
@@ -148,7 +148,7 @@ def plain(value: Any) -> str:
 
 
 def notes(swept: Sweep, rows: list[dict[str, Any]]) -> list[str]:
-    """Why rows are invalid; that the best row does not fit; where the file is."""
+    """Notes: why rows are invalid, whether the best row does not fit, and the path of the file."""
     said = []
     reasons = Counter(swept.table["reason"].to_pylist())
     reasons.pop(None, None)

@@ -96,7 +96,7 @@ def worst(told: list[JudgedTotals]) -> Table:
 
 
 def _distance(one: JudgedTotals) -> float:
-    """How far off a row is, in either direction: a tenth counts as much as tenfold."""
+    """Ratio of predicted and published hours, inverted if below 1, so that a tenth counts as much as tenfold."""
     ratio = 1 + (one.error or 0.0)
     return max(ratio, 1 / ratio)
 

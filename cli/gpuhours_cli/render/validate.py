@@ -124,14 +124,14 @@ def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def one_line(text: str) -> Text:
-    """A cell that is cut to make room for the other columns."""
+    """The text of a cell that is truncated if other columns need the space."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """Errors by each grouping."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
-    table.add_column("error in %")  # alone gives way on a narrow terminal
+    table.add_column("error in %")  # the only column that shrinks on a narrow terminal
     for name in ("rows", "median", "mean", "p90", "bias", "in band", "memory"):
         table.add_column(name, justify="right", no_wrap=True, min_width=5)
     for grouping in TABLES:
