@@ -32,7 +32,7 @@ class Answer(Protocol):
 
 
 def console() -> Console:
-    """The console for answers: 80 columns unless the environment says otherwise; no colour in a pipe or under NO_COLOR."""
+    """The console for stdout: 80 columns in a pipe unless ``COLUMNS`` is set; no colour in a pipe or under NO_COLOR."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 80

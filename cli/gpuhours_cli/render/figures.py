@@ -41,7 +41,7 @@ def picture(name: str, title: str, words: str, height: float, drawing: str) -> s
 
 
 def text(x: float, y: float, said: str, anchor: str = "start", tone: str = "") -> str:
-    """A word or number."""
+    """A text element."""
     kind = f' class="{tone}"' if tone else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(said)}</text>'
 

@@ -72,7 +72,7 @@ def _nodes(nodes: tuple[Node, ...]) -> Table:
 
 
 def _scaled(value: float | None, scale: float) -> str:
-    """Three digits, or a dash where nothing is known."""
+    """The value over ``scale`` with three digits; a dash if unknown."""
     return DASH if value is None else digits(value / scale)
 
 

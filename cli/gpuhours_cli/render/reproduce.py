@@ -51,7 +51,7 @@ def verdict(finding: Finding) -> Text:
 
 
 def says_something(finding: Finding) -> bool:
-    """Whether a figure is worth showing: excludes those neither stated nor implied, and those that no identity uses."""
+    """Whether a figure is shown: not if it is neither stated nor implied, or if no identity uses it."""
     if finding.published is None:
         return finding.computed is not None or not finding.quantity
     return finding.verdict is not None

@@ -24,14 +24,14 @@ USUAL = {
     "layout.tensor": 1, "layout.pipeline": 1, "layout.context": 1, "layout.expert": 1, "layout.microbatch": 1, "layout.sharding": "zero1",
     "layout.recompute": "none", "software": "megatron-core", "cost.price": "2.5 USD/hour", "cost.country": "France",
 }  # fmt: skip
-"""Keys written behind a #, to be filled in: every key that a shortcut sets, except those for special kinds of runs."""
+"""Keys written as comments, to be filled in: every key that a shortcut sets, except those for special kinds of runs."""
 WIDTH = 34
 ASKED = {
     "model": "Which model (a name, a size such as 7B, a config.json)", "tokens": "How many tokens", "seq_len": "Tokens in a sample",
     "batch": "Samples per step, or tokens with the unit ('4M tokens')", "gpu": "Which GPU, or cloud instance", "gpus": "How many of them",
     "precision": "Which precision", "software": "Which training stack", "country": "In which country",
 }  # fmt: skip
-"""Questions for someone who starts without options: shortcut -> question; an empty answer leaves it open."""
+"""Shortcut -> question asked by ``init --ask``; an empty answer leaves the key unset."""
 
 
 def example_names() -> dict[str, Path]:

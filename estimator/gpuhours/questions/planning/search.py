@@ -54,7 +54,7 @@ class LayoutSearch:
 
     @classmethod
     def of(cls, run: Run, *, safe: bool = True) -> LayoutSearch:
-        """All layouts of a run; everything else that it leaves open is assumed as in ``estimate``."""
+        """All layouts of a run; other inputs that it does not state are assumed as in ``estimate``."""
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")

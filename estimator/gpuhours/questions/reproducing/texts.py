@@ -44,7 +44,7 @@ def _figure(found: Check, one: Checked) -> Finding:
     claim = one.claim
     others = without(found, one) if one.against else None
     alone = others is not None or one.verdict != AGREES
-    if not alone:  # the others leave it open: use the value reconciled from all, itself included
+    if not alone:  # not determined by the others: use the value reconciled from all figures, including this one
         others = Implied(claim.quantity, one.reconciled, one.reconciled_low, one.reconciled_high)
     value = None if others is None else others.value
     error = value / claim.value - 1 if value is not None and claim.value else None

@@ -54,7 +54,7 @@ class Varied:
         return np.array(values, bool if isinstance(values[0], bool) else np.float64)
 
     def shown(self, chosen: slice = slice(None)) -> list[Any]:
-        """The values as in a column of the result: numbers in SI units, words as a user writes them."""
+        """The values as in a column of the result: numbers in SI units, choices by their names."""
         values = self.values[chosen]
         if self.choice:
             return [word(self.choice, value) for value in values]

@@ -26,7 +26,7 @@ Watch = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Encodes a block where it is computed: processes and clusters send back bytes."""
+    """Computes and encodes a block in the worker, so that processes and clusters send back bytes."""
 
     job: Job
     format: Format

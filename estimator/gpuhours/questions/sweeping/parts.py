@@ -53,7 +53,7 @@ class Parts:
         return parts
 
     def open(self, manifest: dict[str, Any], *, force: bool, resume: bool) -> None:
-        """Create or find the folder; refuse to overwrite existing files unless told to."""
+        """Create or find the folder; refuse to overwrite existing files without ``force`` or ``resume``."""
         if self.folder.is_dir():
             self._lock()
         if resume and self.folder.is_dir():

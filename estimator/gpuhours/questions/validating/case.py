@@ -101,7 +101,7 @@ class Case:
 
     @property
     def traits(self) -> Traits:
-        """The traits that determine how similar it is to other runs."""
+        """The traits by which its similarity to other runs is judged."""
         kind = kind_of(experts=self.decoder.experts is not None, partly=self.decoder.trainable != "full", frames=False)
         return Traits(
             self.software.name, self.accelerator, self.chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
@@ -307,7 +307,7 @@ def _offloads(row: Row, what: str, told_in: str) -> bool:
 
 
 def _sequence_method(row: Row, software: Software) -> SequenceMethod:
-    """How ranks split a sequence, from the row's words; a ring is balanced if the stack's is."""
+    """How context ranks split a sequence, as the row says; a ring is load-balanced (zigzag) if the stack's is."""
     said = method_in(row.word("sequence_method") or "")
     return SequenceMethod(WORDS[SequenceMethod]["ring" if said == "zigzag" and not software.context.balanced else said])
 

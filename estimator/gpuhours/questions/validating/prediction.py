@@ -133,8 +133,8 @@ def _least_filled(cases: Sequence[Case], together: Workload, filled: Array) -> t
 
 
 def memory_counts(row: Row) -> str:
-    """What a row's memory figure counts: the column ``memory_counts``, otherwise the words of its notes. By default the allocator's
-    reserved memory, which is between the tensors' and what the driver shows."""
+    """What a row's memory figure counts: the column ``memory_counts``, otherwise the wording of its notes, otherwise the
+    allocator's reserved memory, which is between the memory of tensors and that reported by the driver."""
     notes = (row.word("notes") or "").lower()
     said = row.word("memory_counts") or next((counts for words, counts in COUNTS.items() if words in notes), "reserved")
     return said if said in COUNTS.values() else "reserved"

@@ -251,7 +251,7 @@ def judge(
 
 
 def summary(judged: Iterable[Judged]) -> dict[str, Any]:
-    """Errors over some rows; None where there are none to average."""
+    """Error statistics over some rows; None where there are no rows."""
     judged = list(judged)
     scored = [one for one in judged if one.error is not None]
     errors = np.array([one.error for one in scored], float)

@@ -280,7 +280,7 @@ def fleets(raws: Iterable[Raw]) -> dict[str, float]:
 
 
 def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:
-    """Errors over some rows; None where there are none to average."""
+    """Error statistics over some rows; None where there are no rows."""
     some = list(some)
     told = [one for one in some if one.error is not None]
     errors = np.array([one.error for one in told], float)

@@ -31,8 +31,8 @@ SPARSE = 1.5
 TEXT_OF_PAIR = 300.0
 """Tokens of question and answer with an image or a clip: LLaVA-1.5's mixture has 200 to 400 per sample (arXiv:2310.03744)."""
 CAPTION = 30.0
-"""Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector as few;
-alt texts from the web are no longer."""
+"""Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector about as many;
+alt texts from the web are not longer."""
 WEB_PAIRS = 1e8
 """Number of image-text pairs from which the texts are web captions rather than questions and answers: the largest instruction
 mixtures have tens of millions (Infinity-MM, arXiv:2410.18558)."""
@@ -113,8 +113,8 @@ def _encoder_decoder(params: float) -> dict[str, Any]:
 
 
 def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str | None:
-    """The catalogue's name for the row's model: the longest one that its words begin with (ignoring a version like ``-01``) and whose total
-    or active size matches."""
+    """The catalogue's name for the row's model: the longest with which the row's text begins (ignoring a version like ``-01``) and whose
+    total or active size matches; None if there is none."""
     words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
     text = plain(" ".join(words.split()))
     size, active = row.positive("params_b"), row.positive("active_params_b")
@@ -264,7 +264,7 @@ def _scale(row: Row, length: float | None) -> dict[str, Any]:
 
 
 def _layout(row: Row) -> dict[str, Any]:
-    """Degrees, recomputation and stack, as far as the row's words give them."""
+    """Parallel degrees, recomputation and stack, as far as the row states them."""
     words = " ".join(row.word(column) or "" for column in ("parallelism", "recompute"))
     keys: dict[str, Any] = {}
     for name, pattern in _DEGREES.items():
