@@ -63,7 +63,7 @@ def init(
 
 
 def answers() -> dict[str, str]:
-    """Ask each question on stderr and return the answers; after an invalid answer ask again on a terminal, in a pipe raise ``EstimateError``."""
+    """Ask each question on stderr. An invalid answer is asked again on a terminal; in a pipe it raises ``EstimateError``."""
     import sys
 
     from gpuhours.inputs.errors import EstimateError

@@ -1,1 +1,1 @@
-"""Results as screens, tables and plots. Nothing here computes."""
+"""Results as screens, tables and plots, without any computation of results."""

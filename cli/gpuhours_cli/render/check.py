@@ -39,7 +39,7 @@ def answer(checked: PaperCheck | TableCheck) -> str:
 
 
 def screen(checked: PaperCheck | TableCheck) -> RenderableType:
-    """The whole answer on one page."""
+    """The full screen."""
     return _table_screen(checked) if isinstance(checked, TableCheck) else Group(*_paper(checked))
 
 

@@ -17,7 +17,7 @@ SHOWN = {"cost": "cost", "gpu_hours": "GPU-hours", "wall_clock": "wall-clock"}
 
 
 def markdown(review: Review) -> str:
-    """The whole comment."""
+    """The full comment."""
     if not review.runs:
         return f"{MARK}\nNo run file changed against {code(review.base)}.\n"
     heads = ["run", "", *SHOWN.values(), "fits"]
@@ -120,5 +120,5 @@ def code(text: str) -> str:
 
 
 def answer(review: Review) -> str:
-    """One line."""
+    """The one-line answer for ``--quiet``."""
     return f"{headline(review) if review.runs else 'no run file changed'}: {'passes' if review.passes else 'fails'}"

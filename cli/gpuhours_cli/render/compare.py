@@ -19,7 +19,7 @@ LONGEST = 34
 
 
 def screen(comparison: Comparison) -> RenderableType:
-    """The whole answer."""
+    """The full screen."""
     if not comparison.inputs:
         return Text("The two runs have the same inputs.")
     first, second = comparison.first.name, comparison.second.name

@@ -40,7 +40,7 @@ UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_s
 
 
 def screen(estimate: Estimate) -> RenderableType:
-    """The whole answer on one page."""
+    """The full screen."""
     parts: list[RenderableType] = [title(estimate), Text(), results(estimate)]
     if estimate.stages:
         parts += [Text(), stages(estimate)]
@@ -308,7 +308,7 @@ def assumed(assumption: Any) -> str:
 
 
 def answer(estimate: Estimate) -> str:
-    """One line, for ``--quiet``."""
+    """The one-line answer for ``--quiet``."""
     said = [f"{text(result.value)} {label}" for label, name, text, result in shown(estimate) if name in ANSWER]
     asked = estimate.chances
     money = estimate.results["cost"]

@@ -185,7 +185,7 @@ def shown(assumption: Assumption) -> str:
 
 
 def reason(assumption: Assumption) -> str:
-    """Why this value was assumed, with its source."""
+    """The reason for an assumption, with its source."""
     return assumption.reason + (f" [{assumption.source}]" if assumption.source else "")
 
 

@@ -91,7 +91,7 @@ def for_unit(unit: str) -> Callable[[float], str]:
 
 
 def yes_no(value: float) -> str:
-    """Format the yes (1) or no (0) of whether it fits in memory."""
+    """``fits`` or ``does not fit``, from 1 or 0."""
     return "fits" if value else "does not fit"
 
 

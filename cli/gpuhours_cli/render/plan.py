@@ -23,7 +23,7 @@ MOST_PARTS = 4
 
 
 def screen(planned: Plan) -> RenderableType:
-    """The whole answer."""
+    """The full screen."""
     head = f"{planned.run.name}: {planned.space:,} layouts, {planned.evaluated:,} evaluated, {numbers.duration(planned.seconds)}"
     parts: list[RenderableType] = [Text(head, style="bold"), Text()]
     if not planned.best:

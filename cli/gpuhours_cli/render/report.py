@@ -34,7 +34,7 @@ LEAST = 0.005
 
 
 def page(report: Report) -> str:
-    """The whole document."""
+    """The full HTML document."""
     one = report.estimate
     title = heading(one)
     style = (files("gpuhours_cli") / "render" / "report.css").read_text(encoding="utf-8")

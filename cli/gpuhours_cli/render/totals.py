@@ -23,7 +23,7 @@ GIVEN = {
 
 
 def answer(report: TotalsReport) -> str:
-    """One line."""
+    """The one-line answer for ``--quiet``."""
     total = report.summary()
     if not total["predicted"]:
         return f"{total['rows']} rows, none of which can be predicted"
@@ -37,7 +37,7 @@ def answer(report: TotalsReport) -> str:
 
 
 def screen(report: TotalsReport) -> RenderableType:
-    """Everything."""
+    """The full screen."""
     shown: list[RenderableType] = [Text(answer(report), style="bold"), Text(f"given: {GIVEN[report.given]}\n")]
     shown.append(errors(report.summary(), report.by()))
     scored = sorted((one for one in report.judged if one.error is not None), key=_distance, reverse=True)
@@ -83,7 +83,7 @@ def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, 
 
 
 def worst(told: list[JudgedTotals]) -> Table:
-    """The rows with their GPU-hours."""
+    """A table of the given (worst) rows: published and predicted GPU-hours, and the error."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 1, 0, 1))
     table.add_column("run")
     for name in ("published", "predicted", "10th", "90th", "error"):

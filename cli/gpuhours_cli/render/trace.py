@@ -47,7 +47,7 @@ def played(traced: Trace) -> str:
 
 
 def answer(traced: Trace) -> str:
-    """One line, for ``--quiet``."""
+    """The one-line answer for ``--quiet``."""
     ranks = f"{traced.ranks} pipeline rank{'s' if traced.ranks > 1 else ''}"
     many = f"{traced.microbatches} micro-batch{'es' if traced.microbatches > 1 else ''}"
     return f"{numbers.duration(traced.seconds)} per step, {many} on {ranks}, {numbers.exact(len(traced.events))} events"

@@ -21,7 +21,7 @@ WORST = 10
 
 
 def answer(validation: Validation) -> str:
-    """One line."""
+    """The one-line answer for ``--quiet``."""
     total = validation.summary()
     sentences = []
     if total["median_ape"] is not None:
@@ -53,7 +53,7 @@ def answer(validation: Validation) -> str:
 
 
 def screen(validation: Validation) -> RenderableType:
-    """Everything."""
+    """The full screen."""
     shown: list[RenderableType] = [
         Text(answer(validation), style="bold"),
         *fits(validation.summary()),

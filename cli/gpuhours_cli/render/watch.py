@@ -37,7 +37,7 @@ def line(watched: Progress) -> str:
 
 
 def answer(watched: Progress) -> str:
-    """For ``--quiet``."""
+    """The one-line answer for ``--quiet``."""
     return (
         f"{watched.verdict}: {pace(watched)} per step, predicted {numbers.duration(watched.predicted)} {edges(watched)}"
     )
