@@ -1,13 +1,14 @@
 """The constants without one system's measured runs, for leave-one-out validation.
 
 A source's error is meaningful only if no constant in its prediction was fitted on it. ``settled_on`` next to a group of constants lists
-the measured runs that determined it; ``published/sources.yaml`` lists sources that share a system and are left out together. Without a
-system
+the measured runs that determined it; ``published/sources.yaml`` lists sources that share a system and are left out together.
 
-    a profile measured in no other system    is replaced by its parent, except for documented facts of its code (memory, placement of
-    layers) a group determined on it        is refitted on the other systems' rows (``refitting``), if these determine it;
-                                        otherwise its parent's, or that of the stand-in profile
-    kernels                         likewise: the generation's instead of an accelerator's own, newer libraries' instead of older
+Without a system
+
+    a profile measured in no other system   is replaced by its parent, except for documented facts of its code (memory, placement of layers)
+    a group determined on the system        is refitted on the other systems' rows (``refitting``) if these determine it; otherwise it is
+                                            replaced by its parent's, or by that of the stand-in profile
+    kernel constants                        likewise: the generation's replace an accelerator's own, newer libraries' replace older ones
 
 Constants that were measured separately (kernels, links, data sheets) or are documented are kept.
 """
