@@ -1,6 +1,6 @@
-"""Error of predictions for similar runs: the 80 % range, what is new about a run, and which measured runs are similar.
+"""Prediction error for similar runs: the 80 % range, which traits of a run were never measured, and which measured runs are similar.
 
-``published/bands.json`` is written by ``gpuhours validate --update`` (``validating.learning``); nothing is learned at start-up.
+``published/bands.json`` is fitted and written by ``gpuhours validate --update`` (``validating.learning``); nothing is fitted at start-up.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ class Band:
     """The same on the predicted memory."""
     memory_high: float
     kind: str
-    """The class of this run: stack, generation of the card, kind and scale."""
+    """The class of this run: stack, accelerator generation, kind and scale."""
     runs: int
-    """Number of measured runs that share all four."""
+    """Number of measured runs in this class."""
     sources: int
-    """Number of sources of these runs."""
+    """Number of sources that these runs come from."""
     median_error: float | None
-    """Median absolute error over them, each predicted without its source; None if there are none."""
+    """Median absolute error of these runs, each predicted with its own source left out; None if there are none."""
     on_stack: int
-    """Number of measured runs on this stack, of whatever kind."""
+    """Number of measured runs on this stack, of any kind."""
     stack_error: float
-    """Their median absolute error, likewise; 0 if there are none."""
+    """Median absolute error of the runs on this stack, with their source left out; 0 if there are none."""
     warnings: tuple[str, ...]
-    """What is new about this run."""
+    """Traits of this run that no measured run has."""
     own_steps: int = 0
-    """Number of its own site's steps that ``low`` and ``high`` are based on."""
+    """Number of steps measured at the run's own site that ``low`` and ``high`` are based on."""
 
 
 def band(outcome: Outcome) -> Band | None:
-    """The band of a predicted run, and what about it was never measured; None if no step was predicted."""
+    """The error band of a predicted run, and its traits that were never measured; None if no step was predicted."""
     traits = traits_of(outcome.resolved, outcome.run.software is not None)
     if traits is None or outcome.step is None or outcome.resolved.cluster is None:
         return None
@@ -75,8 +75,8 @@ def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
 
 
 def step_limits(run: Resolved, time: float) -> tuple[float, float]:
-    """Factors on a predicted step time, 10th and 90th percentile, for a run whose stack is given or drawn; ``time`` in s. Raises
-    ``ValueError`` for a run without a step time."""
+    """10th and 90th percentile of measured / predicted step time, for a run whose stack is given or drawn; ``time`` is the predicted step
+    time in s. Raises ``ValueError`` for a run without a step time."""
     traits = traits_of(run, stack_said=True)
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
@@ -85,8 +85,8 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
 
 
 def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
-    """The band of a run with such traits predicted to take ``time`` s per step: factors on step and memory, 10th and 90th percentile, and
-    which of its traits were measured."""
+    """The error band of a run with these traits and a predicted step time of ``time`` s: 10th and 90th percentile of the factors on step
+    time and memory, and the traits that were never measured. ``rests_on``: what the accelerator's step times are based on."""
     new = features(traits, time, table()["world"])
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
@@ -98,7 +98,7 @@ def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Ba
 
 
 def novelty(traits: Traits, rests_on: str = "its data sheet") -> tuple[str, ...]:
-    """Traits of a run that no measured run has."""
+    """One warning for each trait of a run that no measured run has."""
     world, most = table()["world"], table()["most"]
     notes = []
     if traits.card not in world["card"]:

@@ -1,4 +1,4 @@
-"""The batch per step: stated in samples or tokens, typical if neither is, and divided evenly over the ranks."""
+"""The global batch per step: stated in samples or tokens, or a typical one if neither is stated, divided evenly over the ranks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 
 MOST_PER_COPY = 8
-"""Copies of the model beyond this size are not used to fit a stated batch: it is rounded instead."""
+"""Maximum number of accelerators per model copy that a stated batch may force; beyond this the batch is rounded instead."""
 FINEST = 12
-"""Rounding changes it by at most one part in twice this."""
+"""Rounding changes the batch by at most a relative 1 / (2 x FINEST)."""
 LEAST_STEPS = 1000
-"""Steps of a run whose batch nobody states, at least: fine-tunes take a thousand to some ten thousand (Alpaca 1,200, LLaVA-1.5 2,200 and
-5,200), whatever batch pretraining of their model had."""
+"""Minimum number of steps of a run with no stated batch: fine-tunes take a thousand to some ten thousand (Alpaca 1,200, LLaVA-1.5 2,200
+and 5,200), whatever batch size their model was pretrained with."""
 ROOM = 0.7
-"""Share of the memory that weights and gradients may take: activations and optimiser states, shared by many, need the rest."""
+"""Share of the memory that weights and gradients may take: the rest is for activations and for optimiser states, which are sharded over
+many ranks."""
 ROUNDED_BATCH = 0.1
-"""Tolerance for a batch in tokens, which is usually stated in round numbers: 4 M for 4,194,304."""
+"""Relative tolerance for a batch in tokens, which is usually rounded: 4 M for 4,194,304."""
 
 
 def global_batch(
@@ -36,7 +37,8 @@ def global_batch(
     bases: dict[str, str],
     most_parts: float = 1.0,
 ) -> Array | None:
-    """Samples per step: stated, or stated or typical tokens divided by those of a sample, rounded to give every rank an equal share.
+    """Samples per step: as stated, or stated or typical tokens per step divided by tokens per sample, rounded so that every rank gets an
+    equal share; None if it is not stated and the tokens per sample or the number of ranks are not known.
 
     There are ``whole`` ranks, or fewer if one copy of the model takes up to ``most_parts`` of them.
     """
@@ -65,7 +67,7 @@ def global_batch(
 
 
 def _for_enough_steps(samples: Array, run: Run, tokens: Array) -> Array:
-    """A usual batch, or a smaller one of which all that is seen makes ``LEAST_STEPS``."""
+    """The typical batch in samples, reduced if necessary so that the training data last for ``LEAST_STEPS`` steps."""
     data = run.data
     seen = data.samples if data.tokens is None else data.tokens / tokens
     if seen is None and data.unique_samples is not None:
@@ -74,11 +76,12 @@ def _for_enough_steps(samples: Array, run: Run, tokens: Array) -> Array:
 
 
 def evenly(samples: Array, ranks: Array, most_parts: float = 1.0, *, digits: int = 4) -> Array:
-    """The batch nearest to ``samples`` that all ranks share evenly: each has a whole number of ``digits`` binary digits, so that it can be
-    halved. Two digits are 1, 2, 3, 4, 6, 8, 12, 16.
+    """The batch nearest to ``samples`` that divides evenly over the ranks. Each rank's share is an integer with ``digits`` significant
+    binary digits, so that it can be halved: with two digits 1, 2, 3, 4, 6, 8, 12, 16.
 
-    If that is farther off than the digits explain, half of the ranks share it, or a quarter, and so on: one copy of the model then takes
-    two, four, ... of them, at most ``most_parts``. 405B on 16,384 accelerators is some hundred copies, not 16,384.
+    If this differs from ``samples`` by more than rounding to these digits explains, the batch is divided over half of the ranks, a
+    quarter, and so on: a copy of the model then takes two, four, ... ranks, at most ``most_parts``. 405B on 16,384 accelerators is some
+    hundred copies, not 16,384.
 
     >>> float(evenly(5273.4, 8)), float(evenly(1953.1, 128)), float(evenly(2048, 16384, 64))    # 640, 15 and 1 each, of 2,048 ranks
     (5120.0, 1920.0, 2048.0)
@@ -98,8 +101,8 @@ def evenly(samples: Array, ranks: Array, most_parts: float = 1.0, *, digits: int
 
 
 def parts_of_a_copy(model: Model | None, memory: float) -> float:
-    """Accelerators of ``memory`` bytes that a copy of a model takes, a power of two: weights in 16 bit and gradients in fp32 of what is
-    trained, in ``ROOM`` of them.
+    """Number of accelerators with ``memory`` bytes each that a copy of a model takes, a power of two: 16-bit weights, and fp32 gradients of
+    the trainable parameters, must fit in the share ``ROOM`` of their memory.
 
     >>> from gpuhours.architecture.model_spec import read_model
     >>> from gpuhours.data import Data
@@ -113,7 +116,7 @@ def parts_of_a_copy(model: Model | None, memory: float) -> float:
 
 
 def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Array | None) -> None:
-    """Raise if a batch in samples and one in tokens, both stated, differ by more than rounding."""
+    """Raise ``EstimateError`` if the batch is stated both in samples and in tokens, and the two differ by more than ``ROUNDED_BATCH``."""
     if samples is None or wanted is None or tokens is None or np.ndim(samples) or np.ndim(wanted) or np.ndim(tokens):
         return
     held = float(samples * tokens)
@@ -126,9 +129,10 @@ def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Arr
 
 
 def _divisible_batch(batch: float, gpus: float, notes: list[Assumption]) -> float:
-    """The batch, or the nearest one that data-parallel ranks can divide, if this one would force most of them into one copy of the model.
+    """The stated batch, or the nearest one that divides over the data-parallel ranks, if the stated one would force more than
+    ``MOST_PER_COPY`` accelerators into each copy of the model.
 
-    A batch of 1,953 samples on 128 accelerators has only 1 as a common divisor: such a run would use 1,920.
+    The only common divisor of 1,953 samples and 128 accelerators is 1: such a run would use 1,920 samples.
     """
     if math.gcd(round(batch), round(gpus)) * MOST_PER_COPY >= min(gpus, batch):
         return batch
@@ -142,9 +146,9 @@ def _divisible_batch(batch: float, gpus: float, notes: list[Assumption]) -> floa
 
 
 def shared_out(layout: Layout, batch: Array) -> Array:
-    """Samples of the assumed micro-batch, or the part of them that divides a rank's share of the batch: gcd(m, B / d) if d divides B.
+    """The assumed micro-batch m in samples, reduced so that it divides a rank's share of the batch: gcd(m, B / d) if d divides B.
 
-    An assumption made for one layout of a sweep must not exclude others.
+    A micro-batch assumed for one layout of a sweep must not make other layouts invalid.
     """
     if layout.data is None:
         return layout.microbatch

@@ -1,19 +1,19 @@
-"""Ranges calibrated for unseen sources: conformal prediction over left-out sources.
+"""Prediction ranges calibrated for unseen sources: conformal prediction with sources left out.
 
-Sources, not their rows, are exchangeable: a source's rows have correlated errors. So the scores of all rows are pooled with equal weight
-for every source, as in Lee, Barber and Willett 2023 ("Distribution-free inference with hierarchical data", arXiv:2306.06342) and Dunn,
-Wasserman and Ramdas 2022 ("Distribution-free prediction sets for two-layer hierarchical models", JASA, arXiv:1809.07441), and a score
-is the error relative to the typical one for a run as new as this one (normalised conformal prediction: Papadopoulos et al. 2002; Lei
-et al. 2018, "Distribution-free predictive inference for regression", section 5.2):
+Sources are exchangeable, but their rows are not: rows of one source have correlated errors. So the scores of all rows are pooled with
+equal weight for every source, as in Lee, Barber and Willett 2023 ("Distribution-free inference with hierarchical data",
+arXiv:2306.06342) and Dunn, Wasserman and Ramdas 2022 ("Distribution-free prediction sets for two-layer hierarchical models", JASA,
+arXiv:1809.07441). A score is the error relative to the typical error of a run of the same novelty (normalised conformal prediction:
+Papadopoulos et al. 2002; Lei et al. 2018, "Distribution-free predictive inference for regression", section 5.2):
 
     e = log(measured / predicted), for a source left out of the prediction
     s = exp(base + sum of coefficient x feature)         typical error of such a run (``run.novelty``); coefficients are non-negative
-    score = (e - shift) / s                              shift: the median source's median error
+    score = (e - shift) / s                              shift: median over sources of each source's median error
     range = predicted x exp(shift - below x s) to exp(shift + above x s)
 
-``below`` and ``above`` are the scores' 10th and 90th percentile, times a common factor chosen so that left-out sources are covered as
-intended (similar to the correction of quantiles in Romano, Patterson and Candes 2019, arXiv:1905.03222): more runs are far slower than
-predicted than far faster.
+``below`` and ``above`` are the magnitudes of the scores' 10th and 90th percentile, times a common factor chosen so that left-out sources
+are covered as intended (similar to the correction of quantiles in Romano, Patterson and Candes 2019, arXiv:1905.03222). They differ
+because more runs are far slower than predicted than far faster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True)
 class Curve:
-    """A learned range: typical errors by feature, and the quantiles of the scores."""
+    """A fitted range: coefficients of the typical error by feature, and the quantiles of the scores."""
 
     base: float
     coefficients: tuple[float, ...]
@@ -61,20 +61,20 @@ def _rounded(value: Any) -> Any:
 
 
 def table_path() -> Path:
-    """The file of the learned ranges, written by ``gpuhours validate --update``."""
+    """Path of the fitted ranges, written by ``gpuhours validate --update``."""
     return Path(str(files("gpuhours"))) / "published" / "bands.json"
 
 
 @functools.cache
 def table() -> Mapping[str, Any]:
-    """The contents of ``bands.json``: curves by quantity, and what was measured by likeness and stack."""
+    """The contents of ``bands.json``: curves by quantity, and statistics of the measured runs by likeness and by stack."""
     learned: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
     return learned
 
 
 @functools.cache
 def curve(of: str, without: str = "") -> Curve:
-    """The range of ``step`` or ``memory`` (factors on seconds, on bytes), learned on all systems or without one."""
+    """The range of ``step`` or ``memory`` (factors on seconds or bytes), fitted on all systems, or with the system ``without`` left out."""
     constants = table()[of]
     one = constants["without"].get(without, constants["all"])
     return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"])
@@ -85,8 +85,8 @@ def unmet_stack(without: str = "") -> float:
 
         exp(median over systems and ``learning.HELD`` zeros of  median log(measured / predicted))
 
-    over the measured stacks that no other system ran, each predicted with its parent's profile (``validating.leaving_out``); learned
-    without the system being validated. Each system counts once; the zeros are pseudo-systems for which the parent was right.
+    The medians are over measured stacks that no other system ran, each predicted with its parent's profile (``validating.leaving_out``);
+    the system ``without`` is left out of the fit. Each system counts once; the zeros are pseudo-systems whose parent profile is exact.
     """
     factor = table()["step"]["unmet"]
     return float(np.exp(factor["without"].get(without, factor["all"])))

@@ -1,4 +1,4 @@
-"""The layout of a run that states none: the fastest that fits, of a few hundred usual ones, in one vectorised call."""
+"""The layout of a run that states none: the fastest of a few hundred common layouts that fits, found in one vectorised call."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from gpuhours.workload import Workload
 LONG_SEQUENCE = 16384
 """Sequence length in tokens from which context parallelism is tried."""
 DEEPEST = 64
+"""Maximum number of pipeline stages tried."""
 PARTLY = 2e10
 """Number of parameters from which full recomputation of every other layer is tried."""
 QUARTER = 0.25
-"""Share of the layers whose recomputation is also tried if the fastest layout is wanted (usual is all or half), together with
-activations in host memory, which few use."""
+"""Share of recomputed layers that is tried in addition to the common ones (all or half) when searching for the fastest layout, together
+with activation offloading to host memory, which few runs use."""
 LARGEST = 1e11
 """Number of parameters from which activation offloading is tried."""
 OFFLOADED = 5e11
-"""Number of parameters from which it counts as usual."""
+"""Number of parameters from which activation offloading counts as common practice."""
 MIXTURE_MODULES = (Module.layernorm, Module.moe_act, Module.mla_up_proj)
 FULL_TOKENS = 131072
-"""Tokens per micro-batch up to which short samples are combined: images and clips come by the hundred."""
+"""Tokens per micro-batch up to which micro-batches of short samples are tried: images and clips are batched by the hundred."""
 
 
 def default_layout(
@@ -45,12 +46,13 @@ def default_layout(
     precision: Precision,
     stated: Layout | None = None,
 ) -> Layout | None:
-    """The fastest usual layout that fits with nine in ten; if none does, the one that needs least memory; None if none is valid.
+    """The fastest common layout that fits with a probability of at least 0.9; if none does, the one that needs least memory; None if none
+    is valid.
 
-    Inputs may be arrays: the layout then has arrays of their shape, each row's own best. Usual: powers of two for tensor (inside a node),
-    pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch, ZeRO-1 or (without a pipeline) ZeRO-3, every
-    recompute mode, one to four chunks per stage, an encoder on the first stage or on all. ``plan`` searches all. What ``stated`` sets is
-    kept.
+    Inputs may be arrays: the layout's fields then have the same shape, with the best layout of each row. Common layouts: powers of two for
+    the tensor (inside a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch, ZeRO-1 or
+    (without a pipeline) ZeRO-3, every recompute mode, one to four chunks per stage, an encoder on the first stage or on all stages.
+    ``plan`` searches all layouts. Fields that ``stated`` sets are kept.
     """
     axes = layout_axes(model, global_batch, cluster, stated, software)
     if len(axes.get("recompute_share", ())) > 1:
@@ -80,10 +82,10 @@ def default_layout(
 
 
 def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
-    """Fields common to all layouts tried: the stated ones, and for a mixture of experts the meaning of selective recomputation.
+    """Fields common to all layouts tried: the stated ones, and for a mixture of experts the modules that selective recomputation covers.
 
-    Megatron-Core repeats norms, experts' activations and MLA's up-projections (``--recompute-modules``, since 2024), as DeepSeek-V3 does
-    (arXiv:2412.19437, section 3.2.3); attention's scores alone, which fused kernels never keep, would free nothing.
+    Megatron-Core recomputes norms, expert activations and MLA up-projections (``--recompute-modules``, since 2024), as DeepSeek-V3 does
+    (arXiv:2412.19437, section 3.2.3). Recomputing only attention scores would free nothing, because fused kernels never store them.
     """
     base = Layout() if stated is None else stated
     if "recompute" in base.model_fields_set or software.selective != "attention" or _experts_of(model) <= 1:
@@ -94,8 +96,8 @@ def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
 
 
 def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
-    """Layouts that a stack offers and that people use: more than four chunks only in pipelines of four or more stages; micro-batches small
-    enough that a pipeline has at least as many as stages, if possible."""
+    """Mask of layouts that the stack supports and that are common: more than four chunks per stage only in pipelines of four or more
+    stages; at least as many micro-batches as pipeline stages, unless the micro-batch is already one sample."""
     counted = ranks_of(layouts, cluster, global_batch).microbatches
     filled = np.greater_equal(counted, layouts.pipeline) | np.less_equal(layouts.microbatch, 1)
     chunks = np.less_equal(layouts.interleave, 4) | np.greater_equal(layouts.pipeline, 4)
@@ -103,16 +105,17 @@ def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
 
 
 def customary(layouts: Layout, software: Software, model: Model) -> Mask:
-    """Layouts without rarely used features: activation offloading (only Kimi K2, a trillion parameters: arXiv:2507.20534, section 2.4.2),
-    and ZeRO-3 in Megatron's family, which shards optimiser states besides its pipelines (BLOOM, GLM-130B, DeepSeek-V2 and V3, Kimi K2,
-    Nemotron-4; Megatron-FSDP dates from 2025)."""
+    """Mask of layouts without rarely used features: activation offloading (used only by Kimi K2, a trillion parameters: arXiv:2507.20534,
+    section 2.4.2), and ZeRO-3 in the Megatron family, whose runs combine pipelines with sharded optimiser states instead (BLOOM, GLM-130B,
+    DeepSeek-V2 and V3, Kimi K2, Nemotron-4; Megatron-FSDP dates from 2025)."""
     gathered = np.greater(layouts.sharding, int(Sharding.zero2)) & (software.family == "megatron")
     offloaded = np.asarray(layouts.offload_activations, bool) & np.less(model.parameters, OFFLOADED)
     return np.logical_not(offloaded | gathered)
 
 
 def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:
-    """Layouts for some choices: ``recompute_share`` in layers per stage, and a schedule if there are several chunks."""
+    """Layouts with the given field values: ``recompute_share`` is converted to layers per stage, and the schedule follows from the number
+    of chunks."""
     chosen = dict(fields)
     share = chosen.pop("recompute_share", None)
     if share is not None:
@@ -121,7 +124,7 @@ def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:
 
 
 def chosen_layout(base: Layout, picked: Mapping[str, Any], model: Model) -> Layout:
-    """One of them as plain numbers, without settings that have no effect."""
+    """The layout with the picked values as plain numbers, without settings that have no effect."""
     fastest = laid_out(base, {name: plain_value(name, value) for name, value in picked.items()}, model)
     if np.ndim(fastest.recompute):
         return fastest
@@ -132,7 +135,7 @@ def chosen_layout(base: Layout, picked: Mapping[str, Any], model: Model) -> Layo
 
 
 def schedule_of(base: Layout, interleave: Any) -> Any:
-    """Several chunks require the interleaved schedule, if the run names none."""
+    """The pipeline schedule: as stated; otherwise interleaved for several chunks per stage, 1F1B for one."""
     if "schedule" in base.model_fields_set:
         return base.schedule
     if np.ndim(interleave):
@@ -141,11 +144,11 @@ def schedule_of(base: Layout, interleave: Any) -> Any:
 
 
 DECISIVE = ("tensor", "pipeline", "microbatch", "sharding", "recompute")
-"""Fields that determine time and memory; a layout that sets only some of them is completed."""
+"""Fields that determine step time and memory; a layout that sets only some of them is completed."""
 
 
 def is_partial(layout: Layout | None) -> bool:
-    """Whether a layout sets something but leaves a decisive field open; for single values, not a sweep's."""
+    """Whether a layout sets at least one field but leaves one of ``DECISIVE`` open; always False if a field is an array."""
     if layout is None or not layout.model_fields_set:
         return False
     numbers = (getattr(layout, name) for name in layout.model_fields_set - {"recompute_modules"})
@@ -155,18 +158,18 @@ def is_partial(layout: Layout | None) -> bool:
 
 
 def as_it_stands(layout: Layout | None) -> Layout | None:
-    """A fully settled layout: unset fields get their defaults, as in a measured run's description."""
+    """The layout with unset ``DECISIVE`` fields explicitly set to their defaults, as in a measured run's description."""
     return None if layout is None else layout.replaced(**{name: getattr(layout, name) for name in DECISIVE})
 
 
 def layout_axes(
     model: Model, global_batch: Array, cluster: Cluster, stated: Layout | None, software: Software
 ) -> dict[str, list[Any]]:
-    """The values tried for each field of the layout: only the stated one, otherwise the usual ones that the stack supports (any degree, if
-    plain data parallelism cannot divide the batch evenly).
+    """The values tried for each field of the layout: only the stated value, otherwise the common values that the stack supports (all
+    degrees, if plain data parallelism cannot divide the batch evenly).
 
-    A run that states a tensor or pipeline degree uses context parallelism only if it says so. If it states tensor and expert degrees,
-    experts are also split over the tensor ranks, if that is the stack's default (``Dispatch.folded``).
+    A run that states a tensor or pipeline degree uses context parallelism only if it states that too. If it states tensor and expert
+    degrees, the experts are also split over the tensor ranks if that is the stack's default (``Dispatch.folded``).
     """
     axes = candidates(model, global_batch, cluster)
     said = frozenset() if stated is None else stated.model_fields_set
@@ -187,12 +190,12 @@ def layout_axes(
 
 
 def _stated_values(stated: Layout, names: Iterable[str]) -> dict[str, list[Any]]:
-    """The one value of each field that a layout sets; unset ones follow from the others (``expert_tensor``)."""
+    """The single value of each named field that a layout sets; None is left out, because it follows from the others (``expert_tensor``)."""
     return {name: [getattr(stated, name)] for name in names if getattr(stated, name) is not None}
 
 
 def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str, list[Any]]:
-    """The values tried for each field of the layout; counts as floats, as in all sweeps."""
+    """The values tried for each field of the layout if nothing is stated; counts are floats, as in all sweeps."""
     gpus, domain = float(np.max(cluster.gpus)), float(np.max(cluster.gpus_per_domain))
     longest = max(
         (float(np.max(stack.sequence if stack.sequence is not None else stack.tokens)) for stack in model.stacks),
@@ -222,14 +225,15 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
 
 
 def _pipelines(gpus: float, layers: float) -> list[float]:
-    """Powers of two; if the number of accelerators is not one, common divisors of it and the layers: 12 stages of BLOOM's 70 on 384."""
+    """Pipeline degrees tried: powers of two, and if the number of accelerators is not one, its divisors up to the number of layers and
+    ``DEEPEST``: BLOOM ran its 70 layers in 12 stages on 384."""
     most = min(gpus, layers, DEEPEST)
     odd = [] if np.log2(gpus) % 1 == 0 else [float(p) for p in range(3, int(most) + 1) if gpus % p == 0]
     return sorted({*_powers_of_two(most), *odd})
 
 
 def _microbatches(global_batch: Array, gpus: float, most: float) -> list[float]:
-    """Powers of two; if an accelerator's share of the batch is not one, that share and its halves: 84 images, 42, 21."""
+    """Micro-batches tried, in samples: powers of two, and an accelerator's share of the batch halved repeatedly: 84 images, 42, 21."""
     share = float(np.max(global_batch)) / gpus
     halves = (share / 2**power for power in range(40)) if share % 1 == 0 else ()
     return sorted(
@@ -238,7 +242,7 @@ def _microbatches(global_batch: Array, gpus: float, most: float) -> list[float]:
 
 
 def _chunks(model: Model, pipelines: list[float]) -> list[float]:
-    """Chunks per stage: 1, 2, 4, and in deep pipelines those with one or two layers each."""
+    """Chunks per stage tried: 1, 2, 4, and for pipelines of four or more stages the numbers that give one or two layers per chunk."""
     layers = _depth(model)
     deep = {np.ceil(layers / stages) // depth for stages in pipelines if stages >= 4 for depth in (1, 2)}
     return sorted({1.0} | {float(chunks) for chunks in {2.0, 4.0} | deep if 1 < chunks <= layers / 2})
@@ -259,7 +263,7 @@ def _experts_of(model: Model) -> float:
 
 
 def _dimensions(model: Model, global_batch: Array, cluster: Cluster) -> int:
-    """Number of array axes among the inputs."""
+    """Largest number of array axes of any input."""
     numbers = [global_batch, cluster.gpus, cluster.network_bandwidth, model.hidden, model.parameters]
     numbers += [number for part in model.parts for number in (part.tokens, getattr(part, "layers", 0))]
     return max(np.ndim(number) for number in numbers)
@@ -269,7 +273,7 @@ ENUMERATIONS = {"sharding": Sharding, "recompute": Recompute, "vision": VisionPl
 
 
 def plain_value(name: str, value: Any) -> Any:
-    """A single choice as stored in the layout: a whole number or a member of its enumeration; arrays unchanged."""
+    """A single value as stored in the layout: an integer, a bool, a share or a member of its enumeration; arrays are returned unchanged."""
     if np.ndim(value):
         return value
     if name == "recompute_share":

@@ -1,5 +1,5 @@
-"""A fingerprint of everything that predictions depend on besides the code: a prediction printed with it can be shown to predate a
-measurement."""
+"""A digest of all data that predictions depend on besides the code: printed with a prediction, it can prove that the prediction predates
+a measurement."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LENGTH = 12
 
 @cache
 def digest() -> str:
-    """SHA-256 of constants (``hardware_specs``), software profiles, typical values, learned ranges and remainders: names and contents, in
-    order of names."""
+    """SHA-256 over the names and contents, sorted by name, of the files with constants (``hardware_specs``), software profiles, typical
+    values, fitted ranges and remainders; its first ``LENGTH`` hexadecimal digits."""
     hashed = hashlib.sha256()
     for name, content in sorted(covered()):
         hashed.update(name.encode() + b"\0" + content + b"\0")
@@ -24,12 +24,12 @@ def digest() -> str:
 
 
 def by_file() -> dict[str, str]:
-    """The same file by file, so that a change names the file that made it."""
+    """The digest of each file separately, to show which file changed."""
     return {name: hashlib.sha256(content).hexdigest()[:LENGTH] for name, content in sorted(covered())}
 
 
 def covered() -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every file that the digest covers, with the ends of lines that git keeps."""
+    """Name and bytes of every file that the digest covers, with line endings normalised to LF."""
     ours, hardware = Path(str(files("gpuhours"))), Path(str(files("hardware_specs")))
     learned = [ours / "published" / name for name in ("bands.json", "memory_odds.json", "remainder.json")]
     named = [(f"hardware_specs/{path.relative_to(hardware).as_posix()}", path) for path in hardware.rglob("*.yaml")]

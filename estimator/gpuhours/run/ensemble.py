@@ -1,7 +1,7 @@
-"""A sample of the runs that match a description: the totals of all, and the run nearest to the median.
+"""A sample of runs that match a description: the totals of every draw, and the run nearest to the median.
 
-Only what a run leaves open is drawn, and what cannot be known in advance: the error of the step model (``band``), stops (``goodput``), and
-the remainder between steps and published hours (``remainder``).
+Drawn are only the unknowns that a run leaves open, and those that cannot be known in advance: the error of the step model (``band``),
+stops (``goodput``), and the remainder between steps and published hours (``remainder``).
 """
 
 from __future__ import annotations
@@ -56,15 +56,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
     "remainder": ("remainder",),
 }  # fmt: skip
-"""Groups of unknowns as shown to users, and what is drawn for each."""
+"""Groups of unknowns as shown to users, and the ``OPEN`` unknowns that each consists of."""
 FACTS: Mapping[str, str] = {
     "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
     "network": "--set hardware.network.share=", "padding": "--set data.padding=",
     "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
 }  # fmt: skip
-"""Unknowns that a user can settle before the run, and how. The remainder beyond steps and stops is not known until it has run."""
+"""Unknowns that a user can settle before the run, and the option that does so. The remainder beyond steps and stops is known only after
+the run."""
 NARROWS = 0.05
-"""Share of the range that a fact must remove to be mentioned."""
+"""Minimum share of the range that stating a fact must remove for it to be mentioned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +79,13 @@ class Ensemble:
     kind: Kind
     year: int
     slower: Draws
-    """Step time relative to that of ``run``."""
+    """Step time of each draw relative to that of ``run``."""
     goodput: Draws
-    """Productive time over wall-clock time, from stops only."""
+    """Productive time over wall-clock time, counting stops only."""
     remainder: Draws
     """Published hours over those of steps and stops."""
     gpu_time: Draws
-    """GPU s."""
+    """Total GPU time in GPU s."""
     at: Mapping[str, Draws]
     """The coordinate of each draw in every ``OPEN`` unknown."""
     stack: tuple[str, ...]
@@ -93,7 +94,7 @@ class Ensemble:
     """The groups of unknowns that are open."""
     notes: tuple[Assumption, ...]
     elsewhere: Mapping[int, Draws] = field(default_factory=dict)
-    """GPU s on other numbers of accelerators, if requested."""
+    """GPU s for other numbers of accelerators, if requested."""
 
     @property
     def params(self) -> float:
@@ -112,7 +113,7 @@ class Ensemble:
         return median(self.gpu_time) / median(self.gpu_time / self.remainder)
 
     def shares(self) -> dict[str, float]:
-        """First-order share of the variance of ln GPU-hours for each unknown, largest first (``first_order``)."""
+        """First-order share of the variance of ln GPU-hours for each unknown, largest first (``first_order``); below 0.005 left out."""
         found = {
             name: sum(first_order(self.at[one], np.log(self.gpu_time)) for one in drawn)
             for name, drawn in GROUPS.items()
@@ -122,7 +123,7 @@ class Ensemble:
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """The size of the sample, and the unknowns that cause its spread."""
+        """The size of the sample, each unknown's share of its spread, goodput and remainder, as plain values for JSON."""
         first = self.narrowed()
         narrowed = None if first is None else {
             "unknown": first[0], "say": first[1],
@@ -137,8 +138,8 @@ class Ensemble:
         }  # fmt: skip
 
     def narrowed(self) -> tuple[str, str, float, float] | None:
-        """The fact that narrows GPU time most: (unknown, how to state it, 10th and 90th percentile if stated); None if none narrows the
-        range by ``NARROWS``.
+        """The fact that narrows the range of GPU time most: (unknown, option that states it, 10th and 90th percentile of GPU s once it is
+        stated); None if none narrows the range by at least ``NARROWS``.
 
         An unknown with a share S of the variance of ln GPU time leaves sqrt(1 - S) of the range (``first_order``).
         """
@@ -156,10 +157,10 @@ class Ensemble:
 def ensemble(
     run: Run, remainder: Remainder | None = None, *, elsewhere: bool = False, practice: Practice | None = None
 ) -> Ensemble | None:
-    """The sample of a run whose step or stops are open; None if something it needs is not known or nothing fits.
+    """The sample of a run whose step or stops are open; None if they are not, if a required input is missing, or if no layout fits.
 
-    ``elsewhere``: also on a quarter and four times the accelerators, if the run states no number. ``practice``: the included one by
-    default.
+    ``elsewhere``: also sample a quarter and four times the number of accelerators, if the run states no number. ``practice``: typical
+    values; the included table by default.
     """
     if not foreseeable(run):
         return None
@@ -192,10 +193,10 @@ def ensemble(
 
 
 def settled(run: Run) -> Run:
-    """The run with stack, network, goodput and the rest of a partial layout set as in the sample's median run.
+    """The run with stack, network share, goodput and the open fields of a partial layout set as in the sample's median run.
 
-    The starting point of a sweep, a plan or a comparison, so that all commands agree on a run: rows share what the file leaves open. A run
-    without a layout still has none: each row gets its own best one.
+    It is the starting point of a sweep, a plan or a comparison, so that all commands use the same values for what the file leaves open.
+    A run without a layout still has none: each row gets its own best one.
     """
     run = of_other_runs(run)
     sample = ensemble(run)
@@ -224,7 +225,8 @@ def settled(run: Run) -> Run:
 
 
 def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choices | None]:
-    """Stack, recompute mode and layout of every draw for each; they differ only in the number of accelerators."""
+    """For each of ``several`` runs, the stack, recompute mode and layout of every draw; None if no layout fits. The runs differ only in
+    the number of accelerators."""
     shared = grids_of([one.workloads for one in several], several[0].run.layout)
     found = []
     for one, grids in zip(several, shared, strict=True):
@@ -241,12 +243,12 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """Times of every draw."""
+    """Times of every draw: arrays of ``DRAWS``."""
 
     seconds: Draws
     """s per step."""
     running: Draws
-    """Productive time over wall-clock time, from stops only."""
+    """Productive time over wall-clock time, counting stops only."""
     remainder: Draws
     """Published hours over those of steps and stops."""
     gpu_time: Draws
@@ -271,7 +273,8 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
 
 
 def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> Draws:
-    """s per step of every draw: as stated; as measured on this very run, with run-to-run variation; otherwise as predicted."""
+    """s per step of every draw: as stated; as measured on this same run, with run-to-run variation; otherwise as predicted, with the
+    error of the step model, padding and input pipeline."""
     run, resolved = asked.run, asked.resolved
     if run.known.step_time is not None:
         return np.full(DRAWS, float(np.max(run.known.step_time)))
@@ -290,7 +293,7 @@ def assembled(
     notes: tuple[Assumption, ...],
     elsewhere: Mapping[int, Times],
 ) -> Ensemble:
-    """The sample with the run nearest to its median; raises ``EstimateError`` if stops leave a tenth of it no time to train."""
+    """The sample with the run nearest to its median; raises ``EstimateError`` if stops leave no time to train in a tenth of the draws."""
     run, resolved, kind = asked.run, asked.resolved, asked.kind
     if quantiles(times.running, [0.1])[0] <= LEAST_GOODPUT:
         steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)
@@ -317,7 +320,7 @@ def assembled(
 
 
 def padded(run: Run, kind: Kind, position: Draws) -> Array:
-    """Factor on the step for padding tokens: 1 / (1 - padding), for clips or images with text of varying length."""
+    """Factor on the step time for padding tokens: 1 / (1 - padding) for video-language models whose text varies in length, otherwise 1."""
     data = run.data
     fixed = data.packed or data.seq_len is not None or "padding" in data.model_fields_set
     if kind == "text" or fixed or getattr(run.model, "kind", "") != "video-language":
@@ -336,7 +339,8 @@ def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Ar
 
 
 def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: Mapping[str, Draws]) -> Draws:
-    """Productive time over wall-clock time of every draw: stated, or as left by failures, checkpoints and evaluation."""
+    """Productive time over wall-clock time of every draw: as stated, otherwise predicted from failures, restarts, checkpoints, evaluation
+    and launch."""
     if run.known.goodput is not None:
         return np.full(DRAWS, float(run.known.goodput))
     asked = resolved.workload

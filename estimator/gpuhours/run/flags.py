@@ -1,6 +1,6 @@
-"""The flags that each set one key of a run: a table below all that reads runs. Declared once, for commands and Python.
+"""The flags that each set one key of a run. They are declared once, for the commands and for Python.
 
-The command line reads this table before anything else: nothing is imported at the top.
+The command line reads this table before anything else, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
     "price": ("cost.price", "Price per GPU-hour: 2.5 USD/hour."),
     "country": ("cost.country", "Country of the electricity grid: France."),
 }
-"""Each option with the key it sets and its help."""
+"""Name of the option -> (the key it sets, its help text)."""
 
 ADAPTERS = ("lora", "qlora")
 """Shortcuts that set more than their own key."""
 
 
 def key_of(name: str) -> str:
-    """The key that a flag's name means where a key is expected, ``gpus`` -> ``hardware.gpus``; any other name as it is."""
+    """The key that a flag sets, ``gpus`` -> ``hardware.gpus``; any other name is returned unchanged."""
     plain = name.strip().removeprefix("--").replace("-", "_")
     return SHORTCUTS[plain][0] if plain in SHORTCUTS and plain not in ADAPTERS else name

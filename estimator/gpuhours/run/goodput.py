@@ -1,6 +1,6 @@
-"""From productive time to wall-clock time: failures, restarts, lost work, checkpoints, evaluation and launch.
+"""Wall-clock time from productive time: failures, restarts, lost work, checkpoints, evaluation and launch.
 
-Every equation takes floats or arrays. What a run does not state is drawn from ``hardware_specs/operation/failures.yaml``.
+Every equation takes floats or arrays. Values that a run does not state are drawn from ``hardware_specs/operation/failures.yaml``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gpuhours.run.ranges import spread_over
 AT_SCALE = 4096
 """Number of accelerators from which restarts are assumed automatic."""
 NEAR_BEST = 2.0
-"""Upper limit of an assumed checkpoint interval relative to the best one; twice the best loses a quarter more time."""
+"""Maximum assumed checkpoint interval relative to the optimum; twice the optimum loses a quarter more time."""
 
 
 class Operation(Section):
@@ -59,7 +59,7 @@ class UsualSpread(Section):
     source: str
 
     def draw(self, position: Array) -> Array:
-        """The value at a quantile between 0 and 1 of its distribution."""
+        """The values at the quantiles ``position``, between 0 and 1."""
         return spread_over(self.low, self.value, self.high, np.asarray(position, float))
 
 
@@ -94,7 +94,7 @@ class Usual(Section):
 
 @functools.cache
 def usual() -> Usual:
-    """The figures included in gpuhours."""
+    """The typical values included in gpuhours."""
     path = Path(str(files("hardware_specs"))) / "operation" / "failures.yaml"
     figures: Any = validated(Usual, read_yaml(path))
     return figures
@@ -103,8 +103,9 @@ def usual() -> Usual:
 def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Array:
     """Bytes of one checkpoint: (weights + master + moments) P + stored F, P trainable and F frozen parameters.
 
-    Bytes per parameter are those of ``Precision``: with Adam 2 + 4 + 8 = 14 in 16 bit with fp32 master weights, 12 in fp32 and under
-    autocast (the weight is the master), 6 in pure 16 bit. BLOOM's 2.3 TB are 13.05 per parameter, MaxText's documentation says 12.
+    Bytes per parameter are those of ``Precision``: with Adam 2 + 4 + 8 = 14 for 16-bit weights with fp32 master weights, 12 for fp32 and
+    autocast (the weight is the master weight), 6 for pure 16 bit. BLOOM's 2.3 TB are 13.05 bytes per parameter; MaxText's documentation
+    states 12.
 
     >>> float(checkpoint_bytes(70e9, 0, Precision())) / 1e9    # GB of a 70B model with Adam
     980.0
@@ -113,17 +114,16 @@ def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Arr
 
 
 def checkpoint_of(model: Model, precision: Precision) -> Array:
-    """Bytes of one checkpoint of a model: trainable parameters with optimiser states, the rest as stored."""
+    """Bytes of one checkpoint of a model: trainable parameters with optimiser states, frozen parameters as stored."""
     trained = model.trainable_parameters
     return checkpoint_bytes(trained, model.parameters - trained, precision)
 
 
 def best_interval(blocked: Array, failures: Array) -> Array:
-    """The interval between checkpoints that loses least, in productive seconds: sqrt(2 C / f), C s blocked per checkpoint, f failures per
-    s.
+    """The optimal checkpoint interval in productive seconds: sqrt(2 C / f), C s blocked per checkpoint, f failures per s.
 
-    Young 1974, CACM 17(9):530. Valid if C is far below 1 / f; Daly 2006 (FGCS 22(3), equation 20) subtracts C, which is left out here:
-    it moves the loss by less than C f.
+    Source: Young 1974, CACM 17(9):530. Valid if C is far below 1 / f. Daly 2006 (FGCS 22(3), equation 20) also subtracts C; this is left
+    out because it changes the loss by less than C f.
 
     >>> float(best_interval(8.0, 1 / 3600))    # s, if a checkpoint takes 8 s and a failure occurs every hour
     240.0
@@ -132,12 +132,12 @@ def best_interval(blocked: Array, failures: Array) -> Array:
 
 
 def availability(failures: Array, restart: Array, interval: Array, blocked: Array) -> Array:
-    """Productive share of the wall-clock time of a run that checkpoints every ``interval`` and restarts from the last checkpoint.
+    """Productive share of the wall-clock time of a run that checkpoints every ``interval`` s and restarts from the last checkpoint.
 
         a = f tau / (e^(f R) (e^(f (tau + C)) - 1))
 
-    f failures of the whole run per s, tau s between checkpoints, C s blocked per checkpoint, R s to restart. Exact for failures at a
-    constant rate, also during restarts: Daly 2006, A higher order estimate of the optimum checkpoint interval, FGCS 22(3), equation
+    f failures of the whole run per s, tau s between checkpoints, C s blocked per checkpoint, R s to restart. Exact for a constant failure
+    rate that also applies during restarts: Daly 2006, A higher order estimate of the optimum checkpoint interval, FGCS 22(3), equation
     13. For small f (tau + C) it is (1 - f (R + tau / 2)) / (1 + C / tau), the form of Kokolis et al. (arXiv:2410.21680).
     Checked by an event simulation in tests/run/test_goodput.py.
 
@@ -159,7 +159,7 @@ def write_time(size: Array, bandwidth: Array) -> Array:
 
 
 def launched(productive: Array, launch: Array) -> Array:
-    """Share of the time left after launching a run of ``productive`` s once: T / (T + L).
+    """Productive share of the time of a run of T = ``productive`` s that is launched once, in L = ``launch`` s: T / (T + L).
 
     >>> float(launched(5400.0, 600.0))
     0.9
@@ -168,7 +168,7 @@ def launched(productive: Array, launch: Array) -> Array:
 
 
 POSITIONS = ("failures", "restart", "checkpoints", "evaluation", "launch")
-"""What ``goodput`` draws if a run does not state it, each with its own coordinate."""
+"""Unknowns that ``goodput`` draws if a run does not state them, each with its own coordinate."""
 
 
 def goodput(
@@ -183,7 +183,7 @@ def goodput(
 ) -> Array:
     """Productive over wall-clock time: availability x (1 - evaluation) x T / (T + launch).
 
-    ``at``          quantiles of what is not stated (``POSITIONS``), between 0 and 1; 0.5 is the median
+    ``at``          quantiles of the unknowns in ``POSITIONS``, between 0 and 1 (0.5 is the median); ignored for what is stated
     ``size``        bytes of a checkpoint, ``step_time`` s, ``productive`` s of all steps together (T)
     """
     known = usual()
@@ -203,9 +203,9 @@ def goodput(
 
 
 def blocked_time(operation: Operation, position: Array, size: Array, nodes: Array, gpus: Array) -> Array:
-    """s that training waits for one checkpoint: until it is written, or only for a copy if it is written in the background.
+    """s that training is blocked per checkpoint: until it is written, or only until it is copied if the write is asynchronous.
 
-    If neither is stated, the upper half of the quantiles waits for the write, and none with ``AT_SCALE`` accelerators or more.
+    If ``blocking`` is not stated, draws with a quantile above 0.5 wait for the write; with ``AT_SCALE`` accelerators or more none do.
     """
     known, place = usual(), np.asarray(position, float)
     tier = known.storage[operation.storage or "lustre"]
@@ -218,7 +218,7 @@ def blocked_time(operation: Operation, position: Array, size: Array, nodes: Arra
 
 
 def interval_of(operation: Operation, position: Array, step_time: Array, blocked: Array, failures: Array) -> Array:
-    """Productive s between checkpoints: as stated, otherwise typical, but at most ``NEAR_BEST`` times the best."""
+    """Productive s between checkpoints: as stated, otherwise typical, but at most ``NEAR_BEST`` times the optimum."""
     if operation.checkpoint_interval is not None:
         return operation.checkpoint_interval
     if operation.checkpoint_steps is not None:

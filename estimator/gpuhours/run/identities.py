@@ -1,8 +1,9 @@
-"""Relations that must hold between the figures of one training run: one list, solved by ``estimate`` and used to check texts and tables.
+"""Identities between the quantities of one training run: one list, used by ``estimate`` to solve for totals and by the checks of texts and
+tables.
 
-An identity is a product, prod(x_i ^ a_i) = c, so it is linear in logarithms; two are sums. ``estimate`` solves those of its totals exactly.
-Published figures satisfy them within ``sigma``: only rounding for GPUs = nodes x GPUs per node; larger where usage in the field is
-loose (6ND without attention, hours that include stops).
+An identity is a product, prod(x_i ^ a_i) = c, so it is linear in logarithms; two are sums. ``estimate`` solves the identities between
+its totals exactly. Published figures satisfy them within ``sigma``: only rounding for GPUs = nodes x GPUs per node; more where papers
+use a term loosely (6ND without attention, hours that include stops).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gpuhours.inputs.records import dataclass
 HARD = 0.002
 """Relative s.d. of an identity subject only to rounding."""
 LOOSE_HOURS = 0.02
-"""The same for hours as published: some include a restart, some do not."""
+"""The same for published hours: some include restarts, some do not."""
 STATE = 16.0
 """Bytes per trained parameter: 16-bit weight and gradient, 32-bit master weight and two moments (Rajbhandari et al. 2020)."""
 
@@ -31,7 +32,7 @@ Use = Literal["everywhere", "solving", "published"]
 
 @dataclass(frozen=True)
 class Identity:
-    """``prod x_i^a_i = constant``; ``text`` is the equation as a person reads it."""
+    """``prod x_i^a_i = constant``; ``text`` is the equation in words."""
 
     text: str
     exponents: Mapping[str, float]
@@ -39,14 +40,14 @@ class Identity:
     sigma: float = HARD
     """Relative s.d. with which published figures satisfy it."""
     only: frozenset[str] = frozenset()
-    """Conditions under which it applies to a published run, in the terms of ``checking.setting``; a run described to ``estimate``
-    satisfies them by definition."""
+    """Conditions under which it applies to a published run (named in ``checking.setting``); a run given to ``estimate`` satisfies them by
+    definition."""
     use: Use = "everywhere"
-    """``solving``: it follows from others, and is needed only for solving one unknown at a time, not for least squares. ``published``: it
-    follows from others, and is used for texts that state no more."""
+    """``solving``: redundant, needed only for solving one unknown at a time, not for least squares. ``published``: redundant, used for
+    texts that do not state the quantities of the other identities."""
 
     def solve(self, unknown: str, known: Mapping[str, Array]) -> Array:
-        """Solve the identity for the one unknown, in SI units; the others are ``known`` in theirs."""
+        """The value of ``unknown`` that satisfies the identity, given ``known`` values of all others, in the units of ``IDENTITIES``."""
         product: Array = 1.0 if self.constant == 1.0 else 1.0 / self.constant
         for name, exponent in self.exponents.items():
             if name != unknown:
@@ -54,14 +55,14 @@ class Identity:
         return _times(1.0, product, -1.0 / self.exponents[unknown])
 
     def mismatch(self, known: Mapping[str, Array]) -> Array:
-        """The product over the constant: 1 if the values agree."""
+        """prod x_i^a_i / constant: 1 if the values agree."""
         product: Array = 1.0 / self.constant
         for name, exponent in self.exponents.items():
             product = _times(product, known[name], exponent)
         return product
 
     def given(self, known: Mapping[str, float]) -> Identity:
-        """The same with what is ``known`` exactly (an accelerator's peak) moved into the constant."""
+        """The same identity with exactly ``known`` quantities (an accelerator's peak) moved into the constant."""
         constant = self.constant
         for name in self.exponents.keys() & known.keys():
             constant *= math.pow(known[name], -self.exponents[name])
@@ -81,7 +82,7 @@ class Sum:
 
 
 def _times(product: Array, value: Array, exponent: float) -> Array:
-    """product x value^exponent; a multiplication or division if the exponent is +-1, which is ten times faster on arrays."""
+    """product x value^exponent; multiplies or divides if the exponent is +-1, which is ten times faster on arrays."""
     if exponent == 1:
         return product * np.asarray(value, float)
     if exponent == -1:
@@ -236,5 +237,6 @@ def _bill() -> Iterator[Identity | Sum]:
 
 
 IDENTITIES: tuple[Identity | Sum, ...] = (*_data(), *_work(), *_speed(), *_machine(), *_bill())
-"""Times in s, ``gpu_hours`` and ``node_hours`` in hours, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs, energy in Wh,
-work for it in GFLOP/J, carbon in tCO2e, its intensity in kgCO2e/kWh, per GPU-hour in kg."""
+"""All identities. Units: times in s, ``gpu_hours`` and ``node_hours`` in hours, ``peak`` in FLOP/s of one GPU, FLOPs per step over all
+GPUs, energy in Wh, ``flops_per_energy`` in GFLOP/J, carbon in tCO2e, ``carbon_intensity`` in kgCO2e/kWh, ``carbon_rate`` in kgCO2e per
+GPU-hour."""

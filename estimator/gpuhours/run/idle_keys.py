@@ -1,4 +1,4 @@
-"""Keys that a run states but that have no effect in it. They are reported, so that nobody relies on them."""
+"""Keys that a run states but that have no effect on it. They are reported, so that nobody relies on them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _of_adapters(run: Run) -> Idle:
 
 
 def _of_data(run: Run) -> Idle:
-    """Keys of the data block about frames, text and padding that are not used."""
+    """Unused keys of the data block about frames, text and padding."""
     data = run.data
     if run.model is not None and not run.model.sees_frames(data):
         yield from ((f"data.{name}", "the model takes no frames") for name in OF_FRAMES)
@@ -88,7 +88,7 @@ def _of_data(run: Run) -> Idle:
 
 
 def _of_input(run: Run) -> Idle:
-    """Keys of the input block about a pipeline that the run does not have."""
+    """Unused keys of the input block: no frames, no decoding, or a missing key that they depend on."""
     asked, data = run.input, run.data
     if run.model is not None and not run.model.sees_frames(data):
         yield from ((f"input.{name}", "the model takes no frames") for name in type(asked).model_fields)
@@ -104,13 +104,13 @@ def _of_input(run: Run) -> Idle:
 
 
 def _of_network(machine: Cluster | None) -> Idle:
-    """A network between nodes if there is only one node."""
+    """Keys about the network between nodes, if there is only one node."""
     if machine is not None and np.ndim(machine.gpus) == 0 and machine.gpus <= machine.gpus_per_node:
         yield from ((f"hardware.{name}", "the run fits in one node") for name in ("internode_bandwidth", "network"))
 
 
 def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
-    """How a degree of 1 would be run; shards among more ranks than there are."""
+    """Keys about tensor or pipeline parallelism if its degree is 1; a shard group of more ranks than there are."""
     if layout is None or np.ndim(layout.tensor) or np.ndim(layout.pipeline):
         return
     if layout.tensor == 1:
@@ -127,7 +127,7 @@ def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
 
 
 def _of_stack(run: Run, software: Software | None) -> Idle:
-    """Keys that a stack's kernels and its host model do not use."""
+    """Keys that the stack's kernels and CPU-overhead model do not use."""
     data = run.data
     if data.masked == data.model_copy(update={"masked": None}).hands_mask:
         yield "data.masked", "it repeats data.padding and data.packed"
@@ -155,7 +155,8 @@ def _of_operation(run: Run) -> Idle:
 
 
 def _of_year(run: Run, software: Software | None) -> Idle:
-    """The year, where all that is usual of one is stated: the stack and what stops it, or the totals; the sample's length; no grid."""
+    """``year``, if everything that it would set is stated: stack and goodput (or the totals), sample length, and no grid intensity is
+    needed."""
     if foreseeable(run) or run.cost.country is not None:
         return
     named = run.software
@@ -172,7 +173,7 @@ def _of_year(run: Run, software: Software | None) -> Idle:
 
 
 def _of_cost(run: Run) -> Idle:
-    """Keys that would select a price or a power that the run states itself."""
+    """Cost keys that would select a price, a power or a year that the run states or does not need."""
     asked = run.cost
     if asked.owned is not None:
         yield from ((f"cost.{name}", "the hardware is owned, not rented") for name in ("price", "terms", "years"))

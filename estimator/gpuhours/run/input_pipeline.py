@@ -1,4 +1,4 @@
-"""Whether data arrive as fast as they are used: decoding of frames, reading of bytes, and the cores and decoders needed."""
+"""Whether the input pipeline keeps up with training: frame decoding, storage reads, and the CPU cores and hardware decoders needed."""
 
 import functools
 from importlib.resources import files
@@ -17,7 +17,7 @@ from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 Pixels = Annotated[float, measured_in("pixel")]
 PixelRate = Annotated[float, measured_in("pixel/s")]
 STORED = 340 * 256
-"""Pixels of a stored frame if the run does not say: the size in which Kinetics is usually stored."""
+"""Pixels of a stored frame if the run does not state them: the size in which Kinetics is usually stored."""
 
 
 class InputPipeline(Section):
@@ -38,7 +38,7 @@ class InputPipeline(Section):
 
 
 class Rate(Section):
-    """A figure with its uncertainty."""
+    """A rate in pixel/s with its uncertainty."""
 
     value: PixelRate
     low: PixelRate
@@ -63,34 +63,35 @@ class Decoding(Section):
     image: UncertainTime
     hardware_decoder: Rate
     decoders: dict[str, Annotated[int, whole()]]
-    """NVDEC engines by the first word of an accelerator's name."""
+    """Number of NVDEC engines, by the first word of the accelerator's name."""
     decoders_source: str
 
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """The load of a step on the input pipeline. ``time`` is the shortest step that it can sustain."""
+    """The load of a step on the input pipeline. ``time`` is the shortest step time in s that it can sustain."""
 
     frames_per_second: Array
     """Frames used per second, at the predicted or stated step time."""
     cores_needed: Array | None
-    """CPU cores needed to keep up; None if nothing is decoded on them."""
+    """CPU cores needed to keep up; None if nothing is decoded on CPU cores."""
     time: Array
     low: Array
-    """``time`` with the optimistic end of every figure."""
+    """``time`` with the optimistic end of every rate and time."""
     high: Array
+    """``time`` with the pessimistic end of every rate and time."""
     limit: str
-    """What limits the time."""
+    """The stage that determines ``time``."""
 
 
 def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cluster: Cluster) -> Feed | None:
-    """The input pipeline of a run on clips or images, at ``step_time`` s; None if nothing about it is known.
+    """The load on the input pipeline of a run on clips or images at ``step_time`` s per step; None for text, or if no stage can be timed.
 
         time = max( B c / (cores), B f r a / (decoders v), B y / (nodes w) )
 
     B samples per step, c core seconds per sample (``core_seconds``), f frames, r decoded frames per used one, a pixels of a
     stored frame, v pixel/s of a hardware decoder, y bytes per sample, w byte/s read by a node.
-    Assumes perfect balance over nodes and workers; the figures are uncertain by a factor of two.
+    Assumes perfect balance over nodes and workers; the rates are uncertain by a factor of two.
     """
     if data.frames is None:
         return None
@@ -131,10 +132,10 @@ def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cl
 
 
 def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> Array:
-    """Core seconds of one sample: f r a / v + f x for a clip, one JPEG for an image.
+    """CPU core seconds per sample: f r a / v + f x for a clip, the time of one JPEG for an image.
 
     f frames, r decoded frames per used one, a pixels of a stored frame, v pixel/s of a core, x s to transform a frame.
-    ``bound`` "high" uses the optimistic end of every figure, "low" the pessimistic one.
+    ``bound`` "high" uses the optimistic end of every rate and time, "low" the pessimistic end.
     """
     figures = decoding()
     slow = {"value": "value", "high": "low", "low": "high"}[bound]
@@ -145,7 +146,7 @@ def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> A
 
 
 def decoded_per_used(pipeline: InputPipeline, data: Data) -> Array:
-    """Frames decoded per frame used: stored FPS / sampled FPS, at least 1; frames in between are decoded and dropped.
+    """Frames decoded per frame used: stored FPS / sampled FPS, at least 1; frames between the sampled ones are decoded and dropped.
 
     >>> decoded_per_used(InputPipeline(stored_fps=30), Data(fps=2)).tolist()
     15.0
@@ -156,12 +157,12 @@ def decoded_per_used(pipeline: InputPipeline, data: Data) -> Array:
 
 
 def stored_pixels(pipeline: InputPipeline) -> Array:
-    """Pixels of a stored frame."""
+    """Pixels of a stored frame, ``STORED`` by default."""
     return STORED if pipeline.frame_pixels is None else pipeline.frame_pixels
 
 
 def warning(found: Feed, step_time: Array) -> str | None:
-    """A remark for a single run: that input limits the step, that it may, or nothing."""
+    """A warning for a single run if the input pipeline limits the step or may limit it; otherwise, and for arrays, None."""
     if np.ndim(found.time) or np.ndim(step_time) or float(found.high) <= step_time:
         return None
     wants = f"{float(found.frames_per_second):,.0f} frames per second"
@@ -171,7 +172,7 @@ def warning(found: Feed, step_time: Array) -> str | None:
 
 
 def _cores(pipeline: InputPipeline, cluster: Cluster) -> Array | None:
-    """CPU cores of all nodes, or None if the node's are not known."""
+    """CPU cores of all nodes; None if the cores of the node are not known."""
     if pipeline.cores_per_gpu is not None:
         return np.multiply(pipeline.cores_per_gpu, cluster.gpus)
     own = cluster.node.cpu_cores
@@ -180,7 +181,7 @@ def _cores(pipeline: InputPipeline, cluster: Cluster) -> Array | None:
 
 @functools.cache
 def decoding() -> Decoding:
-    """The figures included in gpuhours."""
+    """The decoding rates and times included in gpuhours."""
     path = Path(str(files("hardware_specs"))) / "input" / "decoding.yaml"
     figures: Any = validated(Decoding, read_yaml(path))
     return figures

@@ -1,4 +1,4 @@
-"""The points at which a sample is drawn, and the share of a spread due to each coordinate."""
+"""The lattice points at which a sample is drawn, and the share of the variance due to each coordinate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How new a run is relative to measured runs: traits that no measured run has, or those of one system only."""
+"""How far a run is from the measured ones: traits that no measured run has, or only the runs of one system."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gpuhours.inputs.arrays import some
 from gpuhours.inputs.records import dataclass
 
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""Trait -> its value -> the systems with measured runs that have it."""
+"""Trait -> value -> the systems with measured runs that have this value."""
 
 MIXTURE = "mixture of experts"
 ONCE = 0.5
-"""Weight of a trait that one system has, relative to one that none has."""
+"""Novelty of a trait that only one system has; a trait that no system has counts 1."""
 SHORT = 0.3
-"""s per step below which overheads besides the kernels matter."""
+"""s per step below which overheads other than kernels matter."""
 SCALES = ((1, "one GPU"), (8, "one node"), (64, "up to 64 GPUs"), (512, "up to 512 GPUs"), (math.inf, "over 512 GPUs"))
 LENGTHS = ((2048, "2K"), (8192, "8K"), (32768, "32K"), (131072, "128K"), (math.inf, "over 128K"))
 GENERATIONS = {"ada": "Ada", "cdna2": "CDNA 2", "cdna3": "CDNA 3", "tpu": "TPU"}
 TRAITS = ("stack", "card", "generation", "stack on generation", "precision", "kind", "kind on stack", "scale", "length")
-"""Traits that a run may share with measured ones; features of its range in this order."""
+"""Traits that a run may share with measured ones, in the order of its features."""
 OF_STACK = ("stack", "stack on generation", "kind on stack", "scale", "length")
 """Traits that only runs of the same stack can share."""
 BESIDES = ("short step", "stack not said", "experts", "GPUs")
-"""Features that make a run hard to predict, whether new or not."""
+"""Features that make a run hard to predict, whether or not similar runs were measured."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Traits:
     tokens: float
     stack_said: bool = True
     stands_in: bool = False
-    """Whether its stack was not measured: ``stack`` then names the stand-in profile."""
+    """Whether the run's stack was not measured: ``stack`` then names the stand-in profile."""
 
     def values(self) -> dict[str, str]:
-        """The value of every one of ``TRAITS``."""
+        """The run's value of each of ``TRAITS``."""
         precision = "8 bit or less" if NUMBER_FORMATS[self.dtype].narrow else "16 bit or more"
         return {
             "stack": self.stack,
@@ -64,23 +64,23 @@ class Traits:
 
     @property
     def scale(self) -> str:
-        """The number of GPUs, in steps of about a factor of eight."""
+        """The number of GPUs as one of ``SCALES``, which are about a factor of eight apart."""
         return step_of(self.gpus, SCALES)
 
     @property
     def likeness(self) -> str:
-        """Stack, generation of the card, kind and scale: runs that share these are considered similar."""
+        """Stack, accelerator generation, kind and scale: runs that share all four are considered similar."""
         return f"{self.stack} | {self.generation} | {self.kind} | {self.scale}"
 
     @property
     def words(self) -> str:
-        """The same in words."""
+        """The ``likeness`` in words."""
         card = GENERATIONS.get(self.generation, self.generation.capitalize())
         return f"{self.stack} on {card}, {self.kind}, {self.scale}"
 
 
 def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
-    """The kind of training: a mixture of experts, adapters or frozen parts, images or clips, or a dense text model."""
+    """The kind of training: a mixture of experts; adapters or frozen parts, for text; images or clips; otherwise a dense text model."""
     if experts:
         return MIXTURE
     if partly and not frames:
@@ -89,20 +89,20 @@ def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
 
 
 def kind_of_model(model: Model, frames: bool) -> str:
-    """``kind_of`` a model."""
+    """``kind_of`` for a model; ``frames``: whether it is trained on images or clips."""
     experts = any(some(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
     partly = any(part.trainable is not Trainable.FULL for part in model.parts)
     return kind_of(experts=experts, partly=partly, frames=frames)
 
 
 def step_of(value: float, steps: tuple[tuple[float, str], ...]) -> str:
-    """The first step that covers a value."""
+    """The name of the first of ``steps`` (upper limit, name) that is at least ``value``."""
     return next(name for most, name in steps if value <= most)
 
 
 def features(traits: Traits, time: float, world: World, without: frozenset[str] = frozenset()) -> tuple[float, ...]:
-    """Novelty by trait (1: no system except those in ``without`` has it, ``ONCE``: one has), and features that make a run hard to predict.
-    Runs of a stand-in profile do not count as runs of that stack."""
+    """The run's features: novelty by trait (1 if no system has its value, ``ONCE`` if one system has, otherwise 0; systems in ``without``
+    are not counted), followed by ``BESIDES``. A run with a stand-in profile does not count as a run of that stack."""
     counts = [
         sum(system not in without for system in world.get(trait, {}).get(value, ()))
         if not traits.stands_in or trait not in OF_STACK

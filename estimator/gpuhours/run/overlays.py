@@ -1,4 +1,4 @@
-"""A run's mapping before validation: keys overridden, stages merged with their common keys, assumptions put in place."""
+"""Operations on a run's mapping before validation: override keys, merge stages with their common keys, insert assumed values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gpuhours.inputs.yaml_files import read_yaml_text, short
 from gpuhours.run.flags import key_of
 
 MOST_STAGES = 32
-"""Maximum number of stages, each of which is evaluated as a separate run: eight times that of any published run."""
+"""Maximum number of stages, each evaluated as a separate run: eight times the most of any published run."""
 
 
 def staged(data: Mapping[str, Any]) -> list[Any]:
-    """Each of ``stages`` merged with the keys outside, with its assumptions in place; raises ``EstimateError`` for a stage that is not a
-    mapping, and for more than ``MOST_STAGES``."""
+    """Each of ``stages`` merged with the keys outside ``stages``, with its assumed values inserted; raises ``EstimateError`` for a stage
+    that is not a mapping, and for more than ``MOST_STAGES``."""
     if len(data["stages"]) > MOST_STAGES:
         raise EstimateError(
             f"{len(data['stages'])} stages; at most {MOST_STAGES} are supported.",
@@ -37,7 +37,7 @@ def staged(data: Mapping[str, Any]) -> list[Any]:
 
 
 def suppose(data: dict[str, Any]) -> None:
-    """Put every assumption's value at its key; raises ``EstimateError`` for an assumption about an assumption."""
+    """Set each assumption's value at its key, in place; raises ``EstimateError`` for an assumption about an assumption."""
     assumptions = data.get("assumptions")
     for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():
         if str(key).partition(".")[0] == "assumptions":
@@ -49,7 +49,7 @@ def suppose(data: dict[str, Any]) -> None:
 
 
 def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``laid_over``; assumptions below about a key that is set above are dropped."""
+    """``laid_over``, without the assumptions of ``below`` about keys that ``above`` sets."""
     merged = laid_over(below, above)
     said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
     own, assumed = above.get("assumptions") or {}, merged.get("assumptions") or {}
@@ -75,7 +75,7 @@ def keys_of(data: Mapping[str, Any]) -> set[str]:
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` where it sets something, block by block; a model given by name accepts further keys."""
+    """``below`` overridden by ``above``, merged recursively by block; a model given by name accepts further keys."""
     merged = copy.deepcopy(dict(below))
     for key, value in above.items():
         under = merged.get(key)
@@ -104,7 +104,8 @@ def put(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE`` from the command line, a flag's name for its key; the value read as YAML. Raises ``EstimateError`` for another form."""
+    """Key and value of a ``KEY=VALUE`` argument. The key may be a flag's name; the value is parsed as YAML. Raises ``EstimateError`` for
+    any other form."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")

@@ -1,9 +1,9 @@
-"""The remainder: the ratio of published GPU-hours to those of a run's predicted steps and stops, with its spread.
+"""The remainder: the ratio of published GPU-hours to those predicted from a run's steps and stops, with its spread.
 
-Restarts from scratch, slow nodes, data, evaluation jobs, discarded runs and rounding are part of published hours but of no equation.
-Learned from whole runs (``published/run_totals.csv``) by ``gpuhours validate --totals --update-remainder``; validating a run leaves its
-organisation out. Runs of the same year share more of it than runs of different years: the stacks and clusters of a year are new to
-everyone.
+Published hours include restarts from scratch, slow nodes, data, evaluation jobs, discarded runs and rounding, which no equation covers.
+The remainder is fitted to whole runs (``published/run_totals.csv``) by ``gpuhours validate --totals --update-remainder``; validating a run
+leaves its organisation out. The remainders of runs of the same year are more alike than those of different years, because all use
+stacks and clusters that are new in that year.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Remainder:
-    """Published over predicted GPU-hours of similar runs: median, 10th and 90th percentile."""
+    """Published / predicted GPU-hours of similar runs: median, 10th and 90th percentile."""
 
     value: float
     low: float
     high: float
     rows: int = 0
-    """Number of published runs it was learned from."""
+    """Number of published runs it was fitted to."""
     spared: float = 0.0
-    """Share of its logarithm that does not apply to the most expensive runs."""
+    """Share of the remainder's logarithm that does not apply to the most expensive runs."""
 
     def beside(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
-        """The factor of every draw of a sample whose GPU s without it are ``alone``, on ``nodes`` nodes: value^share x spread.
+        """The factor on each draw of a sample on ``nodes`` nodes: value^share x spread. ``alone``: GPU s of each draw without the factor;
+        ``position``: quantiles of the spread.
 
-        It was learned as published hours over the median of a sample, so the median of ``alone`` times the factor is that of ``alone``
-        times value^share. A spread that is wider on one side would otherwise shift it by as much as a fifth.
+        The remainder was fitted as published hours over a sample's median, so the factors are scaled such that the median of ``alone`` x
+        factor equals the median of ``alone`` x value^share. Without this, a skewed spread would shift the median by up to a fifth.
         """
         spread = spread_over(self.low / self.value, 1.0, self.high / self.value, np.asarray(position, float))
         share = felt(nodes, median(alone) / HOUR, self.spared)
@@ -52,21 +53,21 @@ class Remainder:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Covariance of ln published / predicted between runs: standard deviations of its components."""
+    """Covariance of ln(published / predicted) between runs: standard deviations of its components."""
 
     kind: float
-    """Common to runs of one kind."""
+    """Component common to runs of one kind."""
     year: float
-    """Change from one year to the next: a random walk, so that future years are predicted as the last one seen."""
+    """Change from one year to the next: a random walk, so that future years are predicted like the last year with data."""
     organisation: float
-    """Common to an organisation's runs of one kind."""
+    """Component common to an organisation's runs of one kind."""
     run: float
-    """Of a single run."""
+    """Component of a single run."""
     spared: float = 0.0
     """Share of the common component that does not apply to the most expensive runs (not a standard deviation)."""
 
     def shared(self, some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Floats:
-        """``[some, others]`` covariance of the components that are not specific to an organisation or a run, at full effect."""
+        """Covariance matrix ``[some, others]`` of the components that are not specific to an organisation or a run, at full effect."""
         kinds, years = ([np.array([run[key] for run in runs]) for runs in (some, others)] for key in ("kind", "year"))
         walked = np.maximum(np.minimum(years[0][:, None], years[1]) - FIRST, 0.0)
         found: Floats = LEVEL**2 + self.kind**2 * (kinds[0][:, None] == kinds[1]) + self.year**2 * walked
@@ -74,16 +75,16 @@ class Likeness:
 
 
 FIRST = 2015
-"""Starting year of the walk, before all runs."""
+"""Starting year of the random walk, before all runs."""
 LEVEL = 1.0
-"""Prior standard deviation of the component common to all runs: so wide that the data decide."""
+"""Prior standard deviation of the component common to all runs: wide enough that the data determine it."""
 LARGE = 1e10
-"""Number of parameters from which a model counts as large: its runs are monitored more closely, and spread less."""
+"""Number of parameters from which a model counts as large: its runs are monitored more closely, so their remainders vary less."""
 SIZES = ("small", "large")
 WHOLE_FROM = 16
-"""Number of nodes from which the factor has its full effect."""
+"""Number of nodes from which the factor applies in full."""
 EXPENSIVE = (1e5, 1e7)
-"""GPU-hours at which a run begins to count as expensive, and at which it fully does."""
+"""GPU-hours from which a run counts as partly expensive, and from which as fully expensive."""
 
 
 def felt(nodes: Array, hours: Array, spared: float) -> Array:
@@ -91,8 +92,8 @@ def felt(nodes: Array, hours: Array, spared: float) -> Array:
 
         min(1, log2(nodes) / log2(16)) x (1 - spared x log(hours / 1e5) / log(1e7 / 1e5)), the second between 1 and 1 - spared
 
-    Hours of single-node runs are those of their steps (as printed by llm.c, nanoGPT and nanochat); losses besides the steps occur at scale.
-    Expensive runs are tuned before they start and monitored: only what lies beyond a step remains (``beyond_a_step``).
+    Published hours of single-node runs are those of their steps (as printed by llm.c, nanoGPT and nanochat); other losses occur at scale.
+    Expensive runs are tuned before they start, and monitored: only the part that is not step-time error remains (``beyond_a_step``).
 
     >>> [round(float(felt(nodes, hours, 0.5)), 3) for nodes, hours in ((1, 1e3), (4, 1e4), (64, 1e5), (256, 1e6), (2048, 3e7))]
     [0.0, 0.5, 1.0, 0.75, 0.5]
@@ -104,7 +105,7 @@ def felt(nodes: Array, hours: Array, spared: float) -> Array:
 
 
 def felt_by(runs: Sequence[Mapping[str, Any]], spared: float) -> Floats:
-    """``felt`` of published runs."""
+    """``felt`` for each of the published runs."""
     nodes, hours = (np.array([run[key] for run in runs], float) for key in ("nodes", "hours"))
     return np.asarray(felt(nodes, hours, spared))
 
@@ -114,41 +115,41 @@ NOTHING = Remainder(1.0, 1.0, 1.0)
 
 @functools.cache
 def beyond_a_step() -> Remainder:
-    """The factor for a run whose step is known: the part of a remainder that is neither step nor stops.
+    """The remainder of a run whose step time is known: the part due neither to step-time error nor to stops.
 
-        published / predicted hours = (steps as they were / as predicted) x (hours / (steps as they were / goodput))
-        remainder                   = error of the predicted step                x beyond a step
+        published / predicted hours = (actual / predicted step time)  x (hours / (steps x actual step time / goodput))
+        remainder                   = error of the predicted step     x beyond a step
 
-    With a known step only the second remains: restarts from scratch, periods of slow nodes, discarded runs. It is estimated from published
-    runs that state both their hours and the MFU of their steps, one per organisation; the smallest and largest of n of them cover
-    (n - 1) / (n + 1) of similar ones (Wilks 1941, Annals of Mathematical Statistics 12(1)).
+    If the step time is known, only the second factor remains: restarts from scratch, periods of slow nodes, discarded runs. It is estimated
+    from published runs that state both their hours and the MFU of their steps, one per organisation. The smallest and largest of n such
+    values cover (n - 1) / (n + 1) of similar runs (Wilks 1941, Annals of Mathematical Statistics 12(1)).
     """
     known = table()["beyond_a_step"]
     return Remainder(known["value"], known["low"], known["high"], len(known["runs"]))
 
 
 def path() -> Path:
-    """The file of what was learned."""
+    """Path of the file with the fitted remainder."""
     return Path(str(files("gpuhours"))) / "published" / "remainder.json"
 
 
 @functools.cache
 def table() -> Mapping[str, Any]:
-    """What was learned: covariances, spread by kind, and the published runs with their weights."""
+    """The fitted remainder: covariances, spread by kind and size, and the published runs with their weights."""
     found: Mapping[str, Any] = json.loads(path().read_text(encoding="utf-8"))
     return found
 
 
 def expected(likeness: Likeness, runs: Sequence[Mapping[str, Any]], pulls: Floats, kind: str, year: float) -> float:
-    """ln of the median factor of a kind and year at full effect: the covariance with every run times its weight (kriging; Rasmussen and
-    Williams 2006, Gaussian Processes for Machine Learning, equation 2.25)."""
+    """ln of the median factor of a kind and year at full effect: the sum over published runs of their covariance times their weight
+    ``pulls`` (kriging; Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, equation 2.25)."""
     share = felt_by(runs, likeness.spared)
     return float((likeness.shared([{"kind": kind, "year": year}], runs)[0] * share) @ pulls)
 
 
 @functools.cache
 def remainder_of(kind: str, year: int, params: float) -> Remainder:
-    """The factor for a run of a model of a given kind and size in a given year."""
+    """The remainder of a run, by kind, year and number of parameters of its model."""
     learned = table()
     runs = learned["runs"]
     pulls = np.array([run["pull"] for run in runs])

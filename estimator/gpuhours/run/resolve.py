@@ -1,4 +1,4 @@
-"""From the user's input to the inputs of the equations; every gap that is filled is listed with its reason."""
+"""Derives the inputs of the equations from the user's input; every value that is filled in is listed with its reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from gpuhours.workload import Workload
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """The inputs of the equations; None if the run does not determine them, ``missing`` lists those."""
+    """The inputs of the equations. Those that the run does not determine are None and listed in ``missing``."""
 
     data: Data
     model: Model | None
@@ -50,11 +50,11 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     bases: Mapping[str, str] = field(default_factory=dict)
     met: StackMet | None = None
-    """The calibration of the run's own site for its stack, accelerator and kind."""
+    """The site's calibration for the run's stack, accelerator and kind; None if there is none."""
 
     @property
     def measured(self) -> float | None:
-        """Measured step time in s of this very run."""
+        """Measured step time of this same run in s; None if it was not measured."""
         return None if self.met is None else self.met.here
 
     def basis(self, key: str) -> str:
@@ -83,7 +83,7 @@ class Resolved:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What a prediction of the step still needs."""
+        """The inputs that a prediction of the step still needs."""
         needed = {
             "the model": self.model,
             "the global batch": self.global_batch,
@@ -101,7 +101,8 @@ class Resolved:
 
 
 def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
-    """Fill what the run leaves open, listing each gap. ``layout_open``: any layout may follow, whatever the run's says.
+    """Fill in the values that the run leaves open, listing each as an assumption. ``layout_open``: the batch must suit any layout, not only
+    the run's own.
 
     Raises ``EstimateError`` for contradictory input: frames for a text model, two batches, a layout that does not match the ranks.
     """
@@ -175,7 +176,7 @@ def _usual_layout(
     stated: Layout | None,
     notes: list[Assumption],
 ) -> Layout | None:
-    """The fastest usual layout that fits, if the run states none or only a part."""
+    """The fastest common layout that fits and keeps what is stated; the stated one if kernel times of the accelerator are not known."""
     if not kernel_constants.is_known(machine.accelerator.generation):
         return stated
     layout = default_layout(model, batch, machine, software, precision, stated)
@@ -207,8 +208,8 @@ def _chosen_settings(layout: Layout, stated: Layout | None) -> list[tuple[str, o
 
 
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
-    """The data block; a text model without a sequence length gets the typical one, or all of its learned positions if they are fewer; for a
-    model of images a sample is one image."""
+    """The data block with frames and sequence length filled in. A text model without a sequence length gets the typical one, at most its
+    number of learned positions; a sample of an image model is one image."""
     if (usual := usual_frames(run)) is not None:
         frames, reason = usual
         notes.append(Assumption("data.frames", frames, "", f"no frames are stated: {reason}"))
@@ -236,7 +237,8 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
 
 
 def usual_frames(run: Run) -> tuple[int, str] | None:
-    """Frames per sample if a run states none, and why: one of a model of images, those of a named model's recipe."""
+    """Frames per sample, and the reason, if a run states none: one for an image model, those of the recipe of a named model; otherwise
+    None."""
     if run.model is None or run.data.frames is not None:
         return None
     if run.model.of_pictures:
@@ -246,7 +248,7 @@ def usual_frames(run: Run) -> tuple[int, str] | None:
 
 
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
-    """The cluster and its number of GPUs: stated, or the product of the layout's degrees."""
+    """The cluster and its number of GPUs: as stated, or the product of the layout's degrees; None for what is not known."""
     hardware, layout = run.hardware, run.layout
     gpus: Array | None = hardware.gpus
     if gpus is None and layout is not None and layout.data is not None:
@@ -280,7 +282,7 @@ def _on_network(machine: Cluster, network: Interconnect) -> Cluster:
 
 
 def _data_degree(layout: Layout, gpus: Array) -> Array:
-    """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the number of GPUs."""
+    """data = gpus / (tensor x pipeline x context), without the encoder's GPUs; stated degrees must multiply to the number of GPUs."""
     ranks = layout.model_parallel
     degree: Array = np.divide(np.subtract(gpus, layout.encoder_gpus), ranks)
     if np.ndim(degree) == 0:
@@ -300,7 +302,7 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
 
 
 def _software(run: Run, notes: list[Assumption]) -> Software:
-    """The stack, or the usual one for the layout."""
+    """The stated stack, or if none is stated or it is unknown, the default for the layout's sharding."""
     unknown = "" if run.software is None else f"{run.software!r} is not a known stack: "
     if run.stack is not None:
         name, remark = software_named(run.stack)
@@ -324,7 +326,7 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
 def _at_pace(
     run: Run, software: Software, model: Model | None, machine: Cluster | None, notes: list[Assumption]
 ) -> tuple[Software, StackMet | None]:
-    """The stack at the pace of the site's own steps, and their calibration; unchanged if they do not apply to the run."""
+    """The stack scaled by the site's calibration factor, and that calibration; the stack unchanged and None if none applies to the run."""
     if run.site is None or model is None or machine is None:
         return software, None
     card, kind = machine.accelerator.name, kind_of_model(model, run.data.frames is not None)
@@ -344,7 +346,7 @@ def _at_pace(
 
 
 def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:
-    """Number formats; 16-bit products with fp32 master weights if the run does not say."""
+    """Number formats as stated; by default bf16, or fp16 on accelerators without bf16."""
     if "dtype" in run.training.model_fields_set:
         return run.training.precision
     dtype, reason = "bf16", "no number format is stated: nearly all runs since 2022 use it"

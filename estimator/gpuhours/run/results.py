@@ -1,4 +1,4 @@
-"""The results of all commands: one table with the name, unit, equation and interpretation of each.
+"""The results of all commands: one table with the name, unit, equation and metadata of each.
 
 To add a result: compute it in its layer, and add a line to ``RESULTS``. Every JSON, sweep, comparison, sum over stages, Pareto front and
 ``--explain`` uses this table.
@@ -20,12 +20,12 @@ from gpuhours.run.goodput import checkpoint_of
 from gpuhours.run.ranges import middle
 
 OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})
-"""Results equivalent to the step time: predicted whenever it is."""
+"""Results equivalent to the step time: their basis is "predicted" if the step time's is."""
 
 
 @dataclass(frozen=True, eq=False)
 class ResultValue:
-    """One result of one outcome: a number or an array, and its origin."""
+    """One result of one outcome: a number or an array, its unit and how it was obtained."""
 
     value: Any
     unit: str
@@ -48,15 +48,15 @@ class Read:
 class ResultDefinition:
     """One line of the table.
 
-    ``label``      its name in a row of a screen; ``title`` on an axis
-    ``unit``       of every JSON, CSV and condition
-    ``read``       extracts it from an outcome; None if the outcome does not determine it
-    ``basis``, ``equation``, ``inputs``   its origin, unless ``read`` says otherwise
+    ``label``      its name in terminal output; ``title`` is its name on an axis
+    ``unit``       unit in JSON, CSV and conditions
+    ``read``       extracts it from an outcome; returns None if the outcome does not determine it
+    ``basis``, ``equation``, ``inputs``   its origin, unless ``read`` returns another
     ``better``     which direction is better, for a Pareto front; None if neither
-    ``stages``     how it combines over consecutive stages: sum, largest, smallest, or whether all are true
-    ``share_of``   what it is a share of, if it cannot exceed one
-    ``ranged``     whether draws give it a range: a yes or no has none
-    ``absent``     why it is null if nothing about the run is missing
+    ``stages``     how it is combined over consecutive stages: sum, largest, smallest, or whether all are true
+    ``share_of``   what it is a share of, if it cannot exceed 1
+    ``ranged``     whether draws give it a range; booleans have none
+    ``absent``     why it is null although nothing about the run is missing
     ``rests_on``   keys whose assumptions affect only this line of a bill
     """
 
@@ -82,7 +82,7 @@ def results(outcome: Outcome) -> dict[str, ResultValue | None]:
 
 
 def result(outcome: Outcome, name: str) -> ResultValue | None:
-    """One result of an outcome."""
+    """One result of an outcome; None if undetermined."""
     line = RESULTS[name]
     value_read = line.read(outcome)
     if value_read is None or value_read.value is None:
@@ -97,12 +97,12 @@ def result(outcome: Outcome, name: str) -> ResultValue | None:
 
 
 def plain_results(outcome: Outcome) -> dict[str, Any]:
-    """Every result at the centre of its range as a Python number, or None."""
+    """The central value of every result as a Python number; None if undetermined."""
     return {name: None if one is None else middle(one.value) for name, one in results(outcome).items()}
 
 
 def total(name: str) -> Callable[[Outcome], Read | None]:
-    """Read one of the solved totals."""
+    """A reader of one of the solved totals."""
 
     def read(outcome: Outcome) -> Read | None:
         solved = outcome.totals.values.get(name)
@@ -116,7 +116,7 @@ def total(name: str) -> Callable[[Outcome], Read | None]:
 
 
 def of_model(count: Callable[[Any, Outcome], Array]) -> Callable[[Outcome], Read | None]:
-    """Read what is determined by the model alone."""
+    """A reader of a result that needs only the model."""
 
     def read(outcome: Outcome) -> Read | None:
         model = outcome.resolved.model
@@ -126,12 +126,12 @@ def of_model(count: Callable[[Any, Outcome], Array]) -> Callable[[Outcome], Read
 
 
 def of_memory(field: str) -> Callable[[Outcome], Read | None]:
-    """Read a field of the predicted memory."""
+    """A reader of a field of the predicted memory."""
     return lambda outcome: None if outcome.memory is None else Read(getattr(outcome.memory, field))
 
 
 def of_bill(field: str, per: float) -> Callable[[Outcome], Read | None]:
-    """Read a total of the bill; ``per`` SI units make one unit of the result."""
+    """A reader of a total of the bill; ``per``: SI units per unit of the result."""
 
     def read(outcome: Outcome) -> Read | None:
         amount = getattr(outcome.bill, field)
@@ -141,12 +141,12 @@ def of_bill(field: str, per: float) -> Callable[[Outcome], Read | None]:
 
 
 def of_input(field: str) -> Callable[[Outcome], Read | None]:
-    """Read a field of the input pipeline, which only runs with frames have."""
+    """A reader of a field of the input-pipeline load, which only runs with frames have."""
     return lambda outcome: None if outcome.feed is None else Read(getattr(outcome.feed, field))
 
 
 def data_time(outcome: Outcome) -> Read | None:
-    """The shortest step that the input pipeline can sustain, and what limits it."""
+    """The shortest step that the input pipeline can sustain, and the stage that limits it."""
     feed = outcome.feed
     return None if feed is None else Read(feed.time, equation=feed.limit)
 
@@ -166,7 +166,8 @@ def data_parallel(outcome: Outcome) -> Read | None:
 
 
 def attention_flops(model: Any, outcome: Outcome) -> Array:
-    """Attention scores and weighted sums of one sample's forward pass, masked or not according to the run's convention."""
+    """FLOPs of attention scores and weighted sums in one sample's forward pass; the causal mask counts according to the run's
+    convention."""
     full = outcome.run.training.convention != "causal"
     return sum(part_flops(part, full=full).attention for part in model.parts)
 

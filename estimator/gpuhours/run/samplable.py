@@ -1,4 +1,4 @@
-"""What a run leaves open, and typical values for similar runs: the starting point of its sample."""
+"""The unknowns of a run, and typical values for similar runs: the inputs of its sample."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from gpuhours.workload import Workload
 
 @dataclass(frozen=True)
 class Practice:
-    """Typical values, and the stacks that they refer to."""
+    """A table of typical values, and the function that loads the stacks it names."""
 
     table: Typical
     software: Callable[[str], Software] = load_software
 
 
 def foreseeable(run: Run) -> bool:
-    """Whether a run has to be sampled: its totals are not determined, and its step or its stops are open."""
+    """Whether a run has to be sampled: it has no stages, states no MFU, GPU-hours or duration, and leaves its step or its goodput open."""
     known = run.known
     settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days)
     said = run.stack is not None or known.step_time is not None
@@ -47,14 +47,14 @@ def foreseeable(run: Run) -> bool:
 
 
 def paced(run: Run, resolved: Resolved) -> float | None:
-    """s per step if known: stated, or measured on this very run; None if it has to be predicted."""
+    """s per step if known: stated, or measured on this same run; None if it has to be predicted."""
     seconds = resolved.measured if run.known.step_time is None else run.known.step_time
     return None if seconds is None else float(np.max(seconds))
 
 
 @dataclass(frozen=True, eq=False)
 class Samplable:
-    """A run on a number of accelerators, with the typical values for such runs."""
+    """A run with a known number of accelerators, and the typical values for such runs."""
 
     run: Run
     resolved: Resolved
@@ -73,12 +73,12 @@ class Samplable:
 
     @property
     def names(self) -> Mapping[str, float]:
-        """The stacks that it may run on, with weights."""
+        """The stacks that the run may use, with weights."""
         return self.stacks.weights if self.run.stack is None else {self.resolved.software.name: 1.0}
 
     @property
     def workloads(self) -> Mapping[str, Workload]:
-        """The workload for each stack; on the run's own stack as resolved, slowed if that is a stand-in."""
+        """The workload for each stack; a stated stack is used as resolved, which slows a stand-in."""
         asked = self.resolved.workload
         if self.run.stack is not None:
             return dict.fromkeys(self.names, asked)
@@ -93,7 +93,7 @@ class Samplable:
 
 
 def described(run: Run, practice: Practice) -> Samplable | None:
-    """A run with the typical values for similar runs; None if something that its step needs is not known."""
+    """A run with the typical values for similar runs; None if an input that its step needs is not known."""
     if run.model is None or run.hardware.accelerator is None:
         return None
     resolved = resolve(run.replaced("layout", Layout()), layout_open=True)
@@ -110,12 +110,13 @@ def described(run: Run, practice: Practice) -> Samplable | None:
 
 
 def usual_practice() -> Practice:
-    """The values included in gpuhours."""
+    """The typical values included in gpuhours."""
     return Practice(typical())
 
 
 def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
-    """The run on a typical number of accelerators, if it states none."""
+    """The run with a typical number of accelerators if it states none, and the assumption; otherwise, or if its model FLOPs are not known,
+    the run unchanged."""
     layout = run.layout
     if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
         return run, []
@@ -133,7 +134,7 @@ def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
 
 
 def drawn_note(key: str, rule: UsualWeights) -> Assumption:
-    """What is drawn at a key, for the list of assumptions."""
+    """The list entry for a key that is drawn: the alternatives with their shares, and the source."""
     whole = sum(rule.weights.values())
     shown = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in rule.weights.items())
     return Assumption(f"{key} (drawn)", shown, "", "not stated: what runs of the year, kind and size use", rule.source)

@@ -1,7 +1,7 @@
-"""Sampling of hundreds of runs that match a description: what is not stated is drawn from common practice (``typical.yaml``).
+"""Sampling of hundreds of runs that match a description: values that are not stated are drawn from common practice (``typical.yaml``).
 
-A low-discrepancy sample, identical for identical input. For each stack one vectorised call over a few hundred layouts gives the step times;
-a draw looks one of them up. So every draw is a feasible run, and the one nearest to the median can be shown.
+The sample is low-discrepancy and deterministic. For each stack, one vectorised call over a few hundred layouts gives the step times, and
+each draw looks one of them up. So every draw is a feasible run, and the draw nearest to the median can be shown.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from gpuhours.workload import Workload
 
 Draws = NDArray[np.float64]
 SHARES = (1.0, 0.4)
-"""Shares of the rated network at which every layout is evaluated; time is interpolated between them in log."""
+"""Shares of the rated network bandwidth at which every layout is evaluated; between them ln t is interpolated in ln share."""
 
 
 @dataclass(frozen=True)
 class LayoutGrid:
-    """The layouts of one stack that complete the stated part of the layout: flat arrays."""
+    """The layouts of one stack that complete the stated part of the layout: flat arrays with one value per layout."""
 
     software: Software
     model: Model
@@ -48,14 +48,15 @@ class LayoutGrid:
     """Whether it is more likely to fit than not."""
     valid: NDArray[np.bool_]
     customary: NDArray[np.bool_]
-    """Whether it uses only commonly used features of the stack (``customary``)."""
+    """Whether it uses only common features of the stack (``default_layout.customary``)."""
     recompute: NDArray[np.int64]
     parts: Draws
     """Accelerators over which one copy of the model is split."""
 
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
-        """Customary layouts that are safe; if there are none, any that are, then those likely to fit, then those that need least memory."""
+        """Mask of the layouts to draw from: valid ones that are safe and customary; if there are none, safe ones; then those likely to fit;
+        then those that need least memory."""
         least = 1.001 * self.filled[self.valid].min(initial=np.inf)
         for kept in (self.safe & self.customary, self.safe, self.likely, self.filled <= least):
             if (self.valid & kept).any():
@@ -64,28 +65,28 @@ class LayoutGrid:
 
     @property
     def roomy(self) -> bool:
-        """Whether any layout fits."""
+        """Whether any valid layout is likely to fit."""
         return bool(np.any(self.valid & self.likely))
 
     def modes(self, within: float) -> frozenset[int]:
-        """Recompute modes with a layout that fits and is at most ``within`` slower than the best of all: nobody saves a third of the work
-        by splitting the model so finely that the step doubles."""
+        """Recompute modes whose fastest fitting layout is at most the fraction ``within`` slower than the fastest of all modes: nobody
+        avoids a third more work by splitting the model so finely that the step time doubles."""
         best = {
             mode: float(self.times[0][self.fits & (self.recompute == mode)].min(initial=np.inf)) for mode in Recompute
         }
         return frozenset(int(mode) for mode, time in best.items() if time <= (1 + within) * min(best.values()) < np.inf)
 
     def near(self, mode: int, within: float) -> NDArray[np.int64]:
-        """Layouts of a recompute mode up to ``within`` slower than its best, fastest first: those that split a copy of the model over the
-        fewest accelerators, as teams do (Narayanan et al. 2021, arXiv:2104.04473, takeaways 1 and 2; Hagemann et al. 2023,
-        arXiv:2311.05610, section 5)."""
+        """Indices of a recompute mode's layouts at most the fraction ``within`` slower than its fastest, fastest first. Of these only the
+        layouts that split a model copy over the fewest accelerators are kept, as is common practice (Narayanan et al. 2021,
+        arXiv:2104.04473, takeaways 1 and 2; Hagemann et al. 2023, arXiv:2311.05610, section 5)."""
         cells = np.flatnonzero(self.fits & (self.recompute == mode))
         cells = cells[self.times[0][cells] <= self.times[0][cells].min() * (1 + within)]
         cells = cells[self.parts[cells] == self.parts[cells].min()]
         return cells[np.argsort(self.times[0][cells], kind="stable")]
 
     def at(self, cells: NDArray[np.int64], share: Array) -> Draws:
-        """s per step of cells at given shares of the network: ln t linear in ln share."""
+        """s per step of the layouts ``cells`` at given shares of the network bandwidth: ln t linear in ln share."""
         slope = np.log(self.times[1][cells] / self.times[0][cells]) / np.log(SHARES[1])
         seconds: Draws = self.times[0][cells] * np.power(share, slope)
         return seconds
@@ -99,15 +100,15 @@ class LayoutGrid:
 
 
 def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
-    """All usual layouts of a stack that complete the stated one, evaluated in one vectorised call."""
+    """All common layouts of a stack that complete the stated one, evaluated in one vectorised call."""
     return grids([asked], stated)[0]
 
 
 def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid]:
     """The grid of each workload, all in one vectorised call: they may differ only in the number of accelerators and the batch.
 
-    The call covers the union of all values tried for each field, and each workload selects its own: the overhead of hundreds of small
-    operations is paid once, whatever the number of values.
+    The call covers the union of the values tried for each field, and each workload selects its own: the overhead of hundreds of small
+    operations is then paid only once.
     """
     keep_freed_memory()
     asked, cluster = several[0], several[0].cluster
@@ -153,7 +154,7 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
 
 
 def _grid_index(places: Sequence[Sequence[int]]) -> Any:
-    """An index of these places along each axis: slices for consecutive ones, which are faster than gathering."""
+    """An index that selects the positions ``places`` along each axis: slices if all are consecutive, which are faster than gathering."""
     if all(list(one) == list(range(one[0], one[0] + len(one))) for one in places):
         return tuple(slice(one[0], one[0] + len(one)) for one in places)
     return np.ix_(*places)
@@ -166,7 +167,7 @@ def _union_of_values(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, li
 
 @dataclass(frozen=True)
 class Choices:
-    """The choice of each draw, and its step time. Indices refer to ``grids``."""
+    """Stack, recompute mode, layout and step time of each draw. ``stack`` indexes ``grids``; ``cell`` indexes the layouts of that grid."""
 
     grids: tuple[LayoutGrid, ...]
     stack: NDArray[np.int64]
@@ -174,13 +175,13 @@ class Choices:
     cell: NDArray[np.int64]
     step_time: Draws
     usual_time: Draws
-    """s per step if collectives reach the typical share of the network's rate."""
+    """s per step if collectives reach the typical share of the rated network bandwidth."""
     share: float
-    """That share; 1 if the rate is known."""
+    """The typical share; 1 if the rate is known."""
 
 
 def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
-    """The alternative for each position, in order: the inverse of the cumulative weights."""
+    """Index of the alternative at each quantile ``position``: the inverse of the cumulative weights."""
     ends = np.cumsum(list(weights.values())) / sum(weights.values())
     return np.minimum(np.searchsorted(ends, position, side="right"), len(ends) - 1)
 
@@ -194,7 +195,7 @@ def choose(
     network: Draws,
     share: float,
 ) -> Choices | None:
-    """A stack, a feasible recompute mode, and a near-optimal layout for every draw; None if nothing fits."""
+    """A stack, a feasible recompute mode and a near-optimal layout for every draw; None if no layout fits."""
     fitting = {name: weight for name, weight in stacks.items() if grids[name].roomy} or {
         name: weight for name, weight in stacks.items() if grids[name].modes(slack.modes)
     }
@@ -220,7 +221,7 @@ def choose(
 
 
 def grids_of(asked: Sequence[Mapping[str, Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
-    """For each run (its workloads by name of the possible stack) a grid for every stack."""
+    """For each run, given as its workloads by stack name, the grid of every stack."""
     by_number: list[dict[str, LayoutGrid]] = [{} for _ in asked]
     for name in dict.fromkeys(name for workloads in asked for name in workloads):
         places = [place for place, workloads in enumerate(asked) if name in workloads]

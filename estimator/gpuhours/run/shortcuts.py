@@ -1,4 +1,4 @@
-"""Runs from shortcuts: names that each set one key of a run (``run.flags``), enough for a one-off without a file."""
+"""Runs from shortcuts: names that each set one key of a run (``run.flags``), so that a single estimate needs no file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str
 
 
 def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
-    """A run, its file, its mapping or only shortcuts, as a run. Raises ``EstimateError`` for an unknown shortcut, and for shortcuts with a
-    ``Run``."""
+    """A ``Run`` from a run, its file, its mapping, or shortcuts alone. Raises ``EstimateError`` for an unknown shortcut, and for shortcuts
+    together with a ``Run``."""
     from pathlib import Path
 
     from gpuhours.inputs.errors import EstimateError, nearest
@@ -55,7 +55,8 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
 
 
 def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """The keys that shortcuts set, given a run file's ``data``. Raises ``EstimateError`` if two describe the model or its adapters."""
+    """The keys that shortcuts set, and their values, given a run file's ``data``. Raises ``EstimateError`` if two shortcuts describe the
+    model or its adapters."""
     from gpuhours.inputs.errors import EstimateError
 
     for one, other in (("params", "model"), ("lora", "qlora")):
@@ -85,7 +86,7 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
 
 
 def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``--gpu "2x RTX 4090"`` also sets the number. Raises ``EstimateError`` if --gpus gives another."""
+    """The shortcuts with a number in ``--gpu "2x RTX 4090"`` moved to ``gpus``. Raises ``EstimateError`` if --gpus gives another number."""
     from gpuhours.inputs.errors import EstimateError
 
     match = re.fullmatch(r"\s*(\d{1,7})\s*[x×*]\s*(\D.*|\d{4}.*)", str(shortcuts.get("gpu", "")), re.IGNORECASE)
@@ -107,9 +108,9 @@ def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:
-    """Adapters on the model, or on the language model behind an encoder; with QLoRA on every product and over 4-bit weights, as in the
-    paper (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4): dotted keys and their values. Raises ``EstimateError`` if there is no
-    model that takes adapters."""
+    """The dotted keys, with their values, that add adapters to the model, or to the language model behind an encoder. QLoRA puts adapters
+    on every linear layer and stores frozen weights in 4 bits, as in the paper (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4).
+    Raises ``EstimateError`` if there is no model that takes adapters."""
     from gpuhours.architecture.catalogue import fields
     from gpuhours.architecture.lora import ALL
     from gpuhours.inputs.errors import EstimateError

@@ -1,4 +1,4 @@
-"""The run of a sample that is shown: the draw nearest to the median, with everything it draws set and the medians as its totals."""
+"""The run that represents a sample: the draw nearest to the median, with all drawn values set, and the sample's medians as its totals."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SHARE = "hardware.network.share"
 NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
 USUAL = "not stated: the usual value, whatever else the run leaves open"
 ALIKE = 0.05
-"""Additional distance from the medians allowed in favour of a simpler layout."""
+"""Additional distance from the medians, in log, that is accepted for a simpler layout."""
 STOPS = "stops, and the ratio of published hours to those of steps: the median of the sample"
 
 
 def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
-    """The draw whose GPU time and predicted step are both nearest to the medians, in log.
+    """Index of the draw whose GPU time and predicted step time are nearest to the medians, in log.
 
-    Among draws with the same stack and recomputation within ``ALIKE`` of the nearest, the one with the simplest layout: it is the
-    shortest to describe, and most others differ from it by one key.
+    Among draws with the same stack and recompute mode within ``ALIKE`` of the nearest one, the draw with the simplest layout is chosen: it
+    is the shortest to describe, and most others differ from it by one key.
     """
     step = np.log(choices.usual_time / median(seconds))
     far = np.sqrt(np.log(gpu_time / median(gpu_time)) ** 2 + 4 * step**2)
@@ -46,7 +46,7 @@ def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
 
 
 def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
-    """How a layout of a grid differs from a plain one: key -> value."""
+    """The fields of a grid's layout that differ from their defaults: key -> value."""
     fields = [name for name in grid.axes if name in Layout.model_fields]
     names = (*fields, "recompute_layers", "recompute_modules", "schedule")
     plain = Layout()
@@ -79,7 +79,7 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
 
 
 def on_usual_network(run: Run) -> Run:
-    """The run over several nodes with the typical share of their network set, unless something gives the rate of collectives."""
+    """The run with the typical share of network bandwidth set, if it spans several nodes and nothing gives the rate of collectives."""
     try:
         resolved = resolve(run)
     except EstimateError:  # an invalid run is refused on evaluation
@@ -94,7 +94,7 @@ def on_usual_network(run: Run) -> Run:
 
 
 def with_share(run: Run, share: float) -> Run:
-    """The run on a network of whose rate its collectives reach a given share."""
+    """The run with collectives that reach the given share of the rated network bandwidth."""
     kind = None if run.hardware.network is None else run.hardware.network.kind
     return run.replaced("hardware.network", Interconnect(kind=kind, share=share))
 
@@ -107,9 +107,10 @@ def spelt(value: Any) -> Any:
 
 
 def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tuple[Outcome, float]:
-    """A run with stops such that it takes ``gpu_time``, and the step time in s that is predicted for it.
+    """The outcome of a run with its goodput set such that it takes ``gpu_time`` GPU s, and its predicted step time in s.
 
-    If its goodput is stated, or steps alone would take longer, the step is scaled instead.
+    If the goodput is stated, or if the steps alone take longer than ``gpu_time``, the step time is scaled instead. Without tokens or steps
+    only the step is predicted.
     """
     stated = named.known.goodput is not None and "known.goodput" not in named.assumptions
     plain = evaluate(named if stated else named.replaced("known.goodput", 1.0))

@@ -1,7 +1,7 @@
 """The totals of a run: any sufficient subset determines the rest.
 
-Every identity is a product, so one with a single unknown is solved for it, repeatedly, until nothing changes. What stays unknown is
-reported; what is over-determined must agree.
+Every identity is a product. Identities with a single unknown are solved for it, repeatedly, until nothing changes. Totals that remain
+unknown are reported; redundant values must agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.run.identities import IDENTITIES, Identity
 
 TOLERANCE = 1e-6
-"""Two sides of an identity agree if they differ by less."""
+"""Relative difference up to which the two sides of an identity agree."""
 UNITS: Mapping[str, str] = {
     "samples": "sample", "global_batch": "sample", "dataset_samples": "sample", "steps": "step", "epochs": "epoch",
     "tokens": "token", "tokens_per_sample": "token/sample", "model_flops": "FLOP", "model_flops_per_step": "FLOP",
@@ -45,7 +45,7 @@ class Solved:
 
 @dataclass(frozen=True)
 class Conflict:
-    """An identity whose members are all known but do not agree: the product is ``factor`` instead of 1."""
+    """An identity whose quantities are all known but do not agree: product / constant is ``factor`` instead of 1."""
 
     identity: Identity
     factor: Array
@@ -64,7 +64,7 @@ class Totals:
         return None if solved is None else solved.value
 
     def roots(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The totals that those in ``names`` are ultimately derived from: those not given by an equation."""
+        """The totals from which those in ``names`` are ultimately derived: those that were not solved by an identity."""
         roots: dict[str, None] = {}
         queue = list(names)
         seen: set[str] = set()
@@ -82,7 +82,7 @@ class Totals:
 
     @property
     def plainest(self) -> Conflict:
-        """The conflict between the most directly stated values."""
+        """The conflict that involves the fewest solved values."""
         return min(
             self.conflicts, key=lambda one: sum(self.values[name].basis == "solved" for name in one.identity.exponents)
         )
@@ -102,7 +102,8 @@ WANTED = ("tokens", "steps", "mfu", "step_time", "gpus", "wall_clock", "gpu_hour
 
 
 def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
-    """Which of the wanted totals are undetermined, and which one further value would determine most of them; found by trying each."""
+    """A message that names the undetermined ones of the wanted totals, and the keys of which one more value would determine most of them
+    (found by trying each key); None if all are determined."""
     names = [name for name in wanted if name not in totals.values]
     if not names:
         return None
@@ -125,7 +126,7 @@ def solve(
 ) -> Totals:
     """Solve the identities from ``known``: name -> (value, basis: given, predicted or assumed).
 
-    Identities are tried in order until none has exactly one unknown left. Those with all members known that disagree by more than
+    Identities are tried in order until none has exactly one unknown. Identities whose quantities are all known but disagree by more than
     ``tolerance`` are returned as conflicts.
     """
     solved = {name: Solved(value, basis) for name, (value, basis) in known.items() if value is not None}

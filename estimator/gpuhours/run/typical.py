@@ -1,6 +1,6 @@
-"""Typical values for what runs leave open: a small sourced table (``typical.yaml``), and what is drawn from it.
+"""Typical values for what runs leave open: a small table with sources (``typical.yaml``), and how values are drawn from it.
 
-The year of a run is its ``year`` key, otherwise that of ``--by``, otherwise the current year.
+The year of a run is its ``year`` key, otherwise the year of ``--by``, otherwise the current year.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Weight = Annotated[float, Field(gt=0)]
 
 
 class Condition(Sourced):
-    """The runs that a line of the table applies to."""
+    """The conditions that a run must meet for a line of the table to apply."""
 
     kind: Kind | None = None
     until: int | None = None
@@ -41,10 +41,10 @@ class Condition(Sourced):
     mixtures: bool = False
     """Whether it applies only to mixtures of experts."""
     settled_on: tuple[str, ...] = ()
-    """Organisations whose published hours were known when it was added: they are validated without it."""
+    """Organisations whose published hours were known when the line was added: their runs are validated without it."""
 
     def holds(self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> bool:
-        """Whether the rule applies to such a run."""
+        """Whether the line applies to a run of this kind, year, size and number of accelerators."""
         return (
             self.kind in (None, kind)
             and (self.until is None or year <= self.until)
@@ -60,17 +60,17 @@ Line = TypeVar("Line", bound=Condition)
 
 
 class UsualWeights(Condition):
-    """Weights of the alternatives in use."""
+    """How often each alternative is used, as relative weights."""
 
     weights: Mapping[str, Weight]
 
 
 class Slack(Condition):
-    """How much slower than the best one a typical layout may be."""
+    """How much slower than the fastest layout a typical one may be, as a fraction."""
 
     within: float
     modes: float
-    """The same for a recompute mode's best layout: full recomputation costs a third."""
+    """The same for the fastest layout of a recompute mode: full recomputation adds a third to the work."""
 
 
 class Share(Sourced):
@@ -81,7 +81,7 @@ class Share(Sourced):
     high: float
 
     def draw(self, position: Array) -> Array:
-        """The share at a quantile of its distribution, at most one."""
+        """The shares at the quantiles ``position``, at most 1."""
         return np.minimum(spread_over(self.low, self.value, self.high, np.asarray(position, float)), 1.0)
 
 
@@ -124,7 +124,7 @@ class Typical(Section):
     padding: Share
     seq_len: tuple[UsualLength, ...]
     sample_len: UsualLength
-    """Of an example where data are counted in samples."""
+    """Length of one example if the data are counted in samples."""
     read_len: UsualLength
     """Length of the input that an encoder reads, for an encoder-decoder."""
     batch_tokens: tuple[UsualAtSize, ...]
@@ -132,17 +132,17 @@ class Typical(Section):
     batch_source: str
     adapter_batch: UsualBatch
     kind_batch: Mapping[str, UsualBatch]
-    """By kind, for models that learn from images alone or from images with captions."""
+    """Samples per step by kind, for models trained on images alone or on images with captions."""
     accelerators: UsualGpus
 
     def batch(self, params: Array, *, mixture: bool) -> Array:
-        """Tokens per step: linear interpolation in log-log between neighbours."""
+        """Typical tokens per step for a number of parameters: log-log linear interpolation between the table's sizes."""
         points = self.mixture_batch_tokens if mixture else self.batch_tokens
         sizes, values = (np.log([getattr(one, name) for one in points]) for name in ("params", "value"))
         return np.exp(np.interp(np.log(params), sizes, values))
 
     def tokens_of_step(self, model: Model | None, kind: str, tokens: Array) -> tuple[Array, str, str]:
-        """Tokens per step for a kind of model with ``tokens`` per sample; what it is typical for, and its source."""
+        """Typical tokens per step for a model with ``tokens`` per sample: (tokens, what the value is typical for, its source)."""
         if model is not None and any(stack.adapters for stack in model.stacks):
             return self.adapter_batch.value * tokens, "as usual for training adapters", self.adapter_batch.source
         if kind in self.kind_batch:
@@ -152,8 +152,8 @@ class Typical(Section):
         return self.batch(size, mixture=mixture), "tokens as usual for the size", self.batch_source
 
     def sequence(self, year: int, kind: str, *, counted: bool = False) -> UsualLength:
-        """Sequence length in tokens that language models of a year are trained on, that those of a kind read, or of one example if the data
-        are ``counted`` in samples."""
+        """Typical sequence length in tokens: the input length of an encoder-decoder; the length of one example if the data are ``counted``
+        in samples; otherwise the training sequence length of language models in that year."""
         if kind == "encoder-decoder":
             return self.read_len
         if counted:
@@ -162,7 +162,7 @@ class Typical(Section):
 
 
 def first(lines: tuple[Line, ...], kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> Line:
-    """The first line that applies to such a run."""
+    """The first line that applies to the run."""
     return next(line for line in lines if line.holds(kind, year, gpus, params, mixture=mixture))
 
 
@@ -175,9 +175,10 @@ def typical() -> Typical:
 
 
 def network_share(cluster: Cluster) -> Share:
-    """Share of a network's rate that the collectives of a run reach, besides the typical loss of its kind at that many nodes.
+    """Share of the rated bandwidth that a run's collectives reach, on top of the typical loss of that kind of network at that many nodes.
 
-    If runs on its kind were measured at several sizes (``typical`` in its profile), their spread about that; otherwise the table's.
+    If runs on this kind of network were measured at several sizes (``typical`` in its profile), the share is 1 with their spread;
+    otherwise it is the table's.
     """
     kind = cluster.node.fabric
     if not kind.typical:
@@ -192,12 +193,12 @@ def this_year() -> int:
 
 
 def is_mixture(model: Model) -> bool:
-    """Whether some layers have experts."""
+    """Whether any layer has experts."""
     return any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
 
 
 def kind_of(model: Model, frames: Array | None) -> Kind:
-    """text, vision or video, by the content of a sample."""
+    """The kind of a run by its frames per sample: text for None, vision for one, video for more."""
     if frames is None:
         return "text"
     return "video" if np.max(frames) > 1 else "vision"
@@ -209,10 +210,10 @@ def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
 
 
 def usual_gpus(flops: float, cluster: Cluster, peak: float, usual: UsualGpus) -> int:
-    """Number of accelerators of a run that states none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; a power of two, at
-    least a
+    """Number of accelerators of a run that states none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; rounded to a power of
+    two, at least one node.
 
-    Dear runs are on more, and take longer: where ``grows`` is a half both are the root of their cost.
+    More expensive runs use more accelerators and also take longer: if ``grows`` is 0.5, both grow with the square root of the cost.
     """
     gpus = usual.gpus * (flops / (peak / 3 * HOUR) / usual.at) ** usual.grows
     return int(max(cluster.gpus_per_node, 2 ** round(np.log2(max(gpus, 1.0)))))
