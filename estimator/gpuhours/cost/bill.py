@@ -1,7 +1,7 @@
-"""From GPU time to cost, energy and carbon: quantity x rate = amount, each line with its source.
+"""Cost, energy and carbon from GPU time: quantity x rate = amount, each line with its source.
 
 Left out: staff, failed and trial runs, and for embodied carbon the network and the building. Cost is rent, or depreciation and
-electricity of owned hardware; energy is that of whole nodes with their network, times PUE.
+electricity of owned hardware; energy is that of whole nodes and their network, times PUE.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def money(gpu_time: Array, price: Array) -> Array:
 
     t  GPU s rented, stops included        p  USD per GPU and second
 
-    Leaves out storage, traffic and staff, and so underestimates.
+    Leaves out storage, traffic and staff, so it underestimates the cost.
 
     >>> float(money(1000 * 3600, 2.5 / 3600))    # 1,000 GPU-hours at 2.50 USD
     2500.0
@@ -42,7 +42,7 @@ def carbon(energy: Array, intensity: Array) -> Array:
 
         M = E g
 
-    E  J of the building        g  gCO2e per J, average of a country's production over a year, life cycle
+    E  J consumed by the building        g  gCO2e per J, life cycle, average of a country's generation over a year
 
     Location-based: certificates bought for the site are not counted. Leaves out manufacturing of the hardware.
 
@@ -61,11 +61,11 @@ def bill(
     hfu: Array | None = None,
     checkpoint: Array | None = None,
 ) -> Bill:
-    """Cost (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster, as far as known.
+    """Cost (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster; totals that are not known are None, with the reason.
 
     ``wall_clock``  s for which data are stored
-    ``hfu``         share of the peak executed while steps run; determines the accelerators' power
-    ``checkpoint``  bytes of one
+    ``hfu``         hardware FLOP/s over the peak while steps run; determines the accelerators' power
+    ``checkpoint``  bytes of one checkpoint
     """
     if gpu_time is None:
         return unknown("the GPU-hours are not", "cost", "energy", "carbon", "embodied_carbon")
@@ -81,7 +81,7 @@ def bill(
 
 
 def _rent(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
-    """The rental cost at the given price, or at one from the price lists."""
+    """The rental cost at the given price, otherwise at a price from the price lists."""
     if inputs.price is not None:
         return _rental_bill(gpu_time, inputs.price, "given", "given")
     if cluster is None:
@@ -111,7 +111,8 @@ def _rental_bill(gpu_time: Array, price: Array, terms: str, source: str) -> Bill
 
 
 def offer(cluster: Cluster, inputs: CostInputs) -> tuple[Price | Unknown, str]:
-    """The price of the cluster's accelerator (USD per GPU and second), and a remark if it is not that of the cluster's own instance."""
+    """The price of the cluster's accelerator (USD per GPU and second), and a remark if it is not for the cluster's own instance: of that
+    instance, otherwise of its provider, otherwise of any provider."""
     name, node = cluster.accelerator.name, cluster.node
     if not node.instance or inputs.provider is not None:
         return choose_price(name, inputs.provider, inputs.terms, inputs.years), ""
@@ -125,7 +126,7 @@ def offer(cluster: Cluster, inputs: CostInputs) -> tuple[Price | Unknown, str]:
 
 
 def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
-    """Carbon: the energy times the grid's intensity."""
+    """Carbon emissions (gCO2e) of the electricity: ``energy`` in J times the grid's carbon intensity."""
     if energy is None:
         return unknown("the energy is not", "carbon")
     if inputs.country is None:

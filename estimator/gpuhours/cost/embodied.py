@@ -1,4 +1,4 @@
-"""Emissions of manufacturing the machines, and the share attributed to a run."""
+"""Embodied carbon: emissions of manufacturing the machines, and the share attributed to a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIFETIME = Assumption(
     "cost.lifetime", 5.1, "year", "time in use before a machine is replaced: six years at 85 %", LUCCIONI
 )
 BOARD, HOST = 150e3, 2500e3 / 8
-"""gCO2e of an accelerator, and of an eighth of a server without accelerators, if their makers publish none."""
+"""gCO2e of manufacturing an accelerator, and an eighth of a server without accelerators, if their makers publish no value."""
 
 
 def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
@@ -26,7 +26,7 @@ def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
 
         M = m t / T
 
-    m  gCO2e of manufacturing one accelerator with its share of the node    t  GPU s    T  s in use over an accelerator's life
+    m  gCO2e of manufacturing one accelerator and its share of the node    t  GPU s    T  s in use over an accelerator's lifetime
 
     Leaves out network, building and disposal. Source: Luccioni et al. 2022, arXiv:2211.02001, section 4.1.
 
@@ -37,7 +37,7 @@ def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
 
 
 def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
-    """Two lines, gCO2e: the accelerators, and their share of the nodes, for ``gpu_time`` GPU s."""
+    """Embodied carbon in gCO2e for ``gpu_time`` GPU s, in two lines: the accelerators, and their share of the nodes."""
     if cluster is None and inputs.embodied is None:
         return unknown("no accelerator is given", "embodied_carbon")
     if cluster is not None and cluster.accelerator.generation == "tpu" and inputs.embodied is None:

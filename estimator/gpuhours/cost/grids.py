@@ -28,13 +28,13 @@ class Country(Section):
 
 
 class GridTable(Section):
-    """One published set: a file of ``hardware_specs/grids``."""
+    """One published data set: a file of ``hardware_specs/grids``."""
 
     title: str
     source: Annotated[str, Field(min_length=4)]
     note: str = ""
     countries: dict[str, Country]
-    """By ISO 3166 code of three letters."""
+    """By three-letter ISO 3166 code."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _read(path: Path) -> GridTable:
 
 
 def _tables() -> list[GridTable]:
-    """The user's tables first, then ours, the newest file name first."""
+    """The user's tables first, then the included ones, each in descending order of file name."""
     paths = [path for folder in profile_folders() for path in sorted((folder / "grids").glob("*.yaml"), reverse=True)]
     return [_read(path) for path in paths]
 
@@ -78,7 +78,8 @@ def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
 
 
 def grid(name: str, year: int | None = None) -> GridIntensity | Unknown:
-    """A country's grid (gCO2e per J) in a year, or in the nearest one within 3 years; the newest if no year is given."""
+    """A country's carbon intensity (gCO2e per J) in a year, or in the nearest year at most ``YEARS_APART`` away; the newest if no year is
+    given."""
     named = _find_country(name)
     if isinstance(named, Unknown):
         return named

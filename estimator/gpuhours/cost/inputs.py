@@ -14,7 +14,7 @@ from gpuhours.inputs.yaml_files import Section
 
 
 def _read_pue(value: object) -> float:
-    """A power usage effectiveness: at least 1, since the machines are included."""
+    """Read a power usage effectiveness: at least 1, since it includes the machines themselves."""
     pue = parse(value, "")
     if not 1.0 <= pue <= 5.0:
         raise UnitError("must be between 1 and 5: power of the building over power of the machines")
@@ -22,7 +22,7 @@ def _read_pue(value: object) -> float:
 
 
 def _read_year(value: object) -> int:
-    """A calendar year."""
+    """Read a calendar year."""
     year = parse(value, "")
     if year != round(year) or not 1990 <= year <= 2100:
         raise UnitError("must be a year, such as 2025")

@@ -1,4 +1,4 @@
-"""A bill: quantity x rate = amount, line by line, each with its source; an unknown total gives its reason."""
+"""A bill: quantity x rate = amount, line by line, each with its source; a total that is not known has a reason."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gpuhours.inputs.records import dataclass
 GB_MONTH = 1e9 * MONTH
 """Byte-seconds of a gigabyte stored for a month."""
 TOTALS = ("cost", "energy", "carbon", "embodied_carbon")
-"""The totals that lines add up to."""
+"""The totals of a bill, each the sum of its lines."""
 
 UNIT_SIZES: Mapping[str, float] = {
     "GPU*hour": HOUR, "kWh": 3.6e6, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3, "GB": 1e9,
     "USD/(GPU*hour)": 1 / HOUR, "gCO2e/kWh": 1 / 3.6e6, "USD/kWh": 1 / 3.6e6, "GB*month": GB_MONTH,
     "USD/(GB*month)": 1 / GB_MONTH, "USD/GB": 1e-9, "gCO2e/(GPU*hour)": 1 / HOUR,
 }  # fmt: skip
-"""The units shown in a bill, in SI units."""
+"""Size in SI units of each unit shown in a bill."""
 
 JSON_UNITS: Mapping[str, tuple[str, float]] = {
     "kWh": ("Wh", 3600.0), "kW/GPU": ("watt/GPU", 1.0), "kgCO2e": ("tCO2e", 1e6), "GB": ("byte", 1.0), "USD/GB": ("USD/byte", 1.0),
@@ -68,7 +68,7 @@ class Line:
     """What the rate applies to, in a few words: ``AWS on-demand 2026-10``, ``0.85 of 700 W``."""
     source: str
     partial: bool = True
-    """Whether the amount is added to its total; otherwise it is the sum of the lines before it, carried forward."""
+    """Whether the amount is added to its total; if not, the line is a subtotal of the lines before it."""
 
     def to_dict(self) -> dict[str, Any]:
         """The line as JSON."""
@@ -79,7 +79,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Bill:
-    """What a run costs. A total is None if something is unknown; ``reasons`` say what."""
+    """The cost, energy and carbon of a run. A total is None if an input is not known; ``reasons`` says which."""
 
     lines: tuple[Line, ...] = ()
     cost: Array | None = None
@@ -94,11 +94,11 @@ class Bill:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     """Assumed keys and their ranges, in SI units."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """The reason why a total is None, by its name."""
+    """Name of a total that is None -> the reason."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings that say why totals are missing."""
+        """One warning for each reason why totals are missing."""
         by_reason: dict[str, list[str]] = {}
         for result, reason in self.reasons.items():
             by_reason.setdefault(reason, []).append(result)
@@ -110,7 +110,7 @@ class Bill:
 
 
 def joined(parts: Iterable[Bill]) -> Bill:
-    """Several bills as one, with totals added; a total unknown in one of them is unknown."""
+    """Several bills as one, with totals added; a total that is not known in one of them is not known in the sum."""
     parts = tuple(parts)
     reasons = {result: reason for part in parts for result, reason in part.reasons.items()}
 
@@ -130,5 +130,5 @@ def joined(parts: Iterable[Bill]) -> Bill:
 
 
 def unknown(reason: str, *results: str) -> Bill:
-    """A bill without the totals ``results``, for the given reason."""
+    """An empty bill that gives ``reason`` for the missing totals ``results``."""
     return Bill(reasons=dict.fromkeys(results, reason))

@@ -30,7 +30,7 @@ def depreciation(capex: Array, years: Array, utilisation: Array) -> Array:
 
         p = C / (Y u)
 
-    C  USD per accelerator with its share of node and network    Y  lifetime, s    u  share of it in use
+    C  USD per accelerator with its share of node and network    Y  depreciation period, s (given in years)    u  share of it in use
 
     >>> round(float(depreciation(40_000, 5, 0.8)) * 3600, 3)    # USD per hour
     1.141
@@ -39,9 +39,9 @@ def depreciation(capex: Array, years: Array, utilisation: Array) -> Array:
 
 
 def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
-    """Staff, space, spare parts and contracts per second of use, USD/s.
+    """Staff, space, spare parts and contracts per second in use, USD/s.
 
-    p = C s / u        s  share of the capex per second
+    p = C s / u        s  share of the capex per second (given per year)
 
     >>> round(float(upkeep(40_000, 0.1, 0.8)) * 3600, 3)    # a tenth of the capex per year
     0.57
@@ -50,7 +50,7 @@ def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
 
 
 def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, energy: Array | None) -> Bill:
-    """Depreciation, electricity and, if a share is given, upkeep, in USD, for ``gpu_time`` GPU s that consume ``energy`` J."""
+    """Depreciation, electricity and, if its share is given, upkeep in USD, for ``gpu_time`` GPU s that consume ``energy`` J."""
     owned = inputs.owned or Owned()
     capex, source = owned.capex, "given"
     if capex is None:

@@ -1,4 +1,4 @@
-"""Energy at the node: accelerators by load, hosts, network and building, from ratings and measurements."""
+"""Energy of a run: accelerators by load, hosts, network and building, from rated power and measurements."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ HOST_SHARE = Assumption(
 )  # fmt: skip
 HOST_RANGE = (0.5, 0.65, 0.8)
 UNRATED = 0.75
-"""A node's rating minus that of its accelerators, relative to the latter, if no rating is known: 0.46 in a DGX-1 with V100, 0.79 in a
-DGX B200, 0.82 in a DGX H100, 1.03 in a DGX A100."""
+"""Rated power of the rest of a node relative to that of its accelerators, if the node's rating is not known: 0.46 in a DGX-1 with V100,
+0.79 in a DGX B200, 0.82 in a DGX H100, 1.03 in a DGX A100."""
 PORT_POWER = 52.0
 """W of switches per 400 Gbit/s of a node's network cards: three ports of a two-tier tree without oversubscription, at 17 W per port
 (NVIDIA QM9700: 747 to 1,720 W for 64; not re-read)."""
@@ -57,7 +57,7 @@ def board_share(hfu: Array) -> Array:
     h  FLOP executed per second over the dense peak (HFU)      u0 = 0.69, b = 0.49, h1 = 0.35
 
     Fitted to 222 training steps on four H200 (gpuhours measurements, November 2026): 80 % of them lie within -0.12 and +0.09.
-    An accelerator that waits, for a checkpoint or a restart, draws about 0.15 of its limit (Morrison et al. 2025, arXiv:2503.05804).
+    An accelerator that is idle during a checkpoint or a restart draws about 0.15 of its limit (Morrison et al. 2025, arXiv:2503.05804).
 
     >>> round(float(board_share(0.40)), 3)
     0.861
@@ -66,7 +66,7 @@ def board_share(hfu: Array) -> Array:
 
 
 def drawn_energy(gpu_time: Array, power: Array) -> Array:
-    """Electricity consumed per accelerator, J.
+    """Electricity consumed by the accelerators, J.
 
         E = t P
 
@@ -93,18 +93,18 @@ def building_energy(machines: Array, pue: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """One consumer of power."""
+    """One power consumer."""
 
     name: str
     power: Array
-    """mean power, W per accelerator"""
+    """Mean power, W per accelerator."""
     terms: str
     source: str
     assumptions: tuple[Assumption, ...] = ()
 
 
 def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Bill:
-    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``hfu`` as a share of the peak."""
+    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``hfu``: hardware FLOP/s over the peak."""
     if cluster is None and inputs.power is None:
         return unknown("no accelerator is given", "energy")
     drawn = list(draws(cluster, inputs, hfu))
@@ -144,7 +144,7 @@ def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hf
 
 
 def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
-    """Ranges of the assumed figures of power."""
+    """10th percentile, value and 90th percentile of each assumed power share and PUE."""
     for assumption in assumptions:
         if assumption.name == POWER_SHARE.name and np.ndim(assumption.value) == 0:
             share = float(assumption.value)
@@ -156,7 +156,7 @@ def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
 
 
 def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Iterator[Draw | Unknown]:
-    """Power consumers per accelerator, in W: the accelerator, its share of the node, its share of the network."""
+    """The power consumers, in W per accelerator: the accelerator, its share of the node, its share of the network."""
     if cluster is None:
         assert inputs.power is not None
         yield Draw("accelerators", inputs.power, "measured", "given")
@@ -173,7 +173,7 @@ def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Ite
 
 
 def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Unknown:
-    """The accelerators: measured, or a share of their limit depending on load."""
+    """Power of the accelerators: as measured, or a share of their limit that depends on load."""
     if inputs.power is not None:
         return Draw("accelerators", inputs.power, "measured", "given")
     part = cluster.accelerator
@@ -199,7 +199,7 @@ def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | U
 
 
 def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
-    """Everything else in the node, per accelerator: a share of what its rating leaves."""
+    """Power of the rest of the node per accelerator: a share of the node's rating minus that of its accelerators."""
     part = cluster.accelerator
     if part.power is None:
         return Unknown(f"the power of {part.title} is not known; give cost.power and cost.boundary accelerators")
@@ -220,7 +220,8 @@ def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
 
 
 def _rating(cluster: Cluster) -> Node | None:
-    """The node whose rating applies: the cluster's own, otherwise the accelerator's default node."""
+    """The node whose rated power applies: the cluster's own, otherwise the accelerator's default node if it has as many GPUs; None if
+    neither has a rating."""
     if cluster.node.power is not None:
         return cluster.node
     usual = load_node(cluster.accelerator.node, cluster.accelerator.path)
@@ -228,7 +229,7 @@ def _rating(cluster: Cluster) -> Node | None:
 
 
 def _network(cluster: Cluster) -> Draw:
-    """The switches between nodes, per accelerator, if there are several nodes."""
+    """Power of the switches between nodes per accelerator; 0 for a single node."""
     power = PORT_POWER * np.divide(cluster.network_bandwidth, PORT_RATE) * np.greater(cluster.nodes, 1)
     return Draw(
         "network", power, "switches of a two-tier tree", "NVIDIA QM9700: 747 to 1,720 W for 64 ports; not re-read"

@@ -1,4 +1,4 @@
-"""Price of an accelerator per hour: dated rows with their terms, and how one is chosen."""
+"""Hourly price of an accelerator: dated offers with their terms, and how one is chosen."""
 
 import re
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated_a
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
-"""The order in which terms are considered if none is requested; never spot, which may be withdrawn at any time."""
+"""The order in which terms are considered if none are requested; never spot, since spot capacity may be withdrawn at any time."""
 WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacity block"}
 """Terms whose name in prose differs."""
 
 
 def _read_price(value: object) -> float:
-    """``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` -> USD per GPU and second."""
+    """Read ``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` as USD per GPU and second."""
     return amount(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour") / HOUR
 
 
 def read_date(value: object) -> str:
-    """``2026-08-15`` or ``2026-08``; a price without a date is refused."""
+    """Read ``2026-08-15`` or ``2026-08``; raises ``ValueError`` for a price without a date, or for another form."""
     if value is None:
         raise ValueError("a price without a date is a rumour: add `as_of: 2026-08-15`")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?", str(value)):
@@ -51,7 +51,7 @@ class PriceRow(Section):
     years: Literal[1, 3] | None = None
     """Length of a reservation."""
     upfront: Literal["none", "partial", "all"] | None = None
-    """How much of it is paid up front, if known."""
+    """How much of a reservation is paid up front, if known."""
     as_of: Annotated[str, BeforeValidator(read_date)] = Field(default=None)  # type: ignore[assignment]
     source: Annotated[str, Field(min_length=4)]
     address: Annotated[str, Field(pattern="^(https://.*)?$")] = ""
@@ -77,7 +77,7 @@ class PriceRow(Section):
 
     @property
     def seen_at(self) -> str:
-        """The address of the row, otherwise of its provider's price page."""
+        """The address of the row, otherwise the address of its provider's price page."""
         return self.address or _provider_address(self.provider, self.terms)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class PriceRow(Section):
 
 
 class Provider(Section):
-    """The address of a provider's price page, with separate pages by terms if there are any."""
+    """The address of a provider's price page; extra keys give separate pages for some terms."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -96,7 +96,7 @@ class Provider(Section):
 
 @dataclass(frozen=True)
 class Price:
-    """The chosen row, the reason, and the price range of comparable ones."""
+    """The chosen row, the reason for it, and the price range of the rows it was chosen from."""
 
     row: PriceRow
     reason: str
@@ -121,7 +121,7 @@ def _provider_address(provider: str, terms: str) -> str:
 
 
 def price_rows(accelerator: str) -> tuple[PriceRow, ...]:
-    """Every dated offer for an accelerator; a user's own file replaces ours."""
+    """Every dated offer for an accelerator; a user's own file replaces the included one."""
     for folder in profile_folders():
         path = folder / "prices" / f"{accelerator}.yaml"
         if path.is_file():
@@ -143,12 +143,12 @@ def choose_price(
     years: int | None = None,
     instance: str = "",
 ) -> Price | Unknown:
-    """The median of the newest offers for an accelerator, one per provider, USD per GPU and second.
+    """The median of the newest offers for an accelerator, one per provider, in USD per GPU and second.
 
-    1. rows that match provider, instance, terms and years; without terms, those of the first ``PREFERRED`` kind available; of
-       reservations the shortest
-    2. for each provider its newest row; among rows of the same day the cheapest
-    3. of those, the median by price (the lower one of two)
+    1. Select the rows that match provider, instance, terms and years. If no terms are given, use the first of ``PREFERRED`` that has rows.
+       Of reservations, use the shortest.
+    2. For each provider, take its newest row, and the cheapest of rows with the same date.
+    3. Of these, take the median by price (the lower of the two middle ones).
 
     Offers with different terms, or reservations of different length, are never ranked together.
     """
@@ -186,7 +186,7 @@ def _missing(
     years: int | None,
     instance: str,
 ) -> str:
-    """Why no price was chosen, and which are known."""
+    """A message that says why no price was chosen, and which prices are known."""
     bound = None if years is None else f"{years}-year"
     asked = "".join(f" {word}" for word in (provider, instance, bound, terms) if word)
     known = sorted({f"{row.provider} {row.commitment}" for row in rows})

@@ -1,4 +1,4 @@
-"""The cost of storing data and checkpoints and of sending them out: dated prices and lines of the bill."""
+"""The cost of storing data and checkpoints and of egress: dated prices, and the lines of the bill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Kind = Literal["object", "parallel", "egress"]
 
 
 class StoragePrice(Section):
-    """One dated price for storing or sending bytes."""
+    """One dated price for storage or egress."""
 
     provider: str
     kind: Kind
@@ -35,7 +35,7 @@ class StoragePrice(Section):
 
     @property
     def si(self) -> float:
-        """USD per byte and second stored, or per byte sent."""
+        """The price in USD per byte and second stored, or per byte sent."""
         return read_sent(self.price) if self.kind == "egress" else read_kept(self.price)
 
     @property
@@ -58,7 +58,7 @@ def storage_prices() -> tuple[StoragePrice, ...]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A price, its terms, and the range of the known ones."""
+    """A price in SI units, its terms and source, and the range of the known prices if it is their median."""
 
     si: float
     terms: str
@@ -67,7 +67,7 @@ class Chosen:
 
 
 def choose(kind: Kind, provider: str | None) -> Chosen | Unknown:
-    """The provider's price (USD per byte and second stored, or per byte sent), otherwise the median of all known ones."""
+    """The provider's price (USD per byte and second stored, or per byte sent); otherwise the median of all known prices of that kind."""
     rows = sorted((row for row in storage_prices() if row.kind == kind), key=lambda row: row.si)
     own = [row for row in rows if provider is not None and row.provider.lower() == provider.lower()]
     if own:
@@ -91,9 +91,9 @@ def keeping(size: Array, seconds: Array, price: Array) -> Array:
 
 
 def storage_bill(inputs: CostInputs, provider: str | None, wall_clock: Array | None, checkpoint: Array | None) -> Bill:
-    """USD for data, checkpoints and egress, as far as the run states what it stores.
+    """Cost in USD of storing data and checkpoints and of egress, for those that the run states.
 
-    ``wall_clock`` s of storage;  ``checkpoint`` bytes of one
+    ``wall_clock``: s for which data are stored, unless ``kept`` is stated;  ``checkpoint``: bytes of one checkpoint
     """
     asked = inputs.storage
     if asked is None:

@@ -1,4 +1,4 @@
-"""Accelerators, one per device that the driver shows, read from YAML profiles with the measured constants of their kernels."""
+"""Accelerators: one per device as shown by the driver, read from YAML profiles with the measured constants of their kernels."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -53,15 +53,16 @@ Generation = Literal[
 
 
 class StepTimes(Section):
-    """What predicted step times of an accelerator are based on."""
+    """The basis of an accelerator's predicted step times."""
 
     basis: Literal["measured", "scaled", "assumed", "none"]
-    """Kernels or whole steps measured on this card; another card's constants scaled to this card's peak; a guess; not predicted."""
+    """measured: kernels or whole steps measured on this card; scaled: another card's constants scaled to this card's peak; assumed: a
+    guess; none: not predicted."""
     source: Annotated[str, Field(min_length=10)]
 
 
 class AcceleratorProfile(Profile):
-    """One file of ``hardware_specs/accelerators``: one device as the driver shows it; dense peaks, bandwidths in one direction."""
+    """One file of ``hardware_specs/accelerators``: one device as shown by the driver, with dense peaks and one-direction bandwidths."""
 
     vendor: str
     generation: Generation
@@ -81,9 +82,9 @@ class AcceleratorProfile(Profile):
     pcie_bandwidth: BandwidthFigure
     power: PowerFigure | None = None
     system_power: PowerFigure | None = None
-    """Mean power with its share of the host, measured during training."""
+    """Mean power of one accelerator and its share of the host, measured during training."""
     purchase: MoneyFigure | None = None
-    """Selling price of one."""
+    """Purchase price of one."""
     kernels: KernelConstants | None = None
 
 
@@ -99,7 +100,7 @@ class Accelerator:
     peak: Mapping[Dtype, float]
     """FLOP/s by number format: dense, matrix products, fp32 accumulation."""
     memory: float
-    """Bytes, as the driver shows."""
+    """Bytes, as shown by the driver."""
     memory_bandwidth: float
     """B/s, from the data sheet."""
     l2: float | None
@@ -123,7 +124,7 @@ class Accelerator:
     path: Path | None = None
 
     def peak_for(self, dtype: str) -> float:
-        """Dense FLOP/s of matrix products whose inputs are ``dtype``."""
+        """Dense FLOP/s of GEMMs with inputs in ``dtype``; raises ``EstimateError`` if the accelerator has no rate for it."""
         known = NUMBER_FORMATS.get(dtype)
         rate = self.peak.get(dtype if known is None else known.peak)
         if rate is not None:
@@ -145,36 +146,37 @@ class Accelerator:
 
     @property
     def gemm_constants(self) -> GemmConstants:
-        """Its own, or its generation's."""
+        """Constants of GEMMs: the accelerator's own, otherwise its generation's."""
         own = self.kernels
         return own.gemm if own and own.gemm else generation_constants(self.generation).gemm
 
     @property
     def memory_constants(self) -> MemoryConstants:
-        """Its own, or its generation's."""
+        """Constants of memory-bound kernels: the accelerator's own, otherwise its generation's."""
         own = self.kernels
         return own.memory if own and own.memory else generation_constants(self.generation).memory
 
     @property
     def unfused_constants(self) -> UnfusedConstants:
-        """Its own, or its generation's."""
+        """Constants of unfused attention: the accelerator's own, otherwise its generation's."""
         own = self.kernels
         return own.unfused if own and own.unfused else generation_constants(self.generation).unfused
 
     @property
     def alignment_constants(self) -> AlignmentConstants:
-        """Its own, or those of all cards."""
+        """Constants of unaligned GEMMs: the accelerator's own, otherwise those common to all accelerators."""
         own = self.kernels
         return own.alignment if own and own.alignment else alignment_constants()
 
     @property
     def link_constants(self) -> LinkConstants:
-        """Its own, or its generation's."""
+        """Constants of collectives over scale-up links: the accelerator's own, otherwise its generation's."""
         own = self.kernels
         return own.links if own and own.links else generation_constants(self.generation).links
 
     def attention_constants(self, kernel: str) -> AttentionConstants:
-        """Its own for this kernel, or its generation's; raises ``EstimateError`` if the kernel does not run on it."""
+        """Constants of an attention kernel: the accelerator's own, otherwise its generation's; raises ``EstimateError`` if the kernel is
+        not known on it."""
         own = self.kernels
         measured = own.attention if own and own.attention else {}
         if kernel in measured:
@@ -189,7 +191,7 @@ class Accelerator:
 
     @property
     def multiprocessors(self) -> int:
-        """S; raises ``EstimateError`` if the profile does not give it, since tiles are counted in waves over the SMs."""
+        """Number of SMs, S; raises ``EstimateError`` if the profile does not give it, since tiles are counted in waves over the SMs."""
         if self.sms is None:
             raise EstimateError(
                 f"The profile of {self.name} does not say how many multiprocessors it has.",
@@ -199,7 +201,7 @@ class Accelerator:
 
 
 def list_accelerators() -> list[str]:
-    """The names ``load_accelerator`` knows."""
+    """The names that ``load_accelerator`` accepts."""
     return list(profile_paths("accelerators"))
 
 

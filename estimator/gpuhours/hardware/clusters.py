@@ -24,9 +24,9 @@ class Cluster:
     node: Node
     gpus: Array
     internode_bandwidth: Array | None = None
-    """B/s per GPU out of a node, one direction, if it differs from what the node's NICs give."""
+    """B/s per GPU out of a node, one direction, if it differs from the bandwidth of the node's NICs."""
     delay: Array = 0.0
-    """Host time in s per step of a ring, if a measured rate implies one (``hardware.networks.as_met``)."""
+    """CPU overhead in s per ring step, if a measured rate implies one (``hardware.networks.as_met``)."""
 
     @property
     def gpus_per_node(self) -> int:
@@ -61,9 +61,10 @@ def cluster(
     *,
     internode_bandwidth: Array | str | None = None,
 ) -> Cluster:
-    """``cluster("h100-sxm-80gb", gpus=512)``: in its default node unless ``node`` is given.
+    """A cluster of ``gpus`` accelerators, in their default node unless ``node`` is given: ``cluster("h100-sxm-80gb", gpus=512)``.
 
-    A cloud instance in place of the accelerator (``p5.48xlarge``) sets both.
+    A cloud instance instead of the accelerator (``p5.48xlarge``) sets both. Raises ``EstimateError`` for a node that does not hold this
+    accelerator, or that is given with an instance.
     """
     if isinstance(accelerator, str) and (rented := find_instance(accelerator)) is not None:
         if node is not None:

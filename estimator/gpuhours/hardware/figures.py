@@ -1,4 +1,4 @@
-"""A figure of a hardware profile: a number that requires a unit and a source."""
+"""Figures of hardware profiles: numbers that require a unit and a source."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -58,19 +58,19 @@ class ClockFigure(SourcedFigure):
 
 
 class CountFigure(SourcedFigure):
-    """A whole number of things."""
+    """A count."""
 
     value: Count
 
 
 class CarbonFigure(SourcedFigure):
-    """gCO2e of manufacturing one, cradle to gate."""
+    """gCO2e of manufacturing one device, cradle to gate."""
 
     unit: ClassVar[str] = "gCO2e"
     value: Annotated[float, measured_in("gCO2e")]
 
     def to_dict(self) -> dict[str, Any]:
-        """As for every figure, in tonnes, the unit of all JSON documents."""
+        """Value, unit, source and note, with the value in tonnes, the unit of all JSON documents."""
         return {**super().to_dict(), "value": self.value / 1e6, "unit": "tCO2e"}
 
 
@@ -86,10 +86,10 @@ class Profile(Section):
 
     title: str
     also: tuple[str, ...] = ()
-    """Further names."""
+    """Other names."""
     note: str = ""
     embodied: CarbonFigure | None = None
-    """Manufacturing of one; for a node, everything but its accelerators."""
+    """Emissions of manufacturing one device; for a node, without its accelerators."""
 
 
 def figures_of(profile: Profile) -> dict[str, SourcedFigure]:

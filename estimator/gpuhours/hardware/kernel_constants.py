@@ -28,11 +28,11 @@ class GemmConstants(Sourced):
     tile_efficiency: Share
     """E: share of peak inside a full 128 x 256 tile."""
     reuse_exponent: NotNegative
-    """g: exponent of a tile's rate in its operand reuse."""
+    """g: exponent with which a tile's rate depends on its operand reuse."""
     prologue: NotNegative
-    """k0: start and end of a tile, as extra length along k (bf16)."""
+    """k0: prologue and epilogue of a tile, as additional length along k (bf16)."""
     ceiling: Share
-    """rho: share of peak that the whole card sustains (power, issue)."""
+    """rho: share of peak that the whole card sustains (limited by power and instruction issue)."""
     memory_share: Share
     """beta: share of the memory bandwidth at which operands are read."""
     launch: Seconds
@@ -40,7 +40,7 @@ class GemmConstants(Sourced):
     whole_waves: bool
     """Tiles run in whole waves over the SMs (True), or the last wave is split evenly (False)."""
     four_bit: Share = 1.0
-    """Share of E and rho that products of 4-bit operands reach."""
+    """Share of E and rho that GEMMs with 4-bit operands reach."""
 
 
 class MemoryConstants(Sourced):
@@ -76,14 +76,14 @@ class AttentionPass(Sourced):
 
 
 class AttentionConstants(Section):
-    """Both directions of one kernel."""
+    """Constants of one attention kernel, forward and backward."""
 
     forward: AttentionPass
     backward: AttentionPass
 
 
 class UnfusedConstants(Sourced):
-    """Batched products of unfused attention whose rows are not aligned to 16 bytes: share of peak on tiles of 64."""
+    """Batched GEMMs of unfused attention whose rows are not aligned to 16 bytes: share of peak with tiles of 64."""
 
     odd: Share
     """For rows of scores or of a head with an odd number of 2-byte elements (197 or 257 tokens: patches and a class token)."""
@@ -92,18 +92,18 @@ class UnfusedConstants(Sourced):
 
 
 class ByDimension(Section):
-    """Y [m, n] = X [m, k] W [k, n]."""
+    """Slowdown by the contiguous dimension of Y [m, n] = X [m, k] W [k, n]."""
 
     n: Annotated[float, Field(ge=1, examples=[2.7])]
-    """If outputs are contiguous in memory."""
+    """If the output dimension n is contiguous in memory."""
     k: Annotated[float, Field(ge=1, examples=[3.0])]
-    """If the reduction dimension is contiguous."""
+    """If the reduction dimension k is contiguous."""
     m: Annotated[float, Field(ge=1, examples=[2.8])]
-    """If rows are contiguous, in a weight gradient."""
+    """If the row dimension m is contiguous, in a weight gradient."""
 
 
 class AlignmentConstants(Sourced):
-    """Time of tensor-core products whose rows are not aligned to 16 bytes, relative to aligned ones, by the dimension that is contiguous
+    """Time of tensor-core GEMMs with rows that are not aligned to 16 bytes, relative to aligned ones, by the dimension that is contiguous
     in memory."""
 
     odd: ByDimension
@@ -126,19 +126,18 @@ class LinkConstants(Sourced):
     step: Seconds
     """Latency of one hop."""
     fill: Seconds
-    """f: time to fill the pipeline of chunks that a message is cut into."""
+    """f: time to fill the pipeline of chunks into which a message is split."""
     switch_share: Share | None = None
-    """Share of the link bandwidth, as bus bandwidth, of reductions in the switch (NVLink SHARP);
-    may exceed 1."""
+    """Bus bandwidth of in-switch reductions (NVLink SHARP) as a share of the link bandwidth; may exceed 1."""
     switch_fill: Seconds | None = None
 
 
 class TypicalShare(Sourced):
-    """Measured rates of all-reduces for one cluster size, as shares of the NICs' line rate."""
+    """Measured all-reduce rates for one cluster size, as shares of the NICs' line rate."""
 
     nodes: Annotated[int, Field(ge=1)]
     share: Share
-    """The median."""
+    """Median of the measured shares."""
     low: Share
     high: Share
     """10th and 90th percentile."""
@@ -149,31 +148,31 @@ class NetworkConstants(Sourced):
     """One file of ``hardware_specs/networks``: the share of the line rate that a network between nodes delivers."""
 
     stand_in: str | None = None
-    """The network used instead if all sources that determined this one are left out."""
+    """The network whose constants are used instead if all sources that determined these are left out."""
     share: Share
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
     """The same for all-to-all and broadcast."""
     send_share: Share
-    """The same for one NIC, from one rank to another."""
+    """The same for P2P between two ranks over one NIC."""
     launch: Seconds
-    """Fixed time of a collective that leaves its node, on top of the links' own."""
+    """Fixed time of a collective that spans nodes, in addition to that of the links inside a node."""
     step: Seconds
     """Latency of one hop between nodes."""
     fill: Seconds
     ring_step: Seconds = 0.0
-    """Additional time per rank of a ring that leaves its node, for messages of megabytes."""
+    """Additional time per rank of a ring that spans nodes, for messages of megabytes."""
     typical: tuple[TypicalShare, ...] = ()
     """Measured shares by number of nodes; ``share`` applies if empty."""
 
     def typical_share(self, nodes: Array) -> Array:
-        """Share of the line rate that rings over this many nodes typically reach: measured medians, linear in log2(nodes)."""
+        """Typical share of the line rate for rings over this many nodes: measured medians, interpolated linearly in log2(nodes)."""
         if not self.typical:
             return self.share
         return self._over(nodes, [one.share for one in self._met])
 
     def spread(self, nodes: float) -> tuple[float, float]:
-        """10th and 90th percentile of measured shares over ``typical_share``, for this many nodes; (1, 1) if nothing was measured."""
+        """10th and 90th percentile of the measured shares over ``typical_share``, for this many nodes; (1, 1) if none were measured."""
         if not self.typical:
             return 1.0, 1.0
         low, high = ([one.low for one in self._met], [one.high for one in self._met])
@@ -185,7 +184,7 @@ class NetworkConstants(Sourced):
         return sorted(self.typical, key=lambda one: one.nodes)
 
     def _over(self, nodes: Array, values: list[float]) -> Array:
-        """Interpolate values of the measured sizes linearly in log2(nodes)."""
+        """Interpolate values at the measured cluster sizes linearly in log2(nodes)."""
         return np.interp(np.log2(np.maximum(nodes, 1)), [np.log2(one.nodes) for one in self._met], values)
 
 
@@ -199,14 +198,14 @@ class KernelConstants(Section):
     unfused: UnfusedConstants | None = None
     links: LinkConstants | None = None
     alignment: AlignmentConstants | None = None
-    """Stored in one file for every card (``alignment_constants``)."""
+    """By default those common to all cards, from one file (``alignment_constants``)."""
 
 
 class GenerationConstants(KernelConstants):
     """A generation's defaults: all groups are present."""
 
     stand_in: str | None = None
-    """The generation used for a group instead if all sources that determined it are left out."""
+    """The generation whose constants are used for a group instead if all sources that determined the group are left out."""
     gemm: GemmConstants
     memory: MemoryConstants
     attention: dict[str, AttentionConstants]
@@ -216,7 +215,8 @@ class GenerationConstants(KernelConstants):
 
 @cache
 def generation_constants(generation: str) -> GenerationConstants:
-    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``; missing groups are those of its ``like``."""
+    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``; missing groups are taken from the generation named by
+    its ``like`` key. Raises ``EstimateError`` if there is no such file."""
     hint = "Or give the accelerator's profile a `kernels:` block of its own."
     source = read_yaml(_file("kernels", generation, hint))
     data = dict(source.data)
@@ -241,19 +241,20 @@ def memory_efficient() -> AttentionConstants:
 
 @cache
 def alignment_constants() -> AlignmentConstants:
-    """Slowdown of rows not aligned to 16 bytes, from ``hardware_specs/alignment.yaml``."""
+    """Slowdown of GEMMs with rows not aligned to 16 bytes, from ``hardware_specs/alignment.yaml``."""
     return validated(AlignmentConstants, read_yaml(Path(str(files("hardware_specs"))) / "alignment.yaml"))
 
 
 @cache
 def is_known(generation: str) -> bool:
-    """Whether there are constants for a generation; TPUs, for one, have none."""
+    """Whether there are kernel constants for a generation; TPUs, for example, have none."""
     return (Path(str(files("hardware_specs"))) / "kernels" / f"{generation}.yaml").is_file()
 
 
 @cache
 def network_constants(network: str) -> NetworkConstants:
-    """A kind of network between nodes, from ``hardware_specs/networks/NETWORK.yaml``."""
+    """The constants of a network between nodes, from ``hardware_specs/networks/NETWORK.yaml``; raises ``EstimateError`` if there is no such
+    file."""
     return validated(NetworkConstants, read_yaml(_file("networks", network, "")))
 
 

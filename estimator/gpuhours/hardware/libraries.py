@@ -1,4 +1,4 @@
-"""Kernel libraries by year: their speed relative to those that an accelerator's constants were measured with."""
+"""Kernel libraries by year: their speed relative to the libraries with which an accelerator's constants were measured."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ Time = Literal["today", "2024", "2022"]
 
 
 class Libraries(Sourced):
-    """Rates of older kernels, as shares of today's. Rates that a user measured on a card count as today's."""
+    """Rates of older kernels as shares of today's rates. Rates that a user measured on a card count as today's."""
 
     products: Mapping[Generation, Share] = Field(default_factory=dict)
-    """Generation -> share, for matrix products."""
+    """Generation -> share, for GEMMs."""
     cudnn: Mapping[Generation, Share] = Field(default_factory=dict)
-    """The same for cuDNN's attention."""
+    """Generation -> share, for cuDNN attention."""
     unaligned: Share | None = None
-    """Unfused attention's products without 16-byte rows, odd or even, relative to odd ones today on the same card; None: as today."""
+    """Rate of unfused attention's GEMMs with rows that are not aligned to 16 bytes, odd or even, relative to today's rate for odd rows on
+    the same card; None: as today."""
 
     def on(self, accelerator: Accelerator) -> Accelerator:
-        """The accelerator with its kernels slowed to these libraries' speed."""
+        """The accelerator with kernels at the speed of these libraries."""
         products, cudnn = (shares.get(accelerator.generation, 1.0) for shares in (self.products, self.cudnn))
         return accelerator if products == cudnn == 1 else _slowed(accelerator, products, cudnn)
 
@@ -48,7 +49,7 @@ class _Sets(Section):
 
 
 def libraries_of(time: Time) -> Libraries:
-    """The libraries that stacks of a given year were built with."""
+    """The libraries with which stacks of that time were built."""
     return _of_all_times()[time]
 
 
@@ -60,7 +61,7 @@ def _of_all_times() -> Mapping[Time, Libraries]:
 
 @lru_cache(maxsize=256)
 def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
-    """Scale E and rho of products by ``products``, E of cuDNN's attention by ``cudnn``."""
+    """The accelerator with E and rho of GEMMs scaled by ``products``, and E of cuDNN attention by ``cudnn``."""
     gemm, own = accelerator.gemm_constants, accelerator.kernels or KernelConstants()
     slower = gemm.model_copy(
         update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}

@@ -37,7 +37,7 @@ class NodeProfile(Profile):
     instance: str = ""
     """The cloud instance of this node: ``p5.48xlarge``."""
     accelerators: tuple[str, ...] = ()
-    """The accelerators it is sold with; empty means any."""
+    """The accelerators that it is sold with; empty means any."""
     gpus: CountFigure
     link_domain: CountFigure | None = None
     """GPUs connected at ``link_bandwidth``; those of one node by default."""
@@ -84,7 +84,7 @@ class Node:
     figures: Mapping[str, SourcedFigure] = field(default_factory=dict)
     path: Path | None = None
     constants: NetworkConstants | None = None
-    """Of its network, where they are not that file's."""
+    """Constants of its network, if they differ from those of the file."""
 
     @property
     def fabric(self) -> NetworkConstants:
@@ -93,12 +93,12 @@ class Node:
 
     @property
     def accelerator(self) -> str:
-        """The accelerator it is usually sold with, or empty for a node that takes any."""
+        """The accelerator that it is usually sold with; empty for a node that takes any."""
         return self.accelerators[0] if self.accelerators else ""
 
     @property
     def network_bandwidth(self) -> float:
-        """B/s out of the node per GPU, one direction: NICs x rate of one / GPUs."""
+        """B/s per GPU out of the node, one direction: NICs x bandwidth of one NIC / GPUs."""
         return self.nics * self.nic_bandwidth / self.gpus
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def list_nodes() -> list[str]:
 
 
 def list_instances() -> list[str]:
-    """The cloud instances that ``find_instance`` accepts, as their clouds spell them."""
+    """The cloud instances that ``find_instance`` accepts."""
     return sorted(_instances())
 
 
@@ -138,7 +138,7 @@ def instance_hint(name: str) -> str:
 
 
 def _instances() -> dict[str, Path]:
-    """Instance -> the file of its node; only the names in a file are read, and included files only once."""
+    """Instance -> the file of its node. Only the names in each file are read; the included files are read once."""
     return _shipped_instances() if len(profile_folders()) == 1 else _read_instances()
 
 

@@ -1,9 +1,9 @@
-"""The number formats that a run computes in and stores: bytes per parameter and per activation element.
+"""The number formats of a run's compute and storage: bytes per parameter and per activation element.
 
-Two settings determine them. ``dtype`` is the input format of matrix products; ``state`` is what the optimiser stores:
+Two settings determine them. ``dtype`` is the input format of GEMMs; ``state`` is what the optimiser stores:
 
 =======  ==================================================  ====================================
-state    weights + master + moments + gradients, B/parameter  who does it
+state    weights + master + moments + gradients, B/parameter  used by
 =======  ==================================================  ====================================
 amp      4 + 0 + 8 + 4                                       autocast over fp32 weights; FSDP2 mixed
 mixed    2 + 4 + 8 + 2                                       Megatron, DeepSpeed: bf16 weights, fp32 master
@@ -11,8 +11,8 @@ pure     2 + 0 + 4 + 2                                       everything bf16
 =======  ==================================================  ====================================
 
 Source: Rajbhandari et al. 2020, ZeRO, section 3.1 (2 + 2 + 12 = 16 B/parameter); Micikevicius et al. 2018.
-A stack may store gradients in a wider format than the weights (Megatron's fp32 main gradients: 18 B/parameter in all):
-a property of the software, not of the precision.
+A stack may store gradients in a wider format than the weights (Megatron's fp32 main gradients: 18 B/parameter in total): this is a
+property of the software, not of the precision.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ BF16: Final = 2.0
 class NumberFormat:
     """The sizes of a number format in each of its uses, in bytes per value.
 
-    ``input``      an input of a matrix product; ``scale`` its share of a scale per block of values; ``output``
-    ``element``    an activation outside the matrix products, ``copies`` quantised copies of a weight kept through the step besides the
-                   stored one, ``frozen`` a weight that is not trained
-    ``peak``       the rate of a profile that applies to its products
-    ``product``    the format of the products, if weights are dequantised for them
-    ``trains``     whether a run can use it; the others are rates of products only
+    ``input``      an input of a GEMM; ``scale``: its share of the scale per block of values; ``output``: an output of a GEMM
+    ``element``    an activation outside GEMMs
+    ``copies``     quantised copies of a weight that are kept through the step in addition to the stored weight
+    ``frozen``     a weight that is not trained
+    ``peak``       the peak rate of a profile that applies to its GEMMs
+    ``product``    the format of the GEMMs, if weights are dequantised for them
+    ``trains``     whether a run can use the format; the others are GEMM rates only
     ``words``      names in tables, in lower case without spaces
     """
 
@@ -55,21 +56,21 @@ class NumberFormat:
     trains: bool = True
     words: tuple[str, ...] = ()
     casts: Literal["plain", "blocks", "four_bit"] = "plain"
-    """Which figure of a stack's ``casts`` gives the additional cost of quantising, if any."""
+    """Which entry of a stack's ``casts`` gives the additional cost of quantisation, if any."""
 
     @property
     def kept(self) -> float:
-        """An input of a product saved for its weight gradient, with its scale."""
+        """Bytes per value of a GEMM input saved for the weight gradient, with its scale."""
         return self.input + self.scale
 
     @property
     def unpacked(self) -> bool:
-        """Whether weights are dequantised to another format for each product."""
+        """Whether weights are dequantised to another format for each GEMM."""
         return self.product not in ("", self.name)
 
     @property
     def narrow(self) -> bool:
-        """Whether products use 8 bits or fewer, so that inputs are cast for them."""
+        """Whether GEMMs use 8 bits or fewer, so that their inputs are cast."""
         return self.input <= 1
 
 
@@ -93,13 +94,13 @@ _FORMATS = (
     NumberFormat("nf4", 2, "bf16", frozen=4.127 / 8, product="bf16", words=("nf4", "qlora", "int4", "4bit")),
 )
 NUMBER_FORMATS: Final[dict[str, NumberFormat]] = {one.name: one for one in _FORMATS}
-"""Every number format by name: to add one, add a line."""
+"""Every number format by name; to add one, add a line to ``_FORMATS``."""
 FORMATS: Final[dict[str, NumberFormat]] = {one.name: one for one in _FORMATS if one.trains}
-"""Those that a run can use."""
+"""The formats that a run can use."""
 PEAKS: Final = tuple(dict.fromkeys(one.peak for one in _FORMATS))
 """The rates that a profile may specify."""
 WORDS: Final[dict[str, str]] = {word: one.name for one in _FORMATS for word in one.words}
-"""Their names in tables."""
+"""Name in tables -> format."""
 
 
 def _has_rate(name: str) -> str:
@@ -109,17 +110,17 @@ def _has_rate(name: str) -> str:
 
 
 Dtype = Annotated[str, AfterValidator(_has_rate), WithJsonSchema({"enum": list(PEAKS), "type": "string"})]
-"""The name of a rate in a profile."""
+"""The name of a GEMM rate in a profile."""
 ALSO: Final = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "single": "fp32", "float8": "fp8",
     "bf16-mixed": "bf16", "fp16-mixed": "fp16", "16-mixed": "fp16", "32-true": "fp32", "4bit": "nf4",
 }  # fmt: skip
-"""Other unambiguous names of formats used by people and training code."""
+"""Other unambiguous names of formats, as used by people and in training code."""
 STATES: Final = ("amp", "mixed", "pure")
 
 
 def spelled(dtype: object) -> object:
-    """The canonical spelling of a format: ``BF16``, ``torch.bfloat16`` -> ``bf16``.
+    """The canonical name of a format: ``BF16``, ``torch.bfloat16`` -> ``bf16``.
 
     >>> spelled("torch.bfloat16")
     'bf16'
@@ -138,9 +139,9 @@ class Precision:
     state: str = "mixed"
     optimizer: str = "adamw"
     casts_at_use: bool = True
-    """Whether values stored wider than the product format are cast where they are used (autocast), rather than before they arrive."""
+    """Whether values stored in a wider format than that of the GEMMs are cast at use (autocast), rather than earlier."""
     wide_stream: bool = False
-    """Whether outputs of quantised products and everything between them are fp32; without autocast also attention, adapters and head."""
+    """Whether outputs of quantised GEMMs and everything between them are fp32; without autocast also attention, adapters and head."""
 
     def __post_init__(self) -> None:
         for field, value, known in (
@@ -154,7 +155,7 @@ class Precision:
 
     @property
     def format(self) -> NumberFormat:
-        """The format of product inputs."""
+        """The format of GEMM inputs."""
         return FORMATS[self.dtype]
 
     @property
@@ -164,27 +165,27 @@ class Precision:
 
     @property
     def product(self) -> str:
-        """The dtype whose peak applies to matrix products, as a key of ``Accelerator.peak_for``."""
+        """The dtype whose peak applies to GEMMs, as an argument of ``Accelerator.peak_for``."""
         return self.format.product or self.dtype
 
     @property
     def element(self) -> float:
-        """Bytes of one activation element, and of one gathered or exchanged weight."""
+        """Bytes of one activation element, and of one weight in an all-gather or exchange."""
         return FP32 if self.wide_stream else self.format.element
 
     @property
     def operand(self) -> float:
-        """Bytes per element of a product's input saved for the weight gradient."""
+        """Bytes per element of a GEMM input saved for the weight gradient."""
         return self.format.kept
 
     @property
     def autocast(self) -> bool:
-        """Whether products use a narrower format than the stored weights, cast at use."""
+        """Whether GEMMs use a narrower format than the stored weights, which are cast at use."""
         return self.state == "amp" and not self.full and self.casts_at_use
 
     @property
     def all_wide(self) -> bool:
-        """Whether everything between quantised products is fp32, adapters and attention included."""
+        """Whether everything between quantised GEMMs is fp32, including adapters and attention."""
         return self.wide_stream and not self.autocast
 
     @property
@@ -194,13 +195,13 @@ class Precision:
 
     @property
     def copies(self) -> float:
-        """Copies of a weight besides the stored one that persist through the step: the quantised weight and its
-        transpose (fp8: 2)."""
+        """Copies of a weight that are kept through the step in addition to the stored weight: the quantised weight and its transpose
+        (fp8: 2)."""
         return self.format.copies
 
     @property
     def casts(self) -> float:
-        """Autocast's cache of cast weights, from first use until autocast ends."""
+        """Cast weights cached by autocast, from first use until autocast ends."""
         return self.element if self.autocast else 0.0
 
     @property
@@ -209,7 +210,8 @@ class Precision:
         return self.format.frozen
 
     def frozen_layer(self, held: Array, trained: Array) -> Array:
-        """Bytes of a layer gathered for use: trainable weights as elements, frozen ones as stored."""
+        """Bytes of a layer gathered for use, with ``held`` parameters of which ``trained`` are trainable: trainable weights in the format
+        of activations, frozen weights as stored."""
         return trained * self.element + (held - trained) * self.frozen
 
     @property

@@ -15,7 +15,7 @@ OptimiserName = Literal[
 
 @dataclass(frozen=True)
 class Optimiser:
-    """``values`` state values per parameter in the format of the moments, plus ``bytes`` per parameter in a format of its own.
+    """State per parameter: ``values`` values in the format of the moments, plus ``bytes`` bytes in a format of its own.
 
     ``traffic``     bytes per parameter moved by the update, relative to fused AdamW (28 B in fp32: weight, two moments read and
                     written, gradient read)
@@ -49,4 +49,4 @@ OPTIMISERS: Final[Mapping[str, Optimiser]] = MappingProxyType({
     # rank one quarter of the width: a quarter of both moments, and the projection
     "galore": Optimiser(0.75, 0, 1.5, "Zhao et al. 2024, arXiv:2403.03507, table 1, at rank h / 4"),
 })  # fmt: skip
-"""By the names of ``training.optimizer``. Embeddings and heads, which Muon and SOAP leave to AdamW, are counted like the rest."""
+"""By the names of ``training.optimizer``. Embeddings and heads, which Muon and SOAP leave to AdamW, are counted like all other weights."""

@@ -1,7 +1,7 @@
-"""Evaluate one run or a million: everything that follows from a run whose values may be arrays.
+"""Evaluation of one run or of a million at once: values of the run may be arrays.
 
-This is the only path from inputs to results. ``estimate`` calls it with floats, ``sweep`` and ``plan`` with arrays; nothing here
-depends on single values.
+This is the only path from inputs to results. ``estimate`` calls it with floats, ``sweep`` and ``plan`` with arrays; no code here requires
+scalars.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ class Outcome:
     warnings: tuple[str, ...]
 
     def value(self, name: str) -> Any:
-        """One total, or None."""
+        """The value of one total in SI units; None if it is not determined."""
         return self.totals.value(name)
 
 
 def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> Outcome:
     """Evaluate a run; ``slower`` multiplies the predicted step time (used for error bands).
 
-    ``like``: an outcome of the same run whose step and memory can be reused. Values of the run may be arrays of one shape; every result
-    then has that shape. Raises ``EstimateError`` for a run of several stages, and for contradictory totals.
+    ``like``: an outcome of the same run whose step and memory are reused. Values of the run may be arrays of one shape; every result then
+    has that shape. Raises ``EstimateError`` for a run of several stages, and for contradictory totals.
     """
     if run.stages:
         raise EstimateError(
@@ -85,7 +85,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
 
 
 def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
-    """The totals that the run states, or that follow from its architecture, data and machine: name -> (value in SI units, origin)."""
+    """The totals that the run states, or that follow from its architecture, data and machine: name -> (value in SI units, basis)."""
     known: dict[str, tuple[Array, str]] = {}
 
     def note(name: str, value: Array | None, key: str = "") -> None:
@@ -141,7 +141,7 @@ def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
 
 
 def as_measured(resolved: Resolved) -> Resolved:
-    """The run at the pace that gives its measured step; unchanged if none was measured."""
+    """The run with its step time scaled to the measured one (``Software.pace``); unchanged if none was measured."""
     if resolved.measured is None or resolved.missing:
         return resolved
     pace = resolved.software.pace * resolved.measured / step(resolved.workload).time
@@ -149,7 +149,8 @@ def as_measured(resolved: Resolved) -> Resolved:
 
 
 def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:
-    """Step time and memory, if model, machine, batch and layout are known; otherwise the reason."""
+    """Predicted step and memory if model, machine, batch and layout are known; otherwise (None, None) with a warning that names what is
+    missing."""
     if resolved.missing:
         return None, None, (f"step time is not predicted; missing: {', '.join(resolved.missing)}",)
     return step(resolved.workload), memory(resolved.workload), ()
@@ -158,7 +159,8 @@ def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str,
 def _solve(
     known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array, basis: str
 ) -> tuple[Totals, tuple[Assumption, ...]]:
-    """Solve from known values; predict the step only if that leaves MFU open; assume no stops only if needed."""
+    """Solve the totals from known values. The predicted step is used only if the MFU is undetermined otherwise; no stops are assumed only
+    if that determines more totals."""
     no_stops = {"goodput": (1.0, "assumed")}
     totals = solve(known)
     if totals.value("mfu") is None:

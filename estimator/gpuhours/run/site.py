@@ -1,7 +1,7 @@
-"""Calibration of a site from a machine's own steps: the file that ``gpuhours calibrate`` writes, and how a run uses it.
+"""Calibration of a site from its own measured steps: the file that ``gpuhours calibrate`` writes, and how a run uses it.
 
-For each stack that its runs state, a site names the included profile and network that best explain their steps, how much of the residual
-carries over to other steps, and the remaining uncertainty.
+For each stack that the measured runs state, a site records the included profile and network that best explain their steps, the part of
+the residual that carries over to other steps, and the remaining uncertainty.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gpuhours.software.matching import software_named
 from gpuhours.software.profile import known_as, list_software
 
 QUANTILE = 1.5
-"""Standard deviations from the median to the 10th and 90th percentile of a site's other steps: covers 80 % of them, with every open source
-left out in turn and weighted equally (``tests/benchmarks/calibrate.py``; 1.28 if they were normal)."""
+"""Distance of the 10th and 90th percentile from the median, in standard deviations, for a site's other steps: covers 80 % of them when
+each open source is left out in turn and weighted equally (``tests/benchmarks/calibrate.py``; a normal distribution would give 1.28)."""
 
 
 def _profile(name: str) -> str:
@@ -39,7 +39,7 @@ def _network(name: str | None) -> str | None:
 ProfileName = Annotated[str, AfterValidator(_profile)]
 NetworkName = Annotated[str | None, AfterValidator(_network)]
 MEASURED = 0.02
-"""Run-to-run variation of a step measured from a log when the same run is repeated: a standard deviation in log."""
+"""Run-to-run variation of a step time measured from a log, when the same run is repeated: a standard deviation in log."""
 Spread = Annotated[float, measured_in("", positive=False, most=3.0)]
 Factor = Annotated[float, measured_in("", most=10.0)]
 
@@ -56,9 +56,9 @@ class StepMet(Section):
     predicted: Seconds
     """Predicted with the chosen stack, including its factor."""
     left_out: Seconds | None = None
-    """The same with the choice made from the other steps only; none if there are no others."""
+    """The same, calibrated on the other steps only; None if there are no others."""
     of: str = ""
-    """Digest of the run that it is a step of: model, samples, batch, machine and layout as stated."""
+    """Digest of the run it was measured on (``spec.step_digest``): model, samples, batch, machine and layout as stated."""
 
 
 class StackMet(Section):
@@ -71,13 +71,13 @@ class StackMet(Section):
     network: NetworkName = None
     """The network between nodes that best explains them, if it differs from the runs'."""
     factor: Factor = 1.0
-    """Step time relative to that predicted with profile and network, as far as it carries over to other steps."""
+    """The part of measured / predicted step time (with profile and network) that carries over to other steps."""
     own: Spread
-    """Standard deviation in log of the error of each step by itself."""
+    """Standard deviation in log of each step's independent error."""
     shared: Spread
-    """Standard deviation in log of the error common to all."""
+    """Standard deviation in log of the error common to all steps."""
     usual: Annotated[float, measured_in("", most=3.0)]
-    """Typical error, likewise, for such runs from a source not seen before."""
+    """Typical error in log for such runs from an unseen source."""
     accelerator: str
     """The accelerator of the steps."""
     kind: str = "dense"
@@ -87,29 +87,29 @@ class StackMet(Section):
     steps: Annotated[tuple[StepMet, ...], Field(min_length=1)]
     """The steps used."""
     here: Seconds | None = None
-    """The measured step time of the very run being estimated, if there is one: it replaces the prediction. ``factor`` and ranges, which are
-    more cautious, are for other runs."""
+    """The measured step time of the same run that is being estimated, if any: it replaces the prediction. ``factor`` and the ranges, which
+    are more conservative, apply to other runs."""
 
     def limits(self, usual: float) -> tuple[float, float]:
-        """Factors on a predicted step, 10th and 90th percentile; on the measured step of the same run, if there is one.
+        """10th and 90th percentile of the factor on a predicted step time, or on the measured step time of the same run, if there is one.
 
             exp(-+ q sqrt(own^2 + shared^2) max(1, usual / usual of its steps))        another run
-            exp(-+ q MEASURED)                                                         this very run
+            exp(-+ q MEASURED)                                                         the same run
 
-        ``usual`` is the typical error for the run being estimated (``run.conformal``): a run less similar to measured ones than the
-        site's own steps gets a proportionally wider range.
+        q is ``QUANTILE``. ``usual`` is the typical error for the run being estimated (``run.conformal``): a run less similar to measured
+        runs than the site's own steps gets a proportionally wider range.
         """
         spread = MEASURED if self.here is not None else math.hypot(self.own, self.shared) * max(1.0, usual / self.usual)
         return math.exp(-QUANTILE * spread), math.exp(QUANTILE * spread)
 
     def measured(self, of: str) -> float | None:
-        """The measured step of the run with this digest in s, the median of several; None if not measured."""
+        """Measured step time in s of the run with the digest ``of``, the median of several; None if it was not measured."""
         seconds = sorted(one.measured for one in self.steps if of and one.of == of)
         return seconds[len(seconds) // 2] if seconds else None
 
     @property
     def words(self) -> str:
-        """How far its steps were from the prediction, and the part assumed to apply to other runs."""
+        """A sentence with the median measured / predicted step time, and the factor assumed for other runs."""
         off = sorted(one.measured * self.factor / one.predicted for one in self.steps)
         steps = (
             f"{len(off)} measured step{'s' if len(off) > 1 else ''} took x {off[len(off) // 2]:.3g} of the prediction"
@@ -117,7 +117,7 @@ class StackMet(Section):
         return f"{steps}; for other runs x {self.factor:.3g} of that is assumed"
 
     def speaks_for(self, software: str, accelerator: str, kind: str) -> bool:
-        """Whether factor and range apply to a run."""
+        """Whether factor and range apply to a run with this stack, accelerator and kind of model."""
         return (software, accelerator, kind) == (self.software, self.accelerator, self.kind)
 
 
@@ -127,18 +127,18 @@ class Site(Section):
     made: str = ""
     """Date, version and constants."""
     stacks: tuple[StackMet, ...] = Field(min_length=1)
-    """Each stack that its runs state, with its calibration (``gpuhours calibrate LOG run.yaml -o site.yaml`` writes them)."""
+    """The calibration of each stack that the measured runs state (``gpuhours calibrate LOG run.yaml -o site.yaml`` writes them)."""
     name: str = ""
-    """The file that it was read from."""
+    """The file from which the site was read."""
 
 
 def carried_words(site: Site | None) -> list[str]:
-    """Remarks about a site's calibration on screens about other runs: one line per stack."""
+    """Remarks about a site's calibration for the output of commands on other runs: one line per stack."""
     return [] if site is None else [f"{site.name or 'site'}: {one.words}" for one in site.stacks]
 
 
 def read_site(path: Path | str) -> Site:
-    """A file written by ``gpuhours calibrate``, or one of that form; otherwise raises ``EstimateError``."""
+    """Read a site file, as ``gpuhours calibrate`` writes it; raises ``EstimateError`` for any other contents."""
     source = read_yaml(path)
     return validated(Site, source).model_copy(update={"name": source.name})
 
@@ -152,7 +152,7 @@ SiteFile = Annotated[Site | None, BeforeValidator(_read, json_schema_input_type=
 
 
 def stack_of(site: Site, software: str | None) -> StackMet | None:
-    """The calibration for the stack that a run names."""
+    """The calibration for the stack that a run names; if it names none, the one with most steps; None if that stack is not calibrated."""
     if software is None:
         return max(site.stacks, key=lambda one: len(one.steps))
     name = software_named(software)[0]

@@ -254,8 +254,7 @@ FILES = (".json", ".yaml", ".yml")
 
 
 def with_paths_from(value: Any, folder: Path) -> Any:
-    """A run file's values with relative paths of existing files resolved: paths are relative to the file's folder, not to the current
-    directory."""
+    """A run file's values with relative paths of existing files resolved against ``folder``, the run file's, not the current directory."""
     if isinstance(value, Mapping):
         return {key: with_paths_from(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):
@@ -268,7 +267,7 @@ def with_paths_from(value: Any, folder: Path) -> Any:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it exists; a text that is longer than a name may be (a reason of 300 letters with a slash) is none."""
+    """Whether the path is an existing file; False if the text is too long for a file name, such as a reason of 300 letters with a slash."""
     try:
         return path.is_file()
     except OSError:
@@ -284,7 +283,7 @@ NO_MAPPING = "`gpuhours init` writes one to begin with; of a paper's text ask `g
 
 
 def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:
-    """A run from a file's contents: settings applied first, then assumptions put in place, then validated.
+    """A run from a file's contents: settings are applied first, then assumed values are inserted, then the result is validated.
 
     Raises ``EstimateError``, with the position in the file, for a key or a value that a run does not have.
     """
@@ -302,9 +301,9 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
 
 
 def at_site(run: Run) -> Run:
-    """The run with the stack chosen by its site's calibration; its site is then reduced to that stack.
+    """The run with the stack and network that its site's calibration chose; its site is reduced to that stack's calibration.
 
-    A run that names a stack without calibrated steps keeps its own; one that names none takes that of most steps.
+    A run that names a stack without calibration keeps it; a run that names none gets the calibrated stack with most steps.
     """
     if run.stages:
         return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
@@ -328,8 +327,8 @@ def at_site(run: Run) -> Run:
 
 
 def step_digest(run: Run) -> str:
-    """Digest of what determines a run's step besides its stack, as written, in twelve hexadecimal digits: for a measured step, runs with
-    the same digest are one run, however long they are."""
+    """Digest, in twelve hexadecimal digits, of the stated values that determine a run's step time besides its stack. A measured step
+    applies to every run with the same digest, whatever its length."""
     amounts = {"tokens", "samples", "dataset_samples", "epochs", "steps"}
     said = run.model_dump(
         mode="json",
@@ -341,8 +340,8 @@ def step_digest(run: Run) -> str:
 
 
 def of_other_runs(run: Run) -> Run:
-    """The run with its site's calibration for other runs, instead of its own measured step: a sweep, a plan and a comparison change the
-    run."""
+    """The run without its own measured step, so that its site's calibration for other runs applies: sweeps, plans and comparisons change
+    the run."""
     if run.site is None or all(one.here is None for one in run.site.stacks):
         return run
     stacks = tuple(one.model_copy(update={"here": None}) for one in run.site.stacks)
