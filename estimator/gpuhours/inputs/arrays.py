@@ -1,4 +1,4 @@
-"""The numeric types of every equation, scalar or array; and reuse of freed array memory."""
+"""Numeric types of all equations, scalar or array, and reuse of freed array memory."""
 
 import ctypes
 import functools
@@ -16,7 +16,7 @@ Mask: TypeAlias = bool | np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def some(mask: Array | Mask) -> bool:
-    """Whether any is true; of one value NumPy's own takes microseconds, and one step asks a hundred times.
+    """Whether any element is true. Scalars skip ``np.any``, which takes microseconds and would be called a hundred times per step.
 
     >>> some(np.asarray([0, 2]) > 1), some(np.asarray(0.0))
     (True, False)
@@ -25,7 +25,7 @@ def some(mask: Array | Mask) -> bool:
 
 
 def every(mask: Array | Mask) -> bool:
-    """Whether all are true, as ``some``.
+    """Whether all elements are true; scalars skip ``np.all``, as in ``some``.
 
     >>> every(np.asarray([0, 2]) > 1), every(True)
     (False, True)
@@ -34,16 +34,16 @@ def every(mask: Array | Mask) -> bool:
 
 
 KEPT: Final = {-1: 256 << 20, -3: 32 << 20}
-"""Parameters of glibc's ``mallopt`` -> bytes: freed memory that is kept (M_TRIM_THRESHOLD), and the largest array allocated from it
-(M_MMAP_THRESHOLD; 32 MiB is its upper limit)."""
+"""Parameters of glibc's ``mallopt`` -> bytes: how much freed memory is kept (M_TRIM_THRESHOLD), and the largest array that is allocated
+from it (M_MMAP_THRESHOLD; 32 MiB is its upper limit)."""
 
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let arrays reuse freed memory, if the C library is glibc; no effect elsewhere.
+    """Let arrays reuse freed memory if the C library is glibc; no effect elsewhere.
 
-    By default it returns the pages of a freed array of half a megabyte to the system and gets new, zeroed ones for the next: half of a
-    sweep's time. Set once per process.
+    By default glibc returns the pages of a freed array of half a megabyte to the system and gets new, zeroed pages for the next array,
+    which takes half of a sweep's time. Set once per process.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     for parameter, size in KEPT.items() if hasattr(library, "mallopt") else ():

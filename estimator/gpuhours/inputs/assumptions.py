@@ -1,4 +1,4 @@
-"""Values that were assumed because the input does not state them; always reported."""
+"""Values that are assumed because the input does not state them; they are always reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuhours.inputs.records import dataclass
 class Assumption:
     """One assumed value, and the reason for it.
 
-    ``name`` is the key that replaces it (``model.ffn_hidden``); ``value`` a number or a word.
+    ``name`` is the key that overrides it (``model.ffn_hidden``); ``value`` is a number or a word.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The two messages for a user: the input is wrong, or the answer is no."""
+"""Errors reported to a user: invalid input, and input that contradicts itself."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class EstimateError(Exception):
 
 
 class Contradiction(EstimateError):
-    """What was given is contradictory: the answer is no; the input is not malformed.
+    """The input is well-formed but contradicts itself.
 
-    ``value`` is the impossible figure, if there is one.
+    ``value`` is the impossible value, if there is one.
     """
 
     def __init__(self, problem: str, hint: str = "", where: str = "", value: float | None = None) -> None:
@@ -33,11 +33,11 @@ class Contradiction(EstimateError):
 
 
 class UnitError(ValueError):
-    """A text that is not a quantity, or one of the wrong dimension. Pydantic adds the key."""
+    """A text that is not a quantity, or a quantity of the wrong dimension. Pydantic adds the key."""
 
 
 def nearest(name: str, known: Iterable[str], near: float = 0.5) -> str:
-    """``"Did you mean 'h100-sxm-80gb'?"``, or empty if no known name is close."""
+    """A suggestion such as ``"Did you mean 'h100-sxm-80gb'?"``; empty if the similarity of every known name is below ``near``."""
     lowered = {candidate.lower(): candidate for candidate in known}
     match = difflib.get_close_matches(name.lower().replace("_", "-"), lowered, n=1, cutoff=near)
     return f"Did you mean {lowered[match[0]]!r}?" if match else ""

@@ -1,6 +1,6 @@
-"""Where profiles are found: the user's own folders first, then those included in gpuhours.
+"""Finds profiles: in the user's own folders first, then among those included in gpuhours.
 
-A profile is a YAML file, named by its file name and by its ``also:`` line. Nothing else in it is read here.
+A profile is a YAML file. Its names are its file name and those in its ``also:`` line; nothing else in it is read here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import ReadOnce, read_text
 
 PROFILES = "GPUHOURS_PROFILES"
-"""The environment variable that lists a user's own folders, laid out like ``hardware_specs``."""
+"""The environment variable that lists a user's own folders, structured like ``hardware_specs``."""
 
 LONGEST_NAME = 80
 Kind = Literal["accelerators", "nodes", "prices", "grids"]
@@ -36,7 +36,7 @@ ALSO = re.compile(r"^also: \[(?P<names>[^\]]*)\]", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Unknown:
-    """A missing figure with the reason: never 0, never a default."""
+    """A missing value, with the reason; it is never replaced by 0 or a default."""
 
     reason: str
 
@@ -49,17 +49,17 @@ def shipped() -> Path:
 
 @cache
 def shipped_profiles(kind: Kind) -> Mapping[str, Path]:
-    """The included profiles of one kind, name -> file; constant while a process runs."""
+    """The included profiles of one kind, name -> file; they do not change while a process runs."""
     return {path.stem: path for path in sorted((shipped() / kind).glob("*.yaml"))}
 
 
 def profile_folders() -> list[Path]:
-    """Folders searched for profiles: the user's first, so that they override ours."""
+    """Folders searched for profiles: the user's first, so that they override the included ones."""
     return [*own_folders(), shipped()]
 
 
 def own_folders() -> list[Path]:
-    """The user's folders."""
+    """The user's folders, from ``PROFILES``; raises ``EstimateError`` for an entry that is not a folder of profiles."""
     own = [Path(entry).expanduser() for entry in os.environ.get(PROFILES, "").split(os.pathsep) if entry]
     for folder in own:
         if not any((folder / kind).is_dir() for kind in get_args(Kind)):
@@ -80,7 +80,8 @@ def profile_paths(kind: Kind) -> dict[str, Path]:
 
 
 def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
-    """The file for a name, or the path itself if ``name`` ends in ``.yaml``."""
+    """The profile for a name, or, if ``name`` is a path, that path relative to the folder of ``beside``. Raises ``EstimateError`` if no
+    profile or several match."""
     if is_path(name):
         return (beside.parent if beside else Path()) / Path(name).expanduser()
     plain = plain_name(name)
@@ -115,7 +116,7 @@ def plain_name(name: str) -> str:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """The nearest names: those with the same beginning before those with similar spelling."""
+    """A hint with the nearest known names: those that begin with ``name``; if there are none, the one with the most similar spelling."""
     alike = [candidate for candidate in known if candidate.startswith(name)] if name else []
     if not alike:
         same_card = [candidate for candidate in known if candidate.split("-")[0] == name.split("-")[0]]
@@ -131,16 +132,16 @@ def suggestion(name: str, known: list[str]) -> str:
 
 
 def _likeness(name: str, candidate: str) -> float:
-    """Similarity of two names, 0 to 1; a shorter name (``h100-smx``) is compared with the beginning of the other too."""
+    """Similarity of two names, 0 to 1; ``name`` is also compared with the beginning of ``candidate``, for a shorter name (``h100-smx``)."""
     heads = (candidate, candidate[: len(name)])
     return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
 
 
 def meant(kind: Kind, name: str) -> list[str]:
-    """The profiles that an informal name may refer to: one, several, or none.
+    """The profiles to which an informal name may refer: one, several, or none.
 
-    Its words are a further name of the profile, or each is a word of its name, or several of its words joined (``rtx4090``). An unknown
-    word (``smx``) is a mistake and matches nothing.
+    A profile matches if the words of ``name`` are those of one of its other names. If there is none, a profile matches if each word is a
+    word of its file name, or several adjacent ones joined (``rtx4090``). A name with an unknown word (``smx``) matches nothing.
     """
     words = _words(name)
     if not words:
@@ -152,13 +153,13 @@ def meant(kind: Kind, name: str) -> list[str]:
 
 @ReadOnce
 def also(path: Path) -> tuple[str, ...]:
-    """Further names of a profile."""
+    """Other names of a profile, from its ``also:`` line."""
     line = ALSO.search(read_text(path))
     return tuple(plain_name(name) for name in line["names"].split(",")) if line else ()
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """``NVIDIA H100-SXM5 80G`` -> (h100, sxm, 80gb)."""
+    """The words that identify a card, in canonical spelling: ``NVIDIA H100-SXM5 80G`` -> (h100, sxm, 80gb)."""
     words = []
     for word in re.split(r"[^a-z0-9]+", plain_name(name)):
         for pattern, spelling in SPELLINGS:

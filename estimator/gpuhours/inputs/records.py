@@ -1,12 +1,12 @@
-"""Fast frozen dataclasses: the standard library generates and compiles up to six methods for each class, and an estimate uses eighty
-classes. Here only ``__init__`` is generated, on first use; comparison, hash, repr and immutability are shared functions.
+"""Frozen dataclasses that are fast to define. The standard library generates and compiles up to six methods per class, and an estimate
+uses eighty classes. Here only ``__init__`` is generated, on first use; comparison, hash, repr and immutability are shared functions.
 
     from gpuhours.inputs.records import dataclass
 
     @dataclass(frozen=True)
     class Message: ...
 
-``dataclasses.replace``, ``fields`` and ``asdict`` accept them like any other.
+``dataclasses.replace``, ``fields`` and ``asdict`` accept them like any other dataclass.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ else:
         eq: bool = True,
         repr: bool = True,  # noqa: A002
     ) -> type | Callable[[type], type]:
-        """``dataclasses.dataclass``, with the options that are used here."""
+        """Replacement for ``dataclasses.dataclass``, with the options that this project uses."""
         if cls is None:
             return lambda made: dataclass(made, frozen=frozen, eq=eq, repr=repr)
         if not frozen:
@@ -47,7 +47,7 @@ else:
         return made
 
     class _Unwritten:
-        """``__init__`` of a record before its first instance: generated on first access."""
+        """Placeholder for the ``__init__`` of a record, which generates it on first access."""
 
         def __init__(self, cls: type, every: tuple[dataclasses.Field[Any], ...]) -> None:
             self.cls, self.every = cls, every
@@ -58,7 +58,7 @@ else:
             return written if one is None else written.__get__(one)
 
     def _init(cls: type, every: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
-        """``__init__`` with a parameter for every field, in their order."""
+        """Generate ``__init__`` with a parameter for every field, in the order of the fields."""
         outside: dict[str, Any] = {"_set": object.__setattr__, "_unset": dataclasses.MISSING}
         parameters, lines = ["self"], []
         for one in every:

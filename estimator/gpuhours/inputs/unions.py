@@ -1,4 +1,4 @@
-"""A union of models that are imported on first use: most runs need one of nine."""
+"""A union of models that are imported on first use, since most runs need only one of nine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True, eq=False)
 class ByKind:
-    """Used in an ``Annotated`` as the union of the models at ``homes`` (kind -> ``module:Class``).
+    """Annotation that acts as the union of the models at ``homes`` (kind -> ``module:Class``).
 
-    ``kind`` returns the kind of a value; tags in brackets are left out of error messages.
+    ``kind`` returns the kind of a value. Tags are in brackets so that error messages can leave them out.
     """
 
     homes: Mapping[str, str]

@@ -1,7 +1,7 @@
-"""The registry's factors for the units used in profiles and runs, so that these load without pint.
+"""Conversion factors for the units used in profiles and runs, so that these load without pint.
 
-Importing pint takes longer than an estimate. These are its results, (unit as written, target unit) -> factor; a test compares each
-with pint. Any other unit is looked up in pint.
+Importing pint takes longer than an estimate. These factors are pint's results, (unit as written, target unit) -> factor; a test compares
+each with pint. All other units are looked up in pint.
 """
 
 from __future__ import annotations

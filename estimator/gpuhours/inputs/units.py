@@ -1,7 +1,7 @@
-"""The unit registry: text is read here and becomes an SI float.
+"""Units: converts text such as ``1.8M GPU-hours`` to SI floats.
 
 Inside gpuhours every value is a plain float (or an array of them) in base units: byte, second, FLOP, token, watt,
-USD, gCO2e, GPU. ``1.8M GPU-hours`` is converted once, on input.
+USD, gCO2e, GPU. Text is converted once, on input.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LARGEST_OF = {
     "epoch": 1e9, "step": 1e12, "FPS": 1e6, "sample": 1e15, "pixel": 1e12,
     "USD/hour": 1e9, "USD/(GPU*hour)": 1e9, "USD/(GB*month)": 1e9, "USD/GB": 1e9, "USD/kWh": 1e9,
 }  # fmt: skip
-"""Upper limits of units that have their own."""
+"""Upper limits of values by unit; ``LARGEST`` applies to all other units."""
 LEAST_OF = {"byte/s": 1e6, "FLOP/s": 1e9, "parameter": 1e3, "W": 1.0}
-"""Lower limits by unit, below which the unit or multiplier was probably left out: a network of ``400``, a model of ``7``."""
+"""Lower limits by unit: below them the unit or multiplier was probably forgotten, as in a network of ``400`` or a model of ``7``."""
 WRITTEN = {
     "byte/s": "'400 Gbit/s' or '50 GB/s'",
     "FLOP/s": "'989 TFLOP/s'",
@@ -38,21 +38,21 @@ WRITTEN = {
     "W": "'700 W' or '0.7 kW'",
 }
 SMALLEST = 1e-9
-"""Lower limit, in base units, of a value that must be positive: dividing by it still gives a finite float."""
+"""Lower limit, in base units, of values that must be positive: dividing by it still gives a finite float."""
 MULTIPLIERS = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20,
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12, "mn": 1e6, "bn": 1e9, "tn": 1e12,
 }  # fmt: skip
 LOWER = {"b": 1e9, "m": 1e6, "t": 1e12}
 COUNTED = frozenset({"parameter", "token", "sample", "GPU*hour"})
-"""Units with which a lower-case letter can only be a multiplier: ``10b`` parameters."""
+"""Units for which a lower-case letter can only be a multiplier: ``10b`` parameters."""
 _QUANTITY = re.compile(
     r"\s*(?P<number>[-+]?(\d{1,3}(,\d{3})+|\d[\d_]*|(?=\.\d))(\.\d+)?([eE][-+]?\d{1,3})?)"
     r"(\s*(?P<multiplier>thousand|million|billion|trillion|[mbt]n|[KM]i|[kKMBT])(?![\w/%]))?"
     r"\s*(?P<unit>[^\W\d](?:[\w*/·^() -]*[\w)])?|1/[\w()* ]+|%)?\s*"
 )
 _COMPUTED = re.compile(r"(?<![\w.*-])(?!1\b)\d|(?<!\*)\*-?\d|\*\*[+-]?(\(|\d{2})|\*\*[^*]*\*\*|\*\*\*")
-"""Numbers in a unit other than the 1 of ``1/s`` or the exponent of one name: ``10^400^400`` would never finish."""
+"""Matches numbers in a unit, except the 1 of ``1/s`` and an exponent of a name: evaluating ``10^400^400`` would never finish."""
 _COUNTED = re.compile(
     r"\b(gpu|token|frame|hour|day|week|month|year|sample|parameter|step|iteration|clip|second|minute|epoch|node|pair"
     r"|byte|bit|layer|core|sequence)s?\b",
@@ -66,7 +66,7 @@ _DOLLARS = re.compile(r"^\s*(?:US)?\$\s*([\d.,_]+(?:[eE][+-]?\d+)?\s?[kKMBT]?)(.
 
 @functools.cache
 def registry() -> pint.UnitRegistry[Any]:
-    """The registry defined by ``units.txt``; nothing else is a unit. Built on first use, since it takes a tenth of a second."""
+    """The pint registry of the units in ``units.txt``, and no others. Built on first use, since that takes a tenth of a second."""
     import pint
 
     with as_file(files("gpuhours.inputs") / "units.txt") as vocabulary:
@@ -76,7 +76,7 @@ def registry() -> pint.UnitRegistry[Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _unit(text: str) -> Any:
-    """The pint unit of ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``."""
+    """The pint unit of a text such as ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``. Raises ``UnitError`` if it is not a known unit."""
     plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
     plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
     if _COMPUTED.search(plain):
@@ -94,7 +94,7 @@ def _unit(text: str) -> Any:
 
 
 def magnitude(value: object) -> float:
-    """A quantity in the base units of its own dimension: for ratios of two like quantities."""
+    """The value of a quantity in the base units of its own dimension, for ratios of two quantities of the same dimension."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
     name = match["unit"] if match else None
     if not name or name == "%":
@@ -103,7 +103,8 @@ def magnitude(value: object) -> float:
 
 
 def parse(value: object, unit: str = "") -> float:
-    """``parse("400 Gbit/s", "B/s") == 5e10``: a quantity as people write it -> a float in ``unit``.
+    """A quantity as people write it -> a float in ``unit``: ``parse("400 Gbit/s", "B/s") == 5e10``. Raises ``UnitError`` if it is not a
+    finite quantity of this dimension.
 
     A bare number is taken to be in ``unit``. ``K M B T`` after a number are thousand, million, billion, trillion
     unless they are a unit of the expected dimension (``80 B`` of memory is 80 bytes).
@@ -132,7 +133,7 @@ def parse(value: object, unit: str = "") -> float:
 
 
 def _factor(name: str, unit: str, value: str) -> float:
-    """How many ``unit`` one ``name`` is; 1 if there is no name."""
+    """Conversion factor from the unit ``name`` to ``unit``; 1 if ``name`` is empty."""
     if not name:
         return 1.0
     known = FACTORS.get((name, unit))
@@ -141,7 +142,7 @@ def _factor(name: str, unit: str, value: str) -> float:
 
 @functools.lru_cache(maxsize=1024)
 def asked(name: str, unit: str, value: str) -> float:
-    """The registry's factor from ``name`` to ``unit``; ``value`` is quoted in errors."""
+    """Pint's conversion factor from ``name`` to ``unit``. Raises ``UnitError``, which quotes ``value``, if the dimensions differ."""
     source, target = _unit(name), _unit(unit)
     if source.dimensionality != target.dimensionality:
         raise UnitError(f"{value!r} is in {name}{_expected(unit)}")
@@ -159,7 +160,7 @@ def _finite(number: float, text: object) -> float:
 
 
 def unit_of(reader: object) -> str | None:
-    """The unit that a reader made by ``measured_in`` or ``whole`` reads; None for any other function."""
+    """The unit of a reader made by ``measured_in`` or ``whole``; None for any other function."""
     return getattr(reader, "unit", None)
 
 
@@ -195,8 +196,8 @@ def amount(value: object, unit: str, *, positive: bool = False, most: float | No
 
 
 def bare(stored: float) -> PlainSerializer:
-    """A pydantic serialiser for JSON: the bare number that the reader accepts, where values are stored as ``stored`` times that number,
-    so that a run that was written is read back unchanged."""
+    """A pydantic serialiser for values that are stored as ``stored`` times the bare number that their reader accepts: JSON gets the bare
+    number, so that a written run is read back unchanged."""
     return PlainSerializer(lambda value: value / stored, return_type=float, when_used="json")
 
 

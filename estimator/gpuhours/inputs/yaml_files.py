@@ -1,4 +1,4 @@
-"""YAML files read with line numbers, and validated so that every error gives file, line, key and value."""
+"""Reads YAML files with line numbers, and validates them so that every error gives file, line, key and value."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ IN_WORDS = {
 
 
 class Section(BaseModel):
-    """One mapping of a file: frozen, unknown keys refused; a sweep may put arrays where numbers are expected.
+    """One mapping of a file. It is frozen and refuses unknown keys; a sweep may put arrays where numbers are expected.
 
-    Its validator is built on first use: most of a hundred section types are read as parts of others, or not at all.
+    The validator is built on first use, because most of the hundred section types are read only as parts of others, or not at all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class Sourced(Section):
-    """Figures with a common source."""
+    """Values with a common source."""
 
     source: Annotated[str, Field(min_length=4)]
     note: str = ""
@@ -79,7 +79,7 @@ def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
 
 @dataclass(frozen=True)
 class Source:
-    """The contents of a file, with the line and column of every key."""
+    """The contents of a file, with the line and column of every key's value."""
 
     name: str
     data: Any
@@ -108,7 +108,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 PIPE = "-"
-"""Names standard input in place of a file."""
+"""File name that means standard input."""
 
 
 def read_yaml(path: Path | str) -> Source:
@@ -117,14 +117,14 @@ def read_yaml(path: Path | str) -> Source:
 
 
 class ReadOnce(Generic[Kept]):
-    """A reader that reads each file once, and again if it changed: a session that edits its own profile sees the edit."""
+    """A cached reader that reads a file again only if it changed, so that a session that edits its own profile sees the edit."""
 
     def __init__(self, read: Callable[[Path], Kept]) -> None:
         self.read = read
         self.kept: dict[Path, tuple[tuple[int, int, int], Kept]] = {}
 
     def __call__(self, path: Path) -> Kept:
-        """The current contents of the file."""
+        """What ``read`` returns for the current contents of the file."""
         try:
             found = os.stat(path)
         except (OSError, ValueError):
@@ -142,7 +142,7 @@ class ReadOnce(Generic[Kept]):
 
 
 def read_text(path: Path | str) -> str:
-    """The contents of a UTF-8 text file, up to the size limit."""
+    """The contents of a UTF-8 text file of at most ``LARGEST_FILE`` bytes; raises ``EstimateError`` if it cannot be read as such."""
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
@@ -150,7 +150,7 @@ def read_text(path: Path | str) -> str:
 
 
 def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> bytes:
-    """The contents of a file or of standard input, up to ``most`` bytes."""
+    """The contents of a file or of standard input; raises ``EstimateError`` if it cannot be read or has more than ``most`` bytes."""
     try:
         with Path(path).open("rb") if str(path) != PIPE else nullcontext(sys.stdin.buffer) as file:
             content = file.read(most + 1)  # not the reported size: a pipe or a device has none
@@ -162,7 +162,7 @@ def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> by
 
 
 def read_table_text(path: Path | str) -> str:
-    """The contents of a CSV file."""
+    """The contents of a UTF-8 CSV file of at most ``LARGEST_TABLE`` bytes; raises ``EstimateError`` if it cannot be read as such."""
     try:
         return read_bytes(path, LARGEST_TABLE, "Split the table.").decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -170,7 +170,7 @@ def read_table_text(path: Path | str) -> str:
 
 
 def read_yaml_text(text: str, name: str) -> Source:
-    """Parse YAML text; errors refer to it as ``name``."""
+    """Parse YAML text; raises ``EstimateError``, which refers to it as ``name``, if that fails."""
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate, from a command line or JSON
@@ -254,7 +254,8 @@ def _place(name: str, node: yaml.Node) -> str:
 
 
 def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Validated:
-    """``model`` filled from ``source``; the first thing that is wrong becomes an ``EstimateError``."""
+    """An instance of ``model`` with the contents of ``source``; raises ``EstimateError`` for the first validation error, unknown keys
+    first."""
     try:
         return model.model_validate(source.data)
     except ValidationError as error:
@@ -314,7 +315,7 @@ def _fields_at(model: Any, location: Key) -> list[str]:
 
 
 def _models_in(annotation: Any, tag: str = "") -> list[tuple[type[BaseModel], str]]:
-    """The models in an annotation, each with its tag in a union."""
+    """The pydantic models in an annotation, each with its tag in a union, or an empty tag."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(annotation, tag)]
     parts = [part.union() if isinstance(part, ByKind) else part for part in get_args(annotation)]
