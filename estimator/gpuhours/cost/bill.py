@@ -131,7 +131,7 @@ def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
         return unknown("the energy is not", "carbon")
     if inputs.country is None:
         return unknown("no country is given, so the grid is not known", "carbon")
-    from gpuhours.cost.grids import grid  # a table that is read only where a country is given
+    from gpuhours.cost.grids import grid  # the table is needed only if a country is given
 
     chosen = grid(inputs.country, inputs.year)
     if isinstance(chosen, Unknown):

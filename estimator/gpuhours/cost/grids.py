@@ -78,8 +78,8 @@ def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
 
 
 def grid(name: str, year: int | None = None) -> GridIntensity | Unknown:
-    """A country's carbon intensity (gCO2e per J) in a year, or in the nearest year at most ``YEARS_APART`` away; the newest if no year is
-    given."""
+    """A country's carbon intensity (gCO2e per J) in a year, or in the nearest year at most 3 years away (``YEARS_APART``); the newest if no
+    year is given."""
     named = _find_country(name)
     if isinstance(named, Unknown):
         return named

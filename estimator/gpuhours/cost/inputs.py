@@ -50,7 +50,7 @@ class Storage(Section):
     data: Bytes | None = None
     """The data set, and whatever else is stored throughout."""
     checkpoints: Count | None = None
-    """How many are stored, each of the run's checkpoint size."""
+    """Number of stored checkpoints, each of the run's checkpoint size."""
     kind: Literal["object", "parallel"] = "object"
     """An object store, or a parallel file system."""
     price: Annotated[float, BeforeValidator(read_kept), bare(1 / GB_MONTH)] | None = None
@@ -86,7 +86,7 @@ class CostInputs(Section):
     provider: str | None = None
     terms: Terms | None = None
     years: Count | None = None
-    """Of a reservation: 1 or 3."""
+    """Length of a reservation in years: 1 or 3."""
     pue: Annotated[float, BeforeValidator(_read_pue)] | None = None
     power: Annotated[float, measured_in("W", most=1e5)] | None = None
     """Mean power of one accelerator, if measured."""

@@ -19,7 +19,7 @@ Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot"
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
 """The order in which terms are considered if none are requested; never spot, since spot capacity may be withdrawn at any time."""
 WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacity block"}
-"""Terms whose name in prose differs."""
+"""Terms that have another name in prose."""
 
 
 def _read_price(value: object) -> float:

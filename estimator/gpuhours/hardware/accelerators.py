@@ -206,7 +206,7 @@ def list_accelerators() -> list[str]:
 
 
 def load_accelerator(name: str) -> Accelerator:
-    """``load_accelerator("h100-sxm-80gb")``, or a path to a YAML file of your own."""
+    """Load an accelerator by name, ``load_accelerator("h100-sxm-80gb")``, or from the path of a user's YAML file."""
     return _read_accelerator(find_profile("accelerators", name))
 
 

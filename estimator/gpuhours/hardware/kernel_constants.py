@@ -118,7 +118,7 @@ class LinkConstants(Sourced):
     ring_share: Share
     """Share of the one-direction link bandwidth that a ring reaches."""
     exchange_share: Share
-    """The same for all-to-all, broadcast and point-to-point."""
+    """Share of the one-direction link bandwidth that all-to-all, broadcast and P2P reach."""
     copy_bandwidth: Bandwidth
     """Rate at which the collective's kernel copies the rank's own share."""
     launch: Seconds
@@ -152,9 +152,9 @@ class NetworkConstants(Sourced):
     share: Share
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
-    """The same for all-to-all and broadcast."""
+    """Share of the NICs' line rate that all-to-all and broadcast reach."""
     send_share: Share
-    """The same for P2P between two ranks over one NIC."""
+    """Share of one NIC's line rate that P2P between two ranks reaches."""
     launch: Seconds
     """Fixed time of a collective that spans nodes, in addition to that of the links inside a node."""
     step: Seconds

@@ -122,7 +122,7 @@ def list_instances() -> list[str]:
 
 
 def load_node(name: str, beside: Path | None = None) -> Node:
-    """``load_node("dgx-h100")``, or a path to a YAML file of your own (relative to ``beside``)."""
+    """Load a node by name, ``load_node("dgx-h100")``, or from the path of a user's YAML file (relative to the folder of ``beside``)."""
     return _read_node(find_profile("nodes", name, beside))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class EstimateError(Exception):
-    """Something a user can fix.
+    """An error that the user can fix.
 
     ``where``    file, line and key: ``run.yaml:7:12  hardware.accelerator = 'h100_smx'``
     ``problem``  what is wrong with it

@@ -55,10 +55,10 @@ class Sourced(Section):
     """Measured runs whose step times determined these figures, by their names in ``published/sources.yaml``; empty if the figures were
     measured separately or are documented. Validation on those runs leaves these figures out."""
     settled: tuple[str, ...] = ()
-    """Which of the figures those runs determined; empty means all."""
+    """Names of the figures that those runs determined; empty means all."""
     apart: bool = False
-    """Counted in the stack's code, described in its paper, or measured kernel by kernel: known without any step of the stack, except for
-    what is listed in ``settled``."""
+    """Whether the figures were counted in the stack's code, described in its paper, or measured kernel by kernel, and so are known without
+    any step of the stack, except for those listed in ``settled``."""
 
 
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:

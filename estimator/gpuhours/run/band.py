@@ -27,7 +27,7 @@ class Band:
     """Factor on the predicted step time, 10th percentile."""
     high: float
     memory_low: float
-    """The same on the predicted memory."""
+    """Factor on the predicted memory, 10th percentile."""
     memory_high: float
     kind: str
     """The class of this run: stack, accelerator generation, kind and scale."""

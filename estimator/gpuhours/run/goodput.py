@@ -37,9 +37,9 @@ class Operation(Section):
     checkpoint_interval: Seconds | None = None
     """Productive time between checkpoints."""
     checkpoint_steps: Annotated[float, measured_in("step")] | None = None
-    """The same in steps."""
+    """Steps between checkpoints, instead of a time."""
     storage: Literal["lustre", "nvme", "object"] | None = None
-    """Where checkpoints are written; determines the speed."""
+    """Where checkpoints are written; determines the write bandwidth."""
     checkpoint_bandwidth: Bandwidth | None = None
     """Write bandwidth of all ranks together in byte/s, if known."""
     blocking: bool | None = None

@@ -1,4 +1,4 @@
-"""How far a run is from the measured ones: traits that no measured run has, or only the runs of one system."""
+"""Novelty of a run relative to the measured runs: traits that no measured run has, or only runs of one system."""
 
 from __future__ import annotations
 

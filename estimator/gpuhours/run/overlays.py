@@ -90,7 +90,8 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set ``hardware.gpus`` in nested mappings, creating missing ones; raises ``EstimateError`` if a value is in the way."""
+    """Set a dotted key such as ``hardware.gpus`` in nested mappings, in place, creating missing ones; raises ``EstimateError`` if a value
+    is in the way."""
     *parents, last = key.split(".")
     here = data
     for part in parents:

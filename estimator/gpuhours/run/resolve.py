@@ -146,7 +146,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     priced = machine is not None and kernel_constants.is_known(machine.accelerator.generation)
     if (
         (model is None or not priced) and run.stack is None and "software" not in run.assumptions
-    ):  # it does not matter then
+    ):  # the stack has no effect then
         notes = [note for note in notes if note.name != "software"]
     return Resolved(
         data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases, met
@@ -346,7 +346,7 @@ def _at_pace(
 
 
 def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:
-    """Number formats as stated; by default bf16, or fp16 on accelerators without bf16."""
+    """Number formats as stated; by default bf16 (fp16 on accelerators without bf16), with fp32 master weights unless ``state`` is given."""
     if "dtype" in run.training.model_fields_set:
         return run.training.precision
     dtype, reason = "bf16", "no number format is stated: nearly all runs since 2022 use it"

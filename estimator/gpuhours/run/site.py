@@ -56,7 +56,7 @@ class StepMet(Section):
     predicted: Seconds
     """Predicted with the chosen stack, including its factor."""
     left_out: Seconds | None = None
-    """The same, calibrated on the other steps only; None if there are no others."""
+    """``predicted`` with a calibration on the other steps only; None if there are no others."""
     of: str = ""
     """Digest of the run it was measured on (``spec.step_digest``): model, samples, batch, machine and layout as stated."""
 

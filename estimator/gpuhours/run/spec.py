@@ -70,8 +70,8 @@ class Interconnect(Section):
     """Bus bandwidth, as printed by nccl-tests."""
     ranks: Count | None = None
     share: Fraction | None = None
-    """Share of the rated bandwidth that collectives between nodes reach, besides the losses of its kind at that scale; typical by
-    default."""
+    """Share of the rated bandwidth that collectives between nodes reach, in addition to the losses of this kind of network at that scale;
+    typical by default."""
 
     @field_validator("kind")
     @classmethod
@@ -104,8 +104,8 @@ class Hardware(Section):
     internode_bandwidth: Bandwidth | None = None
     """Per GPU and direction; from the node's network cards by default."""
     launch: Seconds | None = None
-    """Time its processors take to launch a small nn.Linear (PyTorch, 64 by 64, from Python), 12 to 46 us: determines steps limited by
-    kernel launches; a typical one by default."""
+    """CPU time to launch a small nn.Linear (PyTorch, 64 by 64, from Python), 12 to 46 us: determines the time of steps limited by kernel
+    launches; typical by default."""
     network: Interconnect | None = None
     """Its kind, or its measured rate, which replaces ``internode_bandwidth``."""
 

@@ -70,7 +70,7 @@ class Slack(Condition):
 
     within: float
     modes: float
-    """The same for the fastest layout of a recompute mode: full recomputation adds a third to the work."""
+    """How much slower the fastest layout of a recompute mode may be, as a fraction: full recomputation adds a third to the work."""
 
 
 class Share(Sourced):
