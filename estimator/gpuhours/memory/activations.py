@@ -40,9 +40,9 @@ class Saved:
     mlp: Array
     """Inside the feed-forward layer, divided by the tensor degree."""
     expert: Array
-    """What experts save for their copies of tokens, divided by the tensor degree inside an expert."""
+    """What experts save for the tokens sent to them, divided by the tensor degree inside an expert."""
     scores: Array
-    """Attention scores in HBM, divided by the tensor degree; zero if they are never stored."""
+    """Attention scores in memory, divided by the tensor degree; zero for fused attention, which never stores them."""
     entry: Array
     """Only the block's input: what full recomputation saves. Split like ``stream``."""
     attended: Array
@@ -59,7 +59,8 @@ class Saved:
         return self.stream / ranks.whole + self.whole + split + self.expert / ranks.expert_tensor
 
     def left_by(self, unkept: Unkept, ranks: Ranks) -> Array:
-        """Bytes per token on one rank if a policy drops everything except the layer's input: that, plus its shares of the rest."""
+        """Bytes per token on one rank under a policy with ``all_but``: the layer's input, and the shares of attention's output and of
+        product outputs that are saved."""
         attended, outputs = unkept.all_but or (0.0, 0.0)
         return self.entry / ranks.whole + (self.attended * attended + self.outputs * outputs) / ranks.tensor
 
@@ -74,12 +75,12 @@ def saved(
     in_groups: bool = False,
     unkept: Unkept = Unkept(),  # noqa: B008 - frozen
 ) -> Saved:
-    """Bytes that one block of a stack saves per token, without what a recompute policy leaves ``unkept``.
+    """Bytes that one block of a stack saves per token, without the tensors that a recompute policy drops (``unkept``).
 
-    A product saves its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused); a norm its
-    input; an activation what its derivative needs. A tensor saved by two operators is counted once. ``stream`` is the bytes per element
-    of the residual stream. ``in_groups``: unfused because no kernel supports the groups, all of it in fp32, keys repeated
-    (``Workload.in_groups``). Leaves out the statistics of norms, 8 B per token.
+    A product saves its input; attention saves Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused); a norm
+    saves its input; an activation saves what its derivative needs. A tensor saved by two operators is counted once. ``stream`` is the
+    bytes per element of the residual stream. ``in_groups``: attention is unfused because no fused kernel supports its groups; all of it is
+    in fp32 and keys are repeated for every head (``Workload.in_groups``). Left out: the statistics of norms, 8 B per token.
 
     Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
     layer)."""
@@ -127,8 +128,10 @@ def saved(
 
 
 def _saving_operators(block: Block) -> Iterator[Elementwise]:
-    """The memory-bound operators that keep something of their own. Queries and keys that are both normed and rotated have one copy between
-    product and attention: what the norm reads is the rotation's output, or what the rotation reads is the product's."""
+    """The memory-bound operators whose saved tensors are counted.
+
+    Rotary embeddings are skipped in blocks that also norm queries and keys: only one copy of these is then saved between product and
+    attention."""
     normed = any(operator.kind is Pointwise.QK_NORM for operator in block.elementwise)
     for operator in block.elementwise:
         if not (normed and operator.kind is Pointwise.ROTARY):
@@ -136,8 +139,8 @@ def _saving_operators(block: Block) -> Iterator[Elementwise]:
 
 
 def _elements_saved(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
-    """Elements that an operator saves per element, from the stack's figures for it or for the operator it resembles; otherwise as autograd
-    does. In an fp32 stream the fp32 copy that an unfused norm saves is one element, not two of 16 bit."""
+    """Saved elements per element of an operator: the stack's figure for it or for the operator it resembles, otherwise what autograd saves.
+    In an fp32 stream, the fp32 copy that an unfused norm saves counts as one element, not as two 16-bit elements."""
     like = Pointwise(kind.like)
     usual = facts.saved.get(like.value, like.saved or 0.0) if kind.saved is None else kind.saved
     usual = facts.saved.get(kind.value, usual)
@@ -159,20 +162,20 @@ def _largest(values: Iterable[Array]) -> Array:
 
 
 def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
-    """Bytes per token that a frozen block uses while it runs, and frees afterwards: the stream, its norm and the sum, and for the widest
-    product its output and what is computed from it.
+    """Temporary bytes per token of a frozen block's forward pass: the residual stream, its norm and their sum, and the widest product's
+    output and what is computed from it.
 
         e (3 h + 2 w / t)
 
-    e bytes per element, h hidden, w widest output, t tensor. Checked on H200: 23.2 and 24.8 B per token and width of ViT-L and ViT-g
-    running forward only, for which this gives 22.0 and 23.5 besides the pixels."""
+    e bytes per element, h hidden, w widest output, t tensor. Checked on H200 with forward-only ViT-L and ViT-g: measured 23.2 and 24.8 B
+    per token and unit of width; this gives 22.0 and 23.5, without the pixels."""
     widest = _largest(linear.outputs * linear.active for linear in stack.block.linears)
     return precision.element * (3 * stack.block.hidden / ranks.whole + 2 * widest / ranks.tensor)
 
 
 def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
-    """Bytes that an end saves per token, split like the residual stream: the inputs of its products; before them the input of the norm that
-    a head begins with, or the fp32 input (pixels), also if it is frozen."""
+    """Bytes that an end saves per token, split like the residual stream: the inputs of its products, and the input of the norm before a
+    head, or the fp32 input (pixels) of the first end, which is kept even if that end is frozen."""
     if part.trainable is not Trainable.FULL:
         return _sum(FP32 * linear.inputs for linear in part.linears) if part.first else 0.0
     before = FP32 if part.first else stream
@@ -182,9 +185,9 @@ def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
 def _inputs_saved(stack: Stack) -> list[tuple[Linear, Array]]:
     """(product, width of its input) for every distinct input that a weight gradient needs.
 
-    Products that read the same tensor share it (router and shared expert; query and key-value down; all of a parallel block): those of
-    equal width with no row-split product between. Frozen weights need none; adapters need the inputs of the weights that they are
-    attached to."""
+    Products that read the same tensor share one saved input (router and shared expert; query and key-value down-projections; all products
+    of a parallel block). Products of equal input width with no row-split product between them are taken to read the same tensor. Frozen
+    weights need no input; adapters need the inputs of the products that they are attached to."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
     kept: list[tuple[Linear, Array]] = []
@@ -210,8 +213,8 @@ def _is_adapted(linear: Linear, stack: Stack) -> bool:
 
 
 def _group_of_input(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
-    """Where the input of a product is counted. Attention's output is already saved by attention, unless the product saves a narrower copy
-    of its own."""
+    """The field of ``Saved`` that a product's input is added to; "nowhere" for attention's output, which attention already saves, unless
+    the product saves a narrower copy of its own."""
     if has_experts(linear):
         return "expert"
     if linear.split is not Split.ROW:
@@ -223,16 +226,15 @@ def _group_of_input(linear: Linear, block: Block, precision: Precision, facts: M
 
 
 def _operands(core: AttentionCore, element: float, unfused: bool, *, repeated: bool = False) -> Array:
-    """Q, K, V and the output; flash saves one fp32 log-sum per head (Dao 2023, FlashAttention-2, section 3.1). Keys of another stream are
-    saved there; keys may be ``repeated`` for every head."""
+    """Bytes per token of Q, K, V and the output; flash also saves one fp32 log-sum per head (Dao 2023, FlashAttention-2, section 3.1).
+    Keys of another stream are counted there; with ``repeated``, keys are copied for every head."""
     keys = (core.heads if repeated else core.kv_heads) if core.keys is None else 0
     width = (core.heads + keys) * (core.head_dim + core.value_dim)
     return width * element + (0 if unfused else core.heads * FP32)
 
 
 def _scores(core: AttentionCore, block: Block, element: float, length: Array, facts: MemoryFacts) -> Array:
-    """Bytes per token of the softmax over all keys, and with dropout of its mask and the dropped copy (5 a
-    s)."""
+    """Bytes per token of the softmax over all keys, plus, with dropout, of the dropout mask and the dropped copy (5 a s in all)."""
     dropout = any(operator.kind is Pointwise.DROPOUT for operator in block.elementwise)
     stated = facts.biased_scores if core.biased and facts.biased_scores is not None else facts.scores
     each = element + dropout * (1 + element) if stated is None else stated

@@ -36,7 +36,7 @@ class Way:
     """In layout terms: ``recompute selective``, ``ZeRO-1``, ``microbatch 1``."""
     layout: Layout
     total: float
-    """Bytes as shown by the driver."""
+    """Bytes in use according to the driver."""
     saved: float
     """Bytes saved."""
     fits: bool
@@ -56,12 +56,11 @@ class Way:
 
 
 def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None] | None = None) -> tuple[Way, ...]:
-    """The cheapest changes with which a run fits, at most three; if nothing suffices, those that save
-    most.
+    """The cheapest changes with which a run fits, at most three; if none suffices, those that save the most memory.
 
-    Every change is evaluated with ``memory`` of the changed layout, not by a rule of thumb: single changes first, then pairs if fewer than
-    three single ones suffice. Cheapest means the smallest ``step_time`` (s; None for an invalid layout), or the most bytes saved if no step
-    time is given or the run's own layout has none."""
+    Every change is evaluated with ``memory`` of the changed layout: single changes first, then pairs if fewer than three single changes
+    suffice. Cheapest means the smallest ``step_time`` (s; None for an invalid layout), or the most bytes saved if no ``step_time`` is given
+    or it is None for the run's own layout."""
 
     layout = workload.layout
     before, time_before = float(memory(workload).total), step_time(workload) if step_time else None
@@ -87,7 +86,7 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
 
 
 def _slowdown_or_saving(way: Way) -> float:
-    """What the cheapest way is chosen by: the slowdown or, where none is known, the bytes saved, the most first."""
+    """Sort key of the cheapest way: the slowdown, or minus the bytes saved if the slowdown is unknown."""
     return -way.saved if way.slower is None else way.slower
 
 
@@ -103,7 +102,7 @@ def _first_of_each_change(before: Layout, ways: Iterable[Way]) -> list[Way]:
 
 
 def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(description, fields) of the valid neighbours of a layout."""
+    """(description, changed fields) of each valid layout that differs in one setting."""
     model, layout, cluster = workload.model, workload.layout, workload.cluster
     data = int(solved_data(layout, cluster))
     for mode in (Recompute.selective, Recompute.full):
@@ -139,8 +138,7 @@ def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def longest_sequence(workload: Workload, build: Callable[[Array], Model], *, multiple: int = 1) -> int | None:
-    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None if none
-    does.
+    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None if no length fits.
 
     ``build(tokens)`` builds the model for an array of lengths. Memory grows with length, so the interval is narrowed with ``POINTS``
     lengths per call until it is one ``multiple`` wide."""

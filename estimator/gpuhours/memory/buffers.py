@@ -11,22 +11,22 @@ from gpuhours.layout.ranks import Ranks
 
 
 def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:
-    """Bytes of activations and gradients sent and received: 4 T h e / t, t if sequence parallelism splits them.
+    """Bytes of P2P buffers for activations and gradients, sent and received: 4 T h e / t; 0 without a pipeline.
 
-    T tokens of a micro-batch on the rank, h width passed between stages, e bytes per element, t tensor."""
+    T tokens of a micro-batch on the rank, h width passed between stages, e bytes per element, t tensor degree with sequence parallelism,
+    otherwise 1."""
     return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
 
 
 def context_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:
-    """Bytes that attention over c ranks needs besides its own Q, K, V, for the current layer.
+    """Bytes that attention over c context ranks needs in addition to its own Q, K, V, for the current layer.
 
         ring       two K, V blocks in flight, fp32 accumulators of dK, dV and of the output:  (2 + 2 + ..) of T rows
         all-gather K, V of the whole sequence and their gradients:                    4 c T k d
         Ulysses    sent and received Q, K, V and output, one direction at a time:     T (a + 2 k + a) d
 
-    Both if some ranks exchange heads and others pass keys on (hybrid). T tokens on the rank, a heads, k key-value heads, d head size,
-    c context. Sources: Liu et al. 2023 (Ring Attention); Jacobs et al. 2023 (DeepSpeed-Ulysses); Megatron-Core's context
-    parallelism."""
+    Hybrid: the sum of ring and Ulysses. T tokens on the rank, a heads, k key-value heads, d head size, c context. Sources: Liu et al. 2023
+    (Ring Attention); Jacobs et al. 2023 (DeepSpeed-Ulysses); Megatron-Core's context parallelism."""
     cores = [core for stack in model.stacks for core in stack.block.attention if core.keys is None]
     queries = max((core.heads * core.value_dim for core in cores), key=np.max, default=0.0)
     keys = max((core.kv_heads * (core.head_dim + core.value_dim) for core in cores), key=np.max, default=0.0)
@@ -40,6 +40,6 @@ def context_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precis
 
 
 def communicators(ranks: Ranks) -> Array:
-    """Number of groups of more than one rank that a rank belongs to, each with its own buffers."""
+    """Number of communicators (groups of more than one rank) that a rank belongs to, each with its own buffers."""
     degrees = (ranks.tensor, ranks.pipeline, ranks.context, ranks.copies, ranks.expert)
     return sum((np.where(np.greater(degree, 1), 1.0, 0.0) for degree in degrees), 0.0)

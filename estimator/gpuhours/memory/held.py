@@ -28,21 +28,21 @@ class Memory:
     allocated: Array
     """Memory of tensors: ``torch.cuda.max_memory_allocated``."""
     fragmentation: Array
-    """What the allocator reserves beyond the tensors."""
+    """Memory that the allocator reserves beyond the tensors."""
     context: Array
     """CUDA context, libraries and communicators."""
     capacity: Array
     """Memory of the accelerator, as shown by the driver."""
     least: Array
-    """What the allocator reserves beyond the tensors even when memory is short."""
+    """Memory that the allocator reserves beyond the tensors even when memory is short."""
     odds: Odds = field(repr=False)
-    """The probability that a layout of this stack runs, by its fill."""
+    """The probability that a layout of this stack fits, as a function of ``filled``."""
     host_per_node: Array
     """Host memory used by one node's ranks: offloaded states and weights."""
     host_capacity: float | None
     """Host memory of a node; None if its profile does not give it."""
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
-    """(parts without the two above, pipeline stage or -1) of every moment that may be the peak."""
+    """(parts without fragmentation and context, pipeline stage or -1) of every moment that may be the peak."""
 
     @cached_property
     def reserved(self) -> Array:
@@ -56,12 +56,12 @@ class Memory:
 
     @property
     def margin(self) -> Array:
-        """Bytes to spare; negative if it does not fit."""
+        """Free bytes: capacity - total; negative if the total exceeds the capacity."""
         return self.capacity - self.total
 
     @property
     def needed(self) -> Array:
-        """Bytes that the run needs once the allocator has released what it can."""
+        """Bytes that the run needs after the allocator has released all cached blocks that it can."""
         return self.allocated + self.context + self.least
 
     @cached_property
@@ -71,7 +71,7 @@ class Memory:
 
     @property
     def fits_probability(self) -> Array:
-        """Probability that the run fits, from layouts like it."""
+        """Probability that the run fits, fitted to published layouts of the same or similar stacks."""
         return self.odds.probability(self.filled)
 
     @property
@@ -81,12 +81,12 @@ class Memory:
 
     @property
     def safe(self) -> Mask:
-        """Whether the run fits with the probability required of automatic layouts."""
+        """Whether the run fits with the probability required for automatically chosen layouts."""
         return np.less_equal(self.filled, self.odds.most(SAFE)) & self.fits_host
 
     @property
     def fits_host(self) -> Mask:
-        """Whether a node's host memory suffices for its ranks; true if its size is not known."""
+        """Whether a node's host memory suffices for its ranks; True if its size is not known."""
         return np.less_equal(self.host_per_node, np.inf if self.host_capacity is None else self.host_capacity)
 
     @cached_property

@@ -1,7 +1,7 @@
-"""The probability that a layout fits in memory: a yes or no would be right only if predictions were exact.
+"""The probability that a layout fits in memory. Memory predictions have errors, so a yes or no alone would overstate their certainty.
 
-Learned from memory errors for stacks that no other source ran, and for others from layouts that ran and layouts published as out of memory
-(``questions.validating.odds``).
+For stacks without another source, the probability is fitted to the errors of memory predictions; for the others, to layouts that ran and
+layouts published as out of memory (``questions.validating.odds``).
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 
 UNMET = ""
-"""Group name of an unmeasured stack, whatever its stand-in profile."""
+"""Name under which ``odds_of`` is called for an unmeasured stack, whatever its stand-in profile."""
 ENOUGH = 0.5
-"""Probability from which a run is reported to fit."""
+"""Lowest probability at which a run is reported to fit."""
 SAFE = 0.9
-"""Probability required of automatic layouts."""
+"""Lowest probability of fitting required for automatically chosen layouts."""
 
 
 def odds_path() -> Path:
-    """The file of the learned odds."""
+    """The file with the fitted odds."""
     return Path(str(files("gpuhours"))) / "published" / "memory_odds.json"
 
 
 @functools.cache
 def odds() -> Mapping[str, Any]:
-    """``all`` systems, and ``without`` each: odds of measured and unmeasured stacks and of single stacks. ``met_in``: stack -> systems."""
+    """The fitted odds. ``all``: from all systems; ``without``: leaving out one system, by its name; each has the odds of measured stacks,
+    unmeasured stacks and single stacks. ``met_in``: stack -> systems that ran it."""
     learned: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
     return learned
 
 
 @dataclass(frozen=True)
 class Odds:
-    """The odds of a stack."""
+    """The fitted probability that layouts of a stack fit, as a function of how much of the accelerator's memory they need."""
 
     half: float
     """The predicted fill of the accelerator at which half of the layouts ran."""
     steepness: float
     lapse: float
-    """Share of layouts that need almost nothing but did not run, and of those far beyond the accelerator that did: a figure was misread
-    in these."""
+    """Error rate of the published outcomes: the share of layouts that need almost no memory but did not run, and of layouts far beyond the
+    accelerator's memory that did."""
 
     def probability(self, filled: Array) -> Array:
         """Probability that a layout runs if it needs ``filled`` times the accelerator's memory.
@@ -73,8 +74,8 @@ class Odds:
 
 @functools.cache
 def odds_of(stack: str, without: str = "") -> Odds:
-    """The odds of a stack: its own if enough of its layouts ran and failed, otherwise those of all measured stacks, otherwise those of an
-    unmeasured stack; excluding a system's layouts if one is named."""
+    """The odds of a stack: its own if enough of its layouts ran and failed; otherwise those of all measured stacks if it is one of them;
+    otherwise those of unmeasured stacks. ``without`` names a system whose layouts are left out."""
     known, ran_in = odds()["without"].get(without, odds()["all"]), odds()["met_in"].get(stack, [])
     common = known["met"] if any(system != without for system in ran_in) else known["unmet"]
     constants = known["stacks"].get(stack, common)

@@ -31,12 +31,13 @@ class _Run:
 
     workload: Workload
     model: Model
-    """The model on the ranks: the workload's, except for an encoder on its own accelerators."""
+    """The model on the ranks: the workload's, or only the encoder if it has its own accelerators."""
     ranks: Ranks
     queue: Ranks
-    """The pipeline that determines how many micro-batches are in flight: ``ranks``, except for an encoder on its own accelerators."""
+    """The pipeline that determines how many micro-batches are in flight: ``ranks``, with one stage more for an encoder on its own
+    accelerators."""
     found: dict[tuple[int, Unkept], Saved] = field(default_factory=dict, repr=False)
-    """Cached bytes saved by blocks, by stack and policy."""
+    """Cache of ``saved`` by stack and policy."""
 
     @cached_property
     def placement(self) -> Placement:
@@ -60,7 +61,8 @@ class _Run:
         return self.workload.software.memory
 
     def unfused(self, stack: Stack) -> bool:
-        """Whether the scores of a stack's attention are in memory, apart from those with a learned bias."""
+        """Whether a stack's attention is unfused, so that its scores are in memory; cores with a learned bias are ignored if there are
+        others."""
         plain = [core for core in stack.block.attention if not core.biased]
         return any(self.workload.kernel_of(core) == "unfused" for core in plain) or (
             not plain and self.workload.attention_kernel == "unfused"
@@ -73,8 +75,8 @@ class _Run:
 
     @cached_property
     def stream(self) -> Array:
-        """Bytes per element of the residual stream: under autocast 2-byte products are added to an fp32 stream.
-        FSDP's mixed precision casts whole layers, so its stream is 16-bit as well."""
+        """Bytes per element of the residual stream. Under autocast, 2-byte product outputs are added to an fp32 stream; FSDP's mixed
+        precision casts whole layers, so its stream is 16-bit as well."""
         element = self.precision.element
         return np.where(self.stage3, element, FP32) if self.precision.autocast else element
 
@@ -92,7 +94,7 @@ class _Run:
         return self.found[known]
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
-        """Tokens of a micro-batch on one rank, with ``tokens`` per sample."""
+        """Tokens of a micro-batch on one rank, for ``tokens`` per sample."""
         return tokens * ranks.microbatch / self.sharers
 
     @cached_property
@@ -103,8 +105,8 @@ class _Run:
 
     @cached_property
     def buffers(self) -> Array:
-        """Messages in flight between pipeline stages and between context ranks, and what sequence parallelism has gathered for one layer,
-        n 2 T h."""
+        """Bytes of communication buffers: messages in flight between pipeline stages and between context ranks, and the tensors that
+        sequence parallelism has gathered for one layer, n 2 T h (n ``gathered_now``)."""
         sends = pipeline_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
         whole = self.facts.gathered_now * self.stream_tokens * self.model.hidden * self.precision.element
         sends = sends + np.where(np.greater(self.ranks.whole, 1), whole, 0.0)
@@ -112,7 +114,8 @@ class _Run:
 
     @cached_property
     def sharers(self) -> Array:
-        """Ranks that split a sequence: ``context``; but Ulysses distributes whole heads, ceil(a / u) on the fullest of u ranks."""
+        """Effective number of ranks that split a sequence: ``context``, or less if Ulysses distributes heads unevenly, ceil(a / u) on the
+        fullest of u ranks."""
         heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
         dealt = np.divide(heads[0], np.ceil(np.divide(heads[0], self.ranks.ulysses))) if heads else self.ranks.ulysses
         return self.ranks.context * np.minimum(dealt, self.ranks.ulysses) / self.ranks.ulysses
@@ -125,9 +128,9 @@ def memory(workload: Workload) -> Memory:
                     weights + gradients + optimiser + activations + logits + buffers
         total     = allocated + fragmentation + context
 
-    Moments: the loss, forward and backward (all activations in flight, and the logits), the backward pass of the last layer (recomputed
-    activations), its end (all gradients, the first layer's activations), the update. An encoder on its own accelerators is one more stage,
-    ahead of the first. Left out: data loading on the GPU, evaluation. Invalid layouts are not
+    The moments are: the loss, forward and backward (all activations in flight, and the logits); the last layer's backward pass (recomputed
+    activations); the first layer's backward pass (all gradients, the first layer's activations); the optimiser update. An encoder on its
+    own accelerators is an additional stage before the first. Left out: data loading on the GPU, evaluation. Invalid layouts are not
     refused here.
     """
     ranks = workload.ranks
@@ -141,7 +144,7 @@ def memory(workload: Workload) -> Memory:
 
 
 def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
-    """The moments of an encoder's own accelerators: whole copies of it, one stage ahead of the language model's first."""
+    """The moments of an encoder's own accelerators, which hold whole copies of it and run one stage ahead of the language model's first."""
     separate = np.equal(run.ranks.vision, VisionPlacement.separate)
     stacks = [part for part in run.model.encoder if isinstance(part, Stack)]
     alone = Model("encoder", run.model.encoder, stacks[-1].block.hidden)
@@ -155,13 +158,13 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
 
 
 def _with_overhead(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
-    """Add memory outside the tensors: context and communicators, and what the allocator reserves but does not use.
+    """Add memory outside the tensors: context and communicators, and memory that the allocator reserves but does not use.
 
-    Gathering and freeing weights layer by layer leaves holes, at most the size of the ``dropped`` weights.
+    Gathering and freeing weights layer by layer fragments memory, by at most the size of the ``dropped`` weights.
 
     A full allocator waits for memory in use by other streams and releases its cached blocks before it fails (``release_cached_blocks`` in
-    c10/cuda/CUDACachingAllocator.cpp): whether a run fits depends on ``reserved_least``, and the allocator never reserves more than the
-    card has unless it needs to."""
+    c10/cuda/CUDACachingAllocator.cpp). Whether a run fits therefore depends on ``reserved_least``; the usual reserve is limited to the
+    card's free memory."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
@@ -180,11 +183,13 @@ def _with_overhead(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped:
 
 
 def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], allocated: Array) -> Array:
-    """Bytes that the allocator reserves additionally because buffers of tensor-parallel reductions are still in use by another stream: a
-    share of activations and logits (``MemoryFacts.reserved_split``), as far as the fullest moment including them, and n whole copies of the
-    residual stream, n 2 T h (``reserved_ahead``), if the host launches ahead of them: not if it waits for messages between stages, nor if a
-    slow ring delays the host itself (``Cluster.delay``) and no stage's accelerator waits for the next one's, as the first of three or more
-    stages does while the pipeline fills."""
+    """Bytes that the allocator reserves additionally because buffers of tensor-parallel reductions are still in use by another stream.
+
+    These are a share of activations and logits (``MemoryFacts.reserved_split``), counted as the increase of the fullest moment, and n
+    unsharded copies of the residual stream, n 2 T h (``reserved_ahead``), if the host runs ahead of the reductions. It does not run ahead
+    if it waits for messages between stages (``send_wait``), or if a slow ring delays the host itself (``Cluster.delay``) with at most two
+    stages; with three or more, the first stage's accelerator waits for the next one while the pipeline fills.
+    """
     share, ahead = run.facts.reserved_split, run.facts.reserved_ahead
     if not share and not ahead:
         return 0.0
@@ -199,7 +204,7 @@ def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], alloca
 
 
 def _on_host(run: _Run) -> Array:
-    """Bytes that the fullest rank keeps in host memory."""
+    """Bytes of offloaded states and weights that the fullest rank keeps in host memory."""
     if not some(run.layout.offload_optimizer) and not some(run.layout.offload_parameters):
         return 0.0
     most: Array = 0.0
@@ -210,8 +215,8 @@ def _on_host(run: _Run) -> Array:
 
 
 def _highest(moments: Sequence[Parts]) -> Array:
-    """The largest total. Moments with the same states are compared before the states are added, while their arrays are small: a sweep over
-    layouts spends its time in these sums."""
+    """The largest total over all moments, elementwise. For speed in a sweep over layouts, moments with the same states are compared before
+    the states are added, while their arrays are small."""
     groups: dict[tuple[int, ...], tuple[list[Array], list[Array]]] = {}
     for parts in moments:
         kept = [parts[name] for name in STATES]
@@ -222,8 +227,8 @@ def _highest(moments: Sequence[Parts]) -> Array:
 
 
 def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
-    """The moments of one stage, one of which is its peak (a frozen part's forward pass, the loss, forward and backward, the last layer's
-    backward pass, the first layer's, the update), and the weights that it frees between layers."""
+    """(moments of one stage, bytes of weights that ZeRO-3 frees between layers). One of the moments is the stage's peak: a frozen part's
+    forward pass, the loss (forward and backward), the last layer's backward pass, the first layer's backward pass, the update."""
     there = standing(run.model, run.placement, run.ranks, stage)
     kept = states(parameters_of(there), run.ranks, run.layout, run.precision, run.facts)
     flows = _activations(run, stage, there)
@@ -265,7 +270,7 @@ class _Activations:
     """Bytes of activations on one stage."""
 
     held: Array
-    """Of all micro-batches in flight."""
+    """Saved activations of all micro-batches in flight."""
     again: Array
     """Additional during the last layer's backward pass: recomputed activations, and gradients passing through it."""
     first: Array
@@ -275,10 +280,12 @@ class _Activations:
 
 
 def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activations:
-    """Activations of a stage at its moments.
+    """Bytes of activations of a stage at its moments.
 
-    held  in flight x sum over stacks of layers x saved per token x tokens;   again  everything a layer saves, minus what it kept, and the
-    gradients passing;   passing  temporaries of a frozen layer, besides what was loaded for it and the micro-batches in flight
+    held     micro-batches in flight x sum over stacks of layers x saved bytes per token x tokens
+    again    all bytes that a layer saves without recomputation, minus those that it kept, plus the gradients passing through it
+    first    all bytes that a layer saves without recomputation, plus the gradients passing through it
+    passing  temporaries of a frozen layer, its loaded inputs, and the other micro-batches in flight
     """
     held: Array = 0.0
     again: Array = 0.0
@@ -314,8 +321,8 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
 
 
 def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Array) -> tuple[Array, Array]:
-    """(layers of a stack, on a stage with ``on_stage`` layers in all, that the layout's recompute mode covers; bytes per token that each
-    saves); no mode saves more than all."""
+    """(number of a stack's layers that the layout's recompute mode covers, on a stage with ``on_stage`` layers in total; bytes per token
+    that each covered layer saves, at most those without recomputation)."""
     ranks, mode = there.ranks, run.layout.recompute
     everything = block.on_rank(ranks)
     unkept = selective_policy(stack, run.layout, run.workload.software).unkept
@@ -327,7 +334,7 @@ def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: Standing, o
 
 
 def _narrow_logits_factor(run: _Run, part: Ends) -> float:
-    """Bytes of a logit over those of a loss in fp32, where its loss reads 16 bit."""
+    """Bytes per logit of a loss that reads 16-bit logits, relative to those of an fp32 loss; 1 for other losses."""
     narrow, most = run.facts.logits_narrow, max(run.facts.logits, run.facts.logits_forward)
     if narrow is None or not part.narrow_loss or run.precision.element != BF16:
         return 1.0
@@ -335,7 +342,7 @@ def _narrow_logits_factor(run: _Run, part: Ends) -> float:
 
 
 def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
-    """Logits in memory on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
+    """Number of logits in memory at once on the rank, T V / (t n): T tokens, V padded vocabulary, t tensor degree, n blocks of tokens."""
     largest = 0.0
     for there in parts:
         if isinstance(there.part, Ends):

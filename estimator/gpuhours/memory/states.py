@@ -24,7 +24,7 @@ class Parameters:
     dense: Array
     """Trainable, replicated on every data-parallel rank."""
     expert: Array
-    """Trainable, in experts: also distributed over expert-parallel ranks."""
+    """Trainable, in experts: distributed over expert-parallel ranks."""
     frozen: Array
     frozen_ends: Array
     """Frozen embedding and head: never stored in 4 bit (Dettmers et al. 2023, QLoRA)."""
@@ -72,11 +72,11 @@ class States:
     """Bytes on one rank that do not depend on the number of tokens."""
 
     weights: Array
-    """Stored and quantised weights, shards under ZeRO-3."""
+    """Stored weights and quantised copies; shards of them under ZeRO-3."""
     casts: Array
     """Autocast's cache of cast weights."""
     gathered: Array
-    """ZeRO-3: whole layers in use, at most what is missing from the shards."""
+    """ZeRO-3: gathered layers in use, at most the weights that the rank's shards lack."""
     dropped: Array
     """ZeRO-3: weights that are neither stored nor in use."""
     gradients: Array
@@ -84,16 +84,16 @@ class States:
     early_gradients: Array
     """At the start of the last micro-batch's backward pass."""
     layer_gradients: Array
-    """One layer's, unsharded, before they are reduced."""
+    """One layer's, unsharded, before their reduction."""
     whole_gradients: Array
-    """All of them, if they were not sharded."""
+    """All gradients, without sharding."""
     optimiser: Array
     update: Array
     """Temporaries of the optimiser's update, and buffers through which updated weights are gathered."""
     host: Array
-    """In host memory, for the rank's own part."""
+    """Offloaded to host memory, the rank's own part."""
     bucket: Array
-    """Buffers for gradients and weights between data-parallel ranks, at most as large as these."""
+    """Communication buffers for gradients and weights between data-parallel ranks, at most the size of the weights."""
 
 
 def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
@@ -103,16 +103,17 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         gradients  P g / n                     ZeRO-2 and 3
         optimiser  P (master + moments + own) / n    ZeRO-1 to 3; own: the stack's ``partition``
 
-    A single rank owns all of them, whatever the ZeRO level: its optimiser is the same (InternEvo's and BigScience's runs with one replica).
-    Experts have fewer replicas, n t / (e t_e). ZeRO-3 keeps ``gathered_layers`` layers and the ends unsharded while they run (frozen 4-bit
-    weights as stored), but at most what is missing from its shards; one layer's gradients, of its trainable part, exist unsharded in the
-    stored format and, if they are reduced with other ranks, in the reduction's. With the optimiser on the host, sharded gradients are moved
-    there as well (Ren et al. 2021, ZeRO-Offload). Source: Rajbhandari et al. 2020, figure 1."""
+    w, g bytes of a weight and a gradient. A single rank owns all states at any ZeRO level, and its optimiser is the sharded one's
+    (InternEvo's and BigScience's runs with one replica). Experts have fewer replicas, n t / (e t_e). Under ZeRO-3, ``gathered_layers``
+    layers and the ends are unsharded while they run (frozen 4-bit weights as stored), at most the weights that the rank's shards lack. One
+    layer's trainable gradients exist unsharded, in the stored format and, if there are ranks to reduce them with, also in the reduction's.
+    With the optimiser on the host, sharded gradients are moved there as well (Ren et al. 2021, ZeRO-Offload). Source: Rajbhandari et al.
+    2020, figure 1."""
     level = np.asarray(layout.sharding)
     stage3 = level == Sharding.zero3
 
     def sharded_from(least: Sharding) -> Array:
-        """Parameters on this rank of what ZeRO shards from level ``least`` on."""
+        """Parameters per rank of a state that ZeRO shards from level ``least`` on."""
         n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, _expert_shards(ranks)))
         return weights.dense / n + weights.expert / e
 
@@ -160,7 +161,7 @@ def _gradients(
 ) -> tuple[Array, Array]:
     """Bytes of gradients on a rank, ``each`` per parameter: at the end of the backward pass, and at the start of the last micro-batch's.
 
-    ``sharded`` parameters are the rank's own under ZeRO-2. A wrapped replica has buckets of them in addition (DDP).
+    ``sharded`` is the number of parameters whose gradients the rank owns (ZeRO-2 shards them). A DDP replica has buckets in addition.
     """
     level = np.asarray(layout.sharding)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
@@ -176,5 +177,5 @@ def _gradients(
 
 
 def _expert_shards(ranks: Ranks) -> Array:
-    """Ranks over which the states of experts are sharded, at most all of their replicas."""
+    """Number of ranks over which the states of experts are sharded, at most all of their replicas."""
     return np.minimum(ranks.expert_copies, ranks.shards)

@@ -21,7 +21,8 @@ Selective = Literal[
 
 @dataclass(frozen=True)
 class ChosenDefault:
-    """Marks a default that measured runs determined: by their names in ``published/sources.yaml``, and the default without them."""
+    """Marks a default that was fitted to measured runs: the names of their sources in ``published/sources.yaml``, and the default to use
+    without them."""
 
     on: tuple[str, ...]
     without: float
@@ -35,8 +36,8 @@ class Traffic(Section):
 
 
 SCORES: Final = ("scores", "biased-scores", "disentangled-scores")
-"""Traffic of unfused attention per score: plain, with an added bias, or with two gathered ones (DeBERTa); among the operators of a
-profile."""
+"""Names in a profile's ``operators`` for the traffic of unfused attention per score: plain, with an added bias, or with two gathered
+biases (DeBERTa)."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """Names of the operators of ``architecture.operators.Pointwise`` in profiles."""
@@ -63,19 +64,19 @@ class PointwiseTraffic(Sourced):
     rows: Annotated[dict[str, Traffic], keyed_by(OPERATOR, NAMES)] = Field(
         default_factory=dict, examples=[{"layer-norm": {"forward": 1.0e-9, "backward": 3.5e-9}}]
     )
-    """s per token in addition to the bytes, on any card: kernels that reduce row by row."""
+    """Additional time in s per token, the same on any card: for kernels that reduce row by row."""
     issued: Share = 0.0
-    """Share of their time on H100 that is limited by instruction issue and does not shrink with memory bandwidth."""
+    """Share of these operators' time on H100 that is limited by instruction issue and does not shrink with memory bandwidth."""
     issued_of: Annotated[dict[str, Share], keyed_by(OPERATOR, NAMES)] = Field(
         default_factory=dict, examples=[{"rotary": 1.0, "residual": 0.0}]
     )
-    """The same of operators whose kernels were timed on both cards; ``issued`` is that of all others."""
+    """``issued`` by operator, for those whose kernels were timed on both cards; ``issued`` applies to all others."""
     weights: Traffic = NOTHING
-    """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
+    """Bytes per trained parameter of a layer and micro-batch: autocast's casts of weights (forward) and of their gradients (backward)."""
 
 
 class Masking(Sourced):
-    """Time of attention with a padding mask relative to that of all pairs without, in each direction."""
+    """Time of attention with a padding mask, forward and backward, relative to attention over all pairs without a mask."""
 
     forward: Positive
     backward: Positive
@@ -87,7 +88,7 @@ class Head(Sourced):
     forward: NotNegative
     backward: NotNegative
     narrow: Share = 1.0
-    """Share of that which a loss takes that reads logits in their own format, of masked words, where that of next words reads fp32."""
+    """Factor for a masked-word loss, which reads logits in their own format, relative to a next-word loss, which reads them in fp32."""
 
 
 class Casts(Sourced):
@@ -96,7 +97,7 @@ class Casts(Sourced):
     forward: NotNegative
     backward: NotNegative
     weights: NotNegative = 0.0
-    """Per weight and micro-batch, if weights are quantised again for each; forward and backward together."""
+    """Bytes per weight and micro-batch, forward and backward together, if weights are quantised again for every micro-batch."""
     blocks: Positive = 1.0
     """Factor for 8-bit formats with one scale per block of elements (mxfp8)."""
     four_bit: Positive = 1.0
@@ -104,35 +105,35 @@ class Casts(Sourced):
 
 
 class Adapters(Sourced):
-    """Scaling an adapter's output and adding it to the frozen product's, bytes per element of that output."""
+    """Cost of scaling an adapter's output and adding it to the frozen product's output, in bytes per element of that output."""
 
     forward: NotNegative
     backward: NotNegative
-    """Its scaled gradient, and the sum of both branches' input gradients."""
+    """For scaling the output gradient, and for summing the input gradients of both branches."""
     inputs: Traffic = NOTHING
-    """Per element of the adapter's input: the cast to the adapter's format, and of its gradient back."""
+    """Bytes per element of the adapter's input: casting it to the adapter's format, and casting its gradient back."""
     autocast: Traffic | None = None
-    """Per element of the output under autocast, if different."""
+    """Bytes per element of the output under autocast, if different."""
     autocast_inputs: Traffic | None = None
     dtype: Literal["fp32"] | None = None
-    """The format of their products, if not the run's (peft keeps adapters in fp32; autocast narrows them)."""
+    """Number format of the adapters' products, if not the run's (peft keeps adapters in fp32; autocast computes them in 16 bit)."""
     targets: tuple[str, ...] = ()
-    """The products that they are attached to if a run does not say; all products if empty."""
+    """Products that adapters are attached to if a run does not say which; all products if empty."""
 
 
 class Accumulation(Sourced):
-    """Adding a micro-batch's weight gradients to those of the step."""
+    """Gradient accumulation: adding a micro-batch's weight gradients to those of the step."""
 
     bytes: NotNegative
-    """Per parameter and micro-batch."""
+    """Equivalent bytes per parameter and micro-batch."""
     amp: NotNegative | None = None
     """The same under autocast, if different."""
     first: bool = True
-    """Whether the first micro-batch's are added too, into an existing buffer; otherwise a single rank keeps them as they are."""
+    """Whether the first micro-batch's gradients are also added to an existing buffer; otherwise a single rank keeps them as they are."""
 
 
 class OptimiserTraffic(Sourced):
-    """The update with gradient clipping, equivalent bytes per parameter on the rank, by training state."""
+    """Optimiser update including gradient clipping: equivalent bytes per parameter on the rank, by training state."""
 
     amp: NotNegative
     mixed: NotNegative
@@ -140,25 +141,25 @@ class OptimiserTraffic(Sourced):
     moved: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
         default_factory=dict, examples=[{"adafactor": 160.0}]
     )
-    """For optimisers whose code moves other amounts than their states imply, whatever the training state."""
+    """Bytes per parameter by optimiser, for those whose code moves more or fewer bytes than their states imply; for any training state."""
     seconds: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
         default_factory=dict, examples=[{"adamw-8bit": 3.1e-11}]
     )
-    """s per parameter for optimisers whose kernels are not limited by bytes, on any card."""
+    """s per parameter by optimiser, the same on any card, for those whose kernels are not limited by memory bandwidth."""
     tensors: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
         default_factory=dict, examples=[{"adafactor": 3.9e-4}]
     )
-    """s of the host for each tensor of those that update one after another, kernel by kernel: no update is shorter."""
+    """Host time in s per tensor, for optimisers that launch separate kernels for every tensor: a lower bound on the update's time."""
 
 
 class Gathering(Sourced):
-    """Copies around ZeRO-3's gathers of weights, equivalent bytes per byte read or written: not free, since they take bandwidth from
-    concurrent work."""
+    """Copies before and after ZeRO-3's all-gathers of weights, in equivalent bytes per byte read or written. They take memory bandwidth
+    from concurrent kernels."""
 
     shares: NotNegative
-    """Copying a rank's own share, as stored, into the send buffer, in the products' format."""
+    """Copying a rank's own shard from its stored format into the send buffer, in the products' format."""
     whole: NotNegative
-    """Copying the gathered data out of the buffer into weights."""
+    """Copying the gathered weights out of the receive buffer."""
 
 
 class Launches(Section):
@@ -172,51 +173,55 @@ NO_LAUNCHES: Final = Launches.model_construct()
 
 
 class Kernels(Sourced):
-    """Host time by kernel launches, for stacks whose layers differ too much for one time per layer."""
+    """Host time modelled by kernel launches, for stacks whose layers differ too much for a single time per layer."""
 
     operators: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)]
     """Kernels per operator of a layer: ``product`` (each unfused one), ``expert``, ``unpacked`` (a 4-bit weight),
     ``attention``, ``unfused``, ``adapter`` and the names of ``architecture.operators.Pointwise``."""
     experts: Literal["grouped", "looped"] = "grouped"
-    """Experts as three tensors per layer (transformers 5), or each with its own modules, run one after another (4)."""
+    """``grouped``: a layer's experts are three tensors (transformers 5); ``looped``: each expert has its own modules and they run one after
+    another (transformers 4)."""
     looped_before: int | None = None
     """``looped`` applies to runs before this year."""
     autocast: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)] = Field(
         default_factory=dict
     )
-    """Additional ones under autocast; ``bias`` for every product with a bias."""
+    """Additional kernels per operator under autocast; ``bias`` counts once for every product with a bias."""
     each: Launches
     """s per kernel."""
     layer: Launches
-    """s per layer and micro-batch: overhead of its modules, whatever they launch."""
+    """s per layer and micro-batch: overhead of the layer's modules, independent of the number of kernels."""
     linear: Positive | None = None
-    """s that the measured hosts take to launch a small nn.Linear, the reference for other hosts (``on_host``)."""
+    """s that the hosts on which these times were measured take to launch a small nn.Linear: the reference for other hosts
+    (``on_host``)."""
     follows: Share = 1.0
-    """Exponent of launching times in a host's relative pace (``on_host``)."""
+    """Exponent with which launch times scale with a host's relative launch time (``on_host``)."""
     causal: NotNegative = 0.0
-    """s per causal layer and forward pass: passing on masks, cache and positions."""
+    """s per causal layer and forward pass: handing over masks, cache and positions."""
     recomputed: Launches = NO_LAUNCHES
-    """s per recomputed layer: saving state before, and the second graph."""
+    """s per recomputed layer: saving state in the forward pass, and building the second graph in the backward pass."""
     gap: NotNegative = 0.0
-    """Unavoidable GPU gap between two kernels, s."""
+    """Idle GPU time between two kernels that cannot be avoided, s."""
     update: NotNegative = 0.0
-    """s per step: clipping and the optimiser."""
+    """s per step to launch gradient clipping and the optimiser."""
     reads_back: bool = False
-    """Whether the loss reads back the number of labels: what follows the layers' forward pass is then launched after it, not ahead of
-    it."""
+    """Whether the loss reads the number of labels back to the host. The host then waits for the layers' forward pass before it launches
+    anything that follows."""
     waits: NotNegative = 0.0
-    """s per step that nothing hides: a trainer that reads back the loss and gradient norm, and logs."""
+    """s per step, always exposed: the trainer reads back the loss and the gradient norm, and logs."""
     module: NotNegative = 0.0
-    """s per module with weights and pass under ZeRO-3: hooks that fetch, release and prefetch."""
+    """s per pass and module with weights, under ZeRO-3: hooks that fetch, release and prefetch weights."""
     call: Launches = NO_LAUNCHES
-    """s per attention call beyond a layer's first: windows and images one by one."""
+    """s per attention call beyond a layer's first, for models that process windows or images one by one."""
 
     def on_host(self, linear: float) -> "Kernels":
-        """The same on a host that takes ``linear`` s for a small nn.Linear: all launching times scaled by (linear / usual)^``follows``,
-        waits and gaps unchanged; unscaled if the reference is not known.
+        """The same figures for a host that takes ``linear`` s to launch a small nn.Linear.
 
-        The first power by default: own measurements on five hosts of H200, whose mean of 17 to 33 us goes with the time of a kernel; what
-        one host reads from minute to minute (15 to 46 us) says little of the step beside it.
+        All launch times are scaled by (linear / reference)^``follows``; waits and gaps are unchanged. Nothing is scaled if the profile has
+        no reference.
+
+        The default exponent is 1: on five H200 hosts (own measurements) the time per kernel is proportional to the host's mean, 17 to
+        33 us. Single readings on one host vary from minute to minute (15 to 46 us) and hardly correlate with the concurrent step time.
         """
         if self.linear is None:
             return self
@@ -234,8 +239,8 @@ class StageEnds(Sourced):
     """Where a stack that balances FLOPs ends a pipeline stage."""
 
     reached: bool = False
-    """With the block that reaches its share of the FLOPs; otherwise with the one that exceeds it. They differ only if a share is a
-    whole number."""
+    """True: the last block is the one that reaches the stage's share of the FLOPs; false: the one that exceeds it. They differ only if
+    the share is a whole number of blocks."""
 
 
 class Host(Sourced):
@@ -245,21 +250,22 @@ class Host(Sourced):
     """s per layer and micro-batch."""
     backward: NotNegative
     kernels: Kernels | None = None
-    """If given, it replaces the two above."""
+    """Host time by kernel launches; if given, it replaces ``forward`` and ``backward``."""
     autocast: Positive = 1.0
-    """Factor under autocast."""
+    """Factor on these times under autocast."""
     shard: NotNegative = 0.0
     """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
     tensor: NotNegative = 0.0
-    """s per layer and micro-batch, forward and backward, for reductions launched in pieces alongside parts of split products."""
+    """s per layer and micro-batch, forward and backward, under tensor parallelism: reductions launched in pieces that overlap with parts of
+    the products."""
     gap: NotNegative = 0.0
-    """s per layer and micro-batch of unavoidable GPU waiting: hooks, random states, synchronisation."""
+    """s per layer and micro-batch of GPU idle time that cannot be hidden: hooks, random states, synchronisation."""
     step: NotNegative = 0.0
-    """s per optimiser step, however short: the next batch, launching the update, norms and logging that wait for the GPU."""
+    """s per optimiser step, always exposed: loading the next batch, launching the update, norms and logging that wait for the GPU."""
 
 
 class Exposed(Sourced):
-    """Share of each kind of communication that is exposed even if there is enough computation to hide it."""
+    """Share of each kind of communication that is exposed even if there is enough compute to hide it."""
 
     tensor: Share
     context: Share
@@ -267,19 +273,19 @@ class Exposed(Sourced):
     data: Share
     """Gradient reduction and weight gathering, once per step (ZeRO 0 to 2)."""
     shard: Share
-    """Gathers and reductions of every layer (ZeRO-3): their cost to the matrix products that hide them."""
+    """All-gathers and reduce-scatters of every layer (ZeRO-3): how much they slow the concurrent matrix products."""
     pipeline: Share
     one_chunk: Share | None = None
-    """The same for stages of one chunk, if different: nothing else can run while a stage waits for its message."""
+    """The same for stages of one chunk, if different: such a stage has nothing else to run while it waits for a message."""
 
 
 class Context(Sourced):
-    """How ranks that split a sequence pass its keys and values on."""
+    """Context parallelism: how ranks that split a sequence exchange keys and values."""
 
     ring: Literal["flat", "double"]
     """One ring through all ranks, or rings inside nodes concurrent with rings between them."""
     merge: Traffic
-    """Adding a block's partial output to the others', bytes per element of the output."""
+    """Rescaling and adding a block's partial output, in bytes per element of the output."""
     gradient: Positive = 2.0
     """Bytes per element of the gradients of keys and values that are sent."""
     fetched: Share = 1.0
@@ -287,36 +293,38 @@ class Context(Sourced):
     backward: Literal["keys", "queries"] = "keys"
     """What is sent in the backward pass: keys and values, or the smaller of these and the queries, with their gradients."""
     balanced: bool = True
-    """Whether a causal sequence is distributed so that every rank masks equally; otherwise ranks have consecutive parts and wait for the
-    last."""
+    """Whether a causal sequence is distributed so that the mask leaves every rank equal work; otherwise each rank has one contiguous part
+    and all wait for the last."""
     helped: bool = False
-    """Whether ranks whose block is masked compute one of another rank's instead, whole (DistFlashAttn, arXiv:2310.03294, section 3.2)."""
+    """Whether a rank whose block is fully masked computes a whole block of another rank instead (DistFlashAttn, arXiv:2310.03294, section
+    3.2)."""
     hop: Launches = NO_LAUNCHES
-    """Host time per block of a ring: its sends, attention and merging."""
+    """Host time per block of a ring: launching its sends, attention and merging."""
     exchange: Launches = NO_LAUNCHES
     """Host time to exchange the heads of a layer, both ways."""
     repeats_keys: bool = False
-    """Whether grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
+    """Whether a ring sends grouped keys repeated for every query head; not the case if ranks also exchange heads."""
 
 
 class Dispatch(Sourced):
-    """Dispatch of tokens to the experts of a mixture, and back."""
+    """Dispatch of tokens to experts and combination of their outputs."""
 
     sends: Literal["copies", "ranks"]
-    """One message per copy of a token, or one per rank (across nodes: per node) with some of its experts."""
+    """``copies``: a token is sent once per expert; ``ranks``: once per rank (across nodes: per node) that has at least one of its
+    experts."""
     folded: bool = True
     """Whether experts are not split over tensor ranks by default (Megatron's parallel folding)."""
     load: Positive = 1.0
     """Tokens on the busiest rank relative to the mean: 1 if routing is forced to balance, the capacity if slots are padded."""
     packing: Traffic = NOTHING
-    """Additional bytes per element of the copies if they go to other ranks (sorted by rank, and again by expert)."""
+    """Additional bytes per element of the token copies if they are sent to other ranks (sorted by rank, then by expert)."""
     slots: Traffic = NOTHING
     """The same if every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
     host: Mapping[str, NotNegative]
-    """s per such layer and micro-batch, forward and backward, in addition to ``Host``: accelerator (or ``default``) -> time."""
+    """s per layer with experts and micro-batch, forward and backward, in addition to ``Host``: accelerator (or ``default``) -> time."""
 
     def host_time(self, accelerator: str) -> float:
-        """Host time on the host of an accelerator."""
+        """Host time in s for a host with this accelerator, or the default."""
         return self.host.get(accelerator, self.host["default"])
 
 
@@ -332,15 +340,15 @@ class Network(Sourced):
     weight: Positive = 2.0
     """Bytes per parameter in a weight gather."""
     shard_broadcast: NotNegative = 0.0
-    """s per GB of weights and shard, if every shard broadcasts its part separately."""
+    """s per GB of weights and per shard, if every shard broadcasts its part separately."""
     shard_wait: NotNegative = 0.0
-    """s per such broadcast, whatever its size."""
+    """s per such broadcast, independent of its size."""
     stragglers: NotNegative = 0.0
-    """Slow-down per doubling of GPUs beyond one node."""
+    """Relative slow-down of a step per doubling of the number of GPUs beyond one node."""
     send_wait: NotNegative = 0.0
-    """s per message between stages on different nodes, in addition to its bytes."""
+    """Wait in s per message between stages on different nodes, in addition to the transfer time."""
     data_share: Positive = 1.0
-    """Share of the network's rate that data-parallel collectives reach between nodes."""
+    """Share of the network's collective bandwidth that data-parallel collectives between nodes reach."""
     zero3_share: Positive = 1.0
     """The same for the gathers of ZeRO-3."""
 
@@ -350,20 +358,20 @@ class Defaults(Sourced):
 
     recompute: Literal["none", "selective", "full"]
     documented: Literal["none", "selective", "full"] | None = None
-    """The documented default, if measured runs determined another ``recompute``: used when these are left out."""
+    """The documented default, if ``recompute`` was fitted to measured runs and differs from it: used when those runs are left out."""
     adapters: Literal["none", "selective", "full"] = "none"
     """Recomputation when adapters are trained with frozen weights."""
     quantised: Literal["none", "selective", "full"] | None = None
     """The same with 4-bit weights; as with other weights if not given."""
     short: Literal["none", "selective", "full"] | None = None
-    """Recomputation if ``recompute`` does not fit; unknown if not given."""
+    """Recomputation mode if a run does not fit in memory with ``recompute``; None if unknown."""
     sharding: Literal["none", "zero1", "zero2", "zero3"]
     state: Literal["amp", "mixed", "pure"]
     interleaved: bool = False
     """Whether pipelines run interleaved chunks by default."""
     dropout: Literal["none", "ulysses", "all"] = "none"
-    """Which steps of a table that does not say are assumed to use dropout on scores and hidden states: none, those that exchange heads
-    (``ulysses``), or all; a run's own model states it itself."""
+    """Which published steps are assumed to use dropout on scores and hidden states if their source does not say: none, those that exchange
+    heads (``ulysses``), or all. A run file states dropout in its model."""
 
     def recomputed(self, *, adapters: bool, narrow: bool) -> str:
         """The default recomputation: for trained weights, for adapters, for adapters on 4-bit weights."""
@@ -381,4 +389,4 @@ class Met(Section):
     years: tuple[int, ...]
     releases: tuple[str, ...] = ()
     system: str = ""
-    """Machine or code, if the source is about one."""
+    """Machine or code, if the source covers only one."""

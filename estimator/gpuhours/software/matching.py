@@ -1,4 +1,4 @@
-"""Which profile a stack's name or description refers to: by stated name, framework description, release and year. The rules are data, one
+"""Finds the software profile for a stack from its stated name, the framework's description, its release and year. The rules are data, one
 line each, in ``matching.yaml``."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SLIP = 0.8
 
 
 class When(Section):
-    """Years and releases to which a rule applies; a rule that names either requires it to be known."""
+    """Years and releases to which a rule applies; a rule that restricts the year (or release) does not apply if that is unknown."""
 
     from_year: Annotated[int | None, Field(alias="from")] = None
     until: int | None = None
@@ -52,7 +52,7 @@ class MatchingRule(When):
     year: int | None = None
     """Year of the example."""
     kin: bool = False
-    """Whether it matches an unmeasured stack of its own, for which the profile stands in."""
+    """Whether the matched stack is a different, unmeasured one, for which the profile only stands in."""
 
     def reads(self, text: str, year: int | None, release: float | None) -> bool:
         """Whether it matches this description, year and release."""
@@ -60,25 +60,25 @@ class MatchingRule(When):
 
 
 class Aged(When):
-    """What a profile's name means in other years and releases."""
+    """The profile that a name refers to in other years and releases."""
 
     profile: str
     take: str
 
 
 class UnknownStack(Section):
-    """Stacks that an unknown one of its year may be, the median one first."""
+    """Candidate profiles for an unknown stack of a given year, the median one first."""
 
     until: int = 9999
     split: tuple[str, ...]
     sharded: tuple[str, ...]
     alone: tuple[str, ...]
     experts: tuple[str, ...] = ()
-    """With expert parallelism; empty: as the other layouts."""
+    """Candidates with expert parallelism; if empty, those of the layout."""
 
 
 class MatchingFile(Section):
-    """The whole file."""
+    """The contents of ``matching.yaml``."""
 
     lines: tuple[MatchingRule, ...]
     aged: tuple[Aged, ...]
@@ -92,18 +92,18 @@ class MatchingFile(Section):
 
 @dataclass(frozen=True)
 class StatedStack:
-    """What is stated about a stack, in any wording."""
+    """What a source or run states about its stack, in its own words."""
 
     stated: str = ""
-    """The named software."""
+    """The name of the software."""
     described: str = ""
-    """The framework's own description."""
+    """The framework's description."""
     release: str = ""
     year: int | None = None
     layout: str = ALONE
-    """What its layout implies if nothing else does: ``split``, ``sharded`` or ``alone``."""
+    """The kind of layout, used if name and description match nothing: ``split``, ``sharded`` or ``alone``."""
     expert_ranks: bool = False
-    """Its model has experts, on ranks of their own."""
+    """Whether its model has experts with expert parallelism."""
     mixture: bool = False
     """Whether its model has experts without expert parallelism."""
 
@@ -117,21 +117,21 @@ class Match:
     others: tuple[str, ...] = ()
     """For an unknown stack: other profiles that are equally likely."""
     stands_in: bool = False
-    """Whether the profile only stands in for an unmeasured stack: an unknown one, or one that a rule matches to a relative."""
+    """Whether the profile only stands in for an unmeasured stack: an unknown one, or one that a rule matches to a related profile."""
 
 
 @functools.cache
 def table() -> MatchingFile:
-    """The rules."""
+    """The contents of ``matching.yaml``, cached."""
     return validated(MatchingFile, read_yaml(Path(str(files("gpuhours.software"))) / "matching.yaml"))
 
 
 def match(stack: StatedStack) -> Match:
-    """The profile of a stack.
+    """The profile for a stack.
 
-    A stated name takes precedence; a class of stacks is resolved by the framework's description, release and year (``classes``); a name
-    that is a table's own system yields to another system's name next to it (its comparisons). A description that nothing matches is an
-    unknown stack: the median one of its year is used.
+    A stated name takes precedence. The name of a class of stacks is resolved by the framework's description, release and year
+    (``classes``). If the stated name is a table's own system and the description names another system (a comparison run), the latter is
+    used. A stack that matches nothing is unknown: the median candidate of its year is used.
     """
     stated, described = stack.stated.strip().lower(), stack.described.strip().lower()
     year = _year_in(described) or stack.year or _year_in(stated)
@@ -171,19 +171,19 @@ def profile_in(text: str, year: int | None = None, release: float | None = None)
 
 
 def _rule(text: str, year: int | None, release: float | None) -> MatchingRule | None:
-    """The rule that matches a description; none if it is a profile's name or alias."""
+    """The first rule that matches a description; None if there is none, or if the description is a profile's name or alias."""
     if not text or known_as(text) is not None:
         return None
     return next((line for line in table().lines if line.reads(text, year, release)), None)
 
 
 def under(title: str, stated: str) -> str | None:
-    """The profile of a stated stack if the source's title says that its models are Hugging Face's; None: as stated."""
+    """The profile to use instead of ``stated`` if the source's title says that its models are Hugging Face's; otherwise None."""
     return table().hugging_face.get(stated) if (profile_in(title) or "").startswith("huggingface") else None
 
 
 def unknown(year: int | None, layout: str, otherwise: str = ALONE) -> tuple[str, ...]:
-    """The stacks that an unnamed one may be, the median one first."""
+    """The candidate profiles for an unknown stack, the median one first."""
     entry = next(one for one in table().unknown if (year or 9999) <= one.until)
     found = {SPLIT: entry.split, SHARDED: entry.sharded, ALONE: entry.alone, EXPERTS: entry.experts}
     return found[layout] or found[otherwise]
@@ -210,7 +210,7 @@ def release_of(text: str, year: int | None = None) -> float | None:
 
 
 def _stated_or_variant(stated: str, found: str | None, described: str) -> str:
-    """The stated profile, or the variant that the framework's description implies."""
+    """The stated profile, or its variant if the framework's description implies one."""
     if found is None or found == stated:
         return stated
     if found in table().classes.get(stated, ()):
@@ -225,7 +225,7 @@ def _stated_or_variant(stated: str, found: str | None, described: str) -> str:
 
 
 def _sharded_by(named: str, described: str) -> str:
-    """A profile for Hugging Face's models, or for the library that shards them according to the description."""
+    """The profile ``named`` for Hugging Face's models, or that of the library that shards them according to the description."""
     sharded = (profile for words, profile in table().sharders.items() if re.search(words, described))
     return next((one for one in sharded if one in table().classes.get(named, ())), named)
 
@@ -241,8 +241,8 @@ def _year_in(text: str) -> int | None:
 
 
 def software_named(name: str, year: int | None = None) -> tuple[str, str]:
-    """The profile for ``--software NAME``, and a remark if the name is not one of ours; ``load_software``'s error if nothing matches it,
-    or if a word is nearly a profile's name."""
+    """The profile for ``--software NAME``, and a remark if the name is not a profile's. Raises ``load_software``'s error if nothing matches
+    the name, or if a word in it looks like a misspelt profile name."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return name, ""
     if is_misspelt(name) or profile_in(name, year) is None:
@@ -252,13 +252,13 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
 
 
 def is_misspelt(name: str) -> bool:
-    """Whether a word is nearly one of our profiles' names."""
+    """Whether a word looks like a misspelt profile name."""
     word = name.strip().lower()
     return " " not in word and known_as(word) is None and bool(nearest(word, list_software(), SLIP))
 
 
 def is_unknown(name: str, year: int | None = None) -> bool:
-    """Whether ``--software NAME`` is an unknown stack; ``load_software``'s error if it looks misspelt."""
+    """Whether ``--software NAME`` is an unknown stack. Raises ``load_software``'s error if it looks misspelt."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return False
     if is_misspelt(name):

@@ -1,7 +1,7 @@
-"""Software profiles: how a training stack runs operators, communicates and steps. Facts about a stack, never about a run.
+"""Software profiles: how a training stack runs operators, communicates and steps. A profile has facts about a stack, never about a run.
 
-One YAML file per stack in ``software/profiles``; ``like: NAME`` inherits everything that a file does not set itself. Every group of figures
-names its source. Bytes are *equivalent* bytes: what a kernel at copy speed would move in the measured time.
+There is one YAML file per stack in ``software/profiles``; ``like: NAME`` inherits everything that a file does not set itself. Every group
+of figures names its source. Bytes are *equivalent* bytes: those that a kernel running at copy speed would move in the measured time.
 """
 
 import functools
@@ -63,87 +63,92 @@ class Software(Section):
     title: str
     note: str = ""
     family: str
-    """The code base that it builds on."""
+    """The code base that the stack builds on."""
     stand_in: tuple[str, ...] = ()
-    """Profiles used for a group if all sources that determined it are left out and no parent has it, nearest first."""
+    """Profiles, nearest first, from which a group is taken if all sources that determined it are left out and no parent has it."""
     aliases: tuple[str, ...] = ()
     """Other names for it, including words from a framework's own description."""
     met: tuple[Met, ...] = ()
-    """The measured runs that it was compared with."""
+    """The measured runs that the profile was compared with."""
     named: tuple[Literal["attention", "libraries"], ...] = ()
-    """Groups that follow from its name or its code, so that no run was needed to determine them."""
+    """Groups that follow from the stack's name or code, so that no measured run was needed to determine them."""
     narrow: bool = False
-    """Whether it describes a single system, measured in at most one source: only that system's own name matches it."""
+    """Whether the profile describes a single system, measured in at most one source, so that only that system's name matches it."""
     unmet: Positive = 1.0
-    """Factor on the step time if it only stands in for an unmeasured stack (``run.conformal.unmet_stack``)."""
+    """Factor on the step time if the profile only stands in for an unmeasured stack (``run.conformal.unmet_stack``)."""
     attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
     uncausal_attention: str | None = None
-    """The kernel for attention without a causal mask; None: the same."""
+    """The kernel for attention without a causal mask; None: the same as with one."""
     biased_attention: str | None = None
-    """The kernel for scores with a learned bias; None: the same."""
+    """The kernel for attention with a learned bias on its scores; None: the same as without."""
     biased_products: Literal["fp32"] | None = None
-    """The format of its products there, if not the run's (PyTorch's own path for a learned bias uses fp32)."""
+    """The format of attention's products with a learned bias, if not the run's (PyTorch's path for a learned bias uses fp32)."""
     grouped_attention: str | None = None
-    """The kernel for grouped keys with 4-byte heads, and for one key head broadcast to all, in ``biased_products``: of PyTorch's kernels
-    only FlashAttention and cuDNN support groups, in 16 bit; None: the same as others."""
+    """The kernel for grouped-query attention in fp32, and for multi-query attention with its single key head broadcast to all heads; their
+    products use ``biased_products``. Of PyTorch's kernels only FlashAttention and cuDNN support groups, in 16 bit. None: the same kernel
+    as without groups."""
     casts_layers: bool = False
-    """Whether weights are gathered in the products' format and inputs cast once for all layers (FSDP's mixed precision): no autocast
-    inside."""
+    """Whether weights are gathered in the products' format and inputs are cast once for all layers (FSDP's mixed precision), so that
+    layers run without autocast."""
     works_wide: Annotated[tuple[str, ...], AfterValidator(_operators)] = ()
-    """Operators that always compute in fp32, as the loss then does: with a 4-byte stream they move no more bytes."""
+    """Operators that always compute in fp32, so that an fp32 residual stream does not increase their traffic; the loss is then treated the
+    same way."""
     convolution: Traffic | None = None
-    """Shares of peak of patch-embedding convolutions and their weight gradients; None: computed as products."""
+    """Shares of peak FLOP/s that patch-embedding convolutions (forward) and their weight gradients (backward) reach; None: patches are
+    embedded by a product."""
     frozen_carry_gradients: bool = False
     """Whether under full recomputation gradients are passed through frozen parts too (``enable_input_require_grads``)."""
     unpacking: NotNegative = 2.6
     """Bytes per 4-bit weight (nf4) to dequantise it to 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
     eased: Share = 0.0
-    """Share of its time that a 16-bit product saves where all beside it is light work, over products alone, which run at the power limit
-    (``step.compute.clock_factor``); in other stacks' constants it is contained."""
+    """Share of a 16-bit product's time that is saved if all other work is light, compared with back-to-back products, which run at the
+    power limit (``step.compute.clock_factor``). 0 for stacks whose other constants already include this effect."""
     wide_experts: bool = False
-    """Experts' grouped products run in the format of their weights, fp32 under autocast, which does not know them."""
+    """Whether experts' grouped products run in the format of their weights: in fp32 under autocast, which does not cover grouped
+    products."""
     masked: bool = False
     """Whether causal attention is called with an explicit mask as well."""
     window_mask: Positive | None = None
-    """For sliding windows implemented as masks over all pairs, which no kernel skips: time of attention with a mask relative to that
-    without."""
+    """For sliding windows implemented as a mask over all pairs, of which kernels skip none: time of attention relative to attention over
+    all pairs without a mask."""
     padding_mask: Masking | None = None
-    """The cost of a padding mask; None: its kernels know where sequences end."""
+    """The cost of a padding mask; None if the kernels are given sequence lengths instead."""
     rotary_cut: Annotated[NotNegative, ChosenDefault(("hugging-face",), without=0.0)] = 0.2
-    """Traffic of splitting a tensor and concatenating it again if only a part of each head is rotated, relative to rotating all of it in
-    separate kernels: 5 B forward and some 20 backward (zeros, two copies, a sum) of 44 and 75."""
+    """Traffic of splitting heads and concatenating them again if only part of each head is rotated, relative to the traffic of rotating
+    whole heads with separate kernels: 5 of 44 B forward and about 20 of 75 B backward (zeros, two copies, a sum)."""
     pageable: NotNegative = 0.0
-    """B/s at which tables stored on the host, in fp32, are copied for every step; 0: they are on the accelerator."""
+    """B/s at which fp32 tables in the host's pageable memory are copied to the accelerator in every step; 0 if they are stored on the
+    accelerator."""
     flash: str
     """The kernel meant by "flash attention" without a version."""
     flash_before: dict[int, str] = Field(default_factory=dict)
-    """The same for runs before these years, when only an earlier one existed."""
+    """Year -> ``flash`` for runs before that year, when only an earlier version existed."""
     vocabulary_multiple: Annotated[int, Field(ge=1)]
     """The vocabulary is padded to a multiple of this times the tensor degree."""
     libraries: Time = "today"
-    """The year of its kernel libraries (``hardware_specs/libraries.yaml``)."""
+    """The year of the stack's kernel libraries (``hardware_specs/libraries.yaml``)."""
     selective: Selective
     schedules: tuple[str, ...] = ("1f1b", "interleaved", "gpipe")
     """Pipeline schedules that it supports; a plan offers no others."""
     degrees: tuple[Degree, ...] = DEGREES
-    """Kinds of parallelism that it supports; others are not tried for a run that leaves its layout open."""
+    """Kinds of parallelism that the stack supports; a layout search tries no others."""
     zero3: bool = True
-    """Whether it can shard weights over data-parallel ranks (ZeRO-3, FSDP); not tried otherwise."""
+    """Whether the stack can shard weights over data-parallel ranks (ZeRO-3, FSDP); a layout search does not try it otherwise."""
     sequence_parallel: bool
     """Whether norms and residuals are split over tensor ranks by default."""
     sequence_copies: NotNegative = 0.0
-    """Bytes per 2-byte element of a split sequence that are copied around one gather and one scatter: 8 if both work on the outermost
-    dimension and the sequence is the second (PyTorch's functional collectives)."""
+    """Sequence parallelism: bytes copied before and after one all-gather and one reduce-scatter, per 2-byte element. 8 if collectives work
+    on the outermost dimension but the sequence is the second (PyTorch's functional collectives)."""
     early_stop: bool
     """Whether full recomputation stops after the last activation needed: the block's last product is not repeated (unless an adapter
     or the weights of experts need its output)."""
     pads_products: bool = False
     """Whether a compiler copies operands whose rows are not aligned to 16 bytes into aligned ones (torch.compile)."""
     balances: Literal["layers", "flops"] = "layers"
-    """What is equal between pipeline stages by default: the number of layers, or FLOPs including the head's."""
+    """What pipeline stages balance by default: the number of layers, or FLOPs including the head's."""
     stages: StageEnds = StageEnds(source="nanotron's code")
-    """Where pipeline stages end, if it ``balances`` FLOPs."""
+    """Where pipeline stages end, if ``balances`` is ``flops``."""
     pointwise: PointwiseTraffic
     autocast: PointwiseTraffic | None = None
     """Additional traffic under autocast."""
@@ -164,7 +169,7 @@ class Software(Section):
     defaults: Defaults
     memory: MemoryFacts = MemoryFacts.model_construct()
     pace: Positive = 1.0
-    """Step time relative to that of all other figures, from a site's own steps (``run.site``)."""
+    """Measured step time relative to the prediction from all other figures, fitted to a site's own steps (``run.site``)."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Software":
@@ -179,13 +184,13 @@ class Software(Section):
         return self
 
     def as_run(self, precision: Precision) -> Precision:
-        """Number formats as the stack runs them: cast at use or before, and an fp32 stream between quantised products if it keeps
-        unquantised values in fp32, since these products return their input's format."""
+        """Number formats as the stack uses them: weights cast at use (autocast) or beforehand, and an fp32 residual stream between
+        quantised products if unquantised values are kept in fp32, since these products return their input's format."""
         wide = self.memory.wide_ends and precision.format.unpacked
         return replace(precision, casts_at_use=not self.casts_layers, wide_stream=wide)
 
     def attention_kernel(self, generation: str) -> str:
-        """The attention kernel for an accelerator's generation, or for the one whose kernels it runs."""
+        """The attention kernel for an accelerator's generation, or for the generation whose kernels it uses (``RUNS_KERNELS_OF``)."""
         asked = generation if generation in self.attention else RUNS_KERNELS_OF.get(generation, generation)
         return self.attention.get(asked, self.attention["default"])
 
@@ -195,7 +200,7 @@ class Software(Section):
         return next(earlier, self.flash)
 
     def of_year(self, year: float | None) -> "Software":
-        """The stack as it was in a given year: looped experts before its libraries grouped them; today's if the year is not known."""
+        """The stack as it was in a given year: experts are looped over before its libraries grouped them; today's if the year is None."""
         kernels = self.host.kernels
         if kernels is None or kernels.looped_before is None or year is None or year >= kernels.looped_before:
             return self
@@ -203,12 +208,12 @@ class Software(Section):
         return self.model_copy(update={"host": looped})
 
     def row_time(self, kind: str) -> Traffic:
-        """s per token of one memory-bound operator in addition to its bytes, forward and backward."""
+        """Time in s per token that one memory-bound operator takes in addition to its traffic, forward and backward."""
         return self.pointwise.rows.get(kind, NOTHING)
 
     def on_host(self, launch: float | None) -> "Software":
-        """The stack on a host that takes ``launch`` s for a small nn.Linear, if its times depend on that (see ``idle_keys`` for those
-        that do not)."""
+        """The stack on a host that takes ``launch`` s to launch a small nn.Linear; unchanged if its times do not depend on that (see
+        ``idle_keys``)."""
         kernels = self.host.kernels
         if launch is None or kernels is None or kernels.linear is None:
             return self
@@ -216,14 +221,14 @@ class Software(Section):
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether it only stands in for an unmeasured stack."""
+        """Whether the profile only stands in for an unmeasured stack."""
         return self.unmet != 1.0
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = kind if kind in SCORES else Operator(kind).like
         own = self.pointwise.operators
-        free = kind in SCORES or kind == Operator.TURNED.value  # where a stack says nothing of them
+        free = kind in SCORES or kind == Operator.TURNED.value  # no traffic if the profile has no figure for these
         found = [own.get(kind, NOTHING) if free else own[kind if kind in own else usual]]
         if autocast and self.autocast is not None:
             found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual, NOTHING)))
@@ -231,10 +236,10 @@ class Software(Section):
 
 
 RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx": "ada", "cdna4": "cdna3"}
-"""Generations that run another's attention kernels: FlashAttention-2 needs Ampere, B200's needs its tensor memory."""
+"""Generations that use another's attention kernels: FlashAttention-2 requires Ampere, B200's kernel requires B200's tensor memory."""
 
 DEFAULT: Final = "megatron-core"
-"""The profile of a run that names none."""
+"""The profile used if a run names no software."""
 OWN: Final = ("title", "note", "aliases", "met", "named", "narrow")
 """Keys that a profile does not inherit from its parent."""
 
@@ -282,7 +287,7 @@ def _aliases() -> dict[str, str]:
 
 
 _source = ReadOnce(read_yaml)
-"""A profile's file as written: others are ``like`` it."""
+"""A profile's file as written, cached since other profiles inherit from it (``like``)."""
 
 
 @ReadOnce
@@ -294,7 +299,7 @@ def _read(path: Path) -> Software:
 
 @functools.cache
 def parent_of(name: str) -> str | None:
-    """The parent of a profile, named by its ``like``: the stand-in if the stack were unknown."""
+    """The parent of a profile (its ``like``), which would stand in for the stack if the stack were unmeasured."""
     parent = _source(_folder() / f"{name}.yaml").data.get("like")
     return None if parent is None else str(parent)
 
