@@ -1,4 +1,4 @@
-"""One optimiser step from first principles: the compute and communication of every rank, put on a schedule."""
+"""Prediction of one optimiser step from first principles: compute and communication of every rank on the pipeline schedule."""
 
 from gpuhours.step.breakdown import PARTS, Step
 from gpuhours.step.predict import step

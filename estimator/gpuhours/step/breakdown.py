@@ -30,18 +30,18 @@ PARTS = (
 class Step:
     """One optimiser step. Arrays keep the axes of the inputs they depend on.
 
-    ``parts``   seconds by name, adding up to ``time``; means over the ranks, idle time is the pipeline bubble
-    ``valid``   whether the layout is valid; ``reasons`` say why not: text -> mask of violations
+    ``parts``   seconds by name, adding up to ``time``; means over the ranks, with idle time as the pipeline bubble
+    ``valid``   whether the layout is valid; ``reasons`` give the violated rules: text -> mask
     """
 
     time: Array
     parts: Mapping[str, Array]
     model_flops: Array
-    """Of the whole step on all accelerators, causal convention."""
+    """Model FLOPs of the whole step on all accelerators, causal convention."""
     hardware_flops: Array
-    """The same including recomputation."""
+    """Model FLOPs plus recomputation."""
     peak: Array
-    """FLOP/s of all accelerators, in the products' format."""
+    """Peak FLOP/s of all accelerators together, in the products' format."""
     valid: Mask
     reasons: Mapping[str, Mask]
 
@@ -56,9 +56,10 @@ class Step:
         return self.hardware_flops / (self.time * self.peak)
 
     def waterfall(self) -> tuple[tuple[str, Array], ...]:
-        """(name, share of the step's peak FLOPs): from 1 down to MFU; the shares add up to 1.
+        """(name, share of the step's time) for MFU and every loss against peak; the shares add up to 1.
 
-        The last is MFU itself; "matrix products" and "attention" are their losses against peak, everything else its whole time.
+        The first is "mfu"; "below peak" is the time of matrix products and attention beyond what their model FLOPs need at peak; every
+        other part is its whole time.
         """
         spent = {name: seconds / self.time for name, seconds in self.parts.items()}
         useful = self.mfu

@@ -1,4 +1,4 @@
-"""Communication of a rank for one micro-batch of one layer: tensor and expert parallelism. Exposed time only."""
+"""Exposed communication time of a rank for one micro-batch of one layer: tensor and expert parallelism."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SENDS = "pipeline communication"
 
 
 def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
-    """Tensor-parallel collectives after attention and the MLP of one layer and micro-batch, forward and backward, exposed time in s.
+    """Exposed time in s of the tensor-parallel collectives of one layer and micro-batch, after attention and the MLP, forward and backward.
 
-    All-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of the same size; T tokens on a rank, h
-    hidden (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2). Experts split over g ranks reduce their own T e / t tokens,
-    exposed as their all-to-alls are (overlap is built into dense products only); unsplit experts need none. Collectives across domains
-    cannot be hidden (overlap needs access to peers' memory). Copies that a stack makes around the gather and the scatter of a split
-    sequence (``sequence_copies``) are not hidden.
+    Each is an all-reduce of 2 T h bytes or, with sequence parallelism, an all-gather and a reduce-scatter of the same size; T tokens on a
+    rank, h hidden (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2). Experts split over g ranks reduce the T a g / t tokens sent
+    to them (a active experts); the exposed share is that of their all-to-alls, since only dense products overlap with reductions. Unsplit
+    experts need no reduction. Collectives across domains are fully exposed (overlap needs access to peers' memory), and so are the copies
+    that a stack makes before and after gathering and scattering a split sequence (``sequence_copies``).
     """
     ranks, software = workload.ranks, workload.software
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
@@ -56,18 +56,19 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
 
 
 def _reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster) -> Array:
-    """One tensor-parallel reduction, of whole activations or of those split by sequence parallelism."""
+    """Seconds of one tensor-parallel reduction: an all-reduce or, with sequence parallelism, an all-gather and a reduce-scatter."""
     split = all_gather_time(message, group, cluster) + reduce_scatter_time(message, group, cluster)
     return np.where(np.greater(ranks.whole, 1), split, all_reduce_time(message, group, cluster))
 
 
 def reached(places: Array, groups: Array, chosen: Array) -> Array:
-    """Of n places over which the groups of experts are spread, the expected number with groups of a token's experts.
+    """Expected number of places (ranks or domains) that hold at least one of the expert groups chosen for a token.
 
         n >= G   m n / G
         n < G    n (1 - (1 - g/G) (1 - g/(G-1)) ... (1 - g/(G-m+1)))     g = G / n groups per place
 
-    G groups, m of them chosen uniformly (DeepSeek-V3, arXiv:2412.19437, section 2.1.2: 4 of 8, one per node).
+    n places over which G groups are spread, m of them chosen uniformly (DeepSeek-V3, arXiv:2412.19437, section 2.1.2: 4 of 8, one per
+    node).
 
     >>> [float(reached(places, 8, 4)) for places in (16.0, 8.0, 2.0)]
     [8.0, 4.0, 1.9714285714285715]
@@ -82,12 +83,12 @@ def reached(places: Array, groups: Array, chosen: Array) -> Array:
 
 
 def expert_passes(stack: Stack, workload: Workload) -> Passes:
-    """Dispatch and combine of one layer and micro-batch's tokens, exposed time in s: two all-to-alls of 2 T a h / t bytes forward, two
+    """Exposed time in s of expert dispatch and combine for one layer and micro-batch: two all-to-alls of 2 T a h / t bytes forward, two
     backward.
 
-    a active experts. A stack that sends a token once to each rank sends U(n) / a of that, U(n) = n (1 - (1 - 1/n)^a) being the expected
-    number of n ranks (across domains: n domains) with at least one of its experts. If a token's experts are limited to few groups, n is the
-    number of places with those (``reached``). With ``expert`` 1, nothing is sent.
+    a active experts. A stack that sends a token only once to each rank sends U(n) / a of these bytes; U(n) = n (1 - (1 - 1/n)^a) is the
+    expected number of n ranks (across domains: n domains) with at least one of the token's experts. If a token's experts are limited to a
+    few groups, n is the number of places with these groups (``reached``). With ``expert`` 1, nothing is sent.
     """
     ranks, dispatch = workload.ranks, workload.software.dispatch
     experts = [linear for linear in stack.block.linears if has_experts(linear)]

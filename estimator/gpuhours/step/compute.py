@@ -1,4 +1,4 @@
-"""Compute time of one rank for one micro-batch of one layer: products, attention, memory-bound operators."""
+"""Compute time of one rank for one micro-batch of one layer: GEMMs, attention, memory-bound operators."""
 
 from __future__ import annotations
 
@@ -42,15 +42,16 @@ def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
 
 
 def clock_factor(heavy: Passes, light: Passes, workload: Workload) -> Array:
-    """Factor on the time of 16-bit products among kernels that use no matrix units: those let the clock rise above that of products alone.
+    """Factor on the time of 16-bit products for the higher clock in a step: kernels that use no tensor cores draw less power, so the clock
+    rises above that of back-to-back products.
 
         1 - q (1 - x)        q the profile's ``eased``, x the share of ``heavy`` in ``heavy`` + ``light``
 
-    ``heavy`` are products and attention, ``light`` memory-bound operators, in s; 1 if the products' elements are not of 2 bytes.
-    Applied to dense products; those of experts and adapters count as heavy or not at all, and keep their time.
+    ``heavy`` are products and attention, ``light`` memory-bound operators, in s; the factor is 1 unless the products' elements have 2
+    bytes. It is applied to dense products only: experts' products count as heavy, adapters' are left out, and neither is scaled.
 
     Source: own measurements on H200 and H100, products of 70 profiled steps of Hugging Face models without recomputation: 0.85 to 0.94 of
-    ``gemm_time`` where they are a fifth to three fifths of the step; in fp32, which draws less, 0.95 to 1.00.
+    ``gemm_time`` if products take a fifth to three fifths of the step; in fp32, which draws less power, 0.95 to 1.00.
     """
     if not workload.software.eased or workload.precision.element != BF16:
         return 1.0
@@ -65,12 +66,12 @@ def product_passes(
     trainable: Trainable,
     dtype: str | None = None,
 ) -> Passes:
-    """Seconds of Y = X W' forward, of the input gradient dX = dY W and the weight gradient dW = dY' X, each with its own shape.
+    """Seconds of one product's three GEMMs: forward Y = X W', input gradient dX = dY W, weight gradient dW = dY' X.
 
         forward [T, n] over k;   input gradient [T, k] over n;   weight gradient [n, k] over T
 
-    T tokens, n outputs and k inputs on the rank. Experts: every expert gets T e g a / (t E) tokens (perfectly balanced), E / e experts on a
-    rank; t tensor, g expert_tensor, e expert degree, a active of E experts.
+    T tokens, n outputs and k inputs on the rank. With experts: E / e experts on a rank, each with T e g a / (t E) tokens (perfectly
+    balanced, times the profile's ``load``); t tensor, g expert_tensor, e expert degree, a active of E experts.
     """
     ranks = workload.ranks
     split = degree(linear, ranks)
@@ -103,10 +104,10 @@ def product_passes(
 
 
 def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passes:
-    """Seconds of one layer's memory-bound operators, casts, and joining adapters (every second one ends a branch) to their products:
-    equivalent bytes of the software profile at copy speed.
+    """Seconds of one layer's memory-bound operators, casts, and adding adapters' outputs to their products: the software profile's
+    equivalent bytes at copy speed.
 
-    Half of a permutation comes after the tokens of ``expert_tensor`` ranks were gathered: (1 + g) / 2 of it in total.
+    Half of a permutation runs after the tokens of g ``expert_tensor`` ranks have been gathered: its traffic is multiplied by (1 + g) / 2.
     """
     forward: Array = 0.0
     backward: Array = 0.0
@@ -133,7 +134,7 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
         inputs, outputs = cast_bytes(stack.block, tokens, workload)
         forward, backward = forward + inputs, backward + outputs
     inputs, outputs = adapter_bytes(stack, tokens, workload)
-    wider = (1.0 if workload.precision.wide_stream else scale) / usual  # fp32, and so as fast as bytes allow
+    wider = (1.0 if workload.precision.wide_stream else scale) / usual  # fp32: limited by bytes, not by issue
     forward, backward = forward + inputs * wider, backward + outputs * wider
     if workload.precision.wide_stream:
         cast = narrowing_bytes(stack.block, tokens, ranks)
@@ -147,17 +148,20 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
 
 
 H100_BANDWIDTH, H100_SMS = 3.35e12, 132
-"""B/s and multiprocessors of the card on which eager operators were timed."""
+"""B/s and number of SMs of the card on which eager operators were timed."""
 
 
 def issue_bound(workload: Workload, kind: Pointwise | None = None) -> float:
-    """Factor on the bytes of eager operators on cards with more bandwidth for a multiprocessor than H100.
+    """Factor on the equivalent bytes of eager operators on cards with more bandwidth per SM than H100, where instruction issue limits them.
 
-        max(1, 1 - s + s (2 / e) (B / S) / (B / S of H100))       B byte/s, S multiprocessors, s the profile's ``issued``,
-                                                                  of a kind, e bytes of an element: wide ones are no more to issue
+        max(1, 1 - s + s (2 / e) (B / S) / (B / S of H100))
+
+    B byte/s, S SMs, e bytes per element (wider elements need no more instructions), s the profile's ``issued`` (of a ``kind``: its
+    ``issued_of``). 1 if s is 0 or the number of SMs is unknown.
 
     Source: own measurements, single kernels on both cards (``h100_eager_operators.csv``, ``h200_eager_operators.csv``): sums, copies and
-    casts to 16 bit gain all of the bandwidth, what multiplies by a row or a head's table, cuts or joins heads or casts to fp32 0 to 40 %.
+    casts to 16 bit gain all of the additional bandwidth; products with a row or a head's table, splitting or concatenating heads, and casts
+    to fp32 gain 0 to 40 % of it.
     """
     facts = workload.software.pointwise
     share = facts.issued if kind is None else facts.issued_of.get(kind.value, facts.issued)
@@ -169,12 +173,12 @@ def issue_bound(workload: Workload, kind: Pointwise | None = None) -> float:
 
 
 def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """Bytes moved on a rank to join adapters to their products, (forward, backward), for ``tokens`` tokens.
+    """(forward, backward) bytes moved on a rank to cast adapters' inputs and to add their outputs to the products', for ``tokens`` tokens.
 
         sum over adapters of  b_out T a n / t + b_in T a k / t
 
-    T tokens, n outputs and k inputs of the adapter, a active experts, t ranks that split it (k only if rows are split), b bytes per element
-    from the profile.
+    T tokens, n outputs and k inputs of the adapter, a active experts, t ranks that split it (for k, only if rows are split), b the
+    profile's bytes per element.
     """
     facts, ranks = workload.software.adapters, workload.ranks
     autocast = workload.precision.autocast
@@ -191,8 +195,8 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
 
 
 def narrowing_bytes(block: Block, tokens: Array, ranks: Ranks) -> Array:
-    """Bytes of casting the inputs of quantised products to 16 bit and their outputs back to fp32, in one direction (bitsandbytes'
-    ``Linear4bit``): products that share an input each cast it again.
+    """Bytes of casting the inputs of quantised products to 16 bit and their outputs back to fp32, per pass (bitsandbytes'
+    ``Linear4bit``); every product casts its input, even if several share it.
 
         6 T sum over products of  (f k + n) / t        T tokens, n outputs, k inputs, f products in one; 4 B on one side, 2 on the other
     """
@@ -216,9 +220,9 @@ def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
 
 
 def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """Bytes for quantising inputs (forward) and output gradients (backward) of a layer's products, and weights (half in each).
+    """(forward, backward) bytes for quantising a layer's product inputs (forward), output gradients (backward) and weights (half in each).
 
-    For a split dense product, ranks cast their share before the gather; experts receive their tokens gathered, and cast them all.
+    With sequence parallelism, ranks cast their share of a dense product's input before the gather; experts' inputs are cast after it.
     """
     ranks, casts = workload.ranks, workload.software.casts
     factor = {"plain": 1.0, "blocks": casts.blocks, "four_bit": casts.four_bit}[workload.precision.format.casts]
@@ -236,7 +240,7 @@ def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, 
 
 
 def convolution_passes(linear: Linear, tokens: Array, workload: Workload, trainable: Trainable, dtype: str) -> Passes:
-    """Seconds of patch embedding by a convolution with non-overlapping windows: forward and weight gradient; pixels need no gradient.
+    """Seconds of patch embedding by a convolution with non-overlapping windows: forward and weight gradient (pixels need no gradient).
 
     t = 2 T k n / (u P)        T patches, k pixels of one, n width, u share of the peak P
 
@@ -251,12 +255,12 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
 
 
 def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) -> Passes:
-    """A head's products over n blocks of T tokens: no pass is shorter than reading its weights and logits.
+    """A head's ``passes`` if T tokens are processed in n blocks: each pass takes at least the time of reading its weights and logits.
 
-        t = max(t of all tokens at once, e (n k V / t + T V / t) / (beta B))        where n > 1
+        t = max(t of all tokens at once, e (n k V / t + T V / t) / (beta B))        if n > 1
 
-    e bytes per element, k width, V words over t ranks, beta B the operand bandwidth (``GemmConstants.memory_share``). Source: own
-    measurements on H200, Liger's 128 blocks of 128 tokens (93 us per product, where this gives 87).
+    e bytes per element, k width, V vocabulary split over t ranks, beta B the operand bandwidth (``GemmConstants.memory_share``). Source:
+    own measurements on H200, Liger's 128 blocks of 128 tokens (measured 93 us per product, this gives 87).
     """
     blocks, chip = workload.loss_blocks(tokens), workload.accelerator
     if not some(np.greater(blocks, 1)):
@@ -272,8 +276,8 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
 
 
 def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Seconds of embedding, patch embedding, final products and loss of one micro-batch on a rank, by kind of kernel; head and loss in
-    blocks of tokens if there are several."""
+    """Seconds of an end of the model (embedding, patch embedding, or final products and loss) for one micro-batch on a rank, by kind of
+    kernel. Head and loss are processed in blocks of tokens if ``loss_blocks`` gives several."""
     ranks = workload.ranks
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
     products = Passes()

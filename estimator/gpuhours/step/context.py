@@ -1,4 +1,4 @@
-"""One sequence on several ranks: rings of keys and values, exchanged heads (Ulysses), both, or all-gathered keys."""
+"""Context parallelism, one sequence on several ranks: rings of keys and values, exchanged heads (Ulysses), both, or all-gathered keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gpuhours.workload import Workload
 
 
 def attention_passes(stack: Stack, workload: Workload) -> Passes:
-    """Seconds of one layer's attention cores on one rank, its sequence split over ring x ulysses ranks, for one micro-batch."""
+    """Seconds of one layer's attention cores on one rank for one micro-batch, with the sequence split over ring x ulysses ranks."""
     total = Passes()
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
@@ -38,10 +38,10 @@ def attention_passes(stack: Stack, workload: Workload) -> Passes:
 
 
 def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
-    """Whether ranks get whole sequences rather than parts of one: for a sample of many short ones (the patches of its frames, distributed
-    by frame), or keys of another stream, which every rank has.
+    """Whether context ranks get whole sequences rather than parts of one. This is so if a sample consists of many short sequences (the
+    patches of its frames, distributed by frame), or if keys come from another stream, which every rank has.
 
-    A stack indicates this by its own ``sequence``; one that attends over all of its ``tokens`` passes the same value twice.
+    A stack of short sequences has a ``sequence`` different from its ``tokens``; if it attends over all tokens, both are the same object.
     """
     own = stack.sequence is not None and stack.sequence is not stack.tokens
     return own or core.keys is not None
@@ -50,11 +50,11 @@ def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
 def _core_passes(
     core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
 ) -> Passes:
-    """One attention core on one rank, with its mask as the stack passes it to the kernel.
+    """Seconds of one attention core on one rank, with its mask as the stack passes it to the kernel.
 
-    A padding mask reaches fused kernels as a tensor over all pairs, of which none are skipped: the profile's factor times the time of all
-    pairs without a mask; unfused attention adds it to its scores in any case. The same applies to a window, or an explicit causal mask,
-    for a stack that has a figure for it.
+    A padding mask is passed to fused kernels as a tensor over all pairs, and no pair is skipped: the time is that of all pairs without a
+    mask, times the profile's factor. For unfused attention the factor is not applied: it adds a mask to its scores in any case. A window
+    or an explicit causal mask is treated in the same way if the profile has a figure for it (``window_mask``).
     """
     masking = workload.software.padding_mask
     if core.padded and masking is not None and kernel != "unfused":
@@ -71,16 +71,16 @@ def _core_passes(
 def _shared_passes(
     core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
 ) -> Passes:
-    """One attention core on one rank.
+    """Seconds of one attention core on one rank.
 
-        heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
+        heads split over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of other ranks:
             balanced (zigzag, all-gather, hybrid)   s / r queries on s / (2 r) keys: half of every block is masked
-            plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
-            helped                                  s / r on s / r, floor(r / 2) of them: an even number leaves half of the ranks idle once
+            plain ring                              s / r on s / r: nothing is masked on the last rank, and all ranks wait for it
+            helped                                  s / r on s / r, floor(r / 2) blocks: if r is even, half of the ranks idle once
 
-    Unfused attention adds what the stack moves per score beyond its kernels (an fp32 softmax under autocast). s length, r ring. Between
-    blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output). Sources: Liu et al. 2023 (ring);
-    Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
+    s length, r ring. Unfused attention adds the stack's traffic per score beyond its kernels (an fp32 softmax under autocast). After each
+    block the partial outputs are rescaled and added (``merge`` bytes per element of the output). Sources: Liu et al. 2023 (ring);
+    Brandon et al. 2023 (striped) and Zhu 2024 (zigzag) for the balanced order.
     """
     ranks = workload.ranks
     r = 1 if whole else ranks.ring
@@ -130,12 +130,12 @@ def _shared_passes(
 
 
 def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:
-    """Communication of ranks that split a sequence, in one layer and micro-batch, exposed seconds.
+    """Exposed seconds of communication between the ranks that split a sequence, for one layer and micro-batch.
 
-        exchange   all-to-all of q, k, v and of the output among u ranks, b s / c (2 a + 2 k) d / t elements, each way; not hidden
-        ring       r - 1 blocks M = b s / r (2 k d / t u) elements forward; backward the same and their gradients, or the queries',
-                   their gradients' and the output gradients' rows where that stack sends those
-        all-gather keys and values of the whole sequence before attention, their gradients scattered after it; not hidden
+        exchange   all-to-all of q, k, v and of the output among u ranks, b s / c (2 a + 2 k) d / t elements, in each pass; not hidden
+        ring       r - 1 blocks of M = b s / r (2 k d / t u) elements forward; backward the same blocks and their gradients, or the
+                   queries, their gradients and the output gradients if the stack sends those and they are smaller
+        all-gather keys and values of the whole sequence before attention; reduce-scatter of their gradients after it; not hidden
 
     c context = u ulysses x r ring, a heads, k key-value heads (at least one on a rank: u t > k ranks hold copies), d head size,
     b sequences, s length, t tensor. Sources: Jacobs et al. 2023 (Ulysses); Liu et al. 2023 (ring); Fang and Zhao 2024 (both);
@@ -173,8 +173,8 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
 def ring_time(block: Array, ranks: Ranks, cluster: Cluster, kind: str) -> Array:
     """Seconds to pass ``block`` bytes to the next rank r - 1 times.
 
-        flat     (r - 1) sends, each as slow as the slowest link: across nodes one rank per node waits for its NIC
-        double   rings inside nodes, r - d sends, concurrent with rings between nodes, d - 1 sends over all NICs at once
+        flat     r - 1 sends, each limited by the slowest link: across nodes, the NIC of the one rank per node that sends out of it
+        double   rings inside nodes, r - d sends, concurrent with rings between nodes, d - 1 sends over all NICs at once; at most ``flat``
 
     r ring, d domains of scale-up links that it spans. Source for double rings: Gu et al. 2024 (LoongTrain), section 4.
     """

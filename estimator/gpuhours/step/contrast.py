@@ -1,4 +1,4 @@
-"""The contrastive loss: every sample's features are compared with those of the whole batch, gathered between ranks."""
+"""The contrastive loss: every sample's features are compared with those of the whole batch, which are gathered from all ranks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gpuhours.workload import Workload
 
 
 def contrast_parts(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Seconds of one micro-batch of the loss over pairs, in both directions, on one rank, by kind.
+    """Seconds of the contrastive loss (both directions) of one micro-batch on one rank, by kind.
 
         gather     2 B e features;  their gradients scattered back; not hidden
         products   2 x [b, B] over e forward, twice as many backward
         softmax    2 b B logits
 
-    b samples on the rank, B = b x data samples compared, e ``compared`` width. Each rank computes its own rows (open_clip's local
-    loss). Source: Radford et al. 2021, arXiv:2103.00020, figure 3; Ilharco et al. 2021, open_clip.
+    b samples on the rank, B = b x data samples compared, e ``compared`` width. Each rank computes only its own rows (open_clip's local
+    loss). Sources: Radford et al. 2021, arXiv:2103.00020, figure 3; Ilharco et al. 2021, open_clip.
     """
     ranks = workload.ranks
     b, e = np.asarray(ranks.microbatch, float), np.asarray(part.compared, float)

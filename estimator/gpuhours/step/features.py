@@ -1,4 +1,4 @@
-"""Transfer of features from the ranks that encoded frames to those that read them."""
+"""Transfer of vision features from the ranks that encoded frames to the ranks that read them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from gpuhours.workload import Workload
 
 
 def feature_parts(workload: Workload) -> dict[str, Passes]:
-    """Seconds to transfer a micro-batch's features from the ranks that encoded its frames to those that read them; not hidden.
+    """Exposed seconds to transfer a micro-batch's features from the ranks that encoded its frames to the ranks that read them.
 
         first stage   all-gather over the ranks that split a sequence (frames are distributed, then tokens)
         replicated    all-gather over the stages, then over the ranks of a stage that share a sample
         separate      sent: M d / g from each of the encoder's g accelerators, M / (t c) to each reading rank
 
-    M = T b h e bytes, T tokens per sample leaving the encoder's last layer, including the class token, before a bridge reduces them,
-    b samples, h its width, e bytes per element; d, t, c data, tensor, context. Gradients take the same way back if the encoder trains.
+    M = T b h e bytes; T tokens per sample after the encoder's last layer, including the class token, before a bridge reduces them; b
+    samples, h the layer's width, e bytes per element; d, t, c data, tensor, context. If the encoder is trained, gradients are sent back the
+    same way.
     Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
     """
     ranks, stack = workload.ranks, [part for part in workload.model.encoder if isinstance(part, Stack)][-1]

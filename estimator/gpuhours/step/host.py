@@ -1,4 +1,4 @@
-"""CPU overhead: the host's time to launch a step's kernels, as far as it exceeds the accelerator's own time."""
+"""CPU overhead: the part of the host's time to launch a step's kernels that exceeds the accelerator's own time."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 LLAMA_LAUNCHES = 14
-"""Launches of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
+"""Launches of a llama block: four products, attention, two norms, two residuals, rotary embeddings (four kernels) and SwiGLU."""
 SWITCHED = 0.83
-"""Share of a ring's steps that a sum through the switch of a node takes the host where steps are slow (nanotron's bench: 24.3 ms a layer
-over 8 ranks of a node in the median of 66 runs, where rings in steps would take 28)."""
+"""Host delay of a reduction through a node's switch, relative to that of a ring, on clusters with a measured delay per ring step
+(nanotron's benchmark: 24.3 ms per layer over the 8 ranks of a node, median of 66 runs; rings would take 28 ms)."""
 
 
 def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Passes | None = None) -> Array:
-    """Seconds of waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, plus unavoidable
-    gaps.
+    """Exposed CPU overhead on the slowest stage in s per micro-batch: launch time beyond the accelerator's time, plus unavoidable gaps.
 
     max(0, H / p + E + (U - u) / m - busy) + gaps
 
-    H time to launch all layers, E an encoder in front, whole on a stage; U the host's, u the accelerator's time for the update, once per m
-    micro-batches; ``busy`` s of compute
+    H s to launch all layers on p stages; E s to launch an encoder that runs whole on a stage; U the host's and u the accelerator's time for
+    the optimiser update (``update``), once per m micro-batches; ``busy`` s of compute on the slowest stage.
 
-    If the loss reads a number back (``reads_back``), the forward pass and the rest are compared separately with ``layers``, the passes of
-    all layers: max(0, (H_f - F) / p) + max(0, (H - H_f - B) / p + E + (U - u) / m).
+    If the loss reads a number back to the host (``reads_back``) and ``layers``, the passes of all layers, is given, the forward pass (H_f,
+    F) and the rest (B backward) are compared separately: max(0, (H_f - F) / p) + max(0, (H - H_f - B) / p + E + (U - u) / m) + gaps.
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
     launching, gaps = launch_time(rest, workload)
@@ -67,11 +66,11 @@ def forward_launches(workload: Workload) -> Array:
 
 
 def table_copies(part: Ends, workload: Workload) -> Array:
-    """Seconds that the host is blocked by copying a fixed table, expanded to every sample in fp32, from pageable memory.
+    """Seconds for which the host is blocked by copying a fixed fp32 table, expanded to every sample, from pageable memory.
 
-        t = 4 T w / pageable        T tokens of a micro-batch on a rank, w elements of the table for each, pageable byte/s of the profile
+        t = 4 T w / pageable        T tokens of a micro-batch on a rank, w table elements per token, pageable byte/s of the profile
 
-    Source: own measurements of VideoMAE's positions on H100, 4.4 to 10 ms per step at 8 GB/s.
+    Source: own measurements of VideoMAE's position table on H100, 4.4 to 10 ms per step at 8 GB/s.
     """
     rate = workload.software.pageable
     tokens = np.divide(np.multiply(part.tokens, workload.ranks.microbatch), workload.ranks.context)
@@ -79,8 +78,8 @@ def table_copies(part: Ends, workload: Workload) -> Array:
 
 
 def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
-    """The part as the stack runs it: a frozen one passes gradients through if the stack requires gradients of all inputs for
-    recomputation."""
+    """The part as the stack runs it: under full recomputation, a frozen stack of layers passes gradients through if the software requires
+    gradients of all inputs (``frozen_carry_gradients``)."""
     full = every(np.equal(workload.layout.recompute, Recompute.full))
     if workload.software.frozen_carry_gradients and full and part.trainable is Trainable.FROZEN:
         return part if isinstance(part, Ends) else replace(part, trainable=Trainable.PASS_THROUGH)
@@ -88,7 +87,7 @@ def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
 
 
 def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Array, Array]:
-    """(host seconds to launch one micro-batch of all layers among ``parts``, seconds of gaps between them)."""
+    """(host seconds to launch one micro-batch of all layers in ``parts``, seconds of GPU gaps between their kernels)."""
     launching: Array = 0.0
     gaps: Array = 0.0
     for part in parts:
@@ -101,10 +100,10 @@ def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Arra
 
 
 def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """One layer by the measured time per layer: (launching, gaps).
+    """(s of launching, s of gaps) of one layer and micro-batch, from the profile's host time per layer.
 
-    A layer with a split sequence is launched block by block (``_sharing_time``). A frozen stack is launched forward only; a block with
-    fewer operators than the measured one takes its share (``launches``).
+    A layer with a split sequence is launched block by block (``_sharing_time``). A frozen stack is launched forward only. The time is
+    scaled by the block's number of operators relative to the measured block (``launches``).
     """
     host = workload.software.host
     again = np.where(np.asarray(workload.layout.recompute) == Recompute.full, host.forward, 0.0)
@@ -117,9 +116,10 @@ def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _splitting_time(stack: Stack, workload: Workload) -> Array:
-    """Additional host time in a layer whose products are split over t tensor ranks: launching reductions in pieces, and 4 S t ring steps at
-    the cost measured in a run (``Cluster.delay``); S reductions forward, each a gather and a scatter, and as many backward. Half of it is
-    in the forward pass, and repeated if layers are recomputed."""
+    """Additional host seconds per layer and micro-batch with t tensor ranks: launching reductions in pieces, and 4 S t ring steps at the
+    delay measured on the cluster (``Cluster.delay``). S is the number of reductions in the forward pass, each an all-gather and a
+    reduce-scatter, and as many in the backward pass. Half of the launching is in the forward pass and is repeated under full
+    recomputation."""
     tensor = workload.ranks.tensor
     group, node = workload.ranks.tensor_group, workload.cluster.node
     switched = np.greater_equal(tensor, SWITCH_RANKS) & np.equal(group.domains(workload.cluster), 1) & node.sharp
@@ -130,7 +130,7 @@ def _splitting_time(stack: Stack, workload: Workload) -> Array:
 
 
 def _dispatch_time(stack: Stack, workload: Workload) -> Array:
-    """Additional host time in a layer with experts on several ranks."""
+    """Additional host seconds per layer and micro-batch with expert parallelism."""
     if not any(has_experts(linear) for linear in stack.block.linears):
         return 0.0
     needed = workload.software.dispatch.host_time(workload.cluster.accelerator.name)
@@ -138,14 +138,14 @@ def _dispatch_time(stack: Stack, workload: Workload) -> Array:
 
 
 def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """One layer and micro-batch by its kernel launches: (s of launching, s of gaps).
+    """(s of launching, s of gaps) of one layer and micro-batch, from its number of kernels.
 
         forward     l_f + k_f c_f + calls (+ overhead of decoders)
         backward    l_b + k_b c_b + calls (+ forward + r_b if recomputed)
-        hooks       ZeRO-3: h M per pass, h per module with weights if the stack fetches them one by one; otherwise ``shard``
-        gaps        g (k_f + k_b)
+        hooks       ZeRO-3: ``shard``, plus h per pass and module with weights
+        gaps        g (k_f + k_b), and g k_f if recomputed
 
-    k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation
+    k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation, g s per gap
 
     Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
     """
@@ -169,7 +169,10 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
-    """Seconds of launching the forward pass of one layer with this many ``kernels`` (``kernel_launches``)."""
+    """Host seconds to launch the forward pass of one layer with this many ``kernels`` (``kernel_launches``).
+
+    Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
+    """
     facts = workload.software.host.kernels
     if facts is None:
         raise ValueError("this stack is modelled by layers, not by kernels")
@@ -183,7 +186,7 @@ def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
 
 
 def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """Number of kernels that one layer launches, (forward, backward): those of its operators, and under autocast of its casts.
+    """Number of kernels that one layer launches, (forward, backward): those of its operators and, under autocast, of its casts.
 
     Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
     """
@@ -202,7 +205,7 @@ def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]:
-    """(operator, how often a layer runs it), as in modelling files: products one by one, adapters in pairs."""
+    """(operator, number of times a layer runs it), as in the models' code: products unfused, adapters in pairs."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     counts: list[tuple[str, Array]] = [
@@ -228,7 +231,7 @@ def _products(stack: Stack) -> Array:
 
 
 def attention_calls(stack: Stack, workload: Workload) -> Array:
-    """Number of attention calls of one layer and micro-batch beyond the first: for those that loop over sequences."""
+    """Number of additional attention calls of one layer and micro-batch, for cores that loop over sequences; otherwise 0."""
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     loops = sum(core.looped for core in stack.block.attention)
@@ -236,7 +239,8 @@ def attention_calls(stack: Stack, workload: Workload) -> Array:
 
 
 def modules(stack: Stack, workload: Workload) -> Array:
-    """Number of modules of one layer with weights of their own: products (of every expert), norms, both halves of adapters."""
+    """Number of modules with weights in one layer: products (those of every expert if the stack loops over experts), norms, both products
+    of every adapter."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     products = sum(one.fused * (one.experts if looped else 1) for one in stack.block.linears)
@@ -244,9 +248,9 @@ def modules(stack: Stack, workload: Workload) -> Array:
 
 
 def _sharing_time(stack: Stack, workload: Workload) -> Array:
-    """Host launches for one layer whose sequence is split over several ranks, in each direction that is run.
+    """Additional host seconds for one layer and micro-batch whose sequence is split over several ranks, summed over all passes.
 
-    r x hop for a ring of r > 1 ranks  +  one exchange if u > 1 ranks exchange heads
+    per pass: r x hop for a ring of r > 1 ranks, plus one exchange if u > 1 ranks exchange heads
     """
     facts, ranks = workload.software.context, workload.ranks
     if all(shared_out_whole(stack, core) for core in stack.block.attention):
@@ -266,8 +270,8 @@ def launches(block: Block, *, unfused: bool = False) -> float:
 
         (products + attention cores + memory-bound operators, without biases, rotary as its four kernels) / 14
 
-    Unfused attention counts as six: two products, scale, softmax, mask or dropout, a copy. Checked on H200: ViT blocks take 0.70 of a llama
-    block's host time without gradients, 0.77 and 0.68 forward and backward with.
+    Unfused attention counts as six operators: two products, scale, softmax, mask or dropout, a copy. Checked on H200: the host time of ViT
+    blocks is 0.70 of a llama block's without gradients; with gradients 0.77 forward and 0.68 backward.
     """
     weight = {Pointwise.BIAS: 0, Pointwise.ROTARY: 4}
     pointwise = sum(weight.get(operator.kind, 1) for operator in block.elementwise)

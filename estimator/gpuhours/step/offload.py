@@ -1,4 +1,4 @@
-"""State and activations in host memory: PCIe transfers and the host's compute."""
+"""Offloading of optimiser states, weights and activations to host memory: PCIe transfers and the update on the host."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gpuhours.step.schedule import Passes, left_over
 from gpuhours.workload import Workload
 
 HOST_BANDWIDTH = 25e9
-"""B/s of host memory that one accelerator's share of the processors reads and writes in Adam (200 GB/s of eight channels, shared by 8
-accelerators; an assumption)."""
+"""B/s of host memory traffic in Adam for one accelerator's share of the host (200 GB/s of eight channels, shared by 8 accelerators; an
+assumption)."""
 ADAM_BYTES = 28.0
-"""Per parameter: weight, two moments read and written, gradient read, fp32."""
+"""Bytes of host memory traffic per parameter in Adam: weight and two moments read and written, gradient read, all in fp32."""
 PCIE_SHARE = 0.88
 """Share of the PCIe rate that large copies reach (bandwidthTest tables in stas00/ml-engineering)."""
 EXPOSED = 0.1
-"""Share of activation copies that is exposed although there is enough to hide behind (an assumption)."""
+"""Share of activation copies that is exposed even if there is enough compute to hide them (an assumption)."""
 
 
 def host_update_time(owned: Array, workload: Workload) -> Array:
-    """Estimate of ZeRO-Offload's update of a rank's own parameters, s (Ren et al. 2021, arXiv:2101.06840, section 4).
+    """Estimated time in s of ZeRO-Offload's update of a rank's own parameters (Ren et al. 2021, arXiv:2101.06840, section 4).
 
-        t = (g + w) n / PCIe + 28 a n / H      gradients down, Adam on the host, weights up; no overlap
+        t = (g + w) n / PCIe + 28 a n / H      gradients to the host, Adam there, weights back; no overlap
 
     n ``owned`` parameters, g and w bytes of a gradient and a weight, a the optimiser's traffic relative to Adam's, PCIe and H
     (``HOST_BANDWIDTH``) byte/s.
@@ -37,10 +37,10 @@ def host_update_time(owned: Array, workload: Workload) -> Array:
 
 
 def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
-    """Exposed time in s of one layer's activations copied to the host in the forward pass and back in the backward pass, per micro-batch.
+    """Exposed time in s of copying one layer's activations to the host in the forward pass and back in the backward pass, per micro-batch.
 
-    With full recomputation only the block's input is copied, 2 T h / z bytes; otherwise about 34 T h / t, everything that is saved
-    (Korthikanti et al. 2022, section 4.1). T tokens of a rank, h hidden, t tensor degree, z ranks that split the residual stream.
+    With full recomputation only the block's input is copied, 2 T h / z bytes; otherwise everything that is saved, about 34 T h / t bytes
+    (Korthikanti et al. 2022, section 4.1). T tokens on a rank, h hidden, t tensor degree, z ranks that split the residual stream.
     """
     ranks = workload.ranks
     elements = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context) * stack.block.hidden
@@ -56,12 +56,13 @@ def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
 
 
 def parameters_time(stack: Stack, workload: Workload, compute: Passes) -> Passes:
-    """Exposed time in s of one layer's weights copied from the host for each pass, and its gradients to the host, per micro-batch.
+    """Exposed time in s of copying one layer's weights from the host for each pass, and its gradients to the host, per micro-batch.
 
-        w P / (n PCIe) forward;  the same plus g P' / (n PCIe) backward        hidden behind the previous layer, as far as it lasts
+        w P / (n PCIe) forward;  the same plus g P' / (n PCIe) backward        hidden behind the compute of one layer
 
-    P parameters of the layer on a rank, P' the trainable ones, n shards of ZeRO-3 (each rank fetches its own). Sources: Rajbhandari et
-    al. 2021, ZeRO-Infinity, arXiv:2104.07857, section 5; block swapping of diffusion trainers is the same on one rank.
+    P parameters of the layer on a rank, P' the trainable ones, w and g bytes of a weight and a gradient, n shards under ZeRO-3 (each rank
+    fetches its own), otherwise 1. Sources: Rajbhandari et al. 2021, ZeRO-Infinity, arXiv:2104.07857, section 5; block swapping in diffusion
+    trainers is the same on one rank.
     """
     if not some(workload.layout.offload_parameters):
         return Passes()

@@ -1,4 +1,4 @@
-"""The step time: layers on stages, stages on a schedule, and the work outside it."""
+"""Prediction of the step time: layers placed on stages, stages on a pipeline schedule, and the work outside the schedule."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ Parts = dict[str, Passes]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One micro-batch's work by kind: the layers distributed over the pipeline, and the work of its first and last stage."""
+    """One micro-batch's work by kind: that of the layers distributed over the pipeline, and that of its first and last stage."""
 
     layers: Array = 0
-    """Number of layers that are distributed."""
+    """Number of layers distributed over the pipeline."""
     shared: bool = False
-    """Whether there are any."""
+    """Whether there are such layers."""
     all_layers: Parts = field(default_factory=dict)
-    """Of all these layers together."""
+    """Work of all these layers together."""
     first: Parts = field(default_factory=dict)
     last: Parts = field(default_factory=dict)
     spread: Parts = field(default_factory=dict)
-    """Split evenly over all stages: a shared vocabulary."""
+    """Work split evenly over all stages: embedding and head with ``vocabulary_parallel``."""
     apart: Parts = field(default_factory=dict)
-    """On separate accelerators."""
+    """Work of an encoder on its own accelerators."""
 
     def at_pace(self, slower: Array) -> Work:
-        """All work scaled by a factor."""
+        """All work multiplied by ``slower``."""
 
         def slowed(parts: Parts) -> Parts:
             return {name: one * slower for name, one in parts.items()}
@@ -74,11 +74,11 @@ class Work:
 
 
 def step(workload: Workload) -> Step:
-    """Predict one optimiser step. Any number may be an array with an axis of its own; what does not depend on it keeps its shape.
+    """Predict one optimiser step. Any number may be an array with an axis of its own; results that do not depend on it keep their shape.
 
         time = pace (schedule(stages, micro-batches) + gradient reduction + optimiser + waiting)
 
-    An invalid layout is marked (``valid``); nothing is raised.
+    An invalid layout is marked (``Step.valid``); nothing is raised.
     """
     ranks, cluster, layout = workload.ranks, workload.cluster, workload.layout
     work = shared_work(workload)
@@ -121,13 +121,13 @@ def step(workload: Workload) -> Step:
 
 
 def pace_of(workload: Workload) -> Array:
-    """Factor on each part of a step, relative to its equations: ``unmet_factor`` x ``Software.pace``."""
+    """Factor on every part of a step relative to its equations: ``unmet_factor`` x ``Software.pace``."""
     return unmet_factor(workload) * workload.software.pace
 
 
 def unmet_factor(workload: Workload) -> float:
-    """Factor on each part of a step of an unmeasured stack, relative to its stand-in profile: ``Software.unmet`` for dense models. No
-    mixture of experts contributed to that factor, and it is not applied to any."""
+    """Factor on every part of an unmeasured stack's step relative to its stand-in profile: ``Software.unmet`` for dense models, 1 for
+    mixtures of experts, since none contributed to the fit of that factor."""
     experts = any(has_experts(linear) for stack in workload.model.stacks for linear in stack.block.linears)
     return 1.0 if experts else workload.software.unmet
 
@@ -146,8 +146,8 @@ def added(parts: Mapping[str, Passes]) -> Passes:
 
 
 def shared_work(workload: Workload) -> Work:
-    """All work of one micro-batch: the pipelined stacks are distributed over the stages, an encoder in front is placed as ``layout.vision``
-    says, any other stack on the last stage."""
+    """All work of one micro-batch. Pipelined stacks are distributed over the stages; an encoder in front is placed according to
+    ``layout.vision``; any other stack is on the first stage if it precedes the pipelined ones, otherwise on the last."""
     model, encoder = workload.model, workload.model.encoder
     work = _encoder_work(workload) if encoder else Work()
     seen = False
@@ -170,7 +170,7 @@ def shared_work(workload: Workload) -> Work:
 
 
 def _part_work(part: Stack | Ends, workload: Workload) -> Parts:
-    """One micro-batch of all layers of a stack, or of an end."""
+    """Work of one micro-batch in all layers of a stack, or in an end."""
     part = as_run(part, workload)
     if isinstance(part, Ends):
         return _end_parts(part, workload)
@@ -178,7 +178,7 @@ def _part_work(part: Stack | Ends, workload: Workload) -> Parts:
 
 
 def _encoder_work(workload: Workload) -> Work:
-    """An encoder's part of a micro-batch: on the first stage, on all of them, or separate."""
+    """An encoder's work for one micro-batch: on the first stage, on all stages, or on separate accelerators."""
     parts: Parts = {}
     for part in workload.model.encoder:
         parts = joined(parts, _part_work(part, workload.encoding))
@@ -198,14 +198,15 @@ def _encoder_work(workload: Workload) -> Work:
 
 
 def encoding_time(work: Work, workload: Workload) -> Array:
-    """Seconds of one micro-batch on an encoder's own accelerators: the larger of compute and host launching, plus gaps."""
+    """Seconds of one micro-batch on an encoder's own accelerators: the larger of compute and launch time, plus gaps; 0 for other
+    placements."""
     launching, gaps = launch_time(workload.model.encoder, workload.encoding)
     apart = np.equal(workload.ranks.vision, VisionPlacement.separate)
     return np.where(apart, np.maximum(added(work.apart).total, launching) + gaps, 0.0)
 
 
 def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
-    """Seconds that the language model waits for an encoder on its own accelerators, which works one micro-batch ahead.
+    """Seconds that the language model waits for an encoder on its own accelerators, which runs one micro-batch ahead.
 
     wait = e + max(0, m e - t)        e encoding time per micro-batch, m micro-batches, t the pipeline's passes including host overhead
 
@@ -223,17 +224,17 @@ def _with_stage_work(work: Work, found: Parts, *, first: bool) -> Work:
 
 
 def _scaled(parts: Parts, factor: Array) -> Parts:
-    """Every kind times ``factor``."""
+    """The passes of every kind multiplied by ``factor``."""
     return {name: passes * factor for name, passes in parts.items()}
 
 
 def joined(one: Parts, other: Parts) -> Parts:
-    """The sum of both, kind by kind, s."""
+    """The sum of both by kind, s."""
     return {name: one.get(name, Passes()) + other.get(name, Passes()) for name in {**one, **other}}
 
 
 def _layer_parts(stack: Stack, workload: Workload) -> Parts:
-    """One layer on one micro-batch: compute, communication, recomputation."""
+    """Work of one layer for one micro-batch by kind: compute, communication, recomputation, offloading."""
     parts = layer_compute(stack, workload)
     products, attention = parts[PRODUCTS], parts[ATTENTION]
     parts[TENSOR] = tensor_passes(stack, workload, products)
@@ -250,7 +251,7 @@ def _layer_parts(stack: Stack, workload: Workload) -> Parts:
 
 
 def _end_parts(part: Ends, workload: Workload) -> Parts:
-    """Embeddings, heads and losses on one micro-batch, with the tensor-parallel reduction of the embedding or the head's input."""
+    """Work of an end (embedding, head, loss) for one micro-batch by kind, including ZeRO-3's copies and gradient accumulation."""
     parts = ends_compute(part, workload)
     if some(part.compared):
         parts = joined(parts, contrast_parts(part, workload))
@@ -261,16 +262,16 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
 
 
 def send_time(workload: Workload, layer: Array) -> Array:
-    """Exposed seconds of sending activations to the next stage and gradients back, per micro-batch: 2 v P2P messages of 2 b s h / c
-    bytes.
+    """Exposed seconds of P2P communication between stages per micro-batch: activations forward and gradients back, 2 v messages of
+    2 b s h / c bytes.
 
-    ``layer``  s of one layer, including waiting for the host: what messages can hide behind.
+    ``layer``  s of one layer, including CPU overhead, behind which messages can be hidden.
 
-    Split over tensor ranks if the stack does so (Narayanan et al. 2021, section 4.1). A stack with an additional wait per message between
-    nodes (``send_wait``) pays it for both directions of each border, of which an inner stage has two, also while the pipeline fills.
-    the pipeline fills and drains.
+    Messages are split over tensor ranks if the stack does so (Narayanan et al. 2021, section 4.1). If the stack has an additional wait per
+    message between nodes (``send_wait``), it is paid in both directions at each boundary of a stage (an inner stage has two), and again at
+    every boundary while the pipeline fills and drains.
 
-        waits = 2 w (min(p - 1, 2) + (p - 1) / m)        p stages, m micro-batches; 0 inside a node
+        waits = 2 w (min(p - 1, 2) + (p - 1) / m)        w s, p stages, m micro-batches; 0 inside a node
     """
     ranks, network = workload.ranks, workload.software.network
     stream = next((stack for stack in reversed(workload.model.stacks)), None)

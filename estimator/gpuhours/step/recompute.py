@@ -1,4 +1,4 @@
-"""Time of the forward work that the backward pass repeats to save memory."""
+"""Time of the forward work that the backward pass recomputes to save memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gpuhours.workload import Workload
 
 
 def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:
-    """Seconds of one layer and micro-batch that are recomputed, according to ``layout.recompute``.
+    """Seconds of forward work recomputed in one layer and micro-batch, according to ``layout.recompute``; the mean over the stack's layers.
 
-    full        everything, for ``recompute_layers`` of a stage's layers or all
-    selective   what the layout's modules or the stack's default repeat
+    full        everything, in ``recompute_layers`` layers of each stage or in all
+    selective   what the layout's ``recompute_modules`` or the stack's default recompute
     """
     layout, recompute = workload.layout, np.asarray(workload.layout.recompute)
     some = _time_again(selective_policy(stack, layout, workload.software), stack, workload, parts)
@@ -32,7 +32,7 @@ def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> A
 
 
 def _time_again(policy: Policy, stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:
-    """Forward seconds of one layer that a policy repeats: its share of each kind."""
+    """Forward seconds of one layer that a policy recomputes: the sum over all kinds of the policy's share times the forward pass."""
     shares: Mapping[str, Array] = {
         PRODUCTS: product_share(policy, stack, workload.software),
         ATTENTION: policy.core,
