@@ -1,1 +1,1 @@
-"""Time of a single kernel or collective."""
+"""Times of single kernels and collectives."""

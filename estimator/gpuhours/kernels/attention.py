@@ -13,20 +13,20 @@ from gpuhours.inputs.arrays import Array, Values
 from gpuhours.kernels.gemm import gemm_time
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
-"""Bytes per element of the score matrix moved between the products, 2-byte scores with Megatron-LM's fusions: forward 4 for scale, mask
-and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for softmax."""
+"""Bytes moved between the products per element of the score matrix, for 2-byte scores with Megatron-LM's fused kernels: forward 4 for
+scale, mask and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for softmax."""
 UNALIGNED_TILE = 64.0
-"""Side of the output tiles used for products without 16-byte rows."""
+"""Side of the output tiles of products whose rows are not aligned to 16 bytes."""
 THROTTLE_AFTER = 20e-3
-"""s: duration at which a kernel has lost half of the clock that it eventually loses to the power limit (H200, cuDNN: kernels of 80 ms and
-more are 11 to 18 % slower than extrapolated from short ones; FlashAttention-2, at half the rate, hardly)."""
+"""s: duration of a kernel at which half of the eventual loss of clock at the power limit is reached (H200, cuDNN: kernels of 80 ms and more
+are 11 to 18 % slower than extrapolated from short ones; FlashAttention-2, at half the FLOP/s, hardly slows down)."""
 
 
 class AttentionKernel(Enum):
     """The attention implementation. The name "flash" alone is ambiguous: the three versions differ by a factor of two."""
 
     UNFUSED = "unfused"
-    """Two batched products with the scores in memory."""
+    """Two batched GEMMs with the scores in memory."""
     FLASH1 = "flash1"
     """FlashAttention-1 in Triton (2022-23)."""
     FLASH2 = "flash2"
@@ -52,15 +52,15 @@ def attention_time(
     unaligned: float | None = None,
     dropped: bool = False,
 ) -> Array:
-    """Estimate of the time of one layer's attention core on one accelerator, s.
+    """Estimated time in s of one layer's attention core on one accelerator, in one direction.
 
     ``direction``  "forward" or "backward"
-    ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` by default)
-    ``causal``     masks the half above the diagonal;  ``window`` limits the keys seen by one query
+    ``batch``      number of sequences, each of ``length`` queries that attend to ``keys`` keys (``length`` by default)
+    ``causal``     masks the half above the diagonal;  ``window`` limits the number of keys per query
     ``unaligned``  ``Libraries.unaligned``, for unfused attention
-    ``dropped``    whether dropout is applied to the scores; irrelevant to unfused attention, whose traffic includes it
+    ``dropped``    whether dropout is applied to the scores; no effect on unfused attention, whose traffic includes it
 
-    16-bit fused kernels take no wider inputs: in fp32 and TF32 PyTorch's memory-efficient one runs (``memory_efficient``).
+    16-bit fused kernels support no wider inputs: fp32 and TF32 use PyTorch's memory-efficient kernel (``memory_efficient``).
     """
     kernel = AttentionKernel(kernel)
     keys = length if keys is None else keys
@@ -92,19 +92,20 @@ def unfused_attention_time(
     dtype: str = "bf16",
     unaligned: float | None = None,
 ) -> Array:
-    """Estimate for attention that writes its scores to memory (Megatron-LM before FlashAttention), s.
+    """Estimated time in s of attention that writes its scores to memory (Megatron-LM before FlashAttention).
 
         forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
-    No causal discount: the products compute the masked half too. If j, d or v is not a multiple of 8 (2-byte elements; wider ones are
-    treated as aligned), no row is aligned to 16 bytes, and the library's kernels for that run on tiles of 64 at a small share u of peak,
-    but no faster than aligned ones (``UnfusedConstants``; older libraries at ``unaligned`` times that of odd rows, even or odd):
+    A causal mask saves nothing: the products compute the masked half too. If j, d or v is not a multiple of 8 (2-byte elements; wider ones
+    are treated as aligned), rows are not aligned to 16 bytes, and the library uses kernels with tiles of 64 at a small share u of peak, but
+    never faster than aligned products (u from ``UnfusedConstants`` for odd and even sizes; for older libraries, ``unaligned`` times the
+    share of odd sizes, whether the size is even or odd):
 
         2 p ceil64(m) ceil64(n) k / (u P)
 
-    Source: today's rates are measured on H100; the older ones fitted to BigScience's published steps (2022).
+    Source: today's shares are measured on H100; the older ones are fitted to BigScience's published steps (2022).
     """
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
@@ -145,7 +146,7 @@ def fused_attention_time(
     window: Array | None,
     dtype: str,
 ) -> Array:
-    """Estimate for attention that keeps scores on chip (FlashAttention, cuDNN), s.
+    """Estimated time in s of fused attention, which keeps scores on chip (FlashAttention, cuDNN).
 
         t = u (1 + h u / (u + 20 ms)) + t0
         u = max( w [ b h R (J + s0) + lambda Bq S (K + s0) ] / (E P) , bytes / (0.85 B) )
@@ -154,10 +155,10 @@ def fused_attention_time(
 
     b batch, h heads, s queries, K keys;  D, V  head and value size, mostly as padded by the kernel
     P peak FLOP/s, S SMs, B byte/s;  E s0 delta lambda t0  ``AttentionPass``
-    h  its ``throttle`` x (E / best E)^4: kernels that draw less power keep their clock
+    h (in t)  ``throttle`` x (E / best E)^4: kernels that draw less power keep their clock
 
-    s0 is the work per query row independent of the number of keys (softmax start and end, row sums, dQ), lambda the last blocks running
-    alone. Source and errors: the constants' own notes.
+    s0 is the work per query row that does not depend on the number of keys, in keys (softmax start and end, row sums, dQ); lambda accounts
+    for the last blocks, which leave SMs idle. Sources and errors are in the constants' notes.
     """
     b, h, kv, s, K = (np.asarray(size, float) for size in (batch, heads, kv_heads, length, keys))
     sizes = np.array(sorted(c.efficiency), float)
@@ -179,10 +180,10 @@ def fused_attention_time(
 
 
 def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
-    """Mean number of keys multiplied with a query row, including the waste of partly masked blocks.
+    """Mean number of keys multiplied with a query row, including the masked pairs of partly masked blocks.
 
-    (K + delta) / 2 causal,  K otherwise
-    in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk otherwise
+    (K + delta) / 2 causal,  K (rounded up to key blocks) otherwise
+    with a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk otherwise; Bk keys per block
     """
     whole = np.ceil(K / c.key_block) * c.key_block
     unwindowed = np.minimum((K + c.diagonal) / 2, whole) if causal else whole
@@ -194,12 +195,12 @@ def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: At
 
 
 def _effective_head_size(padded: Array, size: Array, c: AttentionPass) -> Array:
-    """Effective head size: mostly the padded one, partly the true size rounded up to 16."""
+    """Effective head size: the mean of the padded size and the true size rounded up to 16, weighted by ``padded_share``."""
     return c.padded_share * padded + (1 - c.padded_share) * np.ceil(np.asarray(size, float) / 16) * 16
 
 
 def _padded_head_size(size: Array, sizes: Values) -> Array:
-    """The next head size that the kernel supports; beyond the largest, the next multiple of 64."""
+    """The smallest supported head size that is not below ``size``; beyond the largest, the next multiple of 64."""
     size = np.asarray(size, float)
     index = np.minimum(np.searchsorted(sizes, size), len(sizes) - 1)
     return np.where(size <= sizes[-1], sizes[index], np.ceil(size / 64) * 64)

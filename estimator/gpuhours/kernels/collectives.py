@@ -1,8 +1,7 @@
 """Times of collectives between accelerators, inside and across NVLink domains. All floats are SI.
 
-``bytes`` is the message as nccl-tests count it. All-reduce, broadcast, all-to-all: what one rank holds.
-All-gather and reduce-scatter: the whole that is gathered or scattered, so (n - 1) / n of it crosses each
-link.
+``bytes`` is the message size as defined by nccl-tests. All-reduce, broadcast and all-to-all: the buffer of one rank. All-gather and
+reduce-scatter: the whole gathered or scattered buffer, of which (n - 1) / n crosses each link.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.layout.groups import Group
 
 SWITCH_RANKS = 5
-"""Number of ranks from which NCCL reduces in the switch (8 x H200 gain 1.29, 4 x H200 nothing: AWS nccl-tests)."""
+"""Smallest number of ranks with which NCCL reduces in the switch (8 x H200 are 1.29 times faster with it, 4 x H200 no faster: AWS
+nccl-tests)."""
 MESSAGE_COST = 0.5e-6
-"""s per remote peer of an all-to-all: one message each through the proxy thread (an assumption)."""
+"""s per remote peer of an all-to-all, which sends it one message through the proxy thread (an assumption)."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """A group in its cluster: n ranks, l per domain, d domains, and the bandwidths of a rank's link and NICs."""
+    """A group's placement in its cluster: n ranks, l per domain, d domains, and the bandwidths of a rank's link and NICs in byte/s."""
 
     n: Array
     local: Array
@@ -34,7 +34,7 @@ class _Place:
 
 
 def _place(group: Group, cluster: Cluster) -> _Place:
-    """Without a switch a rank reaches its l - 1 peers over one link each (MI300X)."""
+    """The placement of a group. Without a switch, a rank has one link to each of its l - 1 peers (MI300X)."""
     (local, domains), part = group.spread(cluster), cluster.accelerator
     link = np.minimum(cluster.node.link_bandwidth, part.pair_bandwidth * np.maximum(local - 1, 1))
     return _Place(
@@ -48,40 +48,40 @@ def _place(group: Group, cluster: Cluster) -> _Place:
 
 
 def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
-    """Estimate for a message that is cut into chunks and passed from rank to rank, s.
+    """Estimated time in s of a message that is cut into chunks and passed from rank to rank.
 
         t = latency + x + 2 sqrt(f x)
 
     x   bytes through the slowest link / its bandwidth, s;  f  ``fill``, s
 
-    With chunks of optimal size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached at sizes where latency has
-    long ceased to matter. NCCL switches its protocol at 1 to 4 MiB per rank; there the estimate is up to 30 % low.
+    With chunks of optimal size a message takes (sqrt(f) + sqrt(x))^2, so even messages long enough for latency to be negligible may reach
+    only half of the bandwidth. NCCL switches its protocol at 1 to 4 MiB per rank, where the estimate is up to 30 % low.
 
     Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200; median error from 1 MiB 4 %.
 
     >>> float(pipelined_time(1e-3, 5e-6, 4e-5))    # 1 ms of bytes, 5 us of latency, 40 us to fill
     0.001405
     """
-    # groups of an invalid layout may be smaller than one rank; validity refuses them, here they must only raise no warning
+    # groups of an invalid layout may be smaller than one rank: ``layout.validity`` refuses them, here NumPy must only not warn
     return latency + x + 2 * np.sqrt(fill * np.maximum(x, 0))
 
 
 def all_gather_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002 - nccl-tests' name
-    """Estimate of an all-gather after which every rank holds ``bytes``, s.
+    """Estimated time in s of an all-gather after which every rank holds ``bytes``.
 
         inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
         between  x = M (n-1)/n / l / (share NIC)                    as does each domain's border, over l NICs
         latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net where d > 1
 
-    M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step. Rings run through all ranks, l in parallel so that every NIC is
-    used; the slower of the two dominates (``pipelined_time``). A rank also copies its own share, M/n. A hierarchical algorithm would send
-    only (d-1)/d between the domains; NCCL's rings do not.
+    M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step. Rings run through all ranks, l of them in parallel so that every
+    NIC is used; the time is the larger of ``pipelined_time`` inside and between domains. A rank also copies its own share, M/n. A
+    hierarchical algorithm would send only (d-1)/d between domains; NCCL uses rings.
     """
     return _ring_time(bytes, group, cluster)
 
 
 def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of a reduce-scatter of ``bytes`` held by each rank, s: the rings of ``all_gather_time``, run the other way."""
+    """Estimated time in s of a reduce-scatter of ``bytes`` held by each rank: the same rings as in ``all_gather_time``."""
     return _ring_time(bytes, group, cluster)
 
 
@@ -101,15 +101,15 @@ def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
 
 
 def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of an all-reduce of ``bytes`` held by each rank, s: ring or switch inside a domain, double tree between domains.
+    """Estimated time in s of an all-reduce of ``bytes`` held by each rank: ring or switch inside a domain, double tree between domains.
 
         inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
                  x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
-        between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree alike
+        between  x = 2 M (n-1)/n / l / (share NIC)                       the same for ring and double binary tree
         latency  = t0 + 2 (l - 1) a, and t0_net + 2 log2(d) a_net where d > 1
 
     M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step.
-    Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
+    Double binary trees (Sanders, Speck, Träff 2009; in NCCL since 2.4) have logarithmic latency and the bandwidth of a ring.
     """
     p = _place(group, cluster)
     c, net = p.constants, cluster.node.fabric
@@ -127,12 +127,13 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of an all-to-all of ``bytes`` held by each rank, s: M / n to each peer, over links inside, NICs outside the domain.
+    """Estimated time in s of an all-to-all of ``bytes`` held by each rank: M / n to each peer, over links inside the domain and NICs
+    outside.
 
         inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)
-        between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) times the cost of a message
+        between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) ``MESSAGE_COST``
 
-    Both run concurrently; the slower dominates.
+    Both run concurrently; the time is that of the slower.
     """
     p = _place(group, cluster)
     c, net = p.constants, cluster.node.fabric
@@ -149,10 +150,10 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of a point-to-point send of ``bytes`` from one rank to the next of its group, as between pipeline stages, s.
+    """Estimated time in s of a point-to-point (P2P) send of ``bytes`` from one rank to the next of its group, as between pipeline stages.
 
-    x = M / (exchange_share link) inside a domain, M / (send_share NIC) if the group spans several. If accelerators share NICs, a rank that
-    sends alone gets all of the node's NICs; otherwise its own.
+    x = M / (exchange_share link) inside a domain, M / (send_share NIC) if the group spans several. If accelerators share NICs, a rank
+    uses the NIC bandwidth of all ranks of its group in the domain, since these do not send concurrently; otherwise only its own.
     """
     p = _place(group, cluster)
     c, net = p.constants, cluster.node.fabric
@@ -166,11 +167,11 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
 
 
 def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of a broadcast of ``bytes``, pipelined along rings, s.
+    """Estimated time in s of a broadcast of ``bytes``, pipelined along rings.
 
         inside   x = M / (exchange_share link)          between  x = M / l / (exchange_share NIC)
 
-    M bytes; each link carries the message once, the l NICs of a domain share it; the slower dominates (``pipelined_time``).
+    M bytes; each link carries the message once, the l NICs of a domain share it; the time is the larger ``pipelined_time`` of the two.
     """
     p = _place(group, cluster)
     c, net = p.constants, cluster.node.fabric
@@ -183,11 +184,11 @@ def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # no
 
 
 def _latency(p: _Place, net: NetworkConstants) -> Array:
-    """t0 + (n - d) a + (d - 1) a_net of a ring; if it leaves its domain, also the network's t0 and (n - 1) steps of large messages."""
+    """Latency of a ring in s: t0 + (n - d) a; if it spans several domains, plus t0_net + (d - 1) a_net + (n - 1) ``ring_step``."""
     outside = net.launch + (p.domains - 1) * net.step + (p.n - 1) * net.ring_step
     return p.constants.launch + (p.n - p.domains) * p.constants.step + np.where(p.domains > 1, outside, 0.0)
 
 
 def _unless_alone(time: Array, crossing: Array) -> Array:
-    """Zero if there is nothing to send or no peer."""
+    """``time``, or 0 if there is nothing to send or no peer."""
     return np.where(crossing > 0, time, 0.0)

@@ -13,12 +13,12 @@ from gpuhours.kernels.memory_bound import memory_time
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
 """Output tiles (rows, columns) that libraries choose from."""
 LARGE_TILE_REUSE = 128 * 256 / (128 + 256)
-"""Multiply-adds per operand element read, in a 128 x 256 tile."""
+"""Multiply-adds per operand element read in a 128 x 256 tile."""
 MOST_SPLITS = 16
 SPLIT_COST = 2.2e-6
-"""tau, s: the second pass that sums a split-k product (fitted on A100 and H200)."""
+"""tau, s: cost of the second pass, which sums the parts of a split-k product (fitted on A100 and H200)."""
 SPLIT_TRAFFIC = 0.4 * 8
-"""sigma x 8 B: exposed traffic per output element and split of a split-k product."""
+"""sigma x 8 B: exposed memory traffic of a split-k product, per output element and split."""
 
 
 def gemm_time(
@@ -32,32 +32,34 @@ def gemm_time(
     weight_gradient: Array = False,
     pads: bool = False,
 ) -> Array:
-    """Estimate of the time of ``count`` equal matrix products run as one kernel, s.
+    """Estimated time in s of ``count`` equal matrix products (GEMMs) run as one kernel.
 
         Y [m, n] = X [m, k] @ W [k, n]
 
         t   = (t_c^8 + t_p^8 + t_m^8)^(1/8) + t0                       a smooth maximum of three limits
-        t_c   tiles on the SMs: ``tile_time``
-        t_p = 2 m n k count / (rho P)                                  power and issue
+        t_c = ``tile_time``                                            tiles on the SMs
+        t_p = 2 m n k count / (rho P)                                  power and instruction issue
         t_m = (b_in (m k + k n) + b_out m n) count / (beta B)          memory
 
-    P    peak FLOP/s of ``dtype``, dense, for 4 bits times the share that is reached;  B  memory bandwidth, byte/s;  b  bytes per element
-    rho beta t0          ``GemmConstants`` of the accelerator;  zero rows take no time
+    P    dense peak FLOP/s of ``dtype``, in 4 bit times the share that is reached;  B  memory bandwidth, byte/s;  b  bytes per element
+    rho beta t0          ``GemmConstants`` of the accelerator;  the time is 0 if any size is 0
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
+    ``pads``             operands may first be copied into aligned ones, if that is faster (torch.compile's ``shape_padding``)
 
-    A row stride that is not a multiple of 16 bytes multiplies the time on tensor cores (``AlignmentConstants``: odd, as an unpadded
-    vocabulary of 50257, or even, as BERT's 30522), but not plain fp32; if a compiler ``pads``, operands are copied into aligned ones
-    first if that is faster (torch.compile's ``shape_padding``). The formula assumes the best tile, a library sometimes chooses another;
-    which operand is transposed changes the time of a shape by 7-9 % without a clear pattern and is left out.
+    A row stride that is not a multiple of 16 bytes multiplies the time on tensor cores by a factor (``AlignmentConstants``: odd, such as an
+    unpadded vocabulary of 50257, or even, such as BERT's 30522); plain fp32 is not affected. The formula assumes the best tile, but
+    libraries sometimes choose another. Left out: which operand is transposed, which changes the time of a shape by 7-9 % without a clear
+    pattern.
 
-    The constants describe products run back to back, at the power limit (H200: 1590 of 1980 MHz). In a step, lighter kernels let the
-    clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of the estimate, 0.753 + 0.33 x with x the share of products in the
-    step. Only stacks that say so have it (``step.compute.clock_factor``): it does not improve predictions of others' whole steps.
+    The constants describe back-to-back products at the power limit (H200: 1590 of 1980 MHz). In a step, lighter kernels let the clock
+    rise: products in twelve profiled steps on H200 took 0.86 to 1.00 of the estimate, 0.753 + 0.33 x with x the share of products in the
+    step. This is applied only for stacks whose profile has a figure for it (``step.compute.clock_factor``), since it does not improve
+    predictions of other stacks' whole steps.
 
-    Source: own measurements on H200 (5,957 products), a table of 16,200 on A100; constants fitted on a random
-    half of each. Mean / median error with m, n, k >= 1024, both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %
-    (its held-out half alone 5.8 / 4.9 %); all shapes 5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200
-    shapes, layout included, reaches 5.4 / 4.5 %: the remainder does not depend on the shape.
+    Source: own measurements on H200 (5,957 products) and a table of 16,200 products on A100; constants fitted on a random half of each.
+    Mean / median error with m, n, k >= 1024, both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 % (held-out half alone 5.8 / 4.9 %); all shapes
+    5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200 shapes, including their layout, reaches 5.4 / 4.5 %: the residual does not
+    depend on the shape.
     """
     c, number = accelerator.gemm_constants, NUMBER_FORMATS[dtype]
     reached = c.four_bit if number.input < 1 else 1.0
@@ -79,15 +81,16 @@ def gemm_time(
 
 
 SMALL = 4096
-"""Largest size up to which all three passes of a product are computed by one call of ``gemm_time``."""
+"""Largest array size for which the three passes of a product are computed by one call of ``gemm_time``."""
 
 
 def passes_times(
     tokens: Array, n: Array, k: Array, accelerator: Accelerator, dtype: str, passes: int, *, count: Array, pads: bool
 ) -> list[Array]:
-    """``gemm_time`` of the first of ``passes``: forward [T, n] over k, input gradient [T, k] over n, weight gradient [n, k] over T, s.
+    """``gemm_time`` in s of the first ``passes`` of: forward [T, n] over k, input gradient [T, k] over n, weight gradient [n, k] over T.
 
-    A call takes as long for three small products as for one: the overhead of its sixty NumPy operations dominates.
+    Small arrays are computed in one call, which takes no longer for three products than for one: the overhead of its sixty NumPy operations
+    dominates.
     """
     T, N, K, each = np.broadcast_arrays(*(np.asarray(size, float) for size in (tokens, n, k, count)))
     shapes = [(T, N, K), (T, K, N), (N, K, T)][:passes]
@@ -106,17 +109,18 @@ def passes_times(
 def tile_time(
     m: Array, n: Array, k: Array, count: Array, part: Accelerator, c: GemmConstants, P: float, k0: float
 ) -> Array:
-    """t_c of ``gemm_time``, s: the best of a few tiles, each unsplit or split along k.
+    """t_c of ``gemm_time`` in s: the minimum over a few tile shapes, each unsplit or split along k.
 
         t_c = min over (tm, tn), s of   W(w) 2 tm tn (k/s + k0) S / (P E (I / 85.3)^g)
-                                        [ + tau + sigma 8 s m n count / (beta B)   where s > 1 ]
+                                        [ + tau + sigma 8 s m n count / (beta B)   if s > 1 ]
         w   = s count ceil(m/tm) ceil(n/tn) / S        waves over the SMs;  I = tm tn / (tm + tn)
         W   = ceil(w), or max(w, 1) if the last wave is split evenly
 
-    P  FLOP/s;  S  SMs;  k0  start and end of a tile as length along k (a time, so it grows with P / P_bf16)
+    P  FLOP/s;  S  SMs;  k0  start and end of a tile, expressed as a length along k (a constant time, so k0 grows with P / P_bf16)
     E g beta  ``GemmConstants``;  tau sigma  ``SPLIT_COST``, ``SPLIT_TRAFFIC``
 
-    Splits tried: 1, 3 and the number that fills one wave, up to 16. Trying all of 1 to 16 would gain 0.1 points on A100.
+    Splits tried are 1, 3 and the number that fills one wave, at most 16. Trying all from 1 to 16 would reduce the error on A100 by 0.1
+    points.
     """
     S = part.multiprocessors
     tm, tn = TILES.T.reshape(2, -1, *(1,) * np.broadcast(m, n, k, count).ndim)
@@ -136,9 +140,9 @@ def tile_time(
 
 
 def thin_experts(tokens: Array, count: Array) -> Array:
-    """Factor on a product grouped over several experts that get few ``tokens`` each.
+    """Factor on the time of a grouped product over several experts with few ``tokens`` each.
 
-    1.2 up to 512 tokens, 1 from 1,024 on
+    1.2 up to 512 tokens, 1 from 1,024 on, linear in between; 1 for a single expert
 
     Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times ``gemm_time`` with
     64 to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1,024 to 2,048. Load imbalance is not included.
@@ -151,7 +155,7 @@ def thin_experts(tokens: Array, count: Array) -> Array:
 
 
 def padding_bytes(m: Array, n: Array, k: Array, elements: float, weight_gradient: Array) -> Array:
-    """Bytes read and written to copy operands into aligned ones; ``elements`` fill 16 bytes.
+    """Elements read and written to copy operands into aligned ones; ``elements`` fill 16 bytes. Multiply by the bytes per element.
 
     2 k n if n is unaligned (the weights; the output's padding is a view), 2 k (m + n) if k is; 2 k m if m is, for a weight gradient
 
@@ -166,7 +170,7 @@ def padding_bytes(m: Array, n: Array, k: Array, elements: float, weight_gradient
 def _alignment(
     m: Array, n: Array, k: Array, elements: float, weight_gradient: Array, accelerator: Accelerator
 ) -> Array:
-    """The factor for a stride that is not a multiple of 16 bytes (``AlignmentConstants``); ``elements`` fill 16 bytes."""
+    """Factor on the time if a row stride is not a multiple of 16 bytes (``AlignmentConstants``), else 1; ``elements`` fill 16 bytes."""
     if not any(some(np.mod(size, elements) > 0) for size in (m, n, k)):
         return np.asarray(1.0)
     c = accelerator.alignment_constants
@@ -180,7 +184,7 @@ def _alignment(
 
 
 def _power8(x: Array) -> Array:
-    """x^8 in three products: NumPy's power is ten times slower."""
+    """x^8 by three multiplications; NumPy's power is ten times slower."""
     square = x * x
     fourth = square * square
     return fourth * fourth

@@ -9,14 +9,15 @@ from gpuhours.inputs.arrays import Array
 
 
 def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name
-    """Estimate of the time of one memory-bound kernel, s.
+    """Estimated time in s of one memory-bound kernel; 0 for 0 bytes.
 
         t = bytes / (eta B) + t0
 
     bytes  equivalent bytes at copy speed (from the software profile, per operator)
     eta    share of the data-sheet bandwidth B that a large copy reaches
+    t0     kernel launch
 
-    Caches are ignored: on H200 only copies under 34 MB benefited from them.
+    Left out: caches, from which only copies under 34 MB benefit on H200.
     """
     c = accelerator.memory_constants
     moved = np.asarray(bytes, float)

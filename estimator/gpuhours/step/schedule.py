@@ -15,13 +15,13 @@ from gpuhours.layout.placement import Placement
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """Seconds of one micro-batch, split as schedules can reorder it: forward, input gradients, weight gradients."""
+    """Seconds of one micro-batch, split into the passes that schedules can reorder: forward, input gradients, weight gradients."""
 
     forward: Array = 0.0
     backward: Array = 0.0
-    """What the previous stage waits for."""
+    """Input gradients, for which the previous stage waits."""
     weight: Array = 0.0
-    """What no stage waits for."""
+    """Weight gradients, for which no stage waits."""
 
     @property
     def total(self) -> Array:
@@ -37,7 +37,7 @@ class Passes:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """A pipeline's stages for one micro-batch: the sum over all and the slowest."""
+    """Seconds of one micro-batch on a pipeline's stages: the passes summed over all stages, and the total of the slowest stage."""
 
     together: Passes
     slowest: Array
@@ -51,11 +51,11 @@ def stages(  # a pass is frozen
     spread: Passes = Passes(),  # noqa: B008
 ) -> Stages:
     """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers placed on stages, plus the additional work
-    of the ``first`` and ``last`` stage, and work ``spread`` over all.
+    of the ``first`` and ``last`` stage, and work ``spread`` evenly over all.
 
         slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
-    n_s layers of stage s, n those of the fullest inner stage. With one stage, it has everything.
+    n_s layers on stage s, n layers on the largest inner stage. A single stage has all work.
     """
     pipeline = placement.pipeline
     together = layer * placement.layers + first + last + spread
@@ -69,25 +69,25 @@ class Order(NamedTuple):
     """The order of a rank's passes over m micro-batches, with r ranks before and q after it in the pipeline."""
 
     ahead: int | None
-    """Forward passes before the first backward one: ahead x q, at most m; None: all m."""
+    """Number of forward passes before the first backward pass is ahead x q, at most m; None: all m."""
     lag: int | None = None
-    """Weight gradients follow their backward passes by lag x r micro-batches; None: they are part of them."""
+    """Weight gradients follow their backward passes by lag x r micro-batches; None: they are computed in the backward passes."""
 
 
 ORDERS: Mapping[Schedule, Order] = {
     Schedule.f1b1: Order(1),  # Narayanan et al. 2021, section 2.2
-    Schedule.interleaved: Order(1),  # for one chunk; with several, those of all chunks come first (ibid., section 2.2)
+    Schedule.interleaved: Order(1),  # with one chunk; with several, those of all chunks come first (ibid., section 2.2)
     Schedule.zb1p: Order(1, lag=1),  # ZB-H1; Qi et al. 2023, section 2
-    Schedule.zb2p: Order(2, lag=2),  # ZB-H2, the same
-    Schedule.gpipe: Order(None),  # all of them; Huang et al. 2019
+    Schedule.zb2p: Order(2, lag=2),  # ZB-H2; ibid.
+    Schedule.gpipe: Order(None),  # all forward passes first; Huang et al. 2019
 }
-"""The order of passes whose duration ``pipeline_time`` gives; used by the trace."""
+"""The order of passes that ``pipeline_time`` assumes for each schedule; used by the trace."""
 
 
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
     """Seconds of a step's forward and backward passes over all micro-batches.
 
-        t = m T + bubble                       T the slowest stage, S the sum of all stages, of one micro-batch
+        t = m T + bubble                       T s of the slowest stage, S s of all stages together, for one micro-batch
         1f1b, gpipe    bubble = S - T          fill and drain: the first micro-batch passes through every stage
         interleaved    bubble = (S - T) / v
         zb-1p          bubble = (S - T) / 3    weight gradients fill two thirds
@@ -117,18 +117,18 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
 
 
 MOST_DISTURBED = 2.0
-"""Multiple of a collective's own time over the scale-up links during which it can slow concurrent work."""
+"""Longest time for which a collective slows concurrent work, as a multiple of its time over the scale-up links alone."""
 
 
 def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
-    """Exposed seconds of a collective that may overlap: its cost to concurrent products, and the part with nothing left to hide
-    behind.
+    """Exposed seconds of a collective that overlaps with compute: the slow-down of concurrent products, plus the part of the collective
+    that outlasts the compute.
 
         t = cost + max(0, sent - cost - hidden_behind);   cost = exposed x min(sent, 2 u)
 
-    u ``scale_up``, s of the same message over the scale-up links alone: products are slowed by the bytes that a collective moves through
-    their memory and multiprocessors, not by a slower network (own overlap measurements on one node: sent = u). ``sent`` if not
-    given.
+    ``sent`` s of the collective, ``hidden_behind`` s of concurrent compute, u ``scale_up`` s of the same message over the scale-up links
+    alone; without it, cost = exposed x sent. Products are slowed by the bytes that a collective moves through their memory and SMs, not by
+    a slower network (own overlap measurements on one node, where sent = u).
 
     >>> float(left_over(3.0, 2.0, 0.0)), float(left_over(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of products
     (1.0, 1.5)

@@ -1,4 +1,4 @@
-"""Weights and gradients in a step: ZeRO's gathers and reductions, accumulation, the optimiser update."""
+"""Time spent on weights and gradients in a step: ZeRO's gathers and reductions, gradient accumulation, the optimiser update."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ from gpuhours.workload import Workload
 
 DATA = "data communication"
 BACKWARD = 2 / 3
-"""Backward share of a pass, by FLOPs. Fixed, so that a faster card never hides less in total."""
+"""Share of the backward pass in forward plus backward FLOPs. It is a constant: if it varied between cards, a faster card could hide less
+in total."""
 
 
 def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
-    """ZeRO-3 and FSDP, exposed s of one layer and micro-batch: all-gather of a layer's weights before each pass, reduce-scatter of its
-    gradients after the last.
+    """Exposed seconds of ZeRO-3 (FSDP) and ZeRO-2 communication of one layer and micro-batch: all-gather of the layer's weights before each
+    pass, reduce-scatter of its gradients after the backward pass.
 
         forward   all-gather 2 P          backward  all-gather 2 P, reduce-scatter of the gradients
 
-    P parameters of the layer on a rank. Prefetched during the previous layer; the cost to its products is ``exposed.shard`` (measured:
-    products slow down 1.1 to 1.35 times), the part that does not fit is fully exposed. ZeRO-2 only scatters.
+    P parameters of the layer on a rank. Weights are prefetched during the previous layer, whose products this slows down by the share
+    ``exposed.shard`` (measured: 1.1 to 1.35 times slower); the part longer than that layer is fully exposed. ZeRO-2 has only the
+    reduce-scatter.
     """
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
@@ -58,13 +60,13 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
 
 
 def gather_copies(held: Weights, trained: Weights, workload: Workload) -> Array:
-    """Seconds of the copies around one gather of P weights over n shards, if the stack has figures for them.
+    """Seconds of the copies before and after one all-gather of P weights over n shards; 0 if the stack has no figures for them.
 
         t = (s P (e_s + e) / n + w 2 P e) / copy speed
 
-    e_s bytes of a stored weight, e of a gathered one (trainable in the products' format, frozen as stored), s and w the stack's
-    ``gathering``. Source: own measurements on H200, FSDP2's ``foreach_copy`` and ``split_with_sizes_copy`` (38.9 and 15.5 ms in two
-    gathers of 7.6e9 parameters over two ranks, where this gives 34.7 and 15.5).
+    e_s bytes of a stored weight, e of a gathered one (trainable weights in the products' format, frozen ones as stored), s and w the
+    ``shares`` and ``whole`` of the stack's ``gathering``. Source: own measurements on H200, FSDP2's ``foreach_copy`` and
+    ``split_with_sizes_copy`` (38.9 and 15.5 ms in two gathers of 7.6e9 parameters over two ranks; this gives 34.7 and 15.5).
     """
     facts, ranks, precision = workload.software.gathering, workload.ranks, workload.precision
     if facts is None:
@@ -78,10 +80,10 @@ def gather_copies(held: Weights, trained: Weights, workload: Workload) -> Array:
 
 
 def _sharding_between_passes(workload: Workload) -> Array:
-    """The sharding that determines communication: with a pipeline, ZeRO-2 and 3 communicate like ZeRO-1, once per step.
+    """The ZeRO level that determines communication: with a pipeline, ZeRO-2 and 3 communicate like ZeRO-1, once per step.
 
-    Many micro-batches pass before a gradient is needed, so gathered weights and whole gradients are kept until the last one (Llama Team
-    2024, section 3.3.1: no resharding after the forward pass; Liang et al. 2024, torchtitan: the same with pipelines).
+    A pipeline keeps gathered weights and unsharded gradients until the last of its many micro-batches (Llama Team 2024, section 3.3.1: no
+    resharding after the forward pass; Liang et al. 2024, torchtitan: the same with pipelines).
     """
     sharding = np.asarray(workload.layout.sharding)
     kept = np.greater(workload.ranks.pipeline, 1) & (sharding >= Sharding.zero2)
@@ -95,7 +97,7 @@ def _shard_time(
     workload: Workload,
     cluster: Cluster,
 ) -> Array:
-    """``collective`` over the shards of dense weights and, in their own group, of experts; ``size`` bytes each."""
+    """Seconds of ``collective`` over the shards of dense weights plus, in a group of their own, of experts; ``size`` bytes per weight."""
     ranks, share = workload.ranks, workload.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
@@ -107,15 +109,15 @@ def _shard_time(
 
 
 def step_reduction(workload: Workload, beside: Array) -> Array:
-    """Exposed seconds of gradient reduction and weight gathering once per step (ZeRO 0, 1 and 2, and between shard
-    groups).
+    """Exposed seconds of gradient reduction and weight gathering once per step (ZeRO 0, 1 and 2, and between shard groups).
 
         none    all-reduce of the gradients                       zero1   reduce-scatter them, all-gather the weights
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, if there are several
 
-    ``beside``  s of a micro-batch's passes on the slowest stage, including waiting for host and encoder. Reductions overlap with the last
-    micro-batch's backward pass, taken as two thirds of it (those between shard groups layer by layer, at the cost of their bytes), gathers
-    with the next step's first forward pass. An encoder on its own accelerators reduces its gradients concurrently.
+    ``beside``  s of a micro-batch's passes on the slowest stage, including waits for host and encoder. Reductions overlap with the last
+    micro-batch's backward pass, two thirds of ``beside`` (those between shard groups layer by layer, slowing compute by their bytes over
+    the scale-up links); gathers overlap with the next step's first forward pass. An encoder on its own accelerators reduces its gradients
+    concurrently.
     """
     software, ranks = workload.software, workload.ranks
     weights = workload.trained_weights
@@ -137,7 +139,7 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
 
 
 def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:
-    """Seconds of the reductions and gathers of ``step_reduction`` for ``weights``, without overlap."""
+    """(s of reductions, s of gathers) of ``step_reduction`` for ``weights``, before overlap."""
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
     sums: Array = 0.0
@@ -165,7 +167,7 @@ def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Arra
 
 
 def _replica_reduction(workload: Workload) -> Array:
-    """All-reduce of a trained encoder's gradients over the tensor ranks and then the stages that each have a whole copy
+    """Seconds of the all-reduces of a trained encoder's gradients over tensor ranks and then over stages, which each have a whole copy
     (``replicated``)."""
     ranks, size = workload.ranks, workload.software.network.gradient
     everywhere = size * encoder_weights(workload.model, ranks, VisionPlacement.replicated, trained=True).all
@@ -174,9 +176,10 @@ def _replica_reduction(workload: Workload) -> Array:
 
 
 def accumulation_time(weights: Weights, workload: Workload) -> Array:
-    """Seconds of adding one micro-batch's weight gradients to the step's: bytes per parameter at copy speed.
+    """Seconds of gradient accumulation for one micro-batch: the profile's bytes per parameter at copy speed.
 
-    A single rank may keep the first micro-batch's as they are, leaving (m - 1) / m of the additions; more ranks copy them into buckets.
+    A single rank may keep the first micro-batch's gradients as they are, which leaves (m - 1) / m of the additions; several ranks copy
+    them into buckets.
     """
     software, ranks = workload.software.accumulation, workload.ranks
     kept = np.divide(ranks.microbatches - 1.0, ranks.microbatches)
@@ -189,12 +192,13 @@ def accumulation_time(weights: Weights, workload: Workload) -> Array:
 
 
 def blocks_time(part: Ends, workload: Workload) -> Array:
-    """Seconds per micro-batch of a loss by blocks of tokens: each block's gradient of the head's P weights, tied or not, is added to that
-    of the previous blocks.
+    """Additional seconds per micro-batch if the loss is computed in blocks of tokens: each block's gradient of the head's P weights, tied
+    or not, is added to that of the previous blocks.
 
-    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes per element. No product is repeated, since each block's gradients are computed as
-    soon as its loss is known (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100, 8 and 32 blocks of
-    128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11. Reading the weights for every block is included in its products.
+    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes per element. No product is recomputed, since each block's gradients are computed
+    directly after its loss (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100 with a vocabulary of
+    128,256: -1 to 2 ms with 8 blocks and 6 to 16 ms with 32; this gives 3 and 11. Reading the weights for every block is counted in the
+    products' time (``read_again``).
     """
     if part.trainable is not Trainable.FULL:
         return 0.0
@@ -206,10 +210,11 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 
 
 def optimiser_time(workload: Workload) -> Array:
-    """Seconds of clipping and updating the fullest rank's own parameters, once per step: bytes per parameter at copy speed, or on the host.
+    """Seconds of gradient clipping and the optimiser update on the fullest rank, once per step: bytes per parameter that the rank owns at
+    copy speed, or the update on the host.
 
-    The stack's bytes are those of fused AdamW; another optimiser moves its share of them (``OPTIMISERS``), unless the stack has its own
-    figure. An encoder's own accelerators count among the ranks; ZeRO shards the parameters.
+    The stack's bytes are those of fused AdamW; another optimiser's traffic relative to AdamW's is in ``OPTIMISERS``, unless the stack has a
+    figure of its own. ZeRO shards the parameters. The fullest rank may be one of an encoder's own accelerators.
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
@@ -233,9 +238,9 @@ def optimiser_time(workload: Workload) -> Array:
 
 
 def trained_tensors(workload: Workload) -> Array:
-    """Tensors of all layers on a rank that an optimiser updates one by one; those of the ends are left out.
+    """Number of trained weight tensors of the layers on a rank, for optimisers that update them one by one. The ends' tensors are left out.
 
-    sum of L M / p        L layers of M modules with weights (``step.host.modules``), p stages
+    sum over fully trained stacks of L M / p        L layers of M modules with weights (``step.host.modules``), p stages
     """
     layers = (one.layers * modules(one, workload) for one in workload.model.stacks if one.trainable is Trainable.FULL)
     return np.divide(sum(layers, start=np.asarray(0.0)), workload.ranks.pipeline)
@@ -246,8 +251,8 @@ def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
 
         t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
 
-    I iterations, each X X', its square and a product with X; t tensor ranks and the shards distribute the matrices among them; rho P the
-    rate that large products sustain. Source: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
+    I iterations, each with the products X X', its square, and a product with X. The matrices are distributed over the t tensor ranks and
+    the shards; rho P is the FLOP/s of large products. Sources: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
     """
     ranks, chip = workload.ranks, workload.accelerator
     flops: Array = 0.0
