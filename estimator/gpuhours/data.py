@@ -1,7 +1,6 @@
-"""Training data: video and text in, samples and tokens out.
+"""Training data: numbers of frames, clips, samples and tokens, and the equations between them.
 
-``frames`` x ``resolution`` of a clip become patches (in the vision encoder), then tokens (in the bridge); this module has the counts
-of frames, clips and samples, and the equations between them.
+A clip's ``frames`` x ``resolution`` become patches in the vision encoder, then tokens in the bridge.
 """
 
 import re
@@ -42,7 +41,7 @@ def clip_seconds(frames: Array, fps: Array) -> Array:
 
 
 def patches(height: Array, width: Array, patch: Array) -> Array:
-    """Whole patches of an image: floor(height / patch) x floor(width / patch), at least one; remainders at the edges are cut.
+    """Number of patches of an image: floor(height / patch) x floor(width / patch), at least one; remainders at the edges are cut off.
 
     >>> int(patches(224, 224, 14))
     256
@@ -59,15 +58,14 @@ def patches(height: Array, width: Array, patch: Array) -> Array:
 
 
 def slices(frames: Array, tubelet: Array) -> Array:
-    """Temporal positions: ceil(frames / tubelet) (the last frame is repeated to fill)."""
+    """Number of temporal positions: ceil(frames / tubelet); the last frame is repeated to fill the last tubelet."""
     return np.ceil(np.divide(frames, tubelet))
 
 
 def visible_patches(count: Array, mask_ratio: Array) -> Array:
-    """Patches per temporal position left by masking: count - floor(mask_ratio x count).
+    """Number of visible patches per temporal position after masking: count - floor(mask_ratio x count).
 
-    Tube masking (Tong et al. 2022, section 3.3) hides the same patches at every time: 90 % of 196 leaves 20,
-    not 19.6.
+    Tube masking (Tong et al. 2022, section 3.3) hides the same patches at every temporal position: masking 90 % of 196 leaves 20, not 19.6.
 
     >>> int(visible_patches(196, 0.9))
     20
@@ -76,7 +74,7 @@ def visible_patches(count: Array, mask_ratio: Array) -> Array:
 
 
 def merged_patches(height: Array, width: Array, patch: Array, factor: Array) -> Array:
-    """Tokens after merging factor x factor neighbours; odd rows are padded: 27 x 27 by 2 gives 14 x 14.
+    """Number of tokens after merging factor x factor neighbouring patches; incomplete blocks are padded: 27 x 27 by 2 gives 14 x 14.
 
     >>> int(merged_patches(378, 378, 14, 2))
     196
@@ -87,12 +85,12 @@ def merged_patches(height: Array, width: Array, patch: Array, factor: Array) -> 
 
 
 def with_padding(tokens: Array, padding: Array) -> Array:
-    """Tokens computed if a share ``padding`` of them is padding: tokens / (1 - padding)."""
+    """Number of tokens including padding, of which padding is a share ``padding``: tokens / (1 - padding)."""
     return tokens / (1 - padding)
 
 
 def steps(samples: Array, global_batch: Array) -> Array:
-    """Optimiser steps: samples seen / samples per step."""
+    """Number of optimiser steps: samples seen / samples per step."""
     return samples / global_batch
 
 
@@ -138,7 +136,8 @@ class Data(Section):
     @model_validator(mode="before")
     @classmethod
     def _both_sides(cls, value: Any) -> Any:
-        """``resolution: 480x832`` -> both sides; which is which changes no count of patches but where one does not divide."""
+        """Split ``resolution: 480x832`` into its two sides. Which of them is the height affects the number of patches only if
+        a side is not a whole number of patches."""
         sides = SIDES.fullmatch(str(value.get("resolution", ""))) if isinstance(value, Mapping) else None
         if sides is None or value.get("height") is not None:
             return value
@@ -151,12 +150,13 @@ class Data(Section):
 
     @property
     def hands_mask(self) -> bool:
-        """Whether attention over text gets a padding mask: ``masked``, or as implied by ``padding``."""
+        """Whether attention over text gets a padding mask: ``masked`` if given, otherwise True if there is ``padding`` and samples are not
+        packed."""
         return bool(np.any(self.padding)) and not self.packed if self.masked is None else self.masked
 
     @property
     def unique_samples(self) -> Array | None:
-        """``dataset_samples``, or the number of clips in the hours of video."""
+        """``dataset_samples``, or the number of clips in the hours of video; None if neither is known."""
         if self.dataset_samples is not None:
             return self.dataset_samples
         if self.video_hours is None or self.fps is None or self.frames is None:
@@ -165,7 +165,10 @@ class Data(Section):
 
     @property
     def text_per_sample(self) -> Array | None:
-        """Text tokens of a sample plus its share of the text corpus: text_tokens + text_corpus / clips."""
+        """Text tokens per sample plus its share of the text corpus: text_tokens + text_corpus / clips. None if neither is given.
+
+        Raises ``EstimateError`` if a text corpus is given but the number of clips is not known.
+        """
         if self.text_corpus is None:
             return self.text_tokens
         clips = self.unique_samples
@@ -178,7 +181,11 @@ class Data(Section):
         return (0 if self.text_tokens is None else self.text_tokens) + self.text_corpus / clips
 
     def language_tokens(self, visual: Array = 0) -> Array | None:
-        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding); without padding if packed."""
+        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding), without padding if packed. None if
+        neither text nor visual tokens are known.
+
+        Raises ``EstimateError`` if ``visual`` exceeds ``seq_len``.
+        """
         if self.seq_len is not None and self.text_tokens is None:
             if np.any(np.greater(visual, self.seq_len)):
                 most, room = np.max(visual), np.min(self.seq_len)
@@ -194,19 +201,22 @@ class Data(Section):
         return with_padding(visual + (0 if text is None else text), 0.0 if self.packed else self.padding)
 
     def carrying_tokens(self, visual: Array = 0, longest: Array = 0) -> Array | None:
-        """Non-padding tokens of ``language_tokens(longest)``, ``visual`` of them the clip's: ``seq_len`` minus its padding and the padding
-        of clips, or visual + text."""
+        """Number of non-padding tokens in ``language_tokens(longest)``, of which ``visual`` are the clip's: ``seq_len`` minus its padding
+        and the clip's padding, or visual + text. None if ``language_tokens`` is."""
         if self.seq_len is not None and self.text_tokens is None:
             return self.seq_len * (1.0 if self.packed else 1.0 - self.padding) - (longest - visual)
         return self.unpadded.language_tokens(visual)
 
     def image(self, native: Array) -> tuple[Array, Array]:
-        """Height and width in pixels; ``native`` is the encoder's own size."""
+        """(height, width) in pixels; ``native`` is the encoder's own image size, used if no resolution is given."""
         width = native if self.resolution is None else self.resolution
         return (width if self.height is None else self.height), width
 
     def clip_frames(self) -> Array:
-        """Frames per clip that are computed: ``longest_frames`` if clips are padded to it, otherwise ``frames``."""
+        """Frames computed per clip: ``longest_frames`` if clips are padded to it, otherwise ``frames``.
+
+        Raises ``EstimateError`` if ``frames`` is not given, or exceeds ``longest_frames``.
+        """
         if self.frames is None:
             raise EstimateError(
                 "The model takes images or video: the number of frames per sample is missing.",

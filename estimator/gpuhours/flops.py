@@ -1,8 +1,8 @@
-"""FLOPs that training needs, and FLOPs that the machine executes, from the operator list.
+"""Model FLOPs and hardware FLOPs of training, from the operator list.
 
-Model FLOPs are those that the mathematics needs; MFU is based on them. Hardware FLOPs add recomputation; HFU is based on those. A
-multiply-add is two FLOP. Left out, as is customary: norms, activations, softmax, the
-optimiser (together below 1 % for hidden sizes over 1,000).
+Model FLOPs are those of the forward and backward passes without recomputation; MFU is based on them. Hardware FLOPs include recomputation;
+HFU is based on them. A multiply-add is two FLOP. Left out, as is customary: norms, activations, softmax, the optimiser (together below 1 %
+for hidden sizes over 1,000).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ CONVENTIONS: Mapping[str, str] = MappingProxyType(
         "6nd": "6 N D with every parameter (arXiv:2001.08361)",
     }
 )
-"""Conventions for counting model FLOPs; published MFUs differ by them."""
+"""Conventions for counting model FLOPs; published MFUs use different ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class PassCounts:
-    """How often each pass runs over a part in one training step."""
+    """Number of times that each pass runs over a part in one training step."""
 
     forward: int
     activation_gradient: int
@@ -41,12 +41,13 @@ class PassCounts:
 
     @property
     def products(self) -> int:
-        """Number of times a matrix product is computed: each gradient is one more of the same size."""
+        """Number of GEMMs per matrix product: each gradient is one more GEMM of the same size."""
         return self.forward + self.activation_gradient + self.weight_gradient
 
     @property
     def attention(self) -> int:
-        """Number of times attention is computed: its backward pass counts as two forward passes, all of them activation gradients."""
+        """FLOPs of attention in all passes relative to its forward pass. The backward pass, which has only activation gradients, counts
+        twice."""
         return self.forward + 2 * self.activation_gradient
 
 
@@ -58,23 +59,23 @@ PASSES: Mapping[Trainable, PassCounts] = MappingProxyType(
         Trainable.LORA: PassCounts(1, 1, 0),
     }
 )
-"""2 FLOP per weight, token and pass: 6 trained, 2 frozen, 4 frozen with gradients flowing through."""
+"""Passes by ``Trainable``. At 2 FLOP per weight, token and pass: 6 if trained, 2 if frozen, 4 if frozen but passing gradients through."""
 
 
 @dataclass(frozen=True, eq=False)
 class PartFlops:
-    """FLOPs of one part of the model for one training sample."""
+    """FLOPs of one part of the model for one training sample, by kind."""
 
     name: str
     products: Array
-    """Forward matrix products, without adapters."""
+    """Of the forward matrix products, without adapters."""
     attention: Array
-    """Forward scores and weighted sums."""
+    """Of the forward attention scores and weighted sums."""
     adapters: Array
-    """Forward adapter products."""
+    """Of the forward adapter products."""
     passes: PassCounts
     stacked: bool
-    """Whether it is a stack of layers rather than an end."""
+    """Whether the part is a stack of layers rather than an end."""
 
     @property
     def forward(self) -> Array:
@@ -113,9 +114,9 @@ def attention_flops(stack: Stack, *, full: bool) -> Array:
 
 
 def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
-    """Forward FLOPs of one part of the model for one sample, by kind, and the number of passes over each.
+    """Forward FLOPs of one part of the model for one sample, by kind, with its number of passes.
 
-    ``full`` counts attention unmasked.
+    ``full`` counts attention without its causal mask.
     """
     passes = PASSES[part.trainable]
     if isinstance(part, Ends):
@@ -137,8 +138,8 @@ def model_flops(model: Model, samples: Array = 1, convention: str = "causal") ->
         6nd            sum over parts: 2 x passes x N x tokens       (6 N D where all is trained)
         palm           6nd + passes x attention unmasked
 
-    N is a part's active parameters with its lookup tables, tokens those of its own stream (patches for a
-    vision encoder, visible tubelets for a masked one). Raises ``EstimateError`` for an unknown convention.
+    N is a part's number of active parameters including its lookup tables; tokens are those of its own stream (patches for a vision encoder,
+    visible tubelets for a masked one). Raises ``EstimateError`` for an unknown convention.
 
     Sources: Kaplan et al. 2020, arXiv:2001.08361, section 2.1 (6 N D); Chowdhery et al. 2022, arXiv:2204.02311, appendix B (palm).
     """
@@ -162,7 +163,7 @@ def hardware_flops(
     software: Software | None = None,
     convention: str = "causal",
 ) -> Array:
-    """Model FLOPs plus what the stack recomputes under the layout's ``recompute``; no recomputation if either is not given."""
+    """Model FLOPs plus the FLOPs recomputed under the layout's ``recompute``; model FLOPs if layout or software is not given."""
     needed = model_flops(model, samples, convention)
     if layout is None or software is None:
         return needed
@@ -172,9 +173,9 @@ def hardware_flops(
 
 
 def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Software, *, full: bool = False) -> Array:
-    """Recomputed FLOPs per sample in a stack: the policy's shares of its products and its attention.
+    """Recomputed FLOPs per sample in a stack: the recompute policy's shares of its products and its attention.
 
-    A frozen stack saves nothing for a backward pass, so nothing is repeated. Source: Korthikanti et al. 2022, section 5.
+    0 for a frozen stack, which has no backward pass. Source: Korthikanti et al. 2022, section 5.
     """
     part = part_flops(stack, full=full)
     if not part.passes.activation_gradient:
@@ -190,7 +191,7 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
 
 
 def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
-    """Useful share of the dense peak: FLOPs / (seconds x GPUs x peak FLOP/s). With hardware FLOPs, HFU.
+    """MFU, the share of dense peak FLOP/s that is used: FLOPs / (seconds x GPUs x peak FLOP/s). With hardware FLOPs, HFU.
 
     >>> round(mfu(1e18, 10.0, 256, 989e12), 3)    # 1 EFLOP in 10 s on 256 H100
     0.395
@@ -199,7 +200,7 @@ def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
 
 
 def converted(value: Array, model: Model, of: str, to: str) -> Array:
-    """An MFU (or FLOP/s) stated in convention ``of``, restated in convention ``to``: value x FLOPs(to) / FLOPs(of).
+    """An MFU (or FLOP/s) in convention ``of`` converted to convention ``to``: value x FLOPs(to) / FLOPs(of).
 
     Raises ``EstimateError`` for an unknown convention.
     """

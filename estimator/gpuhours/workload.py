@@ -1,4 +1,4 @@
-"""The inputs of one step's prediction: model, batch, layout on a machine, stack and number formats."""
+"""The inputs for predicting one step: model, batch, layout, cluster, software and number formats."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from gpuhours.software.profile import Software
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """One optimiser step to be predicted. Any number in it may be an array with an axis of its own.
+    """The fully resolved inputs for predicting one optimiser step. Any number may be an array with an axis of its own.
 
-    ``step``, ``memory`` and all their functions take one of these; it is fully resolved.
+    ``step``, ``memory`` and the functions that they call take a workload.
     """
 
     model: Model
@@ -36,11 +36,11 @@ class Workload:
     software: Software
     precision: Precision
     as_encoder: bool = False
-    """Whether ``ranks`` are those seen by a vision encoder in front of the language model."""
+    """Whether ``ranks`` are the degrees that apply to a vision encoder in front of the language model."""
 
     @cached_property
     def ranks(self) -> Ranks:
-        """The layout, fully resolved."""
+        """The layout resolved on the cluster."""
         ranks = ranks_of(self.layout, self.cluster, self.global_batch, self.model)
         return ranks.encoding if self.as_encoder else ranks
 
@@ -51,22 +51,22 @@ class Workload:
 
     @cached_property
     def trained_weights(self) -> Weights:
-        """Trainable parameters on a rank of the stage that has most of them."""
+        """Number of trainable parameters on a rank of the pipeline stage with the most of them."""
         return stage_weights(self.model, self.placement, self.ranks, trained=True)
 
     @property
     def encoding(self) -> Workload:
-        """The same step as seen by a vision encoder in front of the language model."""
+        """The same step with the degrees that apply to a vision encoder in front of the language model."""
         return replace(self, as_encoder=True)
 
     @cached_property
     def accelerator(self) -> Accelerator:
-        """The accelerator with its kernels at the speed of the stack's libraries."""
+        """The accelerator with the kernel constants of the stack's library versions."""
         return libraries_of(self.software.libraries).on(self.cluster.accelerator)
 
     @property
     def wide(self) -> str:
-        """The format of unquantised products (head, attention): 16-bit unless the run uses 32-bit."""
+        """The number format of unquantised products (head, attention): 16-bit unless the run uses 32-bit."""
         dtype = "fp32" if self.precision.all_wide else self.precision.product
         return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
@@ -90,8 +90,8 @@ class Workload:
         return self.attention_kernel
 
     def in_groups(self, core: AttentionCore) -> bool:
-        """Whether queries share keys in a way that no fused kernel supports: in fp32 without a mask (with one, keys are repeated), or with
-        one key broadcast to all."""
+        """Whether query heads share key heads in a way that no fused kernel supports: grouped in fp32 without a padding mask (with one,
+        keys are repeated), or one key head broadcast to all."""
         shared = some(np.less(core.kv_heads, core.heads))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
 
@@ -100,10 +100,11 @@ class Workload:
         return replace(self, layout=layout)
 
     def loss_blocks(self, tokens: Array) -> Array:
-        """Number of blocks that the head and its loss are split into: the layout's, otherwise the stack's; at most a rank's ``tokens``.
+        """Number of token blocks that the head and its loss are split into: the layout's, otherwise the stack's; at most ``tokens``, those
+        of a micro-batch on a rank.
 
-        By width (Liger 0.8, ``fused_linear_cross_entropy``): T / c,  c = T / ceil(V / h) rounded up to a power of two; T tokens, V
-        vocabulary, h width
+        If the stack sizes blocks by width (Liger 0.8, ``fused_linear_cross_entropy``): T / c blocks of c tokens, c = T / ceil(V / h)
+        rounded up to a power of two; T tokens, V vocabulary, h width.
         """
         asked, facts = self.layout.loss_blocks, self.software.memory
         most = np.maximum(tokens, 1.0)

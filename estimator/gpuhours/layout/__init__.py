@@ -1,1 +1,1 @@
-"""The layout of a step over ranks: degrees, groups, placement on stages, validity."""
+"""The parallel layout of a step: degrees, communication groups, placement on pipeline stages, validity."""

@@ -1,4 +1,4 @@
-"""Groups of ranks that communicate, by their place in the cluster."""
+"""Communication groups of ranks and their placement in the cluster."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from gpuhours.inputs.records import dataclass
 class Group:
     """``size`` ranks that communicate, ``stride`` apart in the cluster's rank order (tensor innermost, stride 1).
 
-    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of
-    the NICs.
+    The ``stride`` groups that share a node communicate at the same time, so each rank has only its own share of the NICs.
     """
 
     size: Array
@@ -25,10 +24,10 @@ class Group:
         return np.minimum(np.maximum(np.floor_divide(cluster.gpus_per_domain, self.stride), 1), self.size)
 
     def domains(self, cluster: Cluster) -> Array:
-        """d: how many domains of scale-up links the group spans."""
+        """d: number of domains of scale-up links that the group spans."""
         return self.spread(cluster)[1]
 
     def spread(self, cluster: Cluster) -> tuple[Array, Array]:
-        """(l, d) of ``per_domain`` and ``domains``."""
+        """(l, d): ``per_domain`` and ``domains``."""
         local = self.per_domain(cluster)
         return local, np.ceil(np.divide(self.size, local))

@@ -13,8 +13,10 @@ from gpuhours.inputs.yaml_files import Section
 
 
 class Coded(IntEnum):
-    """Enumerations stored in arrays as integers, with the ufuncs of arrays. NumPy looks up ``__array_ufunc__`` on every operand, and a
-    missing one costs 3 us on an enum class; one step makes about a hundred comparisons.
+    """An enumeration whose members can be stored in arrays as integers.
+
+    ``__array_ufunc__`` is set for speed: NumPy looks it up on every operand, and the failing lookup takes 3 us on an enum class; one step
+    makes about a hundred comparisons.
 
     >>> bool(np.asarray(1) == Sharding.zero1)
     True
@@ -63,7 +65,7 @@ class Schedule(Coded):
 
 
 class SequenceMethod(Coded):
-    """How ``context`` ranks split one sequence's attention."""
+    """How ``context`` ranks split the attention of one sequence."""
 
     allgather = 0
     ring = 1
@@ -103,8 +105,8 @@ ALSO: dict[type[IntEnum], dict[str, str]] = {
     SequenceMethod: {"allgather": "all-gather", "p2p": "zigzag", "a2a": "ulysses", "a2a+p2p": "hybrid"},
     VisionPlacement: {"first": "first-stage"},
 }  # fmt: skip
-"""Other unambiguous names of the members used by people and training code: PyTorch's ``FULL_SHARD``, DeepSpeed's stages, Megatron-Core's
-ways of communicating for context parallelism (``cp_comm_type``; its ``p2p`` is the balanced ring)."""
+"""Other unambiguous names for the members, used by people and training code: PyTorch's ``FULL_SHARD``, DeepSpeed's stages, Megatron-Core's
+``cp_comm_type`` for context parallelism (its ``p2p`` is the balanced ring)."""
 Choice = TypeVar("Choice", bound=IntEnum)
 
 
@@ -119,7 +121,7 @@ def word(choice: type[IntEnum], value: int) -> str:
 
 
 def one_of(choice: type[IntEnum]) -> BeforeValidator:
-    """A pydantic validator: spelling -> member; an unknown one raises ``ValueError`` with the nearest."""
+    """A pydantic validator: spelling -> member; an unknown spelling raises ``ValueError`` with a list of the known ones."""
 
     def read(value: object) -> object:
         if isinstance(value, choice):

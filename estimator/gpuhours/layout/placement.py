@@ -1,6 +1,6 @@
-"""Which part of a model is on which pipeline stage, and how many micro-batches are in flight there.
+"""Placement of a model's parts on pipeline stages, and the number of micro-batches in flight on each.
 
-Time, memory and gradient reduction use the same ``Placement``.
+Step time, memory and gradient reduction use the same ``Placement``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gpuhours.software.profile import Software
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """The distribution of the pipelined layers over its stages."""
+    """The distribution of the pipelined layers over the pipeline's stages."""
 
     layers: Array
     """Total number of layers."""
@@ -27,19 +27,19 @@ class Placement:
     stated: tuple[int, ...] | None = None
     """Layers of every stage, if the layout gives them."""
     head: Array | None = None
-    """For a stack that balances FLOPs: those of the head, expressed in layers."""
+    """For a stack that balances FLOPs: the head's FLOPs in units of one layer's."""
     reached: bool = False
-    """See ``software.figures.StageEnds``."""
+    """See ``software.figures.StageEnds``; used if ``head`` is given."""
 
     def on(self, stage: Array) -> Array:
-        """Layers on stage s = 0 ... p - 1.
+        """Number of layers on stage s = 0 ... p - 1.
 
             M = ceil(L / p);   missing = p M - L
             M - 1 on the last stage and, if two are missing, on the first; otherwise on the last ``missing`` stages; M elsewhere
 
-        L layers, p stages, in any number of chunks. If one or two are missing the ends have fewer layers, for the embedding and the
-        head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); if more are, the first stages have more
-        (memory of InternEvo's and BigScience's published runs).
+        L layers, p stages, any number of chunks. If one or two layers are missing, the last stage, or the first and the last, have one
+        layer fewer, for the head and the embedding (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2). If more
+        are missing, the first stages have more layers (inferred from the memory of InternEvo's and BigScience's published runs).
 
         >>> [int(Placement(126, 16).on(stage)) for stage in range(16)]    # Llama 3 405B: the ends have one layer fewer
         [7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7]
@@ -58,10 +58,10 @@ class Placement:
         return np.maximum(most - fewer, 0)
 
     def _balanced_layers_before(self, stage: Array, head: Array) -> Array:
-        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that exceeds its share, or reaches it.
+        """Number of layers before stage s if FLOPs are balanced: a stage ends with the block that exceeds its share, or reaches it.
 
-            min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
-            min(L, ceil(s (L + H) / p))                                 if reaching the share is enough (``reached``)
+            min(L, floor(s (L + H) / p) + 1), 0 for s = 0               H the head's FLOPs in layers
+            min(L, ceil(s (L + H) / p))                                 if a stage ends on reaching its share (``reached``)
 
         Source: nanotron's ``build_model`` (src/nanotron/models/base.py).
         """
@@ -71,14 +71,14 @@ class Placement:
 
     @property
     def inside(self) -> Array:
-        """Layers of the largest stage that is neither first nor last; 0 if there is none."""
+        """Number of layers on the largest stage that is neither first nor last; 0 if there is none."""
         most: Array = 0.0
         for stage in self._inner_stages():
             most = np.maximum(most, np.where(np.greater(np.subtract(self.pipeline, 1), stage), self.on(stage), 0.0))
         return most
 
     def _inner_stages(self) -> Iterator[int]:
-        """Inner stages that may be the largest: only the second, unless the layers are distributed unevenly."""
+        """Inner stages that may be the largest: only the second, unless ``stated`` or ``head`` distributes layers unevenly."""
         deepest = int(np.max(self.pipeline))
         uneven = self.stated is not None or self.head is not None
         return iter(range(1, deepest - 1 if uneven else min(2, deepest - 1)))
@@ -93,7 +93,7 @@ class Placement:
 
 
 def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software) -> Placement:
-    """The placement of a model's layers: as the layout states, otherwise the stack's default."""
+    """The placement of a model's layers: the layout's ``stage_layers``, otherwise the stack's default."""
     streams, layers = [stack for stack in model.stacks if model.on_stream(stack)], stream_layers(model)
     if layout.stage_layers is not None:
         return Placement(layers, ranks.pipeline, stated=stage_totals(layout))
@@ -102,12 +102,12 @@ def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software)
 
 
 def stream_layers(model: Model) -> Array:
-    """Layers distributed over the pipeline stages."""
+    """Number of layers distributed over the pipeline stages."""
     return sum((stack.layers for stack in model.stacks if model.on_stream(stack)), 0.0)
 
 
 def stage_totals(layout: Layout) -> tuple[int, ...]:
-    """``stage_layers`` by stage; if given by chunk in model order, chunk c is on stage c mod p."""
+    """Layers of every stage from ``stage_layers``; if that is given by chunk in model order, chunk c is on stage c mod p."""
     given, pipeline = layout.stage_layers or (), int(np.max(layout.pipeline))
     return tuple(sum(given[stage::pipeline]) for stage in range(pipeline))
 
@@ -115,9 +115,9 @@ def stage_totals(layout: Layout) -> tuple[int, ...]:
 def head_in_layers(model: Model, streams: list[Stack]) -> Array:
     """FLOPs of the head per token, in units of one layer's.
 
-    H = V h / (4 h^2 + MLP)       grouped keys and values count as many as queries, as nanotron's models define their costs
+    H = V h / (4 h^2 + MLP)       with grouped keys and values counted like queries, as in the costs defined by nanotron's models
 
-    A model without a head over a vocabulary (a diffusion transformer) has no such head to place.
+    0 for a model without a head over a vocabulary (a diffusion transformer).
     """
     counted = {Role.ATTENTION_OUTPUT: 4, Role.MLP_IN: 1, Role.MLP_OUT: 1}
     products = ((counted.get(linear.role, 0), linear.flops_per_token) for linear in streams[-1].block.linears)
@@ -128,14 +128,14 @@ def head_in_layers(model: Model, streams: list[Stack]) -> Array:
 
 
 def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
-    """Number of micro-batches whose activations a stage keeps at once.
+    """Number of micro-batches in flight on a stage, whose activations it holds at once.
 
         1F1B          min(p - s, m)
         interleaved   min((2 (p - s - 1) + (v - 1) p + 1) / v, m)
         ZB-1p, ZB-2p  min(p, m), min(2 p - 1, m) on every stage
         GPipe         m
 
-    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` additional ones if a stack keeps spare buffers.
+    p stages, v chunks per rank, m micro-batches, s stage; at most m. ``ahead`` is added if a stack keeps additional buffers.
     Sources: Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
     """
     p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
@@ -155,13 +155,13 @@ class Standing:
     count: Array
     """Layers of a stack on the stage; 1 or 0 for an end."""
     ranks: Ranks
-    """The ranks as seen by the part."""
+    """The degrees with which the part is split (an encoder's differ: ``Ranks.encoding``)."""
 
 
 def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> list[Standing]:
-    """The parts on a stage: its share of the pipelined layers, embeddings and whatever precedes them on the first stage, heads and
-    whatever follows on the last (or the vocabulary of both split over all stages), an encoder in front if the layout places it
-    there (not one on accelerators of its own)."""
+    """The parts on a stage: its share of the pipelined layers; on the first stage also embeddings and stacks before the pipelined layers;
+    on the last also heads and stacks after them. With ``vocabulary_parallel``, embedding and head are split over all stages. An encoder in
+    front is included if the layout places it on this stage, but not if it has its own accelerators."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
     last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
@@ -182,7 +182,7 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
 
 
 def of_words(part: Ends) -> bool:
-    """Whether an end has a row per vocabulary entry: an embedding, or a head with its loss."""
+    """Whether an end is over a vocabulary: an embedding, or a head with its loss."""
     return part.split is Split.VOCABULARY or some(np.greater(part.vocabulary, 0))
 
 

@@ -1,4 +1,4 @@
-"""The work of one rank of a layout: degrees solved, tokens split, micro-batches counted."""
+"""A layout resolved on a cluster: degrees, communication groups, number of micro-batches, weights per rank."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Ranks:
     pipeline: Array
     interleave: Array
     spreads: Array
-    """Whether embedding and head are split over the stages."""
+    """Whether embedding and head are split over the stages (``vocabulary_parallel``)."""
     schedule: Array
-    """The order of the passes (``Schedule``): the layout's, otherwise interleaved if there are several chunks."""
+    """The pipeline schedule (``Schedule``): the layout's, otherwise interleaved if there are several chunks."""
     data: Array
     context: Array
     ulysses: Array
     """Ranks of ``context`` that exchange heads; the remaining factor, ``ring``, exchanges keys and values."""
     method: Array
-    """How the ``ring`` ranks exchange them (``SequenceMethod``)."""
+    """How the ``ring`` ranks exchange keys and values (``SequenceMethod``)."""
     expert: Array
     expert_tensor: Array
     microbatch: Array
     microbatches: Array
-    """Per optimiser step and data-parallel rank."""
+    """Number of micro-batches per optimiser step and data-parallel rank."""
     whole: Array
     """Tensor ranks that split the operators outside attention and MLP: ``tensor`` with sequence parallelism, otherwise 1."""
     shards: Array
@@ -48,7 +48,7 @@ class Ranks:
 
     @cached_property
     def encoding(self) -> Ranks:
-        """The ranks as seen by a vision encoder in front of the language model.
+        """The degrees that apply to a vision encoder in front of the language model.
 
             first-stage   unchanged         replicated   tensor 1, b / (t p) samples per rank
             separate      g data-parallel ranks, b d / g samples each
@@ -77,7 +77,7 @@ class Ranks:
 
     @property
     def ring(self) -> Array:
-        """r: ranks of a sequence that pass keys and values on, context / ulysses."""
+        """r: number of ranks that exchange a sequence's keys and values, context / ulysses."""
         return np.divide(self.context, self.ulysses)
 
     @property
@@ -92,7 +92,7 @@ class Ranks:
 
     @property
     def gathers_keys(self) -> Array:
-        """Whether the ``ring`` ranks gather the keys and values of the whole sequence, rather than pass them on."""
+        """Whether the ``ring`` ranks all-gather the keys and values of the whole sequence, rather than pass them along a ring."""
         return np.equal(self.method, SequenceMethod.allgather)
 
     @property
@@ -102,7 +102,7 @@ class Ranks:
 
     @property
     def ring_group(self) -> Group:
-        """Ranks that pass keys and values on."""
+        """Ranks that exchange keys and values."""
         return Group(self.ring, np.multiply(self.tensor, self.ulysses))
 
     @property
@@ -138,12 +138,12 @@ class Ranks:
 
 
 def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model | None = None) -> Ranks:
-    """Resolve what the layout leaves open.
+    """Resolve a layout on a cluster, with defaults for what it does not give.
 
         data = gpus / (tensor pipeline context)        microbatches = global_batch / (data microbatch), at least 1
 
-    ``hybrid`` exchanges heads inside a node unless ``ulysses`` is given, halved until it divides the model's heads, and passes keys and
-    values between nodes.
+    Under ``hybrid``, if ``ulysses`` is not given, the context ranks inside a node exchange heads (their number is halved until it divides
+    the model's heads), and keys and values are passed between nodes.
     """
     data = solved_data(layout, cluster)
     samples = np.multiply(data, layout.microbatch)
@@ -176,7 +176,8 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
 
 
 def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
-    """The largest of ``most``, most / 2, most / 4, most / 8 ranks that divides the heads of a tensor rank; 1 if none does."""
+    """The largest number of ranks out of most, most / 2, most / 4 and most / 8 that divides the heads on a tensor rank; 1 if none does.
+    ``most`` if there is no model or its last stack has no attention."""
     cores = [] if model is None or not model.stacks else model.stacks[-1].block.attention
     if not cores:
         return most
@@ -188,7 +189,7 @@ def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
 
 
 def schedule_of(layout: Layout) -> Array:
-    """The schedule as given; if not given, interleaved for several chunks."""
+    """The layout's schedule; if not given, interleaved for several chunks."""
     if "schedule" in layout.model_fields_set:
         return layout.schedule
     return np.where(np.greater(layout.interleave, 1), int(Schedule.interleaved), layout.schedule)
@@ -202,18 +203,18 @@ def solved_data(layout: Layout, cluster: Cluster) -> Array:
 
 
 def degree(linear: Linear, ranks: Ranks) -> Array:
-    """Tensor ranks that split a product's weight."""
+    """Number of tensor ranks that split a product's weight; 1 if it is not split."""
     if linear.split is Split.WHOLE:
         return 1
     return ranks.expert_tensor if has_experts(linear) else ranks.tensor
 
 
 def has_experts(linear: Linear) -> bool:
-    """Whether the product belongs to experts, of which each token uses only some."""
+    """Whether the product has several experts."""
     many = linear.experts
     return many > 1 if isinstance(many, int) else some(np.greater(many, 1))
 
 
 def local_parameters(linear: Linear, ranks: Ranks) -> Array:
-    """Weights of one product on a rank: split over tensor ranks, experts distributed."""
+    """Number of parameters of one product on a rank, split over tensor ranks; experts are distributed over expert ranks."""
     return np.divide(linear.parameters, np.multiply(degree(linear, ranks), ranks.expert if has_experts(linear) else 1))

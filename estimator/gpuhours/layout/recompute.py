@@ -1,6 +1,6 @@
-"""What the backward pass recomputes, and what the forward pass therefore need not save.
+"""What the backward pass recomputes, and which tensors the forward pass therefore does not save.
 
-One definition, by the role of each product and the kind of each operator, shared by FLOPs, time and memory.
+FLOPs, time and memory share one definition, by the role of each product and the kind of each operator.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ACTIVATIONS = Pointwise.of(Family.ACTIVATION)
 ATTENTION_IN = (Role.QKV, Role.LATENT_DOWN, Role.LATENT_UP)
 EVERY_ROLE = dict.fromkeys(Role, 1.0)
 FIRST_HALF = 0.25
-"""Share of causal attention's work in the first half of a sequence."""
+"""Share of causal attention's FLOPs in the first half of a sequence."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Unkept:
     """Inputs of experts' products with these roles."""
     operators: frozenset[Pointwise] = frozenset()
     all_but: tuple[float, float] | None = None
-    """Everything except the layer's input and these shares of attention's output and of product outputs."""
+    """If given, everything is dropped except the layer's input and these shares of (attention's output, product outputs)."""
 
     def __or__(self, other: Unkept) -> Unkept:
         return Unkept(
@@ -52,11 +52,11 @@ class Unkept:
 
 @dataclass(frozen=True)
 class Policy:
-    """Shares of a layer's forward work that are repeated, and what is not saved because of it."""
+    """Shares of a layer's forward work that are recomputed, and the tensors that are therefore not saved."""
 
     products: Mapping[Role, float] = field(default_factory=dict)
     core: float = 0.0
-    """Share of attention, and of its communication between ranks that split a sequence."""
+    """Share of the attention core, and of its context-parallel communication."""
     operators: Mapping[Pointwise, float] = field(default_factory=dict)
     others: float = 0.0
     """Share of the memory-bound operators not listed in ``operators``."""
@@ -74,7 +74,7 @@ class Policy:
         )  # fmt: skip
 
     def on_operator(self, kind: Pointwise) -> float:
-        """Share of an operator that is repeated."""
+        """Share of an operator that is recomputed."""
         return self.operators.get(kind, self.others)
 
 
@@ -103,7 +103,7 @@ SELECTIVE: Mapping[Selective, Policy] = {
                       operators=frozenset(ACTIVATIONS)),
     ),
 }  # fmt: skip
-"""What each stack means by selective recomputation.
+"""What selective recomputation recomputes, by the name in a software profile.
 
 attention               the core (Korthikanti et al. 2022, section 5)
 all-but-attention       everything except the core and its communication (selective checkpoint++ of LoongTrain)
@@ -136,14 +136,14 @@ MODULES: Mapping[Module, Policy] = {
         {Role.SHARED_IN: 1.0, Role.SHARED_OUT: 1.0}, unkept=Unkept(inputs=frozenset({Role.SHARED_OUT})),
     ),
 }  # fmt: skip
-"""What ``recompute_modules`` repeat, by their Megatron-Core names (``--recompute-modules``). For fused ``core_attn`` only FLOPs and
-time: its inputs and output are saved in any case. ``moe_act``, ``layernorm`` and ``mla_up_proj`` drop their outputs."""
+"""What ``recompute_modules`` recompute, by their Megatron-Core names (``--recompute-modules``). Fused ``core_attn`` adds FLOPs and time but
+saves no memory, since its inputs and output are saved in any case. ``moe_act``, ``layernorm`` and ``mla_up_proj`` drop their outputs."""
 DENSE, SPARSE = frozenset({Module.mlp}), frozenset({Module.moe, Module.moe_act, Module.shared_experts})
 """Modules that exist only in layers without, or with, experts."""
 
 
 def selective_policy(stack: Stack, layout: Layout, software: Software) -> Policy:
-    """What ``recompute: selective`` repeats in a stack's layers: the layout's modules, otherwise the software's own definition."""
+    """What ``recompute: selective`` recomputes in a stack's layers: the layout's modules, otherwise the software's own definition."""
     if layout.recompute_modules is None:
         return SELECTIVE[software.selective]
     mixture = any(has_experts(linear) for linear in stack.block.linears)
@@ -159,8 +159,10 @@ def _modules(chosen: frozenset[Module]) -> Policy:
 
 
 def last_is_spared(stack: Stack, software: Software) -> bool:
-    """Whether recomputing a whole layer skips its last product: if the stack stops at the last activation needed, and that precedes the
-    last product (an adapter next to it is computed after it; the gradient of a routing weight needs its expert's output).
+    """Whether full recomputation of a layer skips its last product.
+
+    It does if the stack stops after the last activation needed (``early_stop``), unless the last product has an adapter, which is computed
+    after it, or experts, whose outputs the gradients of the routing weights need.
     """
     if not stack.block.linears:
         return False
@@ -170,7 +172,7 @@ def last_is_spared(stack: Stack, software: Software) -> bool:
 
 
 def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
-    """Share of a layer's product FLOPs that a policy repeats."""
+    """Share of a layer's product FLOPs that a policy recomputes."""
     linears = stack.block.linears
     if not linears:
         return 0.0
@@ -185,10 +187,10 @@ def _flops(linear: Linear) -> Array:
 
 
 def covered(layout: Layout, model: Model, stack: Stack, pipeline: Array) -> Array:
-    """Share of a stack's layers that full recomputation covers: ``recompute_layers`` per stage, of whatever kind, or all.
+    """Share of a stack's layers that full recomputation covers: ``recompute_layers`` layers of any kind per stage, or all if not given.
 
-    min(1, r p / L)     for the pipeline's own stream: r layers on each of p stages, L layers in all its stacks
-    min(1, r / L)       for a stack outside it, which is whole on one stage: L its own layers
+    min(1, r p / L)     for pipelined stacks: r layers on each of p stages, L layers in all pipelined stacks
+    min(1, r / L)       for another stack, which is whole on one stage: L its own layers
     """
     if model.on_stream(stack):
         return covered_on(layout, np.divide(stream_layers(model), pipeline))
@@ -196,7 +198,7 @@ def covered(layout: Layout, model: Model, stack: Stack, pipeline: Array) -> Arra
 
 
 def covered_on(layout: Layout, layers: Array) -> Array:
-    """Share of one stage's n layers that full recomputation covers: min(1, r / n)."""
+    """Share of one stage's n layers that full recomputation covers: min(1, r / n); 1 without ``recompute_layers``."""
     if layout.recompute_layers is None:
         return 1.0
     return np.minimum(np.divide(layout.recompute_layers, np.maximum(layers, 1)), 1.0)

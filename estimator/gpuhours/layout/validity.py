@@ -1,4 +1,4 @@
-"""Which layouts can run: the divisibility rules."""
+"""The rules that a valid layout satisfies, such as divisibility."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gpuhours.layout.ranks import Ranks, has_experts
 VARIED = ("pipeline", "interleave", "context", "expert", "sharding", "recompute")
 """Fields of a layout that ``refuse`` checks; for arrays of them, ``violations`` marks invalid entries instead."""
 ENDS = 2
-"""Layers that may be missing from equal chunks: one from the first for the embedding, one from the last for the head."""
+"""Number of layers by which the first and the last chunk together may be shorter: one for the embedding, one for the head."""
 
 
 def violations(model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks) -> Mapping[str, Mask]:
-    """The rules that a layout breaks: reason -> mask. Nothing is raised, so that a sweep may contain such layouts.
+    """The rules that a layout breaks: reason -> mask. Nothing is raised, so that a sweep may contain invalid layouts.
 
-    An encoder's heads may be split unevenly: some ranks have more than others.
+    Attention heads must divide evenly, except those of an encoder, of which some ranks may have more than others.
     """
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.encoder_gpus
     layers = (
@@ -70,7 +70,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
 
 
 def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
-    """The reason for chunks that do not divide the layers, with the values that would, for up to four pipeline degrees."""
+    """The reason given if chunks do not divide the layers, with the numbers of chunks that would, for up to four pipeline degrees."""
     reason = "pipeline x interleave does not divide the layers"
     if np.ndim(layers) or every(np.equal(ranks.interleave, 1)):
         return reason
@@ -80,7 +80,7 @@ def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
 
 
 def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:
-    """Where a key has no effect on some layouts of a sweep: what ``refuse`` reports for a single one."""
+    """Masks of a sweep's layouts on which a key has no effect, which ``refuse`` reports for a single layout: reason -> mask."""
     idle: dict[str, Mask] = {}
     if np.ndim(layout.recompute) and layout.recompute_layers is not None and np.ndim(layout.recompute_layers) == 0:
         idle["recompute_layers says how many layers `recompute: full` covers"] = np.not_equal(
@@ -96,8 +96,8 @@ MOST_CHUNKS = 128
 
 
 def chunks_divide(layers: Array, pipeline: Array, interleave: Array) -> Mask:
-    """Whether L layers fill p v chunks of equal depth, where the first and the last may have one layer fewer; with one chunk per stage
-    any number is allowed."""
+    """Whether L layers divide into p v equal chunks, of which the first and the last may have one layer fewer. True for one chunk per stage
+    or one stage."""
     missing = np.remainder(np.negative(layers), np.multiply(pipeline, interleave))
     return np.less_equal(missing, ENDS) | np.equal(interleave, 1) | np.equal(pipeline, 1)
 
@@ -107,8 +107,8 @@ def _uneven(whole: Array, part: Array) -> Mask:
 
 
 def refuse(layout: Layout, model: Model) -> None:
-    """Raise ``EstimateError`` if a layout of single values cannot be intended: chunks that do not divide the layers, a placement with
-    another number of layers, a degree or key with no effect on this model. Arrays pass: ``violations`` marks them."""
+    """Raise ``EstimateError`` if a layout of single values has chunks that do not divide the layers, a placement with another number of
+    layers, or a degree or key with no effect on this model. Arrays are not checked here: ``violations`` marks invalid entries."""
     if any(np.ndim(getattr(layout, name)) for name in VARIED):
         return
     layers = stream_layers(model)
@@ -160,7 +160,8 @@ def refuse_placement(layout: Layout, layers: int) -> None:
 
 
 def refuse_interleave(layout: Layout, layers: int, pipelines: Sequence[int]) -> None:
-    """Raise if a stated number of chunks per stage divides the layers at none of the pipeline degrees that a search may choose."""
+    """Raise ``EstimateError`` if a given number of chunks per stage divides the layers at none of the pipeline degrees that a search may
+    choose."""
     chunks = layout.interleave
     if np.ndim(chunks) or chunks == 1 or layout.stage_layers is not None:
         return
@@ -183,7 +184,7 @@ def _chunks(layers: int, pipelines: Sequence[int]) -> str:
 
 
 def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, str, str]]:
-    """Keys without effect here: key -> (whether so, problem, hint)."""
+    """Keys that may have no effect: key -> (whether it has none here, problem, hint)."""
     mixture = any(has_experts(linear) for stack in model.stacks for linear in stack.block.linears)
     dense = (not mixture, "The model has no experts.", "Leave it out.")
     apart = layout.vision is VisionPlacement.separate
@@ -213,6 +214,7 @@ def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, st
 
 
 def offered(layout: Layout) -> Mask:
-    """Whether stacks offer a layout at all: ZeRO-2 and ZeRO-3 would reduce-scatter or all-gather with every micro-batch of a pipeline, so
-    DeepSpeed refuses them with pipeline parallelism and Megatron-Core has only ZeRO-1 there."""
+    """Whether stacks support a layout's combination of ZeRO and pipeline parallelism: only up to ZeRO-1 with several stages. ZeRO-2 and
+    ZeRO-3 would reduce-scatter or all-gather with every micro-batch of a pipeline; DeepSpeed refuses them and Megatron-Core has only ZeRO-1
+    there."""
     return np.less_equal(layout.sharding, int(Sharding.zero1)) | np.equal(layout.pipeline, 1)

@@ -1,4 +1,4 @@
-"""Parameters on one rank: of a layer, an end (embedding, head), a stage, an encoder."""
+"""Number of parameters on one rank: of a layer, an end (embedding, head), a stage, an encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Parameters on one rank: ``dense`` of every kind, with ``experts`` counted separately since other ranks share them."""
+    """Number of parameters on one rank: ``dense`` ones, and those of ``experts``, which are replicated on a different group of ranks."""
 
     dense: Array
     experts: Array
@@ -35,7 +35,7 @@ NOTHING = Weights(0.0, 0.0)
 
 
 def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
-    """One layer's parameters on a rank: all, or the trainable ones."""
+    """Parameters of one layer on a rank: all, or only the trainable ones."""
     adapters = sum((local_parameters(linear, ranks) for linear in stack.adapters), start=0.0)
     if trained and stack.trainable is not Trainable.FULL:
         return Weights(adapters, 0.0)
@@ -52,7 +52,7 @@ def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
 
 
 def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
-    """Parameters of one end's tables and products on a rank; a tied head on the same stage is the embedding."""
+    """Parameters of one end's tables and products on a rank; a tied head on the embedding's stage has none of its own."""
     if trained and part.trainable is not Trainable.FULL:
         return NOTHING
     tables = np.divide(part.tables, ranks.tensor if part.split is Split.VOCABULARY else 1)
