@@ -43,7 +43,7 @@ class Recompute(Coded):
 
 
 class Module(Coded):
-    """Parts of a layer that selective recomputation may repeat, by their Megatron-Core names."""
+    """Parts of a layer that selective recomputation can recompute, by their Megatron-Core names."""
 
     core_attn = 0
     moe_act = 1
@@ -158,7 +158,7 @@ class Layout(Section):
     """Model chunks per pipeline rank (virtual stages); more than one require ``schedule: interleaved``."""
     stage_layers: Annotated[tuple[Annotated[int, whole(least=0)], ...], Field(min_length=1)] | None = None
     """Layers of every stage, from first to last, or of every chunk in model order: ``[3, 4, 4, 3]``. The embedding is on the first
-    stage, the head on the last; 0 leaves them alone there. Distributed evenly by default."""
+    stage, the head on the last; with 0 there are no layers beside them. Distributed evenly by default."""
     vocabulary_parallel: bool = False
     """Whether the vocabulary of embedding and head is also split over the pipeline stages (Yeung et al. 2024, arXiv:2411.05288)."""
     data: Degree | None = None
@@ -179,7 +179,7 @@ class Layout(Section):
     recompute_modules: (
         Annotated[tuple[Annotated[Module, one_of(Module), said(Module)], ...], Field(min_length=1)] | None
     ) = None
-    """What ``recompute: selective`` repeats, in Megatron-Core's terms (``[core_attn, moe_act, layernorm]``); the stack's own definition
+    """What ``recompute: selective`` recomputes, in Megatron-Core's terms (``[core_attn, moe_act, layernorm]``); the stack's own definition
     by default."""
     schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
     sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
@@ -195,7 +195,7 @@ class Layout(Section):
     offload_optimizer: bool = False
     """Optimiser states in host memory, updated there (ZeRO-Offload)."""
     offload_parameters: bool = False
-    """Weights too: each layer's are copied from the host for its passes (ZeRO-Infinity, or block swapping)."""
+    """Weights in host memory; each layer's are copied to the accelerator for its passes (ZeRO-Infinity, or block swapping)."""
     offload_activations: bool = False
     optimizer_in_backward: bool = False
     """Apply each gradient as soon as it is computed, then free it: only one layer's gradients exist at a time."""

@@ -33,7 +33,7 @@ class Way:
     """A change of layout that saves memory."""
 
     change: str
-    """In layout terms: ``recompute selective``, ``ZeRO-1``, ``microbatch 1``."""
+    """The change in terms of the layout: ``recompute selective``, ``ZeRO-1``, ``microbatch 1``."""
     layout: Layout
     total: float
     """Bytes in use according to the driver."""

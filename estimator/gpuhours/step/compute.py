@@ -208,7 +208,7 @@ def narrowing_bytes(block: Block, tokens: Array, ranks: Ranks) -> Array:
 
 
 def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
-    """Share of a layer's memory-bound forward traffic that a recompute policy repeats."""
+    """Share of a layer's memory-bound forward traffic that a recompute policy recomputes."""
     shares = {operator.kind: policy.on_operator(operator.kind) for operator in stack.block.elementwise}
     if len(set(shares.values()) | {policy.others}) == 1:
         return policy.others
@@ -289,7 +289,7 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
         products += read_again(found, linear, tokens, workload) if words else found
     head = workload.software.head
     scale = workload.precision.element / 2
-    wider = 1.0 if workload.software.works_wide else scale  # the loss is in fp32 whatever the logits are
+    wider = 1.0 if workload.software.works_wide else scale  # the loss computes in fp32, whatever the logits' format
     logits = np.divide(tokens * part.vocabulary, ranks.tensor)
     chip = workload.accelerator
     looked_up = tokens * sum((np.asarray(linear.outputs) for linear in part.linears), start=np.asarray(0.0))

@@ -58,7 +58,10 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Pass
 
 
 def forward_launches(workload: Workload) -> Array:
-    """Host seconds to launch the forward pass of all layers for one micro-batch, for a profile modelled by kernels."""
+    """Host seconds to launch the forward pass of all layers for one micro-batch.
+
+    Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
+    """
     total: Array = 0.0
     for part in workload.model.stacks:
         total = total + part.layers * launches_forward(part, workload, layer_kernels(part, workload)[0])
@@ -140,7 +143,7 @@ def _dispatch_time(stack: Stack, workload: Workload) -> Array:
 def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     """(s of launching, s of gaps) of one layer and micro-batch, from its number of kernels.
 
-        forward     l_f + k_f c_f + calls (+ overhead of decoders)
+        forward     l_f + k_f c_f + calls (+ ``causal`` s for causal layers)
         backward    l_b + k_b c_b + calls (+ forward + r_b if recomputed)
         hooks       ZeRO-3: ``shard``, plus h per pass and module with weights
         gaps        g (k_f + k_b), and g k_f if recomputed
