@@ -12,25 +12,27 @@ Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
 Activation = Literal["gelu", "written-gelu", "erf-gelu", "quick-gelu", "relu"]
 """How the activation of an ungated feed-forward layer is implemented."""
 WRITTEN_OUT = ("written-gelu", "erf-gelu", "quick-gelu")
+"""Activations that run as several unfused kernels."""
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
+"""Norm on queries and keys: RMSNorm per head, LayerNorm with bias per head, RMSNorm over the whole width, or a norm without weights."""
 Keys = Literal["own", "values", "borrowed"]
-"""A layer's keys and values: separate products, one product for both (Gemma 4), or those of a lower layer (Gemma 3n)."""
-"""A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
+"""Source of a layer's keys and values: separate projections, one projection for both (Gemma 4), or reused from a lower layer (Gemma 3n).
+"""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of a layer: matrix products, attention cores and memory-bound operators in order."""
+    """Part of a layer: its GEMMs, attention cores and memory-bound operators, each in execution order."""
 
     linears: tuple[Linear, ...] = ()
     attention: tuple[AttentionCore, ...] = ()
     elementwise: tuple[Elementwise, ...] = ()
     reductions: int = 0
-    """Tensor-parallel reductions that its last product needs."""
+    """Tensor-parallel all-reduces needed after its last GEMM."""
 
 
 def block(hidden: Array, *pieces: Piece, reductions: int | None = None) -> Block:
-    """A layer of ``pieces``; ``reductions`` replaces their sum if branches share one."""
+    """Combine ``pieces`` into one layer. ``reductions`` overrides the sum of their all-reduces, for parallel branches that share one."""
     return Block(
         linears=tuple(linear for piece in pieces for linear in piece.linears),
         attention=tuple(core for piece in pieces for core in piece.attention),
@@ -41,7 +43,7 @@ def block(hidden: Array, *pieces: Piece, reductions: int | None = None) -> Block
 
 
 def norm_parameters(kind: Norm, width: Array) -> Array:
-    """Weights of one normalisation: RMSNorm and bias-free LayerNorm ``width``, LayerNorm 2 ``width``."""
+    """Parameters of one norm: ``width`` for RMSNorm and bias-free LayerNorm, 2 ``width`` for LayerNorm, 0 without weights."""
     return {"rms": 1, "layer": 2, "layer-no-bias": 1, "no-weights": 0}[kind] * width
 
 
@@ -52,12 +54,12 @@ def norm(kind: Norm, width: Array, *, sharded: bool = False) -> Elementwise:
 
 
 def weights(count: Array) -> Elementwise:
-    """``count`` weights without traffic: scales, gates and the like, counted but not timed."""
+    """``count`` parameters (scales, gates and similar) that are counted but cause no memory traffic and take no time."""
     return Elementwise(Pointwise.BIAS, 0, sharded=False, parameters=count)
 
 
 def glue(hidden: Array, kind: Norm, *, norms: int, residuals: int, dropout: bool) -> Piece:
-    """Operators between the products of a layer: norms, residual additions, dropout."""
+    """Memory-bound operators between the GEMMs of a layer: norms, residual additions, and one dropout per residual if ``dropout``."""
     operators = [norm(kind, hidden)] * norms
     operators += [Elementwise(Pointwise.RESIDUAL, hidden, sharded=False)] * residuals
     if dropout:
@@ -88,8 +90,10 @@ def self_attention(
 
         qkv  [h, (a + 2 k) d + gate]    scores and sum over a heads of d    output  [a d, h]
 
-    rotary: the share of a head with rotary positions; ``own_keys``: a + k heads if keys are also values, a if they are reused
-    gate: a d numbers per token (``width``) or a (``head``) that multiply the output; ``sinks``: a learned logits.
+    rotary    share of a head that rotary positions apply to
+    own_keys  the qkv projection has a + k heads if keys are also the values, a if keys and values are reused
+    gate      a d (``width``) or a (``head``) numbers per token that multiply the output
+    sinks     a learned logits
 
     a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
     al. 2017."""
@@ -132,11 +136,11 @@ def latent_attention(
     """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), in its training form: keys
     and values are expanded per head.
 
-        q     h -> q_rank -> a (nope + rope)        (or straight, without q_rank)
+        q     h -> q_rank -> a (nope + rope)        (h -> a (nope + rope) if there is no q_rank)
         k, v  h -> kv_rank + rope;  kv_rank -> a (nope + value)
         out   a value -> h
-        index heads of ``index[1]``, queries from q_rank, one key head from h, a weight per head: they score every key, and the
-              ``index[2]`` best are attended to
+        index ``index[0]`` heads of width ``index[1]``: queries from q_rank, one key head from h, a weight per head. They score every
+              key, and each query attends to the ``index[2]`` best
     """
     expanded = heads * (nope + rope)
     query_input = hidden if query_rank is None else query_rank
@@ -178,7 +182,7 @@ def cross_attention(
     key_heads: Array | None = None,
     bias: bool = False,
 ) -> Piece:
-    """The query side of attention to ``keys`` tokens of another stream; ``cross_keys`` is the other side.
+    """Query and output projections and attention core of cross-attention to ``keys`` tokens; ``cross_keys`` gives the keys and values.
 
     query [h, a d]; output [a d, h]; a heads of d over ``keys`` keys, never causal.
     """
@@ -192,7 +196,7 @@ def cross_attention(
 
 
 def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = False) -> Piece:
-    """Keys and values [source, 2 k d] that a cross-attention layer computes from each token it attends to."""
+    """Key-value projection [source, 2 k d] of a cross-attention layer, applied to each token that it attends to."""
     linears = (Linear("cross key-value", source, 2 * heads * head_dim, Split.COLUMN, bias, role=Role.QKV),)
     return Piece(linears, (), biases(linears))
 
@@ -206,11 +210,11 @@ def feed_forward(
     output: Array | None = None,
     activation: Activation = "gelu",
 ) -> Piece:
-    """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
-    product, down.
+    """A feed-forward layer. Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
+    elementwise product, down [w, h].
 
-    The activation's ``width`` is its output's: a gated one reads twice as much. A gate with an unfused activation runs its operators
-    separately.
+    The activation's ``width`` is that of its output; a gated one reads twice as much. With an unfused activation, the gate's
+    multiplication and the activation run as separate operators.
     """
     name, fused = ("gate and up", 2) if gated else ("up", 1)
     linears = (
@@ -238,8 +242,8 @@ def experts(
     groups: tuple[Array, Array] = (1, 1),
 ) -> Piece:
     """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of
-    ``width``; ``shared`` is the width of the shared expert; ``groups`` are the number of groups and
-    how many of them a token's experts may be from. Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared)."""
+    ``width``. ``shared`` is the width of the shared expert; ``groups`` is (number of expert groups, number of
+    groups that a token's experts may come from). Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared)."""
     outputs = (2 if gated else 1) * width
     linears = [
         Linear("router", hidden, count, Split.WHOLE, bias, role=Role.ROUTER),
@@ -275,7 +279,7 @@ def experts(
 
 
 def biases(linears: tuple[Linear, ...]) -> tuple[Elementwise, ...]:
-    """The additions of biases; free in software that fuses them into the product's epilogue."""
+    """Bias additions, one per GEMM with a bias; free in software that fuses them into the GEMM's epilogue."""
     return tuple(
         Elementwise(Pointwise.BIAS, linear.outputs, sharded=linear.split is Split.COLUMN)
         for linear in linears

@@ -25,7 +25,7 @@ Parts: TypeAlias = tuple[Stack | Ends, ...]
 
 
 class Bridge(Spec):
-    """The interface of all bridges."""
+    """Base class of all bridges."""
 
     trainable: Training = "full"
 
@@ -34,8 +34,8 @@ class Bridge(Spec):
         raise NotImplementedError
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
-        """The bridge's computation; ``text`` is the language model's own tokens, ``upstream`` whether vision
-        is trained."""
+        """The bridge's operators for one sample. ``text``: text tokens per sample; ``upstream``: whether the vision encoder is
+        trained."""
         raise NotImplementedError
 
     def in_stream(self) -> bool:
@@ -43,16 +43,16 @@ class Bridge(Spec):
         return True
 
     def treated(self, upstream: bool) -> Trainable:
-        """How training affects the bridge."""
+        """Whether the bridge is trained, frozen, or frozen with gradients passing through to a trained encoder (``upstream``)."""
         return treatment(self.trainable, gradient_upstream=upstream)
 
 
 class Projector(Bridge):
-    """One product (``linear``, LLaVA) or two with a GELU between (``mlp``, LLaVA-1.5), after merging patches.
+    """One linear layer (``linear``, LLaVA) or two with a GELU between (``mlp``, LLaVA-1.5), after merging patches.
 
-    ``downsample`` concatenates the channels of n x n neighbours (VILA, InternVL): 4 tokens become one of four
+    ``downsample`` concatenates the channels of n x n neighbours (VILA, InternVL): with n = 2, 4 tokens become one of four
     times the width.
-    ``pool`` averages n x n neighbours after the product. ``norm``: LayerNorm in front, as VILA has.
+    ``pool`` averages n x n neighbours after projection. ``norm``: LayerNorm before it (VILA).
     """
 
     kind: Literal["linear", "mlp"] = "mlp"
@@ -60,33 +60,33 @@ class Projector(Bridge):
     pool: Count = 1
     norm: bool = False
     norm_before_merging: bool = False
-    """Whether the norm is on single patches (Qwen-VL) rather than merged ones."""
+    """Whether the norm is applied before patches are merged (Qwen-VL) rather than after."""
     norm_kind: blocks.Norm = "layer"
     middle: Count | None = None
-    """Width between the two products of an MLP; the language model's by default."""
+    """Hidden width of the MLP; the language model's width by default."""
     out: Count | None = None
-    """Output width of the projector; the language model's by default."""
+    """Output width of the projector; the language model's width by default."""
     inputs: Count | None = None
-    """Input width, if not merged patches: several layers concatenated (Llama 3.2 Vision)."""
+    """Input width, if it is not that of merged patches: features of several layers concatenated (Llama 3.2 Vision)."""
     then: Count | None = None
-    """Width that a last product without bias maps to the language model's (Llama 4)."""
+    """Input width of a final bias-free linear layer to the language model's width, if there is one (Llama 4)."""
     bias: bool = True
     gated: bool = False
     """Whether half of ``middle`` gates the other half (SwiGLU; Aya Vision)."""
     merge_product: bool = False
-    """Whether merged patches are first reduced to one patch's width by a product (Mistral 3)."""
+    """Whether a linear layer first reduces merged patches to the width of one patch (Mistral 3)."""
     levels: Count = 1
     """Number of encoder layers that are projected, each by its own projector (Qwen3-VL's deepstack)."""
     extra_weights: NotNegative = 0
-    """Weights without a product: a final norm, a line-break embedding."""
+    """Parameters outside GEMMs: a final norm, a line-break embedding."""
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Frames x ceil(rows / n) x ceil(columns / n)."""
+        """Temporal slices x ceil(rows / n) x ceil(columns / n), n = ``downsample`` x ``pool``."""
         merged = merged_patches(clip.height, clip.width, vision.patch, self.downsample * self.pool)
         return slices(clip.frames, vision.tubelet) * merged
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
-        """[n^2 h_v, h] and, for an MLP, [h, h] per merged token."""
+        """One weight [n^2 h_v, h] and, for an MLP, a second [h, h], applied to every merged token."""
         times = slices(clip.frames, vision.tubelet)
         tokens = times * merged_patches(clip.height, clip.width, vision.patch, self.downsample)
         merged, out = self.downsample**2 * vision.hidden, language.hidden if self.out is None else self.out
@@ -118,23 +118,22 @@ class Projector(Bridge):
 
 
 class Resampler(Bridge):
-    """Fixed learnable queries that attend to the frames: Flamingo's perceiver resampler (``resampler``) or
-    BLIP-2's
-    ``q-former``, whose queries also attend to each other and to the frames in every second layer.
+    """A fixed number of learned queries that attend to the frames: Flamingo's perceiver resampler (``resampler``) or BLIP-2's
+    ``q-former``, whose queries also attend to each other, and to the frames only in every second layer.
 
-    Defaults by kind: resampler 6 layers of the encoder's width, heads of 64 (Alayrac et al. 2022, table 2);
+    Defaults: resampler 6 layers of the encoder's width, head size 64 (Alayrac et al. 2022, table 2);
     q-former 12 layers of 768, 12 heads (Li et al. 2023, section 3.1).
     """
 
     kind: Literal["resampler", "q-former"] = "resampler"
     queries: Count
     per: Literal["frame", "clip"] = "clip"
-    """Queries for every frame, or one set for the whole clip."""
+    """Whether there are ``queries`` per frame, or per clip."""
     layers: Count | None = None
     hidden: Count | None = None
     heads: Count | None = None
     project: bool = True
-    """Whether it ends with a product to the language model's width."""
+    """Whether it ends with a linear layer to the language model's width."""
 
     @model_validator(mode="after")
     def _looks_at_the_frames(self) -> Self:
@@ -144,30 +143,30 @@ class Resampler(Bridge):
 
     @property
     def depth(self) -> Array:
-        """``layers``, or the kind's."""
+        """``layers``, or the default of the kind: 6 for a resampler, 12 for a q-former."""
         return self.layers if self.layers is not None else 6 if self.kind == "resampler" else 12
 
     def width(self, vision: VisionEncoder) -> Array:
-        """``hidden``, or the kind's."""
+        """``hidden``, or the default of the kind: the encoder's width for a resampler, 768 for a q-former."""
         return self.hidden if self.hidden is not None else vision.hidden if self.kind == "resampler" else 768
 
     def heads_of(self, hidden: Array) -> Array:
-        """``heads``, or the number of heads of 64 in the width."""
+        """``heads``, or hidden / 64. Raises ``EstimateError`` if the width is not divisible."""
         if np.any(np.remainder(hidden, 64 if self.heads is None else self.heads)):
             said = "heads of 64" if self.heads is None else f"{self.heads} heads"
             raise EstimateError(f"A width of {hidden} is not divisible by {said}.", "Give heads.", "model.bridge")
         return np.floor_divide(hidden, 64) if self.heads is None else self.heads
 
     def pictures(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Number of times the queries are applied per sample."""
+        """Number of times that the queries are applied per sample: once per temporal slice, or 1."""
         return slices(clip.frames, vision.tubelet) if self.per == "frame" else 1
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Number of queries, per frame or once."""
+        """Output tokens per sample: queries x ``pictures``."""
         return self.queries * self.pictures(clip, vision)
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
-        """Layers over the queries, keys and values over the patches, and the projection."""
+        """Layers applied to the queries, key-value projections applied to the patches, and the output projection."""
         kind, hidden = self.treated(upstream), self.width(vision)
         tokens, seen = self.visual_tokens(clip, vision), vision.patches_per_sample(clip)
         queries = Ends("queries", (), self.queries * hidden, tokens, first=True, trainable=kind)
@@ -208,30 +207,29 @@ class Resampler(Bridge):
 class CrossAttention(Bridge):
     """Layers added to the language model that attend to the visual tokens (Flamingo; Llama 3.2 Vision).
 
-    One gated layer after every ``every`` layers: cross-attention and, with ``feed_forward``, a feed-forward layer like the language
-    model's. With ``resampler`` they attend to its queries, otherwise to every patch,
-    projected to the model's width.
+    One gated layer is added after every ``every`` layers: cross-attention and, with ``feed_forward``, a feed-forward layer like the
+    language model's. With ``resampler`` these layers attend to its queries, otherwise to every patch, projected to the model's width.
     """
 
     kind: Literal["cross-attention"] = "cross-attention"
     every: Count = 4
     feed_forward: bool = True
     qk_norm: bool = False
-    """Norms on the heads of queries and keys."""
+    """Whether queries and keys are normalised per head."""
     projector: Projector = Projector()
     """Applied to patches if there is no resampler."""
     resampler: Resampler | None = None
 
     def in_stream(self) -> bool:
-        """Visual tokens are attended to; the sequence is only text."""
+        """False: the sequence holds only text, and visual tokens are read by cross-attention."""
         return False
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
-        """Keys that every added layer attends to."""
+        """Visual tokens per sample that every added layer attends to."""
         return vision.patches_per_sample(clip) if self.resampler is None else self.resampler.visual_tokens(clip, vision)
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
-        """Resampler or projection, keys and values of each added layer, and the layers over the text."""
+        """Resampler or projector, key-value projections of the added layers, and the added layers over the text tokens."""
         source = self.projector if self.resampler is None else self.resampler
         before = source.model_copy(update={"trainable": self.trainable})
         front = before.parts(clip, vision, language, text, upstream=upstream)
@@ -239,8 +237,8 @@ class CrossAttention(Bridge):
         return (*front, *self.layers(language, text, keys, kind))
 
     def layers(self, language: Decoder, text: Array, keys: Array, kind: Trainable) -> tuple[Stack, Stack]:
-        """Keys and values, computed once per added layer and visual token; the layers themselves, per text
-        token."""
+        """Two stacks: key-value projections, once per added layer and visual token; the layers themselves, per text token.
+        Raises ``EstimateError`` if no layer would be added."""
         h, d, kv = language.hidden, language.head_width, language.key_heads
         count = np.floor_divide(language.layers, self.every)
         if np.any(np.less(count, 1)):
@@ -271,13 +269,13 @@ TYPES = {
 
 
 def kind(value: object) -> str:
-    """``kind`` of a bridge block, as the tag of its type; ``mlp`` when not given."""
+    """The tag in ``TYPES`` for the ``kind`` of a bridge block; a block without ``kind`` is ``mlp``."""
     named = value.get("kind", "mlp") if isinstance(value, Mapping) else getattr(value, "kind", "mlp")
     return TYPES.get(str(named), str(named))
 
 
 def known_kind(value: object) -> object:
-    """The block unchanged, or an error for an unknown kind."""
+    """The block unchanged; raises ``ValueError`` for an unknown kind."""
     if kind(value) not in TYPES.values():
         raise ValueError(f"{kind(value)!r} is not a kind of bridge; known kinds: {', '.join(TYPES)}")
     return value

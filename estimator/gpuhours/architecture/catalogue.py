@@ -1,4 +1,4 @@
-"""Published models by name, and Hugging Face ``config.json`` files: text in, the shape's fields out."""
+"""Look up a published model by name, or read a Hugging Face ``config.json``; both give the fields of a model's shape."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gpuhours.inputs.yaml_files import read_yaml
 ALIASES: Mapping[str, str] = MappingProxyType(
     {"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14", "deepseek-r1": "deepseek-v3"}
 )
-"""Names distinguished only by a capital letter: ViT-g/14 is half as large."""
+"""Names that lower-casing would confuse (ViT-G/14 with ViT-g/14, which is half as large), and other names of a model."""
 
 
 SIZE = r"-\d+(\.\d+)?[bm]"
-"""A size at the end of a name."""
+"""Pattern of a size at the end of a name, as in ``-7b``."""
 TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking|v0\.1|\dt|fp16|bf16|\d{4}|\d{1,3}k)$")
 """Suffixes of hub names for fine-tuned weights of the same shape."""
 
@@ -49,18 +49,18 @@ SHAPED_LIKE = tuple(
         (r"gpt-?2-small", "gpt2"),
     )
 )
-"""Models trained further from another's weights, or named otherwise: the same shape, to the parameter."""
+"""Pattern -> the model of exactly the same shape: models fine-tuned from another's weights, and alternative names."""
 
 
 CONVOLUTIONS = re.compile(
     r"sdxl.*|stable-diffusion-(xl|v?[12]).*|sd-?(xl|1|2)(\.\d)?|.*unet.*|resnet.*|efficientnet.*|convnext.*|yolo.*"
 )
-"""Models of convolutions, which are not modelled."""
+"""Names of convolutional models, which are not supported."""
 
 
 @dataclass(frozen=True)
 class NamedModel:
-    """One file of ``architecture/models``."""
+    """One published model: the contents of a file in ``architecture/models``."""
 
     name: str
     title: str
@@ -68,15 +68,15 @@ class NamedModel:
     shape: Mapping[str, Any]
     source: str
     parameters: float | None
-    """The published count, if there is one."""
+    """The published parameter count; None if there is none."""
     within: float
-    """Tolerance of that count: 0 if exact, otherwise half of its last digit as a fraction."""
+    """Relative tolerance of that count: 0 if exact, otherwise half a unit of its last published digit."""
     counted: str
-    """Where the count comes from."""
+    """Source of the count."""
     seen: float | None
-    """Samples seen in its published training: steps x batch of its recipe, for data sets named without epochs."""
+    """Samples seen in its published training (steps x batch), the default for runs that name a data set but no epochs."""
     frames: int | None
-    """Frames of a clip in its published recipe, for runs that state none."""
+    """Frames per clip in its published recipe, the default for runs that state none."""
 
 
 def folder() -> Path:
@@ -85,13 +85,13 @@ def folder() -> Path:
 
 
 def names() -> list[str]:
-    """Every name, without reading files."""
+    """Names of all published models, sorted; taken from file names without reading the files."""
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
 def plain(name: str) -> str:
-    """``ViT-L/14`` -> ``vit-l-14``; ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``: a hub name without owner and fine-tuning
-    suffix, if that leaves a known model."""
+    """Normalise a name: ``ViT-L/14`` -> ``vit-l-14``. The owner and fine-tuning suffix of a hub name are dropped if that leaves a known
+    model: ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``."""
     spelt = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
     if "/" not in name or spelt in names():
         return of_one_size(spelt)
@@ -102,8 +102,8 @@ def plain(name: str) -> str:
 
 
 def known_as(name: str) -> str:
-    """The known model that a name means: as ``plain`` has it, without a fine-tuning suffix, as the model whose shape it has, or spelt with
-    other hyphens; ``plain``'s name if none.
+    """The known model that a name refers to: the name normalised by ``plain``, without fine-tuning suffixes, replaced by the model of the
+    same shape (``SHAPED_LIKE``), or with different hyphens. If none is known, the result of ``plain``.
 
     >>> [known_as(name) for name in ("llama3-8b-instruct", "Wan2.1-14B", "flan-t5-xl", "qwen2.5-coder-7b", "gpt-2")]
     ['llama-3-8b', 'wan-2.1-14b', 't5-v1.1-xl', 'qwen2.5-7b', 'gpt2']
@@ -123,19 +123,19 @@ def known_as(name: str) -> str:
 
 
 def _joined(name: str) -> str:
-    """A name without the hyphens between a letter and a digit, where spellings differ: ``llama-3-8b`` and ``llama3-8b``."""
+    """The name without hyphens between a letter and a digit, so that ``llama-3-8b`` and ``llama3-8b`` compare equal."""
     return re.sub(r"(?<=[a-z])-(?=\d)", "", name)
 
 
 def of_one_size(family: str) -> str:
-    """``mistral-nemo`` -> ``mistral-nemo-12b``, where one model's name is the family's and a size; anything else as it is."""
+    """Append the size to a family with a single size: ``mistral-nemo`` -> ``mistral-nemo-12b``. Any other name is returned unchanged."""
     sizes = [known for known in names() if re.fullmatch(re.escape(family) + SIZE, known)]
     return sizes[0] if len(sizes) == 1 and family not in names() else family
 
 
 @functools.cache
 def named(name: str) -> NamedModel:
-    """The published model of a name; an unknown name suggests the nearest."""
+    """Read a published model by name. Raises ``EstimateError`` for an unknown name, suggesting the nearest."""
     file = known_as(name)
     if file not in names():  # not by looking for a file: the name may exceed the file system's limit
         if CONVOLUTIONS.fullmatch(file):
@@ -162,10 +162,10 @@ def named(name: str) -> NamedModel:
 
 
 def fields(value: Any) -> Any:
-    """The fields meant by the ``model:`` block: a name or file -> its fields; a mapping with a known name ->
-    those, overridden.
+    """Expand the ``model:`` block to fields: a name or file -> its fields; a mapping with a known name -> that model's fields, overridden
+    by the mapping's own.
 
-    Anything else is passed on and validated by its own type.
+    Anything else is returned unchanged and validated by its own type.
     """
     if isinstance(value, str):
         return _from_text(value)
@@ -177,9 +177,9 @@ def fields(value: Any) -> Any:
 
 
 def _is_whole(value: Mapping[Any, Any]) -> bool:
-    """Whether a mapping needs no named model: ``name`` is then only a label.
+    """Whether a mapping describes a model completely, so that its ``name`` is only a label and is not looked up.
 
-    One with ``unread`` is a complete model from our JSON, in which a missing figure is intentional.
+    A mapping with ``unread`` comes from our own JSON output and is complete; a field missing there is intentional.
     """
     if {"params", "language", "text", "unread"} & value.keys():
         return True
@@ -191,7 +191,7 @@ def _is_known(name: str) -> bool:
 
 
 def _from_text(text: str) -> dict[str, Any]:
-    """A size (names start with letters), a configuration file or its folder, or a name."""
+    """The fields for a text: a size (starts with a digit, unlike names), a configuration file or its folder, or a model's name."""
     if text[:1].isdigit():
         return {"params": text}
     if text.endswith(".json") or ("/" in text and os.path.isdir(text)):

@@ -1,4 +1,4 @@
-"""Two towers, for images and text, trained to agree: CLIP, SigLIP, and their video descendants."""
+"""Contrastive image-text models with two towers: CLIP, SigLIP, and their video variants."""
 
 from typing import Literal
 
@@ -16,15 +16,15 @@ class Contrastive(Spec):
     """CLIP (Radford et al. 2021, arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343).
 
     ``vision`` pools and projects to ``embedding``; ``text`` is a transformer without a language-model
-    head, whose last or pooled token is projected too. The loss compares every pair of the batch:
-    features, not parameters.
+    head, whose last or pooled token is also projected. The loss compares every image with every text of the batch: it costs
+    FLOPs on features but has no weights.
     """
 
     kind: Literal["contrastive"] = "contrastive"
     vision: AnyVision
     text: Decoder
     embedding: Count
-    """Width that both towers project to."""
+    """Width of the joint embedding that both towers project to."""
     context: Count = 77
     """Text tokens per sample."""
     text_projection_bias: bool = False
@@ -32,7 +32,7 @@ class Contrastive(Spec):
     """Learned scalars of the loss: a temperature, and SigLIP's bias."""
 
     def build(self, data: Data) -> Model:
-        """One pair: the frames and the text."""
+        """The computation for one image-text or video-text pair."""
         vision = self.vision.shape
         seen = vision.parts(vision.clip(data), pooled=True)
         parts: tuple[Stack | Ends, ...] = (*seen, *self._text_tower(self._text_tokens(data)))
@@ -42,7 +42,7 @@ class Contrastive(Spec):
         return self.context if data.text_tokens is None else data.text_tokens
 
     def _text_tower(self, tokens: Array) -> tuple[Stack | Ends, ...]:
-        """Embeddings, layers, and a projection of one token."""
+        """Token and position embeddings, layers, and the projection of one token per text."""
         text = self.text
         biased = self.text_projection_bias
         product = Linear("text projection", text.hidden, self.embedding, Split.WHOLE, biased)
@@ -52,13 +52,13 @@ class Contrastive(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As for its encoder."""
+        """Same as its vision tower's."""
         return self.vision.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
-        """Patches and text tokens."""
+        """Patches plus text tokens."""
         return self.vision.shape.tokens_per_sample(data) + self._text_tokens(data)
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Those of the vision tower."""
+        """Assumptions of the vision tower."""
         return self.vision.assumptions(data)
