@@ -1,7 +1,7 @@
-"""Decoder language models, dense and with experts: a shape in, operators out.
+"""Decoder language models, dense or mixture-of-experts: from a shape to a list of operators.
 
-Every number of the shape may be replaced by an array (``model_copy(update=...)``); words and flags are the
-same for all."""
+Every number of the shape may be replaced by an array (``model_copy(update=...)``); strings and flags apply to
+all elements."""
 
 import itertools
 from dataclasses import replace
@@ -34,18 +34,18 @@ from gpuhours.inputs.units import Count, Fraction
 
 
 class Decoder(Spec):
-    """The shape of a decoder-only transformer. Defaults are Llama's: gated, RMS norm, rotary, no biases."""
+    """The shape of a decoder-only transformer. Defaults are Llama's: gated feed-forward, RMSNorm, rotary positions, no biases."""
 
     kind: Literal["decoder"] = "decoder"
     layers: Count
     hidden: Count
     heads: Count
     kv_heads: Count | None = None
-    """Key-value heads; as many as ``heads`` when not given."""
+    """Key-value heads; default ``heads``."""
     head_dim: Count | None = None
-    """hidden / heads when not given."""
+    """Head size; default hidden / heads."""
     ffn_hidden: Count | None = None
-    """Width of the feed-forward layer; ``ffn_width`` gives the rule when not given."""
+    """Width of the feed-forward layer; for the default see ``ffn_width``."""
     gated: bool = True
     activation: blocks.Activation = "gelu"
     """How the activation is implemented if the feed-forward layer is not gated."""
@@ -58,59 +58,59 @@ class Decoder(Spec):
     mlp_bias: bool = False
     head_bias: bool = False
     positions: Literal["rotary", "learned", "alibi", "disentangled", "none"] = "rotary"
-    """``disentangled``: attention between content and distances, in both directions (DeBERTa); ``max_positions`` rows of a table of
-    distances."""
+    """``disentangled``: attention also between content and relative positions, in both directions (DeBERTa); the relative-position table
+    has ``max_positions`` rows."""
     rotary_share: Fraction = 1.0
-    """Share of a head that rotary positions apply to (a quarter in GPT-NeoX); the rest is copied unchanged."""
+    """Share of a head that rotary positions apply to (a quarter in GPT-NeoX); the rest is passed through unchanged."""
     max_positions: Count | None = None
-    """Rows of a learned position table; the sample's tokens when not given."""
+    """Rows of a learned position table; default the number of tokens per sample."""
     qk_norm: blocks.QKNorm = "none"
     """A norm on queries and keys, per head (Qwen3) or over the whole width (OLMo 2)."""
     attention_gate: Literal["none", "width", "head"] = "none"
-    """A gate on the attention's output, per element (Qwen3-Next) or per head, computed by a wider query product."""
+    """Gate on the attention output, per element (Qwen3-Next) or per head, computed by a wider query projection."""
     sinks: bool = False
-    """Whether there is a learned logit per head in the softmax (gpt-oss)."""
+    """Whether the softmax has an additional learned logit per head (gpt-oss)."""
     layer_weights: NotNegative = 0
-    """Additional weights of a layer without a product (scales, activation parameters): counted, not timed."""
+    """Additional parameters per layer outside GEMMs (scales, activation parameters): counted, not timed."""
     extra_weights: NotNegative = 0
-    """Additional weights of the whole model: counted, not timed."""
+    """Additional parameters of the whole model: counted, not timed."""
     segments: NotNegative = 0
-    """Rows of BERT's table of token types."""
+    """Rows of the token-type embedding (BERT)."""
     pooler: bool = False
-    """Whether a product [h, h] is applied to the first token after the layers, as in BERT and ViT."""
+    """Whether a linear layer [h, h] is applied to the first token after the layers, as in BERT and ViT."""
     head: Literal["language", "masked", "none"] = "language"
-    """The head: a language model's, BERT's (preceded by a product [h, h] and a norm), or none."""
+    """The head: a language model's, a masked-language-model head as in BERT (a linear layer [h, h] and a norm come first), or none."""
     transform_bias: bool = True
-    """Whether that product has a bias."""
+    """Whether the linear layer of the masked head has a bias."""
     head_share: Fraction = 1.0
-    """Share of the tokens for which head and loss are computed: 0.15 if a masked model gathers its masked words first."""
+    """Share of the tokens for which head and loss are computed: 0.15 if masked tokens are gathered before the head."""
     final_norm: bool = True
     parallel_residual: bool = False
-    """Attention and feed-forward read the same input and share one reduction (GPT-J, PaLM)."""
+    """Whether attention and feed-forward read the same input and share one all-reduce (GPT-J, PaLM)."""
     dropout: bool = False
     attention_dropout: bool | None = None
-    """Dropout on attention scores; as ``dropout`` by default (OPT and T5 differ)."""
+    """Whether there is dropout on attention probabilities; default ``dropout`` (OPT and T5 differ)."""
     broadcast_keys: bool = False
     """Whether attention receives a single key head and broadcasts it (Falcon's modelling file)."""
     causal: bool = True
     """False for a bidirectional encoder such as BERT."""
     window: Count | None = None
-    """Keys a query sees in sliding-window layers."""
+    """Keys per query in sliding-window layers."""
     global_every: int = 0
-    """One layer in this many attends to every key even if ``window`` is given (Gemma); 0: none does."""
+    """With ``window``, one layer in ``global_every`` has full attention (Gemma); 0: none has."""
     layer_groups: tuple[LayerGroup, ...] = ()
-    """Layers that differ, in any order, replacing what ``window``, ``global_every`` and ``experts`` say about their number."""
+    """Groups of different layers, in any order; replaces the layer counts implied by ``window``, ``global_every`` and ``experts``."""
     state_space: StateSpace | None = None
-    """Widths of the mixers of ``layer_groups`` other than attention."""
+    """Widths of the non-attention mixers in ``layer_groups``."""
     experts: Experts | None = None
     latent: LatentAttention | None = None
     per_layer_input: PerLayerInput | None = None
     streams: Streams | None = None
     trainable: Training = "full"
     rank: Count = 8
-    """Rank of the adapters that ``trainable: lora`` trains."""
+    """LoRA rank, if ``trainable: lora``."""
     targets: tuple[str, ...] = lora.ATTENTION
-    """The projections that get adapters."""
+    """Projections that get LoRA adapters."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
@@ -139,7 +139,7 @@ class Decoder(Spec):
 
     @property
     def shape(self) -> "Decoder":
-        """The decoder itself: its shape is fully known."""
+        """The decoder itself, since its shape is fully specified."""
         return self
 
     @property
@@ -154,14 +154,14 @@ class Decoder(Spec):
 
     @property
     def ffn_width(self) -> Array:
-        """``ffn_hidden``, or its default: plain 4 h (Vaswani et al. 2017); gated 8/3 h, which has as many
-        weights, rounded up to 256 (Touvron et al. 2023)."""
+        """``ffn_hidden``, or its default: 4 h if plain (Vaswani et al. 2017); if gated, 8/3 h, which gives as many
+        weights, rounded up to a multiple of 256 (Touvron et al. 2023)."""
         if self.ffn_hidden is not None:
             return self.ffn_hidden
         return np.ceil(8 * self.hidden / 3 / 256) * 256 if self.gated else 4 * self.hidden
 
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
-        """Values that the shape leaves open, filled in by rules."""
+        """Shape values that are not given and were set by default rules."""
         if self.ffn_hidden is not None or (self.experts and self.experts.width and not self.has_dense_layers):
             return ()
         if self.gated:
@@ -185,35 +185,35 @@ class Decoder(Spec):
 
     @property
     def expert_layers(self) -> Array:
-        """(layers - first_dense) / every, the layers with experts."""
+        """Number of layers with experts, (layers - first_dense) / every."""
         return 0 if self.experts is None else (self.layers - self.experts.first_dense) // self.experts.every
 
     def build(self, data: Data) -> Model:
-        """The model over text alone."""
+        """The computation for one text-only sample."""
         tokens = self.tokens_per_sample(data)
         if tokens is None:
             raise EstimateError("The number of tokens per sample is missing.", "Give data.seq_len.", "data.seq_len")
         return self.model(tokens, padded=data.hands_mask)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
-        """``seq_len``; if only frames and tokens per frame are known, those plus the text."""
+        """``seq_len``; if only frames and tokens per frame are known, their product plus the text tokens."""
         if data.tokens_per_frame is None:
             return data.language_tokens()
         return data.language_tokens(data.tokens_per_frame * data.clip_frames())
 
     def sees_frames(self, data: Data) -> bool:
-        """Whether each frame is a given number of tokens."""
+        """Whether the data give a number of tokens per frame."""
         return data.tokens_per_frame is not None
 
     def effective_tokens(self, data: Data) -> Array | None:
-        """The same without padding."""
+        """Tokens per sample that are not padding."""
         if data.tokens_per_frame is None:
             return data.carrying_tokens()
         each = data.tokens_per_frame
         return data.carrying_tokens(each * data.unpadded.clip_frames(), each * data.clip_frames())
 
     def model(self, tokens: Array, *, gradient_upstream: bool = False, padded: bool = False) -> Model:
-        """The whole language model for samples of ``tokens`` tokens; ``padded`` if it attends with a padding mask."""
+        """The language model's computation for samples of ``tokens`` tokens; ``padded``: attention gets a padding mask."""
         kind = treatment(self.trainable, gradient_upstream=gradient_upstream)
         front, layers = self.front(tokens), self.stacks(tokens, kind)
         layers = tuple(stack.with_mask for stack in layers) if padded else layers
@@ -221,7 +221,7 @@ class Decoder(Spec):
         return Model(self.name or "decoder", parts, self.hidden)
 
     def front(self, tokens: Array) -> tuple[Ends, ...]:
-        """Token embedding and learned positions, if any (and BLOOM's norm on them)."""
+        """Token embedding and, if the model has them, learned positions and a norm on the embeddings (BLOOM)."""
         kind = Trainable.FULL if self.trainable == "full" else Trainable.FROZEN
         rows = self.vocab * self.hidden
         embedding = Ends("embedding", (), rows, tokens, first=True, split=Split.VOCABULARY, trainable=kind)
@@ -236,7 +236,7 @@ class Decoder(Spec):
         return (embedding, extra, *second)
 
     def top(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
-        """Everything after the layers: norm, pooler, head."""
+        """The parts after the layers: final norm, pooler, head."""
         kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
         square = Linear("pooler", self.hidden, self.hidden, Split.WHOLE, bias=True)
         pooled = (Ends("pooler", (square,), 0, 1, first=False, trainable=kind),) if self.pooler else ()
@@ -252,7 +252,7 @@ class Decoder(Spec):
         return (*joined, *transform, self.language_head(tokens, trainable), *pooled)
 
     def language_head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
-        """Final norm, output product and softmax over the vocabulary."""
+        """Final norm, output projection and softmax over the vocabulary."""
         kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
         product = Linear("head", self.hidden, self.vocab, Split.VOCABULARY, self.head_bias)
         return Ends(
@@ -268,7 +268,7 @@ class Decoder(Spec):
         )
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:
-        """The layers, one stack per kind: dense or experts, sliding window or not, as given by ``layer_groups``."""
+        """The layers, one stack per kind: dense or experts, with or without a sliding window, or one per entry of ``layer_groups``."""
         groups = []
         for group in self.layer_groups:
             fed = group.feeding(self.experts)
@@ -294,12 +294,12 @@ class Decoder(Spec):
         return lora.adapters(self.rank, [target for target in targets if target not in tuple(missing)], known)
 
     def _of(self, group: LayerGroup) -> "Decoder":
-        """The model with the shape of one of its layer groups."""
+        """A copy of the model with the heads and widths of one layer group."""
         changed = {name: getattr(group, name) for name in ("heads", "kv_heads", "head_dim", "ffn_hidden")}
         return self.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
     def _window_shares(self) -> tuple[tuple[bool, float], ...]:
-        """(windowed, share of the layers)."""
+        """Pairs (windowed, share of the layers)."""
         if self.window is None:
             return ((False, 1),)
         if not self.global_every:
@@ -320,7 +320,7 @@ class Decoder(Spec):
         return blocks.block(self.hidden, *mixing, *feeding, glue, scales, *beside, reductions=shared)
 
     def _grouped(self, group: LayerGroup, fed: str) -> Block:
-        """One layer of a group; a missing half also removes its norms."""
+        """One layer of a group; without a feed-forward or mixing half, the norms of that half are left out too."""
         own = self._of(group)
         mixing: tuple[blocks.Piece, ...] = ()
         if group.mixer in ATTENDS:
@@ -375,7 +375,7 @@ class Decoder(Spec):
         )
 
     def projections(self, is_expert: bool = False) -> dict[str, Linear]:
-        """The weights of one layer under the names of LoRA targets, unfused."""
+        """The unfused weights of one layer by LoRA target name."""
         if self.latent is not None:
             return {linear.name: linear for linear in self._block(is_expert, False).linears}
         h, q, k = self.hidden, self.heads * self.head_width, self.key_heads * self.head_width

@@ -1,4 +1,4 @@
-"""Parts of a decoder's shape written as blocks of their own in a run file: latent attention, experts, groups of unlike layers."""
+"""Parts of a decoder's shape that are separate blocks in a run file: latent attention, experts, layer groups and others."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,12 +12,12 @@ from gpuhours.inputs.yaml_files import Section
 
 NotNegative = Annotated[int, whole(least=0)]
 ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
-"""Mixers that attend to keys."""
+"""Token mixers with softmax attention."""
 MIXED = {"attention": "", "window": ", windowed", "none": ", no mixing"}
 FED = {"dense": "", "experts": " with experts", "none": " without feed-forward"}
-"""Suffixes for the layers of a group on a screen."""
+"""Suffixes of a layer group's name in printed output, by feed-forward layer."""
 STATE_SPACE = frozenset({"mamba", "mamba2", "delta", "kda", "lightning", "short-conv", "attention+mamba2"})
-"""Mixers with a recurrent state."""
+"""Token mixers with a recurrent state."""
 
 
 class LatentAttention(Section):
@@ -25,12 +25,12 @@ class LatentAttention(Section):
 
     kv_rank: Count
     query_rank: Count | None = None
-    """None: queries are projected straight from the hidden state."""
+    """Width of compressed queries; None: queries are projected directly from the hidden state."""
     nope_dim: Count
     rope_dim: Count
     value_dim: Count
     index_heads: NotNegative = 0
-    """Small heads of ``index_dim`` that select the ``index_top`` keys that a query attends to (DeepSeek-V3.2, arXiv:2512.02556)."""
+    """Small heads of width ``index_dim`` that select the ``index_top`` keys for each query (DeepSeek-V3.2, arXiv:2512.02556)."""
     index_dim: NotNegative = 0
     index_top: Count = 2048
 
@@ -41,7 +41,7 @@ class LatentAttention(Section):
         return self
 
     def piece(self, hidden: Array, heads: Array, *, causal: bool) -> Piece:
-        """The attention of a layer with ``heads`` heads on a stream of width ``hidden``."""
+        """Latent attention with ``heads`` heads on a stream of width ``hidden``."""
         return latent_attention(
             hidden,
             heads,
@@ -61,22 +61,23 @@ class Experts(Section):
     count: Count
     top_k: Count
     width: Count | None = None
-    """Hidden width of one expert; the model's ``ffn_hidden`` when not given."""
+    """Hidden width of one expert; default the model's ``ffn_hidden``."""
     shared_width: Count | None = None
-    """Total width of the experts that process every token."""
+    """Total width of the shared experts, which process every token."""
     shared_gate: bool = False
     router_bias: bool = False
-    """One trained or balancing number per expert in the router (DeepSeek-V3)."""
+    """Whether the router has one bias per expert, trained or for load balancing (DeepSeek-V3)."""
     first_dense: int = 0
-    """Layers at the start with a plain feed-forward layer."""
+    """Number of leading layers with a dense feed-forward layer."""
     every: Count = 1
-    """One layer in ``every`` of the rest has experts."""
+    """Of the remaining layers, one in ``every`` has experts."""
     bias: bool = False
-    """Biases in the experts and their router (gpt-oss)."""
+    """Whether experts and router have biases (gpt-oss)."""
     groups: Count = 1
-    """Groups of experts, each on one or more nodes."""
+    """Number of expert groups, each on one or more nodes."""
     top_groups: Count = 1
-    """Groups from which a token's experts may be chosen: limits it to few nodes (DeepSeek-V3, arXiv:2412.19437, section 2.1.2)."""
+    """Number of groups from which a token's experts may be chosen, to limit the nodes it is sent to
+    (DeepSeek-V3, arXiv:2412.19437, section 2.1.2)."""
 
     @model_validator(mode="after")
     def _no_more_used_than_there_are(self) -> Self:
@@ -90,38 +91,38 @@ class Experts(Section):
 
 
 class PerLayerInput(Section):
-    """A second embedding of which every layer gets its own part (Gemma 3n and 4): looked up, and computed from the first by a product."""
+    """A second embedding with a separate part for every layer (Gemma 3n and 4): a table lookup plus a projection of the first embedding."""
 
     width: Count
     """Width of each layer's part."""
     vocab: Count
-    """Rows of its table, which has the widths of all layers."""
+    """Rows of its table, whose width is layers x ``width``."""
 
 
 class Streams(Section):
-    """Several parallel residual streams (AltUp, Baykal et al. 2023, arXiv:2301.13310), and a low-rank product parallel to attention
+    """Several parallel residual streams (AltUp, Baykal et al. 2023, arXiv:2301.13310), and a low-rank branch parallel to attention
     (LAuReL, Menghani et al. 2024, arXiv:2411.07501), as in Gemma 3n."""
 
     count: Count
     """Number of parallel streams."""
     laurel_rank: Count
-    """Width between the two low-rank products."""
+    """Rank of that branch."""
 
 
 class LayerGroup(Section):
-    """Equal layers of a stack with unlike layers: their token mixer and feed-forward layer."""
+    """A group of identical layers in a model whose layers differ: their number, token mixer and feed-forward layer."""
 
     layers: Count
     mixer: Literal["attention", "window", "attention+mamba2", "none"] | Mixer = "attention"
     feed_forward: Literal["dense", "experts", "none"] | None = None
-    """Experts where the model has any, when not given."""
+    """Default: experts if the model has any, otherwise dense."""
     heads: Count | None = None
-    """If different from the model's, like the next three."""
+    """Overrides the model's value, as do the next three fields."""
     kv_heads: Count | None = None
     head_dim: Count | None = None
     ffn_hidden: Count | None = None
     keys: Keys = "own"
-    """Keys and values: separate products, one product for both (``values``), or a lower layer's (``borrowed``)."""
+    """Source of keys and values: separate projections, one projection for both (``values``), or a lower layer's (``borrowed``)."""
 
     def feeding(self, experts: Experts | None) -> str:
         """``feed_forward``, or the model's default."""

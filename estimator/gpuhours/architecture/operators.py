@@ -1,7 +1,7 @@
 """A model as a list of operators, from which parameters, FLOPs, bytes and time are computed.
 
-An architecture is independent of layouts: each operator says how tensor parallelism may split it, and the code that costs it (FLOPs,
-memory, step time) divides. Every number may be a float or a NumPy array.
+An architecture does not depend on the layout: each operator states how tensor parallelism may split it, and the cost code (FLOPs,
+memory, step time) does the division. Every number may be a float or a NumPy array.
 """
 
 from __future__ import annotations
@@ -20,55 +20,55 @@ class Split(Enum):
     """How tensor parallelism divides a weight [outputs, inputs] (Shoeybi et al. 2019)."""
 
     COLUMN = "column"
-    """outputs / tensor: qkv, gate and up projections; the output stays split."""
+    """outputs / tensor per rank: qkv, gate and up projections; the output stays split."""
     ROW = "row"
-    """inputs / tensor: attention output and down projections; the output is summed."""
+    """inputs / tensor per rank: attention output and down projections; the output is all-reduced."""
     VOCABULARY = "vocabulary"
-    """outputs / tensor along the padded vocabulary: embedding and language-model head."""
+    """outputs / tensor per rank along the padded vocabulary: embedding and language-model head."""
     WHOLE = "whole"
     """replicated on every tensor rank: routers, small bridges."""
 
 
 class Role(Enum):
-    """The role of a matrix product in its layer, used for recomputation, memory and communication instead of its name."""
+    """The role of a GEMM in its layer; recomputation, memory and communication depend on it, never on the GEMM's name."""
 
     QKV = "qkv"
-    """Queries, keys and values of the layer's input, in one product or several."""
+    """Query, key and value projections of the layer's input, fused or separate."""
     LATENT_DOWN = "latent down"
-    """To the compressed queries, keys and values of latent attention."""
+    """Down-projection to the compressed queries, keys and values of latent attention."""
     LATENT_UP = "latent up"
-    """From these to each head's."""
+    """Up-projection from these to the queries, keys and values of each head."""
     ATTENTION_OUTPUT = "attention output"
     MLP_IN = "mlp in"
-    """Up, or gate and up; also of experts."""
+    """Up, or gate and up, projection of a feed-forward layer or of routed experts."""
     MLP_OUT = "mlp out"
     SHARED_IN = "shared in"
-    """Of the shared expert."""
+    """Input projections of the shared expert."""
     SHARED_OUT = "shared out"
     ROUTER = "router"
     OTHER = "other"
-    """Projections, modulation, heads: no role-specific treatment."""
+    """Projections, modulation, heads: not treated specially."""
 
 
 class Trainable(Enum):
     """How training affects a part."""
 
     FULL = "full"
-    """forward, activation and weight gradients: 6 FLOP per weight and token."""
+    """forward, activation gradients and weight gradients: 6 FLOP per weight and token."""
     FROZEN = "frozen"
-    """forward only, nothing upstream needs a gradient: 2 FLOP."""
+    """forward only, because nothing upstream needs a gradient: 2 FLOP per weight and token."""
     PASS_THROUGH = "pass-through"
-    """weights frozen, gradients flow through to something trainable before it: 4 FLOP."""
+    """frozen weights, with activation gradients for a trainable part upstream: 4 FLOP per weight and token."""
     LORA = "lora"
     """PASS_THROUGH plus trained low-rank adapters."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """One matrix product per token: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
+    """One GEMM over all tokens: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
 
-    ``outputs`` of products that kernels fuse are added (qkv; gate and up). ``experts`` weights exist, ``active`` of them process each
-    token. ``bias`` only counts parameters. Nothing depends on ``name``."""
+    ``outputs`` is the sum over GEMMs that kernels fuse (qkv; gate and up). There are ``experts`` such weights, ``active`` of which process
+    each token. ``bias`` only affects the parameter count. Nothing depends on ``name``."""
 
     name: str
     inputs: Array
@@ -79,9 +79,9 @@ class Linear:
     active: Array = 1
     role: Role = Role.OTHER
     fused: int = 1
-    """Number of unfused products in modelling files that it represents."""
+    """Number of separate GEMMs that it stands for in unfused modelling code."""
     groups: Array = 1
-    """Groups of experts; all experts of a token are in ``top_groups`` of them."""
+    """Number of expert groups; a token's experts all come from ``top_groups`` of them."""
     top_groups: Array = 1
 
     @property
@@ -91,7 +91,7 @@ class Linear:
 
     @property
     def flops_per_token(self) -> Array:
-        """2 x inputs x outputs x experts used: a multiply-add is two FLOP."""
+        """Forward FLOPs per token, 2 x inputs x outputs x active experts: a multiply-add is two FLOPs."""
         return 2 * self.inputs * self.outputs * self.active
 
 
@@ -110,23 +110,23 @@ class AttentionCore:
     keys: Array | None = None
     window: Array | None = None
     biased: bool = False
-    """Whether scores get a learned bias for the distance (T5)."""
+    """Whether a learned relative-position bias is added to the scores (T5)."""
     disentangled: bool = False
-    """Whether they get two more products, of content with distances, gathered from a table (DeBERTa)."""
+    """Whether two more GEMMs, of content with relative-position embeddings gathered from a table, are added to the scores (DeBERTa)."""
     broadcast: bool = False
-    """Whether a single key head is passed to attention, to be broadcast to all query heads (Falcon)."""
+    """Whether attention gets a single key head and broadcasts it to all query heads (Falcon)."""
     dropped: bool = False
-    """Whether dropout is applied to scores."""
+    """Whether dropout is applied to attention probabilities."""
     padded: bool = False
-    """Whether it gets a mask over all pairs: of its batch's padding, or a bias per pair of positions (BEiT)."""
+    """Whether it gets a dense mask over all query-key pairs: for padding in the batch, or a bias per pair of positions (BEiT)."""
     from_table: bool = False
-    """Whether that mask is computed in each layer from a table of distances."""
+    """Whether each layer computes that mask from a table of relative positions."""
     looped: bool = False
-    """Whether modelling files call it for one sequence after another (windows and images of different sizes)."""
+    """Whether modelling code calls attention in a loop, once per sequence (windows, and images of different sizes)."""
 
     def flops(self, length: Array, *, full: bool) -> Array:
-        """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when
-        causal and ``full`` is False (the ``causal`` convention; ``full`` is PaLM's)."""
+        """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved if
+        causal and ``full`` is False. ``full`` counts masked pairs too, as PaLM does; otherwise the ``causal`` convention."""
         keys = length if self.keys is None else self.keys
         triangle = self.causal and not full and self.keys is None
         if self.window is None:
@@ -141,21 +141,21 @@ class Family(Enum):
     """Groups of memory-bound operators, used for recomputation and memory."""
 
     NORM = "norm"
-    """Its input is the residual stream, in the stream's format."""
+    """Norms: the input is the residual stream, in the stream's format."""
     ACTIVATION = "activation"
-    """Between the products of a feed-forward layer."""
+    """Between the GEMMs of a feed-forward layer."""
     ATTENTION = "attention"
-    """On queries and keys, inside attention where it is split."""
+    """On queries and keys, where attention is split over tensor ranks."""
     OTHER = "other"
 
 
 class Pointwise(Enum):
-    """The memory-bound operators; the software profile gives each one's traffic. To add one, add a line.
+    """The memory-bound operators; the software profile gives the memory traffic of each. To add an operator, add a line.
 
-    ``saved``    elements that autograd saves per element if nothing is fused, unless a stack's ``memory.saved`` says
-                 otherwise; None: those of the operator it is like
+    ``saved``    elements that autograd saves per element if nothing is fused; overridden by a stack's ``memory.saved``.
+                 None: as for ``like``
     ``family``   its group
-    ``like``     the operator whose figures are used in a stack that has none for it (and runs it as one kernel)
+    ``like``     the operator whose figures are used if a stack has none for this one (and runs it as one kernel)
     """
 
     _value_: str
@@ -164,7 +164,7 @@ class Pointwise(Enum):
     like: str
 
     def __new__(cls, name: str, saved: float | None = None, family: Family = Family.OTHER, like: str = "") -> Pointwise:
-        """A member, with its name in profiles as value."""
+        """Create a member whose value is its name in profiles."""
         member = object.__new__(cls)
         member._value_, member.saved, member.family, member.like = name, saved, family, like or name
         return member
@@ -175,27 +175,27 @@ class Pointwise(Enum):
     ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy besides the projection, whose storage the values keep alive
     GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is saved by the product that reads it
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"
-    """Unfused GELU with powers and tanh, as in GPT-2's modelling files."""
+    """Unfused tanh-approximated GELU, as in GPT-2's modelling file."""
     ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"
     """Unfused GELU with erf, as in ESM's modelling file."""
     QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"
-    """x sigmoid(1.702 x), OpenAI's CLIP."""
+    """x sigmoid(1.702 x), unfused, as in OpenAI's CLIP."""
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"
-    """On the concatenated outputs of routed experts."""
+    """SwiGLU on the concatenated outputs of routed experts."""
     DROPOUT = "dropout", 0.5  # the mask, one byte
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"
-    """A learned factor per element of the width (LayerScale), after one half of a block."""
+    """LayerScale: a learned factor per channel, after the attention or feed-forward half of a block."""
     TURNED = "turned-stream", 0
-    """What it costs a block that its stream lies channels first, as a convolution left it: norms copy it, and sums read it out of order."""
+    """Extra traffic of a block whose input keeps a convolution's channels-first layout: norms copy it, and additions read it strided."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
-    """Tokens copied to and from expert order."""
+    """Copying tokens into expert order and back."""
     QK_NORM = "qk-norm", 1, Family.ATTENTION
     MODULATION = "modulation", 2  # the norm's output, and what is gated
-    """Shift and scale after a norm, and the gate before the residual (adaLN), of one half of a block."""
+    """adaLN in one half of a block: shift and scale after the norm, and the gate before the residual addition."""
 
     @classmethod
     def of(cls, family: Family) -> tuple[Pointwise, ...]:
@@ -205,50 +205,50 @@ class Pointwise(Enum):
 
 @dataclass(frozen=True)
 class Elementwise:
-    """``width`` elements per token pass through a memory-bound operator.
+    """A memory-bound operator applied to ``width`` elements per token.
 
-    ``sharded``: the elements are split over tensor ranks (inside attention or the MLP); else they are whole
-    on each rank unless sequence parallelism splits them."""
+    ``sharded``: the elements are split over tensor ranks (inside attention or the MLP); otherwise every rank
+    processes all of them, unless sequence parallelism splits them."""
 
     kind: Pointwise
     width: Array
     sharded: bool
     parameters: Array = 0
     worked: Array = 1.0
-    """Share of the width that it is done to; where it is not all, the tensor is cut in two and joined again."""
+    """Share of the width that the operator is applied to; below 1, the tensor is split and concatenated again."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One layer: what it computes for each token of its stream, and its attention."""
+    """One layer: its operators per token of its stream, and its attention cores."""
 
     linears: tuple[Linear, ...]
     attention: tuple[AttentionCore, ...]
     elementwise: tuple[Elementwise, ...]
     hidden: Array
     all_reduces: int = 2
-    """Tensor-parallel reductions per forward pass: one after attention, one after the MLP."""
+    """Tensor-parallel all-reduces per forward pass: one after attention, one after the MLP."""
 
     @property
     def parameters(self) -> Array:
-        """Everything the block stores."""
+        """All parameters of the block."""
         return sum(part.parameters for part in self.linears) + sum(part.parameters for part in self.elementwise)
 
     @property
     def active_parameters(self) -> Array:
-        """What one token meets: ``active`` of the experts."""
+        """Parameters used per token: those of ``active`` experts instead of all."""
         idle = sum((part.experts - part.active) * part.inputs * part.outputs for part in self.linears)
         return self.parameters - idle
 
 
 @dataclass(frozen=True)
 class Stack:
-    """``layers`` equal blocks over one stream of tokens.
+    """``layers`` identical blocks over one stream of tokens.
 
     ``tokens``     tokens of this stream per training sample (patches for an encoder, text and visual tokens
                    for the language model, visible tubelets for a masked encoder)
     ``sequence``   tokens that attend to each other (one frame's patches); ``tokens`` when None
-    ``trainable``  what training does to the blocks; ``adapters``: LoRA weights per block
+    ``trainable``  how the blocks are trained; ``adapters``: LoRA weights per block
     """
 
     name: str
@@ -261,28 +261,28 @@ class Stack:
 
     @property
     def with_mask(self) -> Stack:
-        """The same with a mask of padding handed to its attention."""
+        """The same stack with a padding mask passed to its attention."""
         cores = tuple(replace(core, padded=True) for core in self.block.attention)
         return replace(self, block=replace(self.block, attention=cores))
 
     @property
     def parameters(self) -> Array:
-        """Blocks and adapters."""
+        """Parameters of all blocks and adapters."""
         return self.layers * self.block.parameters + self.adapter_parameters
 
     @property
     def adapter_parameters(self) -> Array:
-        """LoRA weights of all layers."""
+        """LoRA parameters of all layers."""
         return self.layers * sum(adapter.parameters for adapter in self.adapters)
 
     @property
     def trainable_parameters(self) -> Array:
-        """Everything, the adapters alone, or nothing."""
+        """All parameters if fully trained, otherwise those of the adapters (0 if there are none)."""
         return self.parameters if self.trainable is Trainable.FULL else self.adapter_parameters
 
     @property
     def active_parameters(self) -> Array:
-        """Parameters less the experts that a token does not meet."""
+        """Parameters used per token: inactive experts are not counted."""
         return self.layers * self.block.active_parameters + self.adapter_parameters
 
 
@@ -290,7 +290,7 @@ class Stack:
 class Ends:
     """Operators before and after the stacks of one stream: embeddings, final norms, heads, patch embedding.
 
-    ``linears`` are products (head, patch embedding, projections); ``tables`` parameters that are looked up
+    ``linears`` are GEMMs (head, patch embedding, projections); ``tables`` is the number of parameters that are looked up
     or added."""
 
     name: str
@@ -298,71 +298,70 @@ class Ends:
     tables: Array
     tokens: Array
     first: bool
-    """On the first pipeline stage (embeddings) or the last (heads)."""
+    """Whether it is on the first pipeline stage (embeddings) rather than the last (heads)."""
     vocabulary: Array = 0
-    """Classes of a softmax loss over the outputs; 0 where there is none."""
+    """Number of classes of a softmax loss over the outputs; 0 if there is none."""
     compared: Array = 0
-    """Width of features that a contrastive loss compares with those of every sample of the batch; 0 where none does."""
+    """Width of the features that a contrastive loss compares across all samples of the batch; 0 if there is no such loss."""
     tied: bool = False
-    """The head's weight is the embedding's: counted once, multiplied all the same."""
+    """Whether the head shares the embedding's weight: its parameters are counted once, its GEMM still runs."""
     from_pixels: bool = False
-    """The product is a convolution over pixels that do not overlap."""
+    """Whether the GEMM is a convolution over non-overlapping patches of pixels."""
     narrow_loss: bool = False
-    """Its loss reads logits in their own format, as of masked words."""
+    """Whether the loss reads logits in their own number format without casting them, as for masked words."""
     tabled: Array = 0
-    """Elements per token of a fixed table of positions that is added."""
+    """Elements per token of a fixed position table that is added to the embedding."""
     split: Split = Split.WHOLE
-    """How tensor parallelism divides ``tables``: VOCABULARY deals out the rows of a token embedding."""
+    """How tensor parallelism divides ``tables``: VOCABULARY splits the rows of a token embedding."""
     trainable: Trainable = Trainable.FULL
 
     @property
     def parameters(self) -> Array:
-        """Tables and products; a tied head's weight is already in the table."""
+        """Parameters of tables and GEMMs; the weight of a tied head is only counted in its table."""
         products = sum(part.parameters for part in self.linears)
         return self.tables + (0 if self.tied else products)
 
     @property
     def trainable_parameters(self) -> Array:
-        """Everything or nothing."""
+        """All parameters if fully trained, otherwise 0."""
         return self.parameters if self.trainable is Trainable.FULL else 0
 
     @property
     def active_parameters(self) -> Array:
-        """Everything: ends have no experts."""
+        """All parameters: ends have no experts."""
         return self.parameters
 
 
 @dataclass(frozen=True)
 class Model:
-    """A whole training sample's computation, in the order data flows through it."""
+    """The computation for one training sample, with parts in the order of data flow."""
 
     name: str
     parts: tuple[Stack | Ends, ...]
     hidden: Array
-    """Width of the stream that pipeline stages hand on."""
+    """Width of the activations sent between pipeline stages."""
 
     @property
     def parameters(self) -> Array:
-        """Every weight, trained or not."""
+        """All parameters, trained or frozen."""
         return sum(part.parameters for part in self.parts)
 
     @cached_property
     def stacks(self) -> tuple[Stack, ...]:
-        """The repeated blocks."""
+        """The parts that are stacks of repeated blocks."""
         return tuple(part for part in self.parts if isinstance(part, Stack))
 
     @cached_property
     def ends(self) -> tuple[Ends, ...]:
-        """Operators at the two ends."""
+        """The parts that are embeddings, heads and similar."""
         return tuple(part for part in self.parts if isinstance(part, Ends))
 
     @cached_property
     def encoder(self) -> tuple[Stack | Ends, ...]:
-        """The leading parts up to the last stack that is not on the pipeline's own stream: a vision
-        encoder, a resampler.
+        """The leading parts that are not divided over pipeline stages, such as a vision encoder or a resampler.
 
-        Of another width than ``hidden``, or frozen; a model of one stack, or whose first stack is on the
-        stream, has none."""
+        They end with the last stack before the first one on the pipeline's stream (``on_stream``). Empty if the model has one stack, or if
+        its first stack is on the stream."""
         leading = 0
         for place, part in enumerate(self.parts):
             if isinstance(part, Stack) and self.on_stream(part):
@@ -371,22 +370,22 @@ class Model:
         return ()
 
     def on_stream(self, stack: Stack) -> bool:
-        """Whether a stack's layers are shared out over pipeline stages."""
+        """Whether a stack's layers are divided over pipeline stages: it is the only stack, or it has width ``hidden`` and is not frozen."""
         if len(self.stacks) == 1 or stack.trainable is Trainable.FROZEN:
             return len(self.stacks) == 1
         return every(np.equal(stack.block.hidden, self.hidden))
 
     @property
     def masked(self) -> bool:
-        """Whether some of its attention sees only what came before, which conventions count differently."""
+        """Whether any attention is causal; FLOP-counting conventions differ for it."""
         return any(core.causal for stack in self.stacks for core in stack.block.attention)
 
     @property
     def trainable_parameters(self) -> Array:
-        """What the optimiser updates: all of a fully trained part, of one with adapters these."""
+        """Parameters that the optimiser updates: all of a fully trained part, only the adapters of a part with adapters."""
         return sum(part.trainable_parameters for part in self.parts)
 
     @property
     def active_parameters(self) -> Array:
-        """What one token meets: a mixture's idle experts are left out."""
+        """Parameters used per token: inactive experts are not counted."""
         return sum(part.active_parameters for part in self.parts)
