@@ -18,29 +18,29 @@ NotNegative = Annotated[int, whole(least=0)]
 
 
 class Latent(Spec):
-    """The input to denoise: patches of a latent into which a frozen autoencoder compresses images or clips.
+    """Base class of diffusion transformers: they denoise the latent into which a frozen autoencoder compresses images or clips.
 
-    The autoencoder shrinks a clip by ``compression`` in space and ``time_compression`` in time (keeping the first frame separate if time is
-    compressed); patches of the latent are the tokens.
+    The autoencoder shrinks a clip by ``compression`` in space and ``time_compression`` in time (the first frame is kept separate if time is
+    compressed); the tokens are patches of the latent.
     """
 
     patch: Count = 2
     time_patch: Count = 1
     latent_channels: Count = 4
     out_channels: Count | None = None
-    """Channels predicted; as many as the input by default (DiT also predicts a variance: twice as many)."""
+    """Channels predicted; default the input channels (DiT also predicts a variance, so twice as many)."""
     image_size: Count = 256
     compression: Count = 8
     time_compression: Count = 1
     trainable: Literal["full", "lora"] = "full"
     rank: Count = 8
-    """Rank of the adapters that ``trainable: lora`` trains."""
+    """LoRA rank, if ``trainable: lora``."""
     targets: tuple[str, ...] = lora.ATTENTION
-    """The projections that get adapters: q, k, v, o (also of cross-attention), up, gate, down, or all-linear."""
+    """Projections that get LoRA adapters: q, k, v, o (also of cross-attention), up, gate, down, or all-linear."""
 
     @property
     def of_pictures(self) -> bool:
-        """Whether neither patch nor compression extends along time, so that samples are images."""
+        """Whether samples are images: neither patches nor compression extend along time."""
         return (
             bool(np.all(np.equal(self.time_patch, 1)) and np.all(np.equal(self.time_compression, 1)))
             and not self.along_time
@@ -48,11 +48,11 @@ class Latent(Spec):
 
     @property
     def along_time(self) -> bool:
-        """Whether some layers attend along time."""
+        """Whether some layers attend over time."""
         return False
 
     def trained(self, model: Model) -> Model:
-        """The model with the trainable parts set by ``trainable``."""
+        """The model with its parts trained or frozen as ``trainable`` says."""
         return model if self.trainable == "full" else lora.adapted(model, self.rank, self.targets)
 
     def latent_frames(self, data: Data) -> Array:
@@ -86,43 +86,43 @@ class Diffusion(Latent):
     hidden: Count
     heads: Count
     ffn_hidden: Count | None = None
-    """4 x hidden when not given."""
+    """Default 4 x hidden."""
     gated: bool = False
     biases: bool = True
     qk_norm: blocks.QKNorm = "none"
     attends: Literal["clip", "alternating", "divided"] = "clip"
-    """Every token attends to the whole clip, layers alternate between one frame and one position over time (Latte), or each layer does
-    both (STDiT)."""
+    """``clip``: every token attends to the whole clip; ``alternating``: layers alternate between attention within a frame and over time
+    (Latte); ``divided``: every layer does both (STDiT)."""
     modulation: Literal["per-layer", "shared", "none"] = "per-layer"
-    """adaLN: ``vectors`` per layer computed from the time step, by a product in each layer or by one shared by all
+    """adaLN: ``vectors`` per layer are computed from the time step, by a linear layer in each layer or by one shared by all
     (PixArt)."""
     vectors: Count = 6
-    """12 if text in the stream has its own (CogVideoX)."""
+    """Modulation vectors per layer; 12 if text tokens in the sequence have their own (CogVideoX)."""
     time_hidden: Count | None = None
-    """Width of the time embedding; the model's by default."""
+    """Width of the time embedding; default the model's width."""
     time_per_layer: bool = False
     """Whether each layer embeds time step and class separately (DiT in the diffusers library)."""
     norm: blocks.Norm = "no-weights"
     text_in_stream: bool = False
-    """Whether text tokens are part of the sequence, projected by one product, instead of cross-attention (CogVideoX)."""
+    """Whether text tokens are part of the sequence, after one linear layer, instead of being read by cross-attention (CogVideoX)."""
     caption_products: Literal[0, 1, 2] = 2
-    """Number of products that project the text to the model's width."""
+    """Number of linear layers that project the text to the model's width."""
     size_frequencies: NotNegative = 0
-    """Width of each of the three embeddings of size and aspect ratio added to the time step (PixArt at 1024 pixels)."""
+    """Width of each of the three embeddings of size and aspect ratio that are added to the time embedding (PixArt at 1024 pixels)."""
     classes: Annotated[int, whole(least=0)] = 0
-    """Rows of a class embedding table."""
+    """Rows of the class embedding; 0: none."""
     text_hidden: Count | None = None
-    """Width of the text encoder's tokens for cross-attention."""
+    """Width of the text encoder's output."""
     cross_norm: bool = False
-    """Whether there is a trained norm before cross-attention, and on its queries and keys (Wan)."""
+    """Whether cross-attention has a trained norm on its input and norms on its queries and keys (Wan)."""
     cross_qk_norm: bool = False
-    """Whether there are norms only on its queries and keys (LTX-Video)."""
+    """Whether cross-attention has norms on its queries and keys only (LTX-Video)."""
     image_hidden: Count | None = None
-    """Width of an image encoder's tokens, with their own keys and values in each layer next to the text's (Wan 2.1 image-to-video)."""
+    """Width of an image encoder's output, for which each layer has separate key-value projections (Wan 2.1 image-to-video)."""
     image_tokens: Count = 257
-    """Number of those tokens: CLIP's ViT-H has 16 x 16 patches and a class token."""
+    """Tokens from the image encoder: CLIP's ViT-H has 16 x 16 patches and a class token."""
     text_length: Count = 120
-    """Text tokens for cross-attention, unless the data give them."""
+    """Text tokens per sample, unless the data give them."""
     frequencies: Count = 256
     """Number of sines and cosines in the time embedding."""
 
@@ -132,7 +132,7 @@ class Diffusion(Latent):
         return self
 
     def build(self, data: Data) -> Model:
-        """One denoising step of one sample."""
+        """The computation for one denoising step of one sample."""
         times, places = self.latent_frames(data), self.tokens_per_frame(data)
         tokens = times * places
         front, stacks = self._front(tokens), self._stacks(tokens, times, places, data)
@@ -141,7 +141,7 @@ class Diffusion(Latent):
 
     @property
     def along_time(self) -> bool:
-        """True for Latte's alternating layers and STDiT's."""
+        """Whether some layers attend over time: ``attends`` is alternating (Latte) or divided (STDiT)."""
         return self.attends != "clip"
 
     @property
@@ -150,7 +150,7 @@ class Diffusion(Latent):
         return self.hidden if self.time_hidden is None else self.time_hidden
 
     def _front(self, tokens: Array) -> tuple[Ends, ...]:
-        """Patch embedding; the time step through an MLP; a class table."""
+        """Patch embedding, time-step MLP and class embedding."""
         h, e, pixels = self.hidden, self.time_width, self.latent_channels * self.patch**2 * self.time_patch
         step = [] if self.time_per_layer else [biased("time step", self.frequencies, e), biased("time step 2", e, e)]
         if self.modulation == "shared":
@@ -165,7 +165,7 @@ class Diffusion(Latent):
         return (patch, Ends("time step", tuple(step), table, 1, first=True))
 
     def _stacks(self, tokens: Array, times: Array, places: Array, data: Data) -> tuple[Stack, ...]:
-        """Layers over the latent, their modulation (once per sample), and keys of the text."""
+        """The layers over latent tokens, their modulation (once per sample), and key-value projections of the text."""
         text = self.text_length if data.text_tokens is None else data.text_tokens
         block = self._block(text)
         tokens = tokens + (text if self.text_in_stream else 0)
@@ -199,11 +199,11 @@ class Diffusion(Latent):
 
     @property
     def looks(self) -> bool:
-        """Whether layers have cross-attention to a text."""
+        """Whether layers have cross-attention to text."""
         return self.text_hidden is not None and not self.text_in_stream
 
     def _modulation(self) -> Block:
-        """One layer's modulation vectors from the time step."""
+        """The linear layer that computes one layer's modulation vectors from the time embedding."""
         e, h = self.time_width, self.hidden
         own = (biased("time step", self.frequencies, h), biased("time step 2", h, h)) if self.time_per_layer else ()
         table = (blocks.weights(self.classes * h),) if self.time_per_layer and self.classes else ()
@@ -229,13 +229,13 @@ class Diffusion(Latent):
         return blocks.block(h, sees, looks, *also, mixer, glue, *self._modulated(), *self._cross_norms())
 
     def _looks_at_image(self, looks: blocks.Piece) -> tuple[blocks.Piece, ...]:
-        """A second attention with the same queries, to the image's keys."""
+        """A second cross-attention core to the image tokens, with the same queries; empty if the model has none."""
         if self.image_hidden is None:
             return ()
         return (blocks.Piece((), tuple(replace(core, keys=self.image_tokens) for core in looks.attention)),)
 
     def _modulated(self) -> tuple[blocks.Piece, ...]:
-        """Shift and scale before attention and MLP, and a gate after each; a table of six vectors if layers share a product."""
+        """Shift and scale before attention and MLP, and a gate after each; a table of six vectors per layer if modulation is shared."""
         if self.modulation == "none":
             return ()
         table = self.vectors * self.hidden if self.modulation == "shared" else 0
@@ -243,14 +243,14 @@ class Diffusion(Latent):
         return (blocks.Piece(elementwise=(halves,)),)
 
     def _cross_norms(self) -> tuple[blocks.Piece, ...]:
-        """LayerNorm before it (2 h), RMS norms on queries and keys (h each)."""
+        """Norms of cross-attention: LayerNorm on its input (2 h parameters), RMSNorm on queries and keys (h each)."""
         on_both = Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=2 * self.hidden)
         if self.cross_norm:
             return (blocks.Piece(elementwise=(blocks.norm("layer", self.hidden), on_both)),)
         return (blocks.Piece(elementwise=(on_both,)),) if self.cross_qk_norm else ()
 
     def _end(self, tokens: Array) -> tuple[Ends, ...]:
-        """The caption's MLP, applied once per text token; the last modulation; the output projection."""
+        """Caption MLP (once per text token), final modulation, and output projection."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
         linears = []
@@ -271,5 +271,5 @@ class Diffusion(Latent):
 
 
 def biased(name: str, inputs: Array, outputs: Array) -> Linear:
-    """A product with a bias that is replicated on every tensor rank."""
+    """A linear layer with bias, replicated on every tensor rank."""
     return Linear(name, inputs, outputs, Split.WHOLE, bias=True)

@@ -15,8 +15,8 @@ NotNegative = Annotated[int, whole(least=0)]
 
 
 class EncoderDecoder(Spec):
-    """T5 (Raffel et al. 2020, arXiv:1910.10683): RMS norms, no biases, relative positions shared by the
-    layers; BART, Whisper and similar ones with LayerNorm, biases and position tables.
+    """T5 (Raffel et al. 2020, arXiv:1910.10683): RMSNorm, no biases, relative positions shared by all
+    layers; also BART, Whisper and similar models, with LayerNorm, biases and position tables.
 
     ``data.seq_len`` is the encoder's length, ``target_tokens`` the decoder's.
     """
@@ -30,36 +30,36 @@ class EncoderDecoder(Spec):
     head_dim: Count = 64
     ffn_hidden: Count
     decoder_heads: Count | None = None
-    """If different from the encoder's, like the next."""
+    """Default: the encoder's; so is the next field's."""
     decoder_ffn_hidden: Count | None = None
     gated: bool = False
     activation: blocks.Activation = "gelu"
-    """How it is implemented, also with a gate: T5's gated variant is unfused."""
+    """How the activation is implemented, also if gated: T5's gated variant is unfused."""
     vocab: Count
     tied: bool = True
     token_tables: Literal[1, 2] = 1
-    """One token table for both sides, or one each."""
+    """1: encoder and decoder share a token embedding; 2: each has its own."""
     norm: blocks.Norm = "rms"
     norms_per_half: Count = 1
-    """2 if each half of a layer is normed before and after (T5Gemma)."""
+    """Norms per attention or feed-forward half of a layer: 2 if there is one before and one after (T5Gemma)."""
     final_norm: bool = True
     embedding_norm: bool = False
     biases: bool = False
     key_bias: bool = True
-    """Whether keys have a bias if the model has biases (Whisper's do not)."""
+    """Whether keys also have a bias if the model has biases (they do not in Whisper)."""
     position_buckets: NotNegative = 32
-    """Rows of a table of relative positions with a number per head, one table per side; 0: none."""
+    """Rows of a relative-position table with one number per head, one table each for encoder and decoder; 0: none."""
     encoder_positions: NotNegative = 0
     """Rows of a position table for the encoder."""
     decoder_positions: NotNegative = 0
     sound_channels: NotNegative = 0
-    """Audio channels read by two convolutions of width three instead of tokens, the second with stride two (Whisper)."""
+    """Channels of audio input, read by two convolutions of width three, the second with stride two (Whisper); 0: the input is text."""
     target_tokens: Count = 114
-    """T5's span corruption leaves 114 of 512 tokens (section 3.1.4)."""
+    """Decoder tokens per sample; default 114, since T5's span corruption gives 114 targets for 512 tokens (section 3.1.4)."""
     dropout: bool = False
 
     def build(self, data: Data) -> Model:
-        """One pair of input and target."""
+        """The computation for one pair of input and target."""
         read, written = self._read(data), self._target(data)
         heads, width = self.decoder_heads or self.heads, self.decoder_ffn_hidden or self.ffn_hidden
         keys = blocks.block(self.hidden, *self._cross_keys(heads))
@@ -85,7 +85,7 @@ class EncoderDecoder(Spec):
         return Model(self.name or "encoder-decoder", parts, self.hidden)
 
     def _front(self, read: Array, words: Array) -> tuple[Ends, ...]:
-        """The encoder's input: tokens, or audio through two convolutions [3 c, h] and, with stride two, [3 h, h]."""
+        """The encoder's input: a token embedding, or for audio two convolutions, [3 c, h] and, with stride two, [3 h, h]."""
         if not self.sound_channels:
             return (Ends("embedding", (), words, read, first=True, split=Split.VOCABULARY),)
         c, h = self.sound_channels, self.hidden
@@ -97,30 +97,30 @@ class EncoderDecoder(Spec):
         )
 
     def _written(self, written: Array, words: Array) -> tuple[Ends, ...]:
-        """The decoder's own token table, if not shared with the encoder."""
+        """The decoder's token embedding if not shared with the encoder; otherwise empty."""
         if self.token_tables == 1 and not self.sound_channels:
             return ()
         return (Ends("decoder embedding", (), words, written, first=False, split=Split.VOCABULARY),)
 
     def _end(self, heads: Array, positions: Array) -> Array:
-        """Other weights of a side: norms and position tables."""
+        """Parameters of the norms and position tables of the encoder or decoder."""
         norms = (1 if self.final_norm else 0) + (1 if self.embedding_norm else 0)
         tables = self.position_buckets * heads + positions * self.hidden
         return norms * blocks.norm_parameters(self.norm, self.hidden) + tables
 
     def _cross_keys(self, heads: Array) -> tuple[blocks.Piece, ...]:
-        """Keys and values of the encoder's output, computed once per decoder layer."""
+        """Key-value projections applied to the encoder's output in every decoder layer."""
         kv = heads if self.kv_heads is None else self.kv_heads
         piece = blocks.cross_keys(self.hidden, kv, self.head_dim, bias=self.biases)
         return (piece, self._no_key_bias(kv))
 
     def _no_key_bias(self, kv: Array) -> blocks.Piece:
-        """Removes the bias of keys, if values have one and keys do not."""
+        """A correction that subtracts the key bias from the parameter count, if values have a bias and keys do not."""
         missing = kv * self.head_dim if self.biases and not self.key_bias else 0
         return blocks.Piece(elementwise=(blocks.weights(-missing),) if missing else ())
 
     def _block(self, heads: Array, width: Array, read: Array | None) -> Block:
-        """An encoder layer; with ``read`` tokens to attend to, a decoder layer."""
+        """An encoder layer, or a decoder layer if ``read``, the number of encoder tokens for cross-attention, is given."""
         h, d, decodes = self.hidden, self.head_dim, read is not None
         kv = heads if self.kv_heads is None else self.kv_heads
         plain = blocks.self_attention(h, heads, kv, d, causal=decodes, qkv_bias=self.biases, output_bias=self.biases)
@@ -134,7 +134,7 @@ class EncoderDecoder(Spec):
         return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv), blocks.Piece(elementwise=turned))
 
     def _target(self, data: Data) -> Array:
-        """``text_tokens`` if the input's length is given too, otherwise ``target_tokens``."""
+        """Decoder tokens: ``data.text_tokens`` if the input's length is also given, otherwise ``target_tokens``."""
         both = data.seq_len is not None and data.text_tokens is not None
         return data.text_tokens if both and data.text_tokens is not None else self.target_tokens
 
@@ -153,14 +153,14 @@ class EncoderDecoder(Spec):
 
     @property
     def padded_to(self) -> int | None:
-        """All positions of an audio encoder: Whisper pads a recording to 30 s (Radford et al. 2022, arXiv:2212.04356, section 2.2)."""
+        """All positions of an audio encoder, since Whisper pads audio to 30 s (Radford et al. 2022, arXiv:2212.04356, section 2.2)."""
         return int(self.encoder_positions) or None if self.sound_channels else None
 
     def sees_frames(self, data: Data) -> bool:
-        """Whether each frame is a given number of tokens."""
+        """Whether the data give a number of tokens per frame."""
         return False
 
     def effective_tokens(self, data: Data) -> Array | None:
-        """The same without padding of the input."""
+        """Tokens per sample without the padding of the input."""
         read = data.carrying_tokens()
         return None if read is None else read + self._target(data)

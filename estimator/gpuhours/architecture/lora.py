@@ -1,4 +1,4 @@
-"""Low-rank adapters: small trained products parallel to frozen weights."""
+"""LoRA: small trained low-rank weights parallel to frozen weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 ATTENTION = ("q", "k", "v", "o")
 EVERY = (*ATTENTION, "gate", "up", "down")
 ALL = "all-linear"
-"""A target that means every projection, as in PEFT."""
+"""Target name for all projections, as in PEFT."""
 
 
 def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Linear]) -> tuple[Linear, ...]:
@@ -32,10 +32,10 @@ def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Line
 
 
 def adapted(model: Model, rank: Array, targets: Sequence[str]) -> Model:
-    """A diffusion transformer whose layers get adapters on frozen weights.
+    """A diffusion transformer with frozen weights and adapters in its layers.
 
-    Layers over tokens get adapters on the targets that they have, and pass gradients on; what precedes them, or is computed once per sample
-    (time step, modulation), gets none. A target that no layer has raises ``EstimateError``.
+    Layers over tokens get adapters on those targets that they have, and pass gradients through. The parts before them and those computed
+    once per sample (time step, modulation) get none. A target that no layer has raises ``EstimateError``.
     """
     over_tokens = [part for part in model.parts if isinstance(part, Stack) and not once(part)]
     known = {name: one for part in over_tokens for name, one in projections(part.block)}
@@ -44,7 +44,7 @@ def adapted(model: Model, rank: Array, targets: Sequence[str]) -> Model:
 
 
 def _adapted(part: Stack | Ends, rank: Array, targets: Sequence[str]) -> Stack | Ends:
-    """One part of it."""
+    """One part of the model: layers over tokens with adapters, other parts frozen or passing gradients through."""
     if isinstance(part, Ends):
         idle = part.first or np.all(np.equal(part.tokens, 1))
         return replace(part, trainable=Trainable.FROZEN if idle else Trainable.PASS_THROUGH)
@@ -56,12 +56,12 @@ def _adapted(part: Stack | Ends, rank: Array, targets: Sequence[str]) -> Stack |
 
 
 def once(stack: Stack) -> bool:
-    """Whether it is computed once per sample."""
+    """Whether the stack is computed once per sample, not per token."""
     return bool(np.all(np.equal(stack.tokens, 1)))
 
 
 def projections(block: Block) -> Iterator[tuple[str, Linear]]:
-    """The products of a layer by role, unfused, each with its target name."""
+    """Pairs of LoRA target name and unfused weight for the GEMMs of a layer, identified by role."""
     for one in block.linears:
         if one.role is Role.QKV:
             several = round(float(np.max(one.outputs / block.hidden)))
@@ -77,7 +77,7 @@ def projections(block: Block) -> Iterator[tuple[str, Linear]]:
 
 
 def _pair(weight: Linear, rank: Array) -> tuple[Linear, Linear]:
-    """A and B of one projection; A follows a row-split input, B a column-split output."""
+    """A and B of one projection: A is split like a row-split weight's input, B like a column-split weight's output."""
     down = Split.ROW if weight.split is Split.ROW else Split.WHOLE
     up = Split.COLUMN if weight.split is Split.COLUMN else Split.WHOLE
     return (

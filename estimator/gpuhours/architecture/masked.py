@@ -1,4 +1,4 @@
-"""Masked autoencoders of images and video: an encoder on the visible patches, a light decoder on all."""
+"""Masked autoencoders for images and video: an encoder over visible patches and a light decoder over all patches."""
 
 from typing import Literal, Self
 
@@ -18,8 +18,8 @@ from gpuhours.inputs.units import Count, Fraction
 class MaskedAutoencoder(Spec):
     """MAE (He et al. 2022, arXiv:2111.06377) and VideoMAE (Tong et al. 2022, arXiv:2203.12602).
 
-    Of T slices of P patches, ``mask_ratio`` of each slice is masked: the encoder processes T visible(P), jointly over time; the decoder all
-    T P; the pixels of the masked ones are predicted.
+    A clip has T temporal slices of P patches, of which a share ``mask_ratio`` is masked. The encoder processes the T visible(P) visible
+    patches jointly over time, the decoder all T P patches; the pixels of masked patches are predicted.
     """
 
     kind: Literal["masked-autoencoder"] = "masked-autoencoder"
@@ -28,14 +28,14 @@ class MaskedAutoencoder(Spec):
     decoder_layers: Count
     decoder_hidden: Count = 512
     decoder_heads: Count | None = None
-    """Heads of 64 when not given."""
+    """Default: as many heads of size 64 as fit the width."""
     decoder_bias: bool = True
-    """Whether the product from encoder to decoder has a bias (MAE has one, VideoMAE does not)."""
+    """Whether the linear layer from encoder to decoder has a bias (MAE: yes, VideoMAE: no)."""
     decoder_keeps: Fraction = 1.0
-    """Share of the patches that the decoder processes in addition to the encoder's: VideoMAE V2 masks them too (arXiv:2303.16727, section
-    3.2)."""
+    """Patches that the decoder processes besides the visible ones, as a share of all: VideoMAE V2 masks the decoder too
+    (arXiv:2303.16727, section 3.2)."""
     predicts: Literal["hidden", "all"] = "hidden"
-    """Patches whose pixels the head predicts."""
+    """Patches whose pixels the head predicts: the masked ones or all."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -48,11 +48,11 @@ class MaskedAutoencoder(Spec):
 
     @property
     def heads(self) -> int:
-        """``decoder_heads``, or the number of heads of 64 in the width."""
+        """``decoder_heads``, or decoder width / 64."""
         return self.decoder_hidden // 64 if self.decoder_heads is None else self.decoder_heads
 
     def build(self, data: Data) -> Model:
-        """One clip: every patch embedded, the visible ones encoded, all of them decoded."""
+        """The computation for one clip: all patches are embedded, the visible ones encoded, and all decoded."""
         encoder = self.encoder.shape
         clip = encoder.clip(data)
         count, times = encoder.patches_per_slice(clip), slices(clip.frames, encoder.tubelet)
@@ -72,14 +72,14 @@ class MaskedAutoencoder(Spec):
         return Model(self.name or "masked autoencoder", parts, encoder.hidden)
 
     def _decoder(self, encoder: VisionEncoder, tokens: Array) -> Stack:
-        """Light layers over every patch; built as the encoder's, with an MLP of 4 x its width."""
+        """The decoder's layers, built like the encoder's, with an MLP of 4 x the decoder width."""
         shape = {"layers": self.decoder_layers, "hidden": self.decoder_hidden, "heads": self.heads}
         light = encoder.model_copy(update={**shape, "head_dim": None, "ffn_hidden": None})
         return Stack("decoder layers", light.block(), self.decoder_layers, tokens)
 
     def _head(self, encoder: VisionEncoder, tokens: Array, seen: Array) -> Ends:
-        """A norm and [h, channels p^2 tubelet]: the pixels of a patch, against which the squared error is
-        taken."""
+        """A norm and a projection [h, channels p^2 tubelet] to the pixels of a patch, for the mean squared
+        error."""
         pixels = encoder.channels * encoder.patch**2 * encoder.tubelet
         product = Linear("pixels", self.decoder_hidden, pixels, Split.WHOLE, bias=True)
         norm = blocks.norm_parameters(encoder.norm, self.decoder_hidden)
@@ -88,7 +88,7 @@ class MaskedAutoencoder(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As for its encoder."""
+        """Same as its encoder's."""
         return self.encoder.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
@@ -96,7 +96,7 @@ class MaskedAutoencoder(Spec):
         return self.encoder.shape.tokens_per_sample(data)
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Those of the encoder, and the decoder's width if not given."""
+        """Assumptions of the encoder, and the decoder's width if not given."""
         assumed = list(self.encoder.assumptions(data))
         if "decoder_hidden" not in self.model_fields_set:
             reason, source = (

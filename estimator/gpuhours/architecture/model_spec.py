@@ -46,7 +46,7 @@ HOMES = {
 
 
 def kind(value: Any) -> str:
-    """The kind of a block: its ``kind``, or the one that its keys belong to."""
+    """The kind of a ``model:`` block: its ``kind`` if given, otherwise inferred from keys that only one kind has."""
     if not isinstance(value, Mapping):
         return str(getattr(value, "kind", "decoder"))
     for key, meant in KEYS.items():
@@ -56,7 +56,7 @@ def kind(value: Any) -> str:
 
 
 def known_kind(value: Any) -> Any:
-    """The block unchanged, or an error for an unknown kind."""
+    """The block unchanged; raises ``ValueError`` for an unknown kind."""
     if not isinstance(value, Mapping | Spec):
         raise ValueError("must be a model's name, a config.json, or a mapping such as {params: 30B}")
     asked = kind(value)
@@ -66,12 +66,11 @@ def known_kind(value: Any) -> Any:
 
 
 ModelSpec: TypeAlias = Annotated[Spec, ByKind(HOMES, kind), BeforeValidator(known_kind), BeforeValidator(fields)]
-"""Any architecture supported in a run."""
+"""Any supported architecture, as the type of a run's ``model:`` block."""
 
 
 def read_model(value: Any) -> Spec:
-    """``read_model("llama-3-8b")``, ``read_model({"params": "30B"})``: the architecture for a ``model:``
-    block."""
+    """The architecture for a ``model:`` block: ``read_model("llama-3-8b")``, ``read_model({"params": "30B"})``."""
     try:
         return _adapter().validate_python(value)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A vision transformer trained to match a teacher's view of other crops of the same image: DINO, iBOT, DINOv2 and v3."""
+"""Self-distillation: a vision transformer learns to match a teacher's output on other crops of the image (DINO, iBOT, DINOv2 and v3)."""
 
 from dataclasses import replace
 from typing import Literal, Self
@@ -26,7 +26,7 @@ class SelfDistillation(Spec):
     student: AnyVision
     """The encoder being trained."""
     teacher: AnyVision | None = None
-    """A separate frozen encoder; by default the student's moving average, of the same size."""
+    """A separate frozen encoder; default the student's moving average, of the same size."""
     global_crops: Count = 2
     """Large crops per image, processed by student and teacher."""
     local_crops: Count = 8
@@ -34,15 +34,15 @@ class SelfDistillation(Spec):
     local_size: Count = 98
     """Side of a small crop in pixels."""
     prototypes: Count = 131072
-    """Classes of the heads' last product."""
+    """Output classes of the heads."""
     head_hidden: Count = 2048
     """Width of the heads' hidden layers."""
     bottleneck: Count = 384
-    """Width before the prototypes."""
+    """Input width of the prototype layer."""
     skipped: Fraction = 0.0
-    """Share of crops skipped by a layer of the student: stochastic depth that saves the work (DINOv2, section 4)."""
+    """Share of crops that each student layer skips: stochastic depth that also saves the computation (DINOv2, section 4)."""
     hidden_share: Fraction = 0.15
-    """Share of masked patches: half of the images have 10 to 50 % masked (Oquab et al. 2023, table 16)."""
+    """Share of masked patches: in half of the images, 10 to 50 % are masked (Oquab et al. 2023, table 16)."""
 
     @model_validator(mode="after")
     def _the_student_learns(self) -> Self:
@@ -55,7 +55,7 @@ class SelfDistillation(Spec):
         return self
 
     def build(self, data: Data) -> Model:
-        """One image: the teacher's crops, the student's, and the heads of both."""
+        """The computation for one image: the crops of teacher and student, and both heads."""
         student = self.student.shape
         teacher = student if self.teacher is None else self.teacher.shape
         large, small = self.crops(student, data)
@@ -71,7 +71,7 @@ class SelfDistillation(Spec):
         return Model(self.name or "self-distillation", (*seen, *learned, *heads), student.hidden)
 
     def crops(self, encoder: VisionEncoder, data: Data) -> tuple[Array, Array]:
-        """Patches of a large crop, and of a small one."""
+        """(patches of a large crop, patches of a small crop)."""
         clip = encoder.clip(data)
         return encoder.patches_per_slice(clip), patches(self.local_size, self.local_size, encoder.patch)
 
@@ -88,7 +88,7 @@ class SelfDistillation(Spec):
         return (encoder.embedding(tokens, kind), *(replace(one, name=f"{_OF[kind]} layers") for one in layers))
 
     def _head(self, encoder: VisionEncoder, tokens: Array, kind: Trainable) -> Ends:
-        """Norm, three products down to the bottleneck, and the prototypes with their softmax."""
+        """A norm, three linear layers ending at the bottleneck, and the prototype layer with its softmax."""
         h, wide = encoder.hidden, self.head_hidden
         products = (
             Linear("head", h, wide, Split.WHOLE, bias=True),
@@ -103,16 +103,16 @@ class SelfDistillation(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As for its encoder."""
+        """Same as its encoder's."""
         return self.student.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
-        """Patches of all of the student's crops."""
+        """Patches of all student crops of one image."""
         large, small = self.crops(self.student.shape, data)
         return self.global_crops * large + self.local_crops * small
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Those of the student."""
+        """Assumptions of the student."""
         return self.student.assumptions(data)
 
 

@@ -1,4 +1,4 @@
-"""Extras of Gemma 3n and 4 besides a decoder's layers: a second embedding per layer, several residual streams, low-rank residuals."""
+"""Additions of Gemma 3n and 4 to a decoder: a second embedding per layer, several residual streams, low-rank residual branches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gpuhours.inputs.arrays import Array
 
 
 def product(name: str, inputs: Array, outputs: Array) -> Linear:
-    """A narrow product replicated on every tensor rank."""
+    """A narrow linear layer without bias, replicated on every tensor rank."""
     return Linear(name, inputs, outputs, Split.WHOLE)
 
 
 def front(
     hidden: Array, layers: Array, tokens: Array, second: PerLayerInput | None, streams: Streams | None, kind: Trainable
 ) -> tuple[Ends, ...]:
-    """The second embedding's table [vocab, layers p] and product [h, layers p] under a norm of p; a product [h, h] for each additional
-    stream. Source: transformers, models/gemma3n/modeling_gemma3n.py."""
+    """The second embedding's table [vocab, layers p] and projection [h, layers p] with a norm over p; a linear layer [h, h] for each
+    additional stream. Source: transformers, models/gemma3n/modeling_gemma3n.py."""
     ends = []
     if second is not None:
         every = layers * second.width
@@ -31,7 +31,7 @@ def front(
 
 
 def back(hidden: Array, tokens: Array, streams: Streams | None, kind: Trainable) -> tuple[Ends, ...]:
-    """A product [h, h] for each additional stream before they are merged."""
+    """A linear layer [h, h] for each additional stream, before the streams are merged."""
     if streams is None:
         return ()
     made = (product("stream", hidden, hidden),) * (streams.count - 1)
@@ -39,12 +39,12 @@ def back(hidden: Array, tokens: Array, streams: Streams | None, kind: Trainable)
 
 
 def layer(hidden: Array, second: PerLayerInput | None, streams: Streams | None) -> tuple[blocks.Piece, ...]:
-    """In each layer.
+    """Operators that these extras add to each layer.
 
-    second embedding    gate [h, p], its product with the layer's part, up [p, h], a norm of h, a residual addition
-    n streams           a router [h, n] under a norm; n^2 and n coefficients of its n outputs [n, n^2], [n, n]; the streams are mixed
+    second embedding    gate [h, p], elementwise product with the layer's part, up [p, h], a norm over h, a residual addition
+    n streams           a norm and a router [h, n]; n^2 and n coefficients of its n outputs [n, n^2], [n, n]; the streams are mixed
                         before the layer and corrected after it, with a scale of h
-    low-rank residual   [h, r], [r, h], a norm of h, an addition
+    low-rank residual   [h, r], [r, h], a norm over h, an addition
     """
     pieces = []
     if second is not None:

@@ -1,4 +1,4 @@
-"""Diffusion transformers with one stack of layers for image and text together, after a few layers for each: Lumina-Image 2,
+"""Diffusion transformers with one stack of layers over image and text jointly, after a few separate layers for each: Lumina-Image 2,
 Z-Image."""
 
 from typing import Annotated, Literal, Self
@@ -16,29 +16,29 @@ from gpuhours.inputs.units import Count, whole
 
 class SingleStream(Latent):
     """The unified transformer of Lumina-Image 2.0 (Qin et al. 2025, arXiv:2503.21758): Llama's layers with norms before and after both
-    halves, whose scales and gates are computed from the time step; ``refiner_layers`` of the same over image and text separately first.
+    halves, and scales and gates computed from the time step; before them, ``refiner_layers`` such layers each over image and text.
     """
 
     kind: Literal["single-stream"] = "single-stream"
     layers: Count
     refiner_layers: Annotated[int, whole(least=0)] = 2
-    """Layers over the image alone, and as many over the text alone, at the start."""
+    """Number of initial layers over the image alone, and of those over the text alone."""
     hidden: Count
     heads: Count
     kv_heads: Count | None = None
-    """Key-value heads; as many as ``heads`` when not given."""
+    """Key-value heads; default ``heads``."""
     ffn_hidden: Count
     qk_norm: blocks.QKNorm = "head"
     text_hidden: Count
-    """Width of the text encoder's tokens."""
+    """Width of the text encoder's output."""
     text_length: Count = 256
     time_hidden: Count
-    """Width between the two products on the time step."""
+    """Hidden width of the time-step MLP."""
     time_width: Count
-    """Width of their output, which each layer's modulation reads."""
+    """Output width of the time-step MLP, the input of each layer's modulation."""
     frequencies: Count = 256
     extra_weights: Annotated[int, whole(least=0)] = 0
-    """Additional weights without a product (padding tokens): counted, not timed."""
+    """Additional parameters outside GEMMs (padding tokens): counted, not timed."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
@@ -48,7 +48,7 @@ class SingleStream(Latent):
         return self
 
     def build(self, data: Data) -> Model:
-        """One denoising step of one sample."""
+        """The computation for one denoising step of one sample."""
         picture = self.tokens_per_sample(data)
         text = self.text_length if data.text_tokens is None else data.text_tokens
         h, few, modulated = self.hidden, self.refiner_layers, self._layer(modulated=True)
@@ -67,7 +67,7 @@ class SingleStream(Latent):
         return self.trained(Model(self.name or "single-stream diffusion transformer", parts, h))
 
     def _front(self, picture: Array, text: Array) -> tuple[Ends, ...]:
-        """Patch embedding; text under an RMS norm; the time step through an MLP."""
+        """Patch embedding, text embedding after an RMSNorm, and time-step MLP."""
         h, pixels = self.hidden, self.latent_channels * self.patch**2 * self.time_patch
         step = (
             biased("time step", self.frequencies, self.time_hidden),
@@ -81,7 +81,7 @@ class SingleStream(Latent):
         )
 
     def _layer(self, *, modulated: bool) -> Block:
-        """One layer: four norms; scale and gate of each half if modulated."""
+        """One layer with four norms and, if ``modulated``, a scale and a gate for each half."""
         h, keys = self.hidden, self.heads if self.kv_heads is None else self.kv_heads
         sees = blocks.self_attention(
             h, self.heads, keys, h // self.heads, causal=False, qkv_bias=False, output_bias=False, rotary=1.0, qk_norm=self.qk_norm
@@ -92,7 +92,7 @@ class SingleStream(Latent):
         return blocks.block(h, sees, mixer, glue, *((halves,) if modulated else ()))
 
     def _end(self, picture: Array) -> tuple[Ends, ...]:
-        """A last scale and the output projection."""
+        """The final scale and the output projection."""
         out = self.latent_channels if self.out_channels is None else self.out_channels
         pixels = biased("pixels", self.hidden, out * self.patch**2 * self.time_patch)
         last = biased("last modulation", self.time_width, self.hidden)

@@ -12,47 +12,47 @@ Training = Literal["full", "frozen", "lora"]
 
 
 class Spec(Section):
-    """A shape, read from the ``model:`` block; numbers may be replaced by arrays, words and flags may
+    """A model's shape, read from the ``model:`` block. Numbers may be replaced by arrays, strings and flags may
     not."""
 
     name: str = ""
     """The published model that the shape is taken from, if any."""
     unread: tuple[str, ...] = ()
-    """Keys of a configuration file that were not understood, with their values: reported, without effect."""
+    """Keys of a configuration file that were not understood, with their values: reported, but without effect."""
 
     def build(self, data: Data) -> Model:
-        """The computation for one training sample of ``data``."""
+        """The operators for one training sample of ``data``."""
         raise NotImplementedError
 
     def tokens_per_sample(self, data: Data) -> Array | None:
-        """Tokens of one sample in the stream that the run's tokens are counted in."""
+        """Tokens per sample, in the stream in which the run counts tokens; None if unknown."""
         raise NotImplementedError
 
     def effective_tokens(self, data: Data) -> Array | None:
-        """Those of them that are not padding."""
+        """Tokens per sample that are not padding; None if unknown."""
         return self.tokens_per_sample(data.unpadded)
 
     def sees_frames(self, data: Data) -> bool:
-        """Whether ``frames`` of the data have an effect."""
+        """Whether ``data.frames`` affects the computation."""
         return True
 
     @property
     def of_pictures(self) -> bool:
-        """Whether a sample is one image if no frames are stated."""
+        """Whether a sample is a single image if the run states no frames."""
         return False
 
     @property
     def padded_to(self) -> int | None:
-        """Tokens to which the model pads every sample, whatever it holds; None if a sample has a length of its own."""
+        """Number of tokens to which the model always pads a sample; None if it does not."""
         return None
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Values that the shape leaves open, filled in by rules."""
+        """Shape values that are not given and were set by default rules."""
         return ()
 
     @property
     def not_understood(self) -> tuple[Assumption, ...]:
-        """The keys of a configuration file that have no effect, as one remark."""
+        """The ignored keys of a configuration file (``unread``) as a remark; empty if there are none."""
         if not self.unread:
             return ()
         return (
@@ -63,13 +63,13 @@ class Spec(Section):
 
 
 def refuse_uneven_heads(hidden: int, heads: int, remedy: str = "") -> None:
-    """Raise ``ValueError`` if a width is not divisible by its heads; ``remedy`` says what to do."""
+    """Raise ``ValueError`` if ``hidden`` is not divisible by ``heads``; ``remedy`` is advice added to the message."""
     if hidden % heads:
         raise ValueError(f"hidden = {hidden} is not divisible by {heads} heads{remedy}")
 
 
 def treatment(training: Training, *, gradient_upstream: bool) -> Trainable:
-    """How training affects a part: a frozen one passes gradients on if anything before it is trained."""
+    """The ``Trainable`` of a part: a frozen part passes gradients through if anything upstream is trained."""
     if training == "full":
         return Trainable.FULL
     if training == "lora":

@@ -1,5 +1,4 @@
-"""The assumed shape if only the number of parameters is known: that of public model families of the same
-size."""
+"""The shape assumed when only the number of parameters is known, interpolated between public models."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -16,9 +15,8 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.units import Count, measured_in
 
-# parameters, layers, width: GPT-3 (arXiv:2005.14165, table 2.1) to 2.7e9, Llama 1-3 (arXiv:2302.13971
-# table 2,
-# arXiv:2407.21783 table 3) to 405e9, Megatron-LM's 1T (arXiv:2104.04473, table 1)
+# Columns: parameters, layers, width. GPT-3 (arXiv:2005.14165, table 2.1) up to 2.7e9, Llama 1-3 (arXiv:2302.13971, table 2;
+# arXiv:2407.21783, table 3) up to 405e9, Megatron-LM's 1T (arXiv:2104.04473, table 1)
 DECODERS = np.array([
     (0.125e9, 12, 768), (0.35e9, 24, 1024), (0.76e9, 24, 1536), (1.3e9, 24, 2048), (2.7e9, 32, 2560),
     (6.7e9, 32, 4096), (13e9, 40, 5120), (32.5e9, 60, 6656), (65.2e9, 80, 8192), (405e9, 126, 16384),
@@ -31,27 +29,27 @@ ENCODERS = np.array([
 ])  # fmt: skip
 VOCABULARY = 32_000
 COARSE = 4.5
-"""Ratio of total to active feed-forward weights up to which public mixtures use two large experts."""
+"""Ratio of total to active feed-forward weights up to which public mixtures route each token to two large experts."""
 FAMILIES = "GPT-3, Llama 1-3 and Megatron-LM shapes (arXiv:2005.14165, 2302.13971, 2407.21783, 2104.04473)"
 
 
 def rounded(value: Array, step: Array) -> Array:
-    """Rounded to the nearest multiple of ``step``, at least one."""
+    """Round to the nearest multiple of ``step``, at least ``step``."""
     return np.maximum(np.round(value / step), 1) * step
 
 
 def between(table: np.ndarray, params: Array, column: int) -> Array:
-    """A column of a family table at ``params``: linear interpolation in log-log between neighbours."""
+    """Interpolate a column of a family table at ``params``, linearly in log-log coordinates."""
     return np.exp(np.interp(np.log(params), np.log(table[:, 0]), np.log(table[:, column])))
 
 
 def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
     """Depth and width interpolated between public models; the feed-forward width takes the remaining parameters.
 
-        layers   to a multiple of 8 (2 below 24 layers), so that pipelines divide them
-        hidden   to a multiple of 1024 (128 below 4096): heads of 128 that tensor ranks divide
-        ffn      (params - 2 V h - L (2 h^2 + 2 h k)) / (3 L h), to a multiple of 128: gated
-        k        key-value width: 1024 (8 heads of 128) from 4096 on, h below
+        layers   rounded to a multiple of 8 (2 below 24 layers), so that pipeline stages divide them
+        hidden   rounded to a multiple of 1024 (128 below 4096), so that tensor ranks divide the heads of size 128
+        ffn      (params - 2 V h - L (2 h^2 + 2 h k)) / (3 L h), rounded to a multiple of 128; gated
+        k        key-value width: 1024 (8 heads of 128) if h >= 4096, otherwise h
 
     Deviates from ``params`` by less than 1 %.
     """
@@ -69,14 +67,14 @@ def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
 
 
 def mixture_shape(params: Array, active: Array, vocab: Array = VOCABULARY) -> tuple[dict[str, Array], dict[str, Array]]:
-    """A mixture of experts of a given total size with ``active`` parameters per token, and its experts.
+    """The fields of a decoder with ``params`` parameters, ``active`` of them used per token, and those of its experts.
 
     Depth, width and heads are those of a dense decoder with ``active`` parameters, as in public mixtures (Mixtral 8x7B 32 x 4,096,
     DBRX 40 x 6,144, DeepSeek-V3 61 x 7,168, Qwen3 30B 48 x 2,048). In every layer
 
-        r = F / f         F, f the feed-forward widths that match ``params`` and ``active``
+        r = F / f         F, f: the dense feed-forward widths that give ``params`` and ``active``
         top_k = 2 up to r = 4.5 (Mixtral, DBRX, Grok), 8 beyond (OLMoE, Qwen3, DeepSeek, Kimi K2)
-        count = r top_k, up to a multiple of 8 (16 from 64 on);   width = (F - f) / (count - top_k)
+        count = r top_k, rounded up to a multiple of 8 (16 from 64 on);   width = (F - f) / (count - top_k)
         shared width = f - top_k width
 
     Deviates from either count by less than 1 %.
@@ -95,9 +93,10 @@ def mixture_shape(params: Array, active: Array, vocab: Array = VOCABULARY) -> tu
 
 
 def encoder_shape(params: Array) -> dict[str, Array]:
-    """A vision transformer interpolated between public ones: depth in multiples of 4, width of 64, feed-forward width for the rest.
+    """A vision transformer interpolated between public ones: depth in multiples of 4, width in multiples of 64; the feed-forward width
+    takes the remaining parameters.
 
-    ffn = (params / L - 4 h^2) / (2 h), to a multiple of 64.
+    ffn = (params / L - 4 h^2) / (2 h), rounded to a multiple of 64.
     """
     layers, hidden = rounded(between(ENCODERS, params, 1), 4), rounded(between(ENCODERS, params, 2), 64)
     ffn = rounded((params / layers - 4 * hidden**2) / (2 * hidden), 64)
@@ -105,12 +104,12 @@ def encoder_shape(params: Array) -> dict[str, Array]:
 
 
 def plain(shape: dict[str, Array]) -> dict[str, Array]:
-    """Scalars as ints, arrays unchanged."""
+    """Convert scalars to ints and leave arrays unchanged."""
     return {key: int(value) if np.ndim(value) == 0 else value for key, value in shape.items()}
 
 
 def size_label(params: Array) -> str:
-    """``30B decoder``, in billions up to a trillion; for several sizes, just the kind.
+    """A label such as ``30B decoder``; for an array of sizes, only the kind.
 
     >>> size_label(1e12), size_label(6.7e9), size_label(124e6)
     ('1T decoder', '6.7B decoder', '124M decoder')
@@ -157,7 +156,7 @@ class StandardShape(Spec):
         return SMALLEST.model_copy(update={**shape, **fixed})
 
     def build(self, data: Data) -> Model:
-        """The assumed decoder on text only."""
+        """The computation of the assumed decoder for one text-only sample."""
         return self.shape.build(data)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
@@ -165,7 +164,7 @@ class StandardShape(Spec):
         return self.shape.tokens_per_sample(data)
 
     def sees_frames(self, data: Data) -> bool:
-        """Whether each frame is a given number of tokens."""
+        """Whether the data give a number of tokens per frame."""
         return data.tokens_per_frame is not None
 
     def effective_tokens(self, data: Data) -> Array | None:
@@ -173,7 +172,7 @@ class StandardShape(Spec):
         return self.shape.effective_tokens(data)
 
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
-        """The shape."""
+        """The assumed shape."""
         shape = self.shape
         said = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, ffn {shape.ffn_hidden}"
         if shape.experts is not None:
