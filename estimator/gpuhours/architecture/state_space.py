@@ -1,8 +1,8 @@
 """Token mixers that are not attention: state-space layers, gated delta rules, linear attention, short convolutions.
 
-A chunked scan is two kinds of products: inside a chunk of Q tokens a causal attention of width N, between chunks a state [N, P] per
-head that every token updates and reads. Both are priced as attention cores: the first with a window of Q, the second over N keys. Their
-parameters are exact; their times rest on the attention kernels' constants, since no run of such a layer was measured.
+A chunked scan has two kinds of GEMMs: causal attention of width N inside a chunk of Q tokens, and between chunks a state [N, P] per
+head that every token updates and reads. Both are costed as attention cores: the first with a window of Q, the second over N keys.
+Parameter counts are exact; times use the constants of attention kernels, since no run with such layers was measured.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ NotNegative = Annotated[int, whole(least=0)]
 
 
 class StateSpace(Section):
-    """Widths of a layer that carries a state along the sequence; which of them count depends on the mixer."""
+    """Widths of a layer with a recurrent state; which of them are used depends on the mixer."""
 
     inner: Count
-    """e: width of what is scanned; heads x head size."""
+    """e: width of the scanned input, heads x head size."""
     state: Count = 128
-    """N: numbers of state per channel, or the key size of a delta rule."""
+    """N: state size per channel, or the key size of a delta rule."""
     heads: Count = 1
-    """H: heads of the state."""
+    """H: number of heads of the state."""
     groups: Count = 1
-    """G: heads that share keys and queries (B and C); key heads of a delta rule."""
+    """G: groups of heads that share keys and queries (B and C); number of key heads of a delta rule."""
     kernel: Count = 4
-    """k: taps of the short convolution."""
+    """k: width of the short convolution in tokens."""
     rank: NotNegative = 0
-    """Rank of Mamba's step sizes."""
+    """r: rank of the projection to Mamba's step sizes."""
     chunk: Count = 256
-    """Q: tokens of a chunk."""
+    """Q: tokens per chunk."""
     conv_bias: bool = True
     bias: bool = False
-    """Of the products in and out."""
+    """Whether the input and output projections have biases."""
     output_norm: bool = True
-    """A gated norm before the output product."""
+    """Whether there is a gated norm before the output projection."""
     inner_norms: bool = False
-    """Norms on step sizes, keys and queries (Jamba)."""
+    """Whether step sizes, keys and queries are normalised (Jamba)."""
 
 
 Mixer = Literal["mamba", "mamba2", "delta", "kda", "lightning", "short-conv"]
 
 
 def mixer(kind: Mixer, hidden: Array, shape: StateSpace) -> Piece:
-    """The piece of a layer that mixes tokens."""
+    """The token mixer of a layer, by its kind."""
     made = {
         "mamba": mamba, "mamba2": mamba2, "delta": gated_delta, "kda": delta_attention, "lightning": lightning,
         "short-conv": short_conv,
@@ -58,7 +58,7 @@ def mixer(kind: Mixer, hidden: Array, shape: StateSpace) -> Piece:
 
 
 def scan(shape: StateSpace) -> tuple[AttentionCore, AttentionCore]:
-    """Inside chunks, 2 Q (N + P) / 2 FLOPs a token and head; between them 4 N P."""
+    """Attention cores of a chunked scan: 2 Q (N + P) / 2 FLOPs per token and head inside chunks, 4 N P between them."""
     heads, size = shape.heads, shape.inner // shape.heads
     inside = AttentionCore(heads, shape.groups, shape.state, size, causal=True, window=shape.chunk)
     between = AttentionCore(heads, heads, size, size, causal=False, keys=shape.state)
@@ -66,7 +66,7 @@ def scan(shape: StateSpace) -> tuple[AttentionCore, AttentionCore]:
 
 
 def convolution(channels: Array, shape: StateSpace, *, bias: bool) -> Elementwise:
-    """A causal convolution of each channel over ``kernel`` tokens and its activation: k + 1 weights a channel."""
+    """A causal depthwise convolution over ``kernel`` tokens and its activation: k + 1 weights per channel, with bias."""
     return Elementwise(
         Pointwise.GELU, channels, sharded=True, parameters=channels * (shape.kernel + (1 if bias else 0))
     )
@@ -91,7 +91,7 @@ def mamba(hidden: Array, shape: StateSpace) -> Piece:
 
 
 def mamba2(hidden: Array, shape: StateSpace) -> Piece:
-    """Mamba-2 (Dao and Gu 2024, arXiv:2405.21060, section 7): z, x, B, C and step sizes in one product.
+    """Mamba-2 (Dao and Gu 2024, arXiv:2405.21060, section 7): z, x, B, C and step sizes come from one projection.
 
     in  h -> 2 e + 2 G N + H;  convolution over e + 2 G N channels;  A, D, step bias [H];  out  e -> h
     """
@@ -107,7 +107,7 @@ def mamba2(hidden: Array, shape: StateSpace) -> Piece:
 
 
 def gated_delta(hidden: Array, shape: StateSpace) -> Piece:
-    """Gated delta rule (Yang et al. 2024, arXiv:2412.06464), as Qwen3-Next has it: q, k of G heads of N, v and z of H heads of P.
+    """Gated delta rule (Yang et al. 2024, arXiv:2412.06464), as in Qwen3-Next: q, k with G heads of size N; v, z with H heads of size P.
 
     in  h -> 2 G N + 2 e + 2 H;  convolution over 2 G N + e channels;  A, step bias [H];  norm [P];  out  e -> h
     """
@@ -123,7 +123,7 @@ def gated_delta(hidden: Array, shape: StateSpace) -> Piece:
 
 
 def delta_attention(hidden: Array, shape: StateSpace) -> Piece:
-    """Kimi Delta Attention (Kimi Team 2025, arXiv:2510.26692): a delta rule whose decay is a number for each channel; H heads of P.
+    """Kimi Delta Attention (Kimi Team 2025, arXiv:2510.26692): a delta rule with a separate decay per channel; H heads of size P.
 
     qkv  h -> 3 e;  decay  h -> P -> e, step bias [e], A [H];  write  h -> H;  gate  h -> P -> e;  convolution over 3 e channels;
     norm [P];  out  e -> h
@@ -143,7 +143,7 @@ def delta_attention(hidden: Array, shape: StateSpace) -> Piece:
 
 
 def lightning(hidden: Array, shape: StateSpace) -> Piece:
-    """Linear attention in chunks with a decay per head and an output gate (MiniMax-01, arXiv:2501.08313, section 2.2).
+    """Chunked linear attention with a decay per head and an output gate (MiniMax-01, arXiv:2501.08313, section 2.2).
 
     qkv  h -> 3 e;  gate  h -> e;  norm [e];  out  e -> h
     """
@@ -158,7 +158,7 @@ def lightning(hidden: Array, shape: StateSpace) -> Piece:
 
 
 def short_conv(hidden: Array, shape: StateSpace) -> Piece:
-    """A gated short convolution (LFM2): three branches in, one gates before it, one behind.
+    """A gated short convolution (LFM2): of three input branches, one is convolved, one gates its input and one its output.
 
     in  h -> 3 e;  convolution over e channels;  out  e -> h
     """

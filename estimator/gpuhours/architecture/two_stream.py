@@ -19,17 +19,17 @@ NotNegative = Annotated[int, whole(least=0)]
 
 
 class Approximator(Section):
-    """A network that computes every layer's modulation from the time step, instead of a product in each layer (Chroma)."""
+    """A network that computes the modulation of all layers from the time step, replacing the linear layer in each (Chroma)."""
 
     channels: Count
-    """Sines and cosines that it reads per vector."""
+    """Number of sines and cosines in its input, per modulation vector."""
     hidden: Count
     layers: Count
 
 
 class TwoStream(Latent):
-    """MMDiT (Esser et al. 2024, arXiv:2403.03206): ``double_layers`` in which both streams have their own products and joint attention;
-    then ``single_layers`` over both together, with attention and feed-forward in parallel (Flux).
+    """MMDiT (Esser et al. 2024, arXiv:2403.03206): ``double_layers`` in which image and text have separate weights and joint attention;
+    then ``single_layers`` over the concatenated streams, with attention and feed-forward in parallel (Flux).
     """
 
     kind: Literal["two-stream"] = "two-stream"
@@ -38,44 +38,44 @@ class TwoStream(Latent):
     hidden: Count
     heads: Count
     ffn_hidden: Count | None = None
-    """4 x hidden when not given."""
+    """Default 4 x hidden."""
     gated: bool = False
-    """Feed-forward layers with a gate (FLUX.2, AuraFlow)."""
+    """Whether feed-forward layers are gated (FLUX.2, AuraFlow)."""
     biases: bool = True
     modulation: Literal["per-layer", "shared"] = "per-layer"
-    """Shift, scale and gate by a product in each layer, or by one shared by all layers of a kind (FLUX.2)."""
+    """Whether a linear layer in each layer computes shift, scale and gate, or one shared by all layers of a kind (FLUX.2)."""
     approximator: Approximator | None = None
-    """A small network that computes the modulation of all layers (Chroma)."""
+    """A small network that computes the modulation of all layers (Chroma); None if there is none."""
     single: Literal["parallel", "serial"] = "parallel"
     """Attention and feed-forward of a single layer: in parallel (Flux), or in series (AuraFlow)."""
     qk_norm: blocks.QKNorm = "none"
     text_hidden: Count
-    """Width of the text encoder's tokens."""
+    """Width of the text encoder's output."""
     text_length: Count = 512
     pooled_hidden: NotNegative = 0
-    """Width of a pooled text embedding that is added to the time step."""
+    """Width of a pooled text embedding that is added to the time embedding; 0: none."""
     guidance: bool = False
-    """Whether there is a third such vector, for the guidance scale."""
+    """Whether an embedding of the guidance scale is also added to it."""
     refiner_layers: NotNegative = 0
-    """Layers applied to the text alone first (HunyuanVideo)."""
+    """Number of initial layers over the text alone (HunyuanVideo)."""
     text_norm: bool = False
-    """An RMS norm on the text encoder's tokens (Qwen-Image)."""
+    """Whether there is an RMSNorm on the text encoder's output (Qwen-Image)."""
     text_2_hidden: NotNegative = 0
-    """Width of a second text encoder's tokens, appended to the first's (HunyuanVideo 1.5)."""
+    """Width of the output of a second text encoder, whose tokens are appended to the first's (HunyuanVideo 1.5); 0: none."""
     text_2_width: Count = 2048
-    """Width of the products that embed them."""
+    """Width of the linear layers that embed the second encoder's tokens."""
     text_2_length: Count = 256
     """Number of tokens from the second encoder."""
     image_hidden: NotNegative = 0
-    """Width of an image encoder's tokens, also appended (HunyuanVideo 1.5)."""
+    """Width of the output of an image encoder, whose tokens are also appended (HunyuanVideo 1.5); 0: none."""
     image_tokens: Count = 729
     """Number of tokens from the image encoder."""
     extra_weights: NotNegative = 0
-    """Additional weights without a product (a position table, registers): counted, not timed."""
+    """Additional parameters outside GEMMs (a position table, registers): counted, not timed."""
     rotated: bool | None = None
-    """Whether rotary positions are applied; by default, if joint single layers follow (Flux)."""
+    """Whether rotary positions are applied; default: if the model has single layers (Flux)."""
     text_ends_early: bool = False
-    """Whether the last double layer only reads the text (SD3)."""
+    """Whether the last double layer reads the text without updating it (SD3)."""
     frequencies: Count = 256
 
     @model_validator(mode="after")
@@ -89,20 +89,20 @@ class TwoStream(Latent):
         return 4 * self.hidden if self.ffn_hidden is None else self.ffn_hidden
 
     def text_tokens(self, data: Data) -> Array:
-        """Tokens of a sample joined with the image's: of the text, of a second text encoder, of an image encoder."""
+        """Tokens per sample that join the image's in attention: from the text encoder, second text encoder and image encoder."""
         return (self.text_length if data.text_tokens is None else data.text_tokens) + self._further_tokens
 
     @property
     def _further_tokens(self) -> int:
-        """Tokens of a second text encoder and of an image encoder."""
+        """Tokens of the second text encoder and the image encoder; 0 for those that the model lacks."""
         return (self.text_2_length if self.text_2_hidden else 0) + (self.image_tokens if self.image_hidden else 0)
 
     def product(self, name: str, inputs: Array, outputs: Array) -> Linear:
-        """A product replicated on every tensor rank, with a bias if the model has biases."""
+        """A linear layer replicated on every tensor rank, with a bias if the model has biases."""
         return Linear(name, inputs, outputs, Split.WHOLE, bias=self.biases)
 
     def build(self, data: Data) -> Model:
-        """One denoising step of one sample."""
+        """The computation for one denoising step of one sample."""
         picture, text = self.tokens_per_sample(data), self.text_tokens(data)
         parts = (
             *self._front(picture, text),
@@ -113,7 +113,7 @@ class TwoStream(Latent):
         return self.trained(Model(self.name or "two-stream diffusion transformer", parts, self.hidden))
 
     def _front(self, picture: Array, text: Array) -> tuple[Stack | Ends, ...]:
-        """Patch and text embedding; time step, pooled text and guidance through an MLP each; refiner layers."""
+        """Patch and text embedding; one MLP each for time step, pooled text and guidance; refiner layers."""
         h, pixels = self.hidden, self.latent_channels * self.patch**2 * self.time_patch
         vectors = [
             self.frequencies,
@@ -148,7 +148,8 @@ class TwoStream(Latent):
         )
 
     def _further_embeddings(self) -> tuple[Ends, ...]:
-        """A norm and three products on a second text encoder's tokens; two norms and two products on an image's; a table of token types."""
+        """A norm and three linear layers for the second text encoder's tokens; two norms and two linear layers for the image encoder's;
+        a token-type embedding."""
         h, t, w, i = self.hidden, self.text_2_hidden, self.text_2_width, self.image_hidden
         ends = []
         if t:
@@ -160,12 +161,13 @@ class TwoStream(Latent):
         return tuple(ends)
 
     def _shared_modulation(self) -> tuple[Linear, ...]:
-        """Six vectors for the image and six for the text in double layers, three in single ones: once per step."""
+        """Shared modulation, computed once per step: six vectors each for image and text in double layers, three in single layers."""
         both = (self.product("modulation", self.hidden, 6 * self.hidden),) * 2
         return (*both, self.product("single modulation", self.hidden, 3 * self.hidden)) if self.single_layers else both
 
     def _approximated(self) -> Ends:
-        """c -> n -> ... -> h over one token per vector: twelve per double layer, three per single one, two at the end."""
+        """The approximator, c -> n -> ... -> h, with one token per modulation vector: twelve per double layer, three per single layer, two at
+        the end."""
         assert self.approximator is not None
         c, n, layers = self.approximator.channels, self.approximator.hidden, self.approximator.layers
         inner = (biased("approximator", n, n), biased("approximator 2", n, n)) * layers
@@ -174,7 +176,7 @@ class TwoStream(Latent):
         return Ends("approximator", products, layers * n, vectors, first=True)
 
     def _refiner(self, text: Array) -> tuple[Stack | Ends, ...]:
-        """Transformer layers of four times the width over the text, gated by the time step and the mean of the text."""
+        """Transformer layers over the text with an MLP of 4 x hidden, gated by the time step and the mean of the text."""
         if not self.refiner_layers:
             return ()
         h, d = self.hidden, self.hidden // self.heads
@@ -193,7 +195,7 @@ class TwoStream(Latent):
         )
 
     def _double(self, picture: Array, text: Array) -> tuple[Stack, ...]:
-        """Each stream's products over its own tokens, joint attention, and six modulation vectors for each stream."""
+        """The double layers: the GEMMs of each stream over its own tokens, joint attention, and six modulation vectors per stream."""
         h, layers = self.hidden, self.double_layers
         core = self._attention()
         own = tuple(one for one in core.elementwise if one.kind is not Pointwise.BIAS)
@@ -212,14 +214,14 @@ class TwoStream(Latent):
         return tuple(stacks)
 
     def _modulating(self, name: str, vectors: int, layers: Array) -> tuple[Stack, ...]:
-        """Each layer's product that computes its ``vectors`` from the time step, if layers have one."""
+        """The linear layers that compute ``vectors`` modulation vectors per layer from the time embedding; empty if layers have none."""
         if self.modulation == "shared" or self.approximator is not None:
             return ()
         one = Block((self.product("modulation", self.hidden, vectors * self.hidden),), (), (), self.hidden, 0)
         return (Stack(name, one, layers, 1),)
 
     def _attention(self) -> blocks.Piece:
-        """Attention of either kind of layer; queries and keys of each stream have their own norms."""
+        """Attention of a double or single layer; the queries and keys of each stream have separate norms."""
         h, d = self.hidden, self.hidden // self.heads
         return blocks.self_attention(
             h,
@@ -235,18 +237,18 @@ class TwoStream(Latent):
 
     @property
     def rotary(self) -> bool:
-        """Rotary positions are applied if joint single layers follow (Flux, HunyuanVideo)."""
+        """Whether rotary positions are applied: ``rotated``, by default if the model has single layers (Flux, HunyuanVideo)."""
         return bool(self.single_layers) if self.rotated is None else self.rotated
 
     def _side(self) -> Block:
-        """One stream's half of a double layer without its attention."""
+        """One stream's part of a double layer, without the attention core."""
         piece = self._attention()
         mixer, glue, halves = self._mixer(), self._glue(2), self._halves(2)
         products = blocks.Piece(piece.linears, (), blocks.biases(piece.linears), reductions=1)
         return blocks.block(self.hidden, products, mixer, glue, halves)
 
     def _mixer(self) -> blocks.Piece:
-        """The feed-forward layer of either kind of layer."""
+        """The feed-forward layer of a double or single layer."""
         return blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.biases)
 
     def _glue(self, halves: int) -> blocks.Piece:
@@ -258,13 +260,14 @@ class TwoStream(Latent):
         return blocks.Piece(elementwise=(Elementwise(Pointwise.MODULATION, halves * self.hidden, sharded=False),))
 
     def _read_only(self) -> Block:
-        """The text's half of SD3's last layer: keys, values and queries, and nothing after them."""
+        """The text's part of SD3's last layer: only the query, key and value projections."""
         qkv = self._attention().linears[0]
         norm = (blocks.norm("no-weights", self.hidden), *blocks.biases((qkv,)))
         return blocks.block(self.hidden, blocks.Piece((qkv,)), blocks.Piece(elementwise=norm))
 
     def _single(self, tokens: Array) -> tuple[Stack, ...]:
-        """Parallel: qkv and up [h, 3 h + w] in one product, [h + w, h] out, three modulation vectors. Serial: a plain layer with six."""
+        """The single layers. Parallel: one GEMM [h, 3 h + w] for qkv and up, one [h + w, h] for the output, three modulation vectors.
+        Serial: a standard layer with six modulation vectors."""
         if not self.single_layers:
             return ()
         h, w, piece, mixer = self.hidden, self.ffn_width, self._attention(), self._mixer()
@@ -284,7 +287,7 @@ class TwoStream(Latent):
         )
 
     def _end(self, picture: Array) -> tuple[Ends, ...]:
-        """The last modulation and the output projection."""
+        """Final modulation and output projection."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
         pixels = self.product("pixels", h, out * self.patch**2 * self.time_patch)

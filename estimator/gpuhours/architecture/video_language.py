@@ -1,4 +1,4 @@
-"""A vision encoder, a bridge and a language model, each frozen, trained or adapted, as one model."""
+"""Vision-language models: a vision encoder, a bridge and a language model, each frozen, fully trained or with LoRA."""
 
 from typing import Annotated, Literal
 
@@ -28,13 +28,13 @@ Language = Annotated[
 class VideoLanguage(Spec):
     """Frames -> vision encoder -> bridge -> language model.
 
-    A frozen encoder costs its forward pass. A frozen language model behind a trained bridge costs 4 FLOP
-    per weight and token, since the gradient passes through it.
+    A frozen encoder costs only its forward pass. A frozen language model after a trained bridge costs 4 FLOP
+    per weight and token, since gradients pass through it.
     """
 
     kind: Literal["video-language"] = "video-language"
     params: Annotated[float, measured_in("parameter")] | None = None
-    """Total parameters, if no language model is given: it gets what encoder and bridge leave."""
+    """Total parameters, if no language model is given: its size is then the total minus encoder and bridge."""
     vision: AnyVision
     bridge: AnyBridge = Field(default_factory=Projector)
     language: Language | None = None
@@ -52,14 +52,14 @@ class VideoLanguage(Spec):
 
     @property
     def _language(self) -> Decoder | StandardShape:
-        """The language model, or one of the remaining size."""
+        """The language model; if none is given, a standard one of the remaining size."""
         if self.language is not None:
             return self.language
         return ANY_SIZE.model_copy(update={"params": self._left_for_language()})
 
     def _left_for_language(self) -> Array:
-        """params - encoder - bridge. The bridge grows with the language model, so the size is found by a few
-        iterations: P <- params - encoder - bridge(P)."""
+        """Parameters of the language model, params - encoder - bridge. The bridge's size depends on it, so it is found by
+        fixed-point iteration: P <- params - encoder - bridge(P)."""
         vision = self.vision.shape
         encoder = _parameters(vision.parts(STILL, pooled=False))
         params = np.asarray(self.params, float)
@@ -71,7 +71,7 @@ class VideoLanguage(Spec):
         return left
 
     def build(self, data: Data) -> Model:
-        """One sample: its frames through the encoder, its visual and text tokens through the language
+        """The computation for one sample: frames through the encoder and bridge, visual and text tokens through the language
         model."""
         vision, bridge, language = self.vision.shape, self.bridge, self._language.shape
         clip, tokens = vision.clip(data), self._stream(data)
@@ -84,18 +84,18 @@ class VideoLanguage(Spec):
         return Model(self.name or "video-language model", parts, language.hidden)
 
     def visual_tokens(self, data: Data) -> Array:
-        """Visual tokens of one sample after the bridge: stated per frame, or as computed by the bridge."""
+        """Visual tokens per sample after the bridge: from the given tokens per frame, otherwise computed by the bridge."""
         clip = self.vision.shape.clip(data)
         if data.tokens_per_frame is not None:
             return data.tokens_per_frame * clip.frames
         return self.bridge.visual_tokens(clip, self.vision.shape)
 
     def tokens_per_sample(self, data: Data) -> Array:
-        """Tokens of the language model's sequence."""
+        """Tokens per sample in the language model's sequence."""
         return self._stream(data)
 
     def effective_tokens(self, data: Data) -> Array | None:
-        """The same without padding of text and clips."""
+        """Tokens per sample without the padding of text and clips."""
         if not self.bridge.in_stream():
             return data.carrying_tokens()
         return data.carrying_tokens(self.visual_tokens(data.unpadded), self.visual_tokens(data))
@@ -109,7 +109,7 @@ class VideoLanguage(Spec):
         return tokens
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """Those of the parts, and the text if none is given."""
+        """Assumptions of the parts, and the text length if none is given."""
         assumed = [*self.vision.assumptions(data), *_renamed(self._language.assumptions(data))]
         if data.text_tokens is None and data.seq_len is None and data.text_corpus is None:
             reason = "no text per sample is stated: only visual tokens are counted"
@@ -118,7 +118,7 @@ class VideoLanguage(Spec):
 
 
 def _renamed(found: tuple[Assumption, ...]) -> list[Assumption]:
-    """The language model's assumptions with their keys in this block."""
+    """The language model's assumptions, with keys as they appear in this model's block."""
     return [
         Assumption(one.name.replace("model", "model.language", 1), one.value, one.unit, one.reason, one.source)
         for one in found
@@ -131,4 +131,4 @@ def _parameters(parts: tuple[Stack | Ends, ...]) -> Array:
 
 ANY_SIZE = StandardShape(params=1e9)
 STILL = Clip(1, 224, 224)
-"""Any clip: parameters do not depend on it."""
+"""An arbitrary clip for counting parameters, which do not depend on it."""

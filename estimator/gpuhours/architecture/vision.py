@@ -1,4 +1,4 @@
-"""Vision transformers over images and frames: patches in, features out."""
+"""Vision transformers over images and video frames, from patches to features."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ from gpuhours.inputs.units import Count, measured_in, whole
 
 @dataclass(frozen=True)
 class Clip:
-    """The frames of one sample, in pixels."""
+    """Number and size in pixels of the frames of one sample."""
 
     frames: Array
     height: Array
@@ -40,7 +40,7 @@ class Clip:
 class VisionEncoder(Spec):
     """A vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929).
 
-    Defaults are CLIP's: class token, learned positions, biases. Frames are processed independently unless
+    Defaults are those of CLIP: class token, learned positions, biases. Frames are processed independently unless
     ``attends`` says otherwise.
     """
 
@@ -50,21 +50,21 @@ class VisionEncoder(Spec):
     heads: Count
     head_dim: Count | None = None
     ffn_hidden: Count | None = None
-    """4 x hidden when not given."""
+    """Default 4 x hidden."""
     gated: bool = False
     activation: blocks.Activation = "gelu"
     """How the activation is implemented if the feed-forward layer is not gated."""
     patch: Count
     tubelet: Count = 1
-    """Frames that share a patch."""
+    """Frames per patch (temporal patch size)."""
     image_size: Count = 224
-    """Side in pixels of the images that the position table was made for."""
+    """Side in pixels of the images that the position table is sized for."""
     channels: Count = 3
     class_token: bool = True
     registers: Annotated[int, whole(least=0)] = 0
     positions: Literal["learned", "fixed", "rotary"] = "learned"
     place_bias: Literal["none", "layer", "shared"] = "none"
-    """A learned bias of scores per pair of positions, with a table in each layer or one for all (BEiT)."""
+    """Learned relative-position bias of attention scores, with a table per layer or one shared by all (BEiT)."""
     patch_bias: bool = False
     pre_norm: bool = True
     """Whether there is a norm between the embeddings and the first layer, as in CLIP."""
@@ -72,28 +72,28 @@ class VisionEncoder(Spec):
     norm: blocks.Norm = "layer"
     norms_per_layer: Count = 2
     attention_bias: Literal["none", "qkv", "output", "all", "no-key"] = "all"
-    """``no-key``: all but the key's, as in BEiT and VideoMAE."""
+    """Which attention projections have biases; ``no-key``: all but the key projection, as in BEiT and VideoMAE."""
     mlp_bias: bool = True
     qk_norm: blocks.QKNorm = "none"
     layer_scale: bool = False
     attends: Literal["frame", "clip", "divided"] = "frame"
-    """Which tokens attend to each other: a frame's, the clip's, or alternately a frame's and one position's over time."""
+    """Which tokens attend to each other: those of a frame, of the clip, or first within a frame and then over time at one position."""
     window: Count | None = None
     """Patches that attend to each other in windowed layers; see ``windowed`` for the default."""
     global_every: Annotated[int, whole(least=1)] = 8
-    """One layer in this many attends to its whole image even with windows."""
+    """With windows, one layer in ``global_every`` attends to the whole image."""
     time_product: bool = False
-    """Whether a product [h, h] follows the attention along time (TimeSformer)."""
+    """Whether a linear layer [h, h] follows attention over time (TimeSformer)."""
     pooling: Literal["none", "attention", "dense"] = "none"
-    """How an image becomes one vector: a query that attends to the patches (SigLIP), or a product on the class token (ViT)."""
+    """How an image is pooled to one vector: by a query that attends to the patches (SigLIP), or a linear layer on the class token (ViT)."""
     pooler_width: Count | None = None
-    """Output width of that product; the encoder's by default."""
+    """Output width of that linear layer; default the encoder's width."""
     time_places: Annotated[int, whole(least=0)] = 0
-    """Rows of a learned table of frames (TimeSformer)."""
+    """Rows of a learned table of temporal positions (TimeSformer)."""
     extra_weights: Annotated[int, whole(least=0)] = 0
-    """Additional weights without a product (mask tokens, an unused head): counted, not timed."""
+    """Additional parameters outside GEMMs (mask tokens, an unused head): counted, not timed."""
     projection: Count | None = None
-    """Width that the pooled feature is projected to."""
+    """Width to which the pooled feature is projected; None: no projection."""
     classes: Count | None = None
     trainable: Training = "full"
 
@@ -109,7 +109,7 @@ class VisionEncoder(Spec):
 
     @property
     def shape(self) -> "VisionEncoder":
-        """The encoder itself: its shape is fully known."""
+        """The encoder itself, since its shape is fully specified."""
         return self
 
     @property
@@ -119,28 +119,28 @@ class VisionEncoder(Spec):
 
     @property
     def extra_tokens(self) -> Array:
-        """Class token and registers besides the patches."""
+        """Tokens per image besides patches: class token and registers."""
         return self.registers + (1 if self.class_token else 0)
 
     def clip(self, data: Data) -> Clip:
-        """The sample's frames; at the encoder's own size if no resolution is given."""
+        """The frames of one sample, at the encoder's ``image_size`` if the data give no resolution."""
         return Clip(data.clip_frames(), *data.image(self.image_size))
 
     def patches_per_slice(self, clip: Clip) -> Array:
-        """Patches per temporal position."""
+        """Patches per temporal slice."""
         return patches(clip.height, clip.width, self.patch)
 
     def patches_per_sample(self, clip: Clip) -> Array:
-        """Patches, or tubelets, of the whole clip."""
+        """Patches (or tubelets) of the whole clip."""
         return slices(clip.frames, self.tubelet) * self.patches_per_slice(clip)
 
     def build(self, data: Data) -> Model:
-        """The encoder alone, as in supervised training."""
+        """The computation of the encoder alone for one sample, as in supervised training."""
         return Model(self.name or "vision encoder", self.parts(self.clip(data), pooled=True), self.hidden)
 
     @property
     def of_pictures(self) -> bool:
-        """True if no patch extends over several frames."""
+        """Whether samples are images by default: no patch spans several frames."""
         return not np.any(np.greater(self.tubelet, 1))
 
     def tokens_per_sample(self, data: Data) -> Array:
@@ -155,7 +155,7 @@ class VisionEncoder(Spec):
         return (Assumption("data.resolution", self.image_size, "pixel", reason),)
 
     def parts(self, clip: Clip, *, pooled: bool) -> tuple[Stack | Ends, ...]:
-        """Patch embedding, layers, and with ``pooled`` the pooling into one feature."""
+        """Patch embedding, layers and, if ``pooled``, the pooling to one feature per image."""
         kind = treatment(self.trainable, gradient_upstream=False)
         count, times = self.patches_per_slice(clip), slices(clip.frames, self.tubelet)
         tokens = times * count
@@ -170,7 +170,7 @@ class VisionEncoder(Spec):
         return (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else (end,)))
 
     def embedding(self, tokens: Array, kind: Trainable) -> Ends:
-        """Patches [channels p^2 tubelet, h], class token, registers, position table, first norm."""
+        """Patch embedding [channels p^2 tubelet, h], class token, registers, position table and first norm."""
         pixels = self.channels * self.patch**2 * self.tubelet
         product = Linear("patch embedding", pixels, self.hidden, Split.WHOLE, self.patch_bias)
         places = patches(self.image_size, self.image_size, self.patch) + (1 if self.class_token else 0)
@@ -185,7 +185,7 @@ class VisionEncoder(Spec):
         )
 
     def stacks(self, tokens: Array, sequence: Array, times: Array, kind: Trainable) -> tuple[Stack, ...]:
-        """The layers; if divided, a second stack that attends along time (Bertasius et al. 2021)."""
+        """The layers; with divided attention, also a second stack that attends over time (Bertasius et al. 2021)."""
         layers = Stack("vision layers", self.block(), self.layers, tokens, sequence, kind)
         if self.attends != "divided":
             return (layers,)
@@ -198,17 +198,17 @@ class VisionEncoder(Spec):
 
     @property
     def own_sizes(self) -> bool:
-        """Whether images keep their own sizes, so that attention runs image by image: for frame pairs without a class token
-        (Qwen2-VL, arXiv:2409.12191)."""
+        """Whether images keep their own sizes, so that attention runs image by image. Assumed for encoders that attend within frames, with
+        several frames per patch and no class token (Qwen2-VL, arXiv:2409.12191)."""
         return bool(np.all(np.greater(self.tubelet, 1))) and not self.class_token and self.attends == "frame"
 
     @property
     def windowed(self) -> Array | None:
-        """``window``; 8 x 8 patches in gated towers of that kind (Qwen2.5-VL, arXiv:2502.13923, section 2.1.1)."""
+        """``window``; by default 8 x 8 patches if gated and ``own_sizes`` (Qwen2.5-VL, arXiv:2502.13923, section 2.1.1), else None."""
         return 64 if self.window is None and self.own_sizes and self.gated else self.window
 
     def in_windows(self, layers: Stack, sequence: Array) -> tuple[Stack, ...]:
-        """Layers that attend image by image, most of them in windows if there are any."""
+        """Split layers that attend image by image into those with windows, if the encoder has any, and those with full attention."""
         cores = tuple(replace(core, looped=self.own_sizes) for core in layers.block.attention)
         unwindowed = replace(layers, block=replace(layers.block, attention=cores))
         if self.windowed is None:
@@ -231,7 +231,8 @@ class VisionEncoder(Spec):
 
     @property
     def turned(self) -> bool:
-        """Whether its stream keeps the layout of the convolution that embeds patches: no class token is put before them, which copies."""
+        """Whether the stream keeps the channels-first layout of the patch-embedding convolution; prepending a class
+        token copies it to the usual layout."""
         return not self.class_token and self.positions == "learned" and bool(np.all(np.equal(self.tubelet, 1)))
 
     def _attention(self) -> blocks.Piece:
@@ -260,11 +261,11 @@ class VisionEncoder(Spec):
 
     @property
     def place_table(self) -> Array:
-        """Weights of a table of biases: per head, one for every distance in both directions, and three for the class token."""
+        """Parameters of a relative-position bias table: per head, one for every 2-D offset, and three for the class token."""
         return ((2 * self.image_size // self.patch - 1) ** 2 + 3) * self.heads
 
     def pooled(self, tokens: Array, pictures: Array, kind: Trainable) -> tuple[Ends, ...]:
-        """The final norm and the pooling of an image into one vector: attention pooling, projection,
+        """The final norm and the pooling of each image to one vector: attention pooling, projection,
         classifier."""
         h = self.hidden
         norm = blocks.norm_parameters(self.norm, h) if self.final_norm else 0
@@ -312,7 +313,7 @@ class StandardVision(Spec):
 
     @property
     def of_pictures(self) -> bool:
-        """As for the assumed encoder."""
+        """Same as the assumed encoder's."""
         return self.shape.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
@@ -320,7 +321,7 @@ class StandardVision(Spec):
         return self.shape.tokens_per_sample(data)
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """The shape, and what follows from it."""
+        """The assumed shape, and the assumptions of the encoder with that shape."""
         shape = self.shape
         said = f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, patch {shape.patch}"
         said = "one shape per size" if np.ndim(self.params) else said
@@ -333,7 +334,7 @@ SMALLEST = VisionEncoder(layers=1, hidden=64, heads=1, patch=14)
 
 
 def known_by(value: Any) -> str:
-    """Whether a part is given by its size or by its shape: the tag of its member in a union."""
+    """The discriminator of ``AnyVision``: whether an encoder is given by its size or its shape."""
     sized = "params" in value if isinstance(value, Mapping) else hasattr(value, "params")
     return "[size]" if sized else "[shape]"
 
@@ -343,4 +344,4 @@ AnyVision = Annotated[
     Discriminator(known_by),
     BeforeValidator(fields),
 ]
-"""An encoder by name, shape or size."""
+"""A vision encoder, given by name, shape or size."""
