@@ -166,8 +166,8 @@ class TwoStream(Latent):
         return (*both, self.product("single modulation", self.hidden, 3 * self.hidden)) if self.single_layers else both
 
     def _approximated(self) -> Ends:
-        """The approximator, c -> n -> ... -> h, with one token per modulation vector: twelve per double layer, three per single layer, two at
-        the end."""
+        """The approximator, c -> n -> ... -> h, with one token per modulation vector: twelve per double layer, three per single layer,
+        two at the end."""
         assert self.approximator is not None
         c, n, layers = self.approximator.channels, self.approximator.hidden, self.approximator.layers
         inner = (biased("approximator", n, n), biased("approximator 2", n, n)) * layers

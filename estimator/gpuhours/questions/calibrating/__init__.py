@@ -1,4 +1,4 @@
-"""Calibration from a machine's own steps: which stack and network they match, how far the prediction was off, and the resulting range."""
+"""Calibration to a machine from its measured steps: the best-matching stack and network, a correction factor, and the error range."""
 
 from gpuhours.questions.calibrating.calibrating import Calibration, calibrate
 

@@ -1,4 +1,4 @@
-"""``gpuhours calibrate``: from measured steps to a site file, validated by leaving each step out."""
+"""``gpuhours calibrate``: fit a site file to measured steps, with leave-one-out validation."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ RUN_FILES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class StackCalibrated:
-    """The steps of one stated stack, and the stack that best explains them."""
+    """The measured steps whose runs state the same stack, and the stack that best explains them."""
 
     steps: tuple[Observed, ...]
     choice: StackChoice
     before: tuple[float, ...]
-    """s, predicted with the stated stack."""
+    """Step times in s predicted with the stated stack."""
     after: tuple[float, ...]
-    """s, predicted with the chosen stack and its factor."""
+    """Step times in s predicted with the chosen stack and factor."""
     left_out: tuple[float | None, ...]
-    """s, each predicted with the choice from the other steps; None if there are no others."""
+    """Leave-one-out step times in s, each predicted with the stack and factor chosen from the other steps; None if there are no others."""
     low: tuple[float, ...]
-    """80 % range of each step before calibration ..."""
+    """Lower bounds in s of the 80 % range of each step before calibration; ``high`` are the upper bounds."""
     high: tuple[float, ...]
     site_low: tuple[float, ...]
-    """... and with it."""
+    """The same with calibration, as is ``site_high``."""
     site_high: tuple[float, ...]
 
     @property
@@ -66,7 +66,7 @@ class StackCalibrated:
 
     @property
     def why(self) -> str:
-        """Why it was chosen, in a sentence."""
+        """A sentence that explains the choice of stack."""
         count = len(self.steps)
         many = f"{count} step{'s' if count > 1 else ''}"
         if not self.changed:
@@ -76,7 +76,7 @@ class StackCalibrated:
         return f"{many}: {factor_words(self.choice.lead)} likelier than {words(self.stated)}, the stated one"
 
     def met(self) -> StackMet:
-        """Its entry in the site file."""
+        """The entry for this stack in the site file."""
         choice, traits = self.choice, self.steps[0].traits
         rows = zip(self.steps, self.before, self.after, self.left_out, strict=True)
         return StackMet(
@@ -95,7 +95,7 @@ class StackCalibrated:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The result, stack by stack."""
+    """The result of a calibration, per stated stack."""
 
     stacks: tuple[StackCalibrated, ...]
     remarks: tuple[str, ...] = ()
@@ -109,7 +109,8 @@ class Calibration:
         return Site(made=made, stacks=tuple(one.met() for one in self.stacks))
 
     def errors(self, which: str) -> list[float]:
-        """predicted / measured - 1 of every step: ``before``, ``after`` or ``left_out`` (if there are others to choose by)."""
+        """Relative errors, predicted / measured - 1, of all steps. ``which``: ``before``, ``after`` or ``left_out`` (omits steps without a
+        left-out prediction)."""
         pairs = [
             (value, step.seconds)
             for one in self.stacks
@@ -153,14 +154,14 @@ class Calibration:
 
 
 def calibrate(files: Sequence[Path | str], run: Run | None = None) -> Calibration:
-    """Measured steps -> a site. ``files``: run files that state ``known.step_time`` (or ``known.mfu``), tables of runs, and logs, each
-    after its run file, or of ``run``."""
+    """Fit a calibration to measured steps. ``files``: run files that state ``known.step_time`` (or ``known.mfu``), tables of runs, and
+    logs, each of which belongs to the run file before it, or to ``run``."""
     steps, remarks = observations(files, run)
     return calibrated(steps, remarks)
 
 
 def calibrated(steps: Sequence[Observed], remarks: Iterable[str] = ()) -> Calibration:
-    """The same for steps already read."""
+    """Fit a calibration to steps that were already read."""
     groups: dict[str, list[Observed]] = {}
     for one in steps:
         groups.setdefault(one.stated.software, []).append(one)
@@ -187,7 +188,7 @@ def of_stack(steps: tuple[Observed, ...]) -> StackCalibrated:
 
 
 def _without(steps: tuple[Observed, ...], place: int) -> float | None:
-    """s of one step on the stack chosen from the others; None if there are no others."""
+    """Leave-one-out prediction of a step in s, with the stack and factor chosen from the other steps; None if there are no others."""
     others = steps[:place] + steps[place + 1 :]
     if not others:
         return None
@@ -197,17 +198,17 @@ def _without(steps: tuple[Observed, ...], place: int) -> float | None:
 
 
 def usual(steps: Sequence[Observed], predicted: Sequence[float]) -> float:
-    """ln of the typical error for such runs from a source not seen before."""
+    """Mean of ``usual_error`` over steps: the typical log error for such runs from a source that was not used for fitting."""
     return float(np.mean([usual_error(one.traits, time) for one, time in zip(steps, predicted, strict=True)]))
 
 
 def usual_error(traits: Traits, time: float, without: str = "") -> float:
-    """The same for one run; ``without``: excluding a system."""
+    """Typical log error for one run with step time ``time`` in s; ``without``: a system whose measurements are excluded."""
     return curve("step", without).usual(features(traits, time, table()["world"], frozenset({without})))
 
 
 def _needed(one: Observed, stack: Candidate) -> float:
-    """s of a step; an error if its run is invalid as described."""
+    """Predicted s of a step. Raises ``EstimateError`` if its run is invalid as described."""
     prediction = one.predicted(stack)
     if prediction is None:
         raise EstimateError("Its layout is invalid as described.", "`gpuhours estimate` says why.", one.name)
@@ -215,7 +216,7 @@ def _needed(one: Observed, stack: Candidate) -> float:
 
 
 def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[list[Observed], list[str]]:
-    """Every measured step of some files, and remarks on reading them."""
+    """All measured steps in ``files``, and remarks from reading them."""
     steps: list[Observed] = []
     remarks: list[str] = []
     last, unused = run, None
@@ -250,7 +251,7 @@ def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[l
 
 
 def refuse_unmeasured(path: str | None) -> None:
-    """Refuse a run file without a measured step and without a following log."""
+    """Raise ``EstimateError`` for a run file that states no measured step and is followed by no log."""
     if path is not None:
         raise EstimateError(
             "has no measured step.", "Write known.step_time (or known.mfu) in it, or name its log after it.", path
@@ -258,7 +259,7 @@ def refuse_unmeasured(path: str | None) -> None:
 
 
 def read_run(path: Path | str) -> Run:
-    """A run file without its own site, since this creates one."""
+    """Read a run file and ignore its site, since calibration creates a new one."""
     source = read_yaml(path)
     data = with_paths_from(source.data, Path(path).parent)
     if isinstance(data, Mapping):
@@ -267,7 +268,7 @@ def read_run(path: Path | str) -> Run:
 
 
 def is_table(path: Path | str) -> bool:
-    """Whether a file is a CSV of runs, one per row, as ``validate --runs`` reads it; a CSV of one run's steps is a log."""
+    """Whether a file is a CSV with one run per row, as read by ``validate --runs``; a CSV with the steps of one run is a log."""
     if not str(path).lower().endswith(".csv"):
         return False
     try:
@@ -279,7 +280,7 @@ def is_table(path: Path | str) -> bool:
 
 
 def from_table(path: Path | str) -> tuple[list[ObservedRow], list[str]]:
-    """The rows of a table that have a measured step and can be predicted; why the others cannot."""
+    """The rows of a table that have a measured step and can be predicted, and the reasons why others cannot."""
     steps, left_out = [], []
     for row in read_rows(path):
         case = "no measured step time or rate" if row.seconds is None or row.failed else case_of(row)
@@ -295,7 +296,7 @@ def from_table(path: Path | str) -> tuple[list[ObservedRow], list[str]]:
 
 
 def words(stack: Candidate) -> str:
-    """``fsdp-compile``, ``fsdp-compile over efa``."""
+    """A stack as text, such as ``fsdp-compile`` or ``fsdp-compile over efa``."""
     return stack.software if stack.network is None else f"{stack.software} over {stack.network}"
 
 
@@ -305,17 +306,17 @@ def title(stack: Candidate) -> str:
 
 
 def factor_words(lead: float) -> str:
-    """``12 times``; capped at a million."""
+    """The likelihood ratio exp(``lead``) as text, such as ``12 times``; capped at a million."""
     return "a million times" if lead > math.log(1e6) else f"{math.exp(lead):,.3g} times"
 
 
 def median_size(errors: Sequence[float]) -> float | None:
-    """Median of the absolute errors; None where there are none."""
+    """Median of the absolute errors; None if there are none."""
     return float(np.median(np.abs(errors))) if errors else None
 
 
 def significant(value: float) -> float:
-    """Five significant digits: no measurement has more."""
+    """Round to five significant digits; no measurement is more precise."""
     return float(f"{value:.5g}")
 
 

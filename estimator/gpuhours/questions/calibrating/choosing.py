@@ -1,25 +1,26 @@
-"""Which included profile and network best explain a few steps, and how much of the residual carries over.
+"""Choose the included profile and network that best explain a few measured steps, and how much of their residual to carry over.
 
-The error model is that for left-out sources: with u the typical error for such runs (``run.conformal``), r = ln(measured / predicted)
-of K steps of one machine on a candidate,
+The error model is the one for left-out sources. With u the typical error for such runs (``run.conformal``), and r = ln(measured /
+predicted) the residuals of K steps of one machine on a candidate stack,
 
     r_i = b + e_i        b ~ N(0, (SHARED u)^2) common to the machine,  e_i ~ N(0, (OWN u)^2) independent for each step
     ln L = -(NU + K) / 2 ln(1 + Q / NU)        Q = sum (r_i - m)^2 / e^2 + K m^2 / (e^2 + K b^2),  m the mean of r: Student's t, since
-                                               a source is occasionally far off
-    choice = the largest ln L - penalty        0 for the stated stack, FAMILY or OTHER for another profile of its family or of another
-                                               (NARROW more for one measured on a single system), NETWORK for another network
+                                               some sources are outliers
+    choice = the largest ln L - penalty        penalty: 0 for the stated stack, FAMILY for another profile of its family, OTHER for one
+                                               of another family (plus NARROW if it was measured on a single system), NETWORK for
+                                               another network
 
-The residual is carried over as far as the steps agree (an empirical Bayes estimate), and not if it is within what chance would give
-for K steps: a plain factor would make good sources worse, this one does not. Fewer than ``FULL`` steps have less weight, and penalties
-more (times FULL / K): among forty candidates one fits a single step by chance.
+The residual is carried over to the extent that the steps agree (empirical Bayes shrinkage), and not at all if noise in K steps can
+explain it. An unshrunk factor makes well-predicted sources worse; this one does not. With K < ``FULL`` steps the factor has less weight,
+and penalties are multiplied by FULL / K, since one of forty candidates fits a single step by chance.
 
     v = (PRIOR (OWN u)^2 + sum (r_i - m)^2) / (PRIOR + K - 1)        w = min(1, K / FULL) K b^2 / (v + K b^2)
     ln factor = sign(r~) max(0, w |r~| - THRESHOLD sqrt(v / K))        r~ the median of r
     own = d sqrt(v), shared = d b sqrt(1 - w)        d = max(1, FULL / K)^DOUBT, which keeps the range calibrated for one and two steps
 
-Error: printed by ``tests/benchmarks/calibrate.py``, with every open source left out of everything and three of its steps given: over 34
-stacks of 22 systems the median of medians falls from 8.2 to 6.6 %, and two rise by more than a point. The result is insensitive to the
-constants: penalties from 3 to 6, thresholds from 0.5 to 1, shared from 0.3 to 0.8 give nearly the same.
+Error (printed by ``tests/benchmarks/calibrate.py``; each open source is left out of all fits and three of its steps are given): over 34
+stacks of 22 systems the median of the median errors falls from 8.2 to 6.6 %, and two rise by more than a point. The result is insensitive
+to the constants: penalties from 3 to 6, thresholds from 0.5 to 1, shared from 0.3 to 0.8 give nearly the same.
 Source: Efron and Morris 1975, Data analysis using Stein's estimator (JASA 70); Donoho and Johnstone 1994, Ideal spatial adaptation by
 wavelet shrinkage (Biometrika 81), for the threshold.
 """
@@ -49,22 +50,22 @@ class StackChoice:
 
     stack: Candidate
     residuals: tuple[float, ...]
-    """ln(measured / predicted) of every step on it."""
+    """ln(measured / predicted) of every step on this stack."""
     factor: float
-    """The factor that carries over to other runs."""
+    """Factor on predicted step times that is carried over to other runs."""
     own: float
-    """Standard deviation in log of the error of each step by itself."""
+    """Standard deviation of the log error that is independent between steps."""
     shared: float
-    """Standard deviation in log of the error common to all."""
+    """Standard deviation of the log error common to all steps."""
     usual: float
     lead: float
-    """ln of how much likelier than the stated stack, prior included; 0 if that is chosen."""
+    """ln of the posterior odds against the stated stack; 0 if the stated stack is chosen."""
     runner_up: tuple[Candidate, float] | None = None
-    """The next likeliest, and ln of how much less likely."""
+    """The second likeliest stack, and ln of the odds of the choice against it."""
 
 
 def likelihood(residuals: Floats, usual: float) -> float:
-    """ln L of a candidate's residuals; see above.
+    """ln L of a candidate's residuals, as defined in the module docstring.
 
     >>> close, far = np.array([0.01, -0.01, 0.0]), np.array([0.3, 0.32, 0.28])
     >>> likelihood(close, 0.07) - likelihood(far, 0.07) > OTHER
@@ -77,7 +78,7 @@ def likelihood(residuals: Floats, usual: float) -> float:
 
 
 def carried(residuals: Floats, usual: float) -> tuple[float, float, float]:
-    """(ln of the factor that carries over, own and shared standard deviation); see above.
+    """(ln factor, own, shared) for some residuals, as defined in the module docstring.
 
     >>> round(carried(np.array([0.20, 0.21, 0.19]), 0.07)[0], 2), carried(np.array([0.02, -0.03, 0.04]), 0.07)[0]
     (0.15, 0.0)
@@ -94,8 +95,8 @@ def carried(residuals: Floats, usual: float) -> tuple[float, float, float]:
 
 
 def candidates(stated: Candidate, crosses: bool) -> Iterator[tuple[Candidate, float]]:
-    """Candidate stacks, each with its penalty; the stated one first. Networks only if steps use one, and only with the stated profile: two
-    wrong statements at once are less likely than three steps can establish."""
+    """Candidate stacks, each with its penalty; the stated one first. Other networks are tried only if
+    the steps use one, and only with the stated profile: three steps are too little evidence that both statements are wrong."""
     yield stated, 0.0
     family = load_software(stated.software).family
     for name in list_software():
@@ -107,7 +108,7 @@ def candidates(stated: Candidate, crosses: bool) -> Iterator[tuple[Candidate, fl
 
 
 def choose(steps: Sequence[Observed], usual: float) -> StackChoice:
-    """The likeliest stack of steps that state the same one; ``usual`` is the typical error for such runs."""
+    """The likeliest stack for steps that state the same stack; ``usual`` is the typical log error for such runs."""
     crosses = any(one.crosses for one in steps)
     residuals = {stack: _residuals(steps, stack) for stack, _ in candidates(steps[0].stated, crosses)}
     return chosen(residuals, dict(candidates(steps[0].stated, crosses)), usual)
@@ -116,7 +117,7 @@ def choose(steps: Sequence[Observed], usual: float) -> StackChoice:
 def chosen(
     residuals: Mapping[Candidate, Floats | None], penalties: Mapping[Candidate, float], usual: float
 ) -> StackChoice:
-    """The same from known residuals; the first is that of the stated stack."""
+    """The likeliest stack for given residuals per candidate, of which the first is the stated stack."""
     scores = {
         stack: likelihood(residual, usual) - penalties[stack] * max(1.0, FULL / len(residual))
         for stack, residual in residuals.items()

@@ -1,5 +1,5 @@
-"""``--observed`` and ``--log``: one measured step against the predicted one: the factor that each part would need, and which alternative
-description explains it best."""
+"""``--observed`` and ``--log``: compare a measured step with the predicted one. Computes the factor that each part of the step would need,
+and which other stack or recomputation mode explains the step best."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from gpuhours.run.evaluate import Outcome
 UNITS: Mapping[str, str] = {
     "step_time": "s", "mfu": "", "tokens_per_second": "", "tokens_per_second_per_gpu": "", "samples_per_second": "", "steps_per_second": "",
 }  # fmt: skip
-"""What can be observed, with its default unit."""
+"""Quantities that can be observed, with their default units."""
 UNSAID = 1.0
-"""Penalty of a recomputation mode that the run does not state (``choosing``)."""
+"""Penalty (see ``choosing``) of a recomputation mode that the run does not state."""
 SMALLEST_PART = 0.005
-"""Share of a step below which a part is not shown."""
+"""Parts below this share of a step are not shown."""
 MOST = 4
-"""Number of hypotheses kept."""
+"""Maximum number of hypotheses kept."""
 
 
 def explained(estimate: Estimate, observed: str | None = None, log: Log | None = None) -> Estimate:
@@ -54,7 +54,7 @@ def explained(estimate: Estimate, observed: str | None = None, log: Log | None =
 
 
 def step_range(estimate: Estimate) -> tuple[float, float]:
-    """10th and 90th percentile of a predicted step in s: of the sample if there is one, otherwise of its error band."""
+    """10th and 90th percentile of the predicted step time in s, from the sample if there is one, otherwise from the error band."""
     assert estimate.outcome.step is not None
     time, result = float(estimate.outcome.step.time), estimate.results.get("step_time")
     if result is not None and result.low is not None and result.high is not None and result.basis == "predicted":
@@ -95,7 +95,7 @@ def seconds_from(outcome: Outcome, name: str, number: float) -> float:
 
 
 def parts_of(outcome: Outcome, measured: float) -> Iterator[PartResidual]:
-    """Every part with the factor that alone would give the measured step, (part + residual) / part."""
+    """The parts of a step, each with the factor on this part alone that would give the measured step: (part + residual) / part."""
     assert outcome.step is not None
     time = float(outcome.step.time)
     for name, value in outcome.step.parts.items():
@@ -130,19 +130,19 @@ def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
 
 
 def odds(lead: float) -> float:
-    """exp without overflow."""
+    """exp(``lead``) without overflow."""
     return math.exp(min(lead, 700.0))
 
 
 def said(stack: Candidate, stated: Candidate) -> tuple[str, str]:
-    """A stack in words, and the option that sets it."""
+    """A description of a stack, and the command-line option that selects it."""
     if stack.software != stated.software:
         return f"software {stack.software}", f"--software {stack.software}"
     return f"network {stack.network}", f"--set hardware.network.kind={stack.network}"
 
 
 def recomputed(one: ObservedRun) -> Iterator[tuple[Recompute, float]]:
-    """Seconds per step under every recomputation mode that is compatible with the run."""
+    """Pairs (recomputation mode, seconds per step) for every mode that is valid for the run."""
     layout = one.run.layout
     if layout is not None and "recompute" in layout.model_fields_set and "layout.recompute" not in one.run.assumptions:
         return

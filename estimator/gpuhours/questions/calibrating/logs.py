@@ -1,4 +1,4 @@
-"""Training logs, read by a table of formats (``formats.yaml``): which tool wrote a log, and what each step took."""
+"""Read training logs with a table of formats (``formats.yaml``): which tool wrote a log, and the time of each step."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ SUFFIXES: Mapping[str, float] = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e
 TIMED: tuple[Quantity, ...] = (
     "step_time", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu",
 )  # fmt: skip
-"""Quantities from which a step's time follows, most direct first."""
+"""Quantities from which a step's time can be derived, most direct first."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 WARM_UP, SHARE = 10, 10
-"""Readings left out at the start: one in ``SHARE``, at least one and at most ``WARM_UP`` (kernels are selected, compiled and cached)."""
+"""Warm-up readings to drop at the start: 1 / ``SHARE`` of all, at least one, at most ``WARM_UP`` (kernels are tuned, compiled and cached).
+"""
 MOST_BYTES, MOST_JSON = 500_000_000, 50_000_000
-"""Limits for a log, and for one in JSON, which is loaded whole."""
+"""Maximum bytes of a log, and of a JSON log, which is loaded whole."""
 PIECE = 1_000_000
 """Bytes read at a time."""
 LONGEST_LINE = 2000
-"""Longest part of a line that is searched, in characters: the search takes more than linear time."""
+"""Characters of a line that are searched; the rest is ignored, because the search takes superlinear time."""
 
 
 def _pattern(text: str) -> str:
@@ -56,7 +57,7 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class LoggedFigure(Section):
-    """The position of a quantity in a line, and its unit."""
+    """Where a quantity is in a line, and its unit."""
 
     find: Pattern
     unit: Literal["", "s", "ms", "%", "TFLOP/s", "GiB"] = ""
@@ -76,11 +77,11 @@ class LogFormat(Section):
 
     @functools.cached_property
     def begins(self) -> Callable[[str], object]:
-        """Whether a line is a step of this tool."""
+        """A function that tells whether a line logs a step in this format."""
         return re.compile(self.line).search
 
     def read(self, line: str) -> dict[str, float]:
-        """Every quantity of a line, in SI units."""
+        """All quantities of a line, in SI units."""
         cells = {}
         for quantity, reading in self.reads.items():
             match = re.search(reading.find, line)
@@ -96,13 +97,13 @@ def timed(read: dict[str, float]) -> dict[str, float]:
 
 
 class Column(LoggedFigure):
-    """The meaning of a header of a table."""
+    """A column of a CSV log: which headers it has, and which quantity it holds."""
 
     quantity: Quantity
 
 
 class Formats(Section):
-    """The file."""
+    """The contents of ``formats.yaml``."""
 
     lines: tuple[LogFormat, ...]
     columns: tuple[Column, ...]
@@ -115,7 +116,7 @@ def formats() -> Formats:
 
 
 def number(text: str) -> float | None:
-    """``1,234.5``, ``1.23K``."""
+    """Parse a number such as ``1,234.5`` or ``1.23K``; None if it is not one."""
     plain = text.strip().replace(",", "")
     factor = SUFFIXES.get(plain[-1:], 1.0)
     try:
@@ -132,48 +133,48 @@ class Log:
     path: str
     tool: str
     lines: tuple[Mapping[str, float], ...]
-    """The line of every step, in SI units."""
+    """The quantities of every step's line, in SI units."""
     counts: Literal["steps", "batches"] = "steps"
     average: bool = False
-    """Whether it is one line about a whole run, including warm-up and pauses."""
+    """Whether the log is a single summary line of a whole run, including warm-up and pauses."""
     not_understood: tuple[str, ...] = ()
-    """Lines or columns with figures that were not understood."""
+    """Lines or columns that contain numbers but were not understood."""
     skipped: int = field(default=0)
     """Number of other lines."""
 
     def values(self, quantity: Quantity) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """One quantity of every line that has it."""
+        """The values of a quantity, from all lines that have it."""
         return np.array([line[quantity] for line in self.lines if quantity in line], float)
 
     @property
     def quantity(self) -> Quantity:
-        """The quantity from which its steps' time follows."""
+        """The most direct quantity in the log from which step times can be derived."""
         counts = {name: sum(name in line for line in self.lines) for name in TIMED}
         most = max(counts.values(), default=0)
         return next(name for name in TIMED if counts[name] >= most / 2 and counts[name])
 
     def last(self, quantity: Quantity) -> float | None:
-        """A quantity from the last line that has it."""
+        """The value of a quantity in the last line that has it; None if none does."""
         values = self.values(quantity)
         return float(values[-1]) if len(values) else None
 
 
 @dataclass(frozen=True)
 class Steady:
-    """A quantity over the steps after the warm-up."""
+    """Statistics of a quantity over the steps after warm-up."""
 
     value: float
-    """The median: hardly affected by a pause, an evaluation or a checkpoint."""
+    """Median, which is robust against pauses, evaluations and checkpoints."""
     low: float
     high: float
-    """10th and 90th percentile."""
+    """90th percentile; ``low`` is the 10th."""
     steps: int
     left_out: int
-    """Number of readings left out at the start."""
+    """Number of warm-up readings dropped at the start."""
 
 
 def steady(values: np.ndarray[Any, np.dtype[np.float64]]) -> Steady:
-    """Median and spread after the warm-up; a log of one or two lines is used whole."""
+    """Median and spread after warm-up; nothing is dropped from a log of one or two lines."""
     left_out = 0 if len(values) < 3 else min(WARM_UP, max(1, len(values) // SHARE))
     kept = values[left_out:]
     low, high = np.quantile(kept, [0.1, 0.9])
@@ -195,7 +196,7 @@ def read_log(path: Path | str) -> Log:
 
 
 def texts_of(path: Path | str) -> Iterator[str]:
-    """A log piece by piece, so that a large one is never in memory whole; invalid UTF-8 is replaced, since tools write anything."""
+    """Read a log in pieces, so that a large file is never entirely in memory; invalid UTF-8 is replaced."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     left = MOST_BYTES
     try:
@@ -211,7 +212,7 @@ def texts_of(path: Path | str) -> Iterator[str]:
 
 
 def joined(texts: Iterable[str], name: str) -> str:
-    """The whole text of a JSON document."""
+    """The complete text of a JSON document, joined from its pieces."""
     found = ""
     for text in texts:
         found += text
@@ -221,7 +222,7 @@ def joined(texts: Iterable[str], name: str) -> str:
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str]:
-    """Lines without colour codes, cut at a safe length; carriage returns of progress bars also end lines."""
+    """Lines without colour codes, truncated to a safe length; carriage returns (progress bars) also end lines."""
     rest = ""
     for text in texts:
         *whole, rest = re.split(r"[\r\n]+", rest + text)
@@ -231,12 +232,12 @@ def lines_of(texts: Iterable[str]) -> Iterator[str]:
 
 
 def plain(line: str) -> str:
-    """A line without colour codes, cut to length."""
+    """A line without colour codes, truncated to ``LONGEST_LINE``."""
     return COLOUR.sub("", line[: 2 * LONGEST_LINE])[:LONGEST_LINE]
 
 
 def rows_of(texts: Iterable[str], name: str) -> Iterator[str]:
-    """Lines of a table, including line ends."""
+    """Lines of a table, including line endings."""
     rest = ""
     for text in texts:
         *whole, rest = (rest + text).split("\n")
@@ -247,13 +248,13 @@ def rows_of(texts: Iterable[str], name: str) -> Iterator[str]:
 
 
 def format_of(line: str) -> LogFormat | None:
-    """The format of the tool that writes such a line."""
+    """The format that a line matches; None if there is none."""
     return next((one for one in formats().lines if one.begins(line)), None)
 
 
 class LineReader:
-    """Reads lines of one log as they arrive: those of the tool that wrote most of them; a summary of the whole run only if no step has a
-    line."""
+    """Incremental reader of one log. It keeps the lines of the format that matches most; a summary line of the whole run is used only if
+    there are no step lines."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -275,7 +276,7 @@ class LineReader:
 
     @property
     def log(self) -> Log | None:
-        """What was read; None if no step was."""
+        """The log read so far; None if it has no steps."""
         if not self.found:
             return None
         kinds = {one.name: one for one in formats().lines}
@@ -301,7 +302,7 @@ FEW = 5
 
 
 def of_lines(lines: Iterable[str], name: str) -> Log:
-    """A complete log."""
+    """Read a complete log from its lines."""
     reader = LineReader(name)
     reader.feed(lines)
     if reader.log is None:
@@ -314,13 +315,13 @@ RATE = re.compile(r"(?i)\d *(?:ms|s/it|it/s)\b|tok(?:en)?s?[/_ ](?:per[_ ])?s|mf
 
 
 def puzzling(line: str) -> bool:
-    """Whether a line looks like an unrecognised step: a step number followed by a rate."""
+    """Whether a line looks like a step in an unknown format: a step number followed by a rate."""
     step = STEP.search(line)
     return step is not None and RATE.search(line, step.end()) is not None
 
 
 def trainer_lines(text: str, name: str) -> Iterator[str]:
-    """The entries of ``trainer_state.json``, as the Trainer prints them."""
+    """The entries of ``trainer_state.json``, formatted as the Trainer prints them."""
     try:
         history = json.loads(text)["log_history"]
     except (ValueError, KeyError, TypeError) as error:
@@ -336,7 +337,7 @@ def trainer_lines(text: str, name: str) -> Iterator[str]:
 
 
 def columns_of(head: str) -> dict[str, Column]:
-    """Header -> the meaning of its column; the first rule that matches a quantity wins."""
+    """Header -> column rule; for each quantity the first matching rule is used."""
     columns: dict[str, Column] = {}
     try:
         names = [name.strip() for name in next(csv.reader([head]), ())]

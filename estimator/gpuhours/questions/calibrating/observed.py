@@ -1,4 +1,4 @@
-"""A measured step with its run: from a run file and a log, a run file that states the step, or a row of a table."""
+"""Measured steps with their runs, from a run file and its log, a run file that states the step, or a row of a table."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from gpuhours.run.totals import solve
 from gpuhours.step import step
 
 APART = 0.05
-"""Tolerated relative difference between a log and its run in tokens per step."""
+"""Maximum relative difference in tokens per step between a log and its run."""
 
 
 ROUNDED = 0.005
-"""nanotron prints 1,024 samples as 1.02K: with three digits, a batch above a thousand may be off by this share."""
+"""Relative rounding error of a batch printed with three digits: nanotron prints 1,024 samples as 1.02K."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Observed(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name for people."""
+        """Display name."""
         ...
 
     @property
@@ -56,7 +56,7 @@ class Observed(Protocol):
 
     @property
     def of(self) -> str:
-        """Digest of its run; empty for a row of a table."""
+        """Digest of the run; empty for a row of a table."""
         ...
 
     @property
@@ -76,17 +76,17 @@ class Observed(Protocol):
 
     @property
     def crosses(self) -> bool:
-        """Whether it uses a network between nodes."""
+        """Whether the run spans several nodes, so that it uses a network."""
         ...
 
     def predicted(self, stack: Candidate) -> float | None:
-        """s per step; None if it cannot run on this stack."""
+        """Predicted s per step on a stack; None if the run is invalid there."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedRun:
-    """A run's measured step."""
+    """A run with a measured step."""
 
     run: Run
     seconds: float
@@ -96,7 +96,7 @@ class ObservedRun:
     log: Log | None = None
     resolved: Resolved = field(init=False)
     seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
-    """Cached predictions by stack: each step is left out in turn, and the others are predicted again."""
+    """Cache of predictions by stack, since leave-one-out validation predicts each step repeatedly."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolved", resolved_as_it_stands(on_usual_network(self.run), self.source))
@@ -108,7 +108,7 @@ class ObservedRun:
 
     @property
     def name(self) -> str:
-        """The run's name, and the source of its step."""
+        """The run's name and the source of its measured step."""
         return self.source if self.run.name == "run" else f"{self.run.name} ({self.source})"
 
     @property
@@ -118,7 +118,7 @@ class ObservedRun:
 
     @property
     def said(self) -> bool:
-        """Whether the run names it."""
+        """Whether the run names its stack."""
         return self.run.stack is not None
 
     @property
@@ -147,7 +147,7 @@ class ObservedRun:
         return float(predicted.time) if bool(np.all(predicted.valid)) else None
 
     def on(self, stack: Candidate) -> Resolved:
-        """The run with its stack replaced; its network gets the typical share if the run states none, as in an estimate."""
+        """The run on another stack. As in an estimate, the network has its typical share of bandwidth if the run states none."""
         run, own = self.run, self.run.hardware.network
         if stack.network is not None and own is None:
             run = run.replaced("hardware.network", Interconnect(kind=stack.network))
@@ -166,35 +166,35 @@ class ObservedRow:
     row: Row
     case: Case
     without: str = ""
-    """The system that all constants exclude: for validating the calibration itself."""
+    """A system whose measurements are excluded from all fitted constants, to validate the calibration itself."""
     seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
     """Cached predictions by stack."""
 
     @property
     def of(self) -> str:
-        """Empty: a table does not describe a run as a file does."""
+        """Empty: a row of a table has no run file to digest."""
         return ""
 
     @property
     def name(self) -> str:
-        """Its id."""
+        """The row's id."""
         return self.row.id
 
     @property
     def seconds(self) -> float:
-        """Measured."""
+        """Measured s per step."""
         seconds = self.row.seconds
         assert seconds is not None
         return seconds
 
     @property
     def stated(self) -> Candidate:
-        """The stack that its words name."""
+        """The stack that the row names, or the default if it names none."""
         return Candidate(self.case.software.name)
 
     @property
     def said(self) -> bool:
-        """Whether it names a stack."""
+        """Whether the row names a stack."""
         return self.case.traits.stack_said
 
     @property
@@ -226,7 +226,7 @@ def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float 
 
 
 def resolved_as_it_stands(run: Run, source: str) -> Resolved:
-    """The run with its layout fully settled; an error if its step cannot be predicted."""
+    """The run with its layout fully resolved. Raises ``EstimateError`` if its step cannot be predicted."""
     if run.stages:
         raise EstimateError("A run of several stages has no single step.", "Give one stage a file of its own.", source)
     resolved = resolve(run.replaced("layout", as_it_stands(run.layout)))
@@ -240,7 +240,7 @@ def resolved_as_it_stands(run: Run, source: str) -> Resolved:
 
 
 def observed_run(run: Run, source: str) -> ObservedRun | None:
-    """A run file that states its step: ``known.step_time`` or ``known.mfu``; None if it states neither."""
+    """The measured step stated in a run file (``known.step_time`` or ``known.mfu``); None if it states neither."""
     if run.known.step_time is None and run.known.mfu is None:
         return None
     seconds = evaluate(run).value("step_time")
@@ -250,12 +250,12 @@ def observed_run(run: Run, source: str) -> ObservedRun | None:
 
 
 def unknown(run: Run) -> Run:
-    """The run without its known results."""
+    """A copy of the run without its measured results (``known``)."""
     return run.replaced("known", Known(goodput=run.known.goodput))
 
 
 def observed_log(run: Run, log: Log) -> ObservedRun:
-    """A run's step from its log."""
+    """The measured step of a run, from its log."""
     run, noted = with_batch(unknown(run), log)
     resolved = resolved_as_it_stands(run, log.path)
     agree(resolved, log)
@@ -272,7 +272,7 @@ def observed_log(run: Run, log: Log) -> ObservedRun:
 
 
 def with_batch(run: Run, log: Log) -> tuple[Run, str]:
-    """The run with the log's batch, if it states none."""
+    """The run, with the batch taken from the log if it states none, and a remark on that (empty if nothing was taken)."""
     batch = log.last("batch")
     if batch is None or run.training.global_batch is not None or run.training.batch_tokens is not None:
         return run, ""
@@ -280,13 +280,13 @@ def with_batch(run: Run, log: Log) -> tuple[Run, str]:
 
 
 def passes(resolved: Resolved) -> float:
-    """Micro-batches that a rank accumulates per step."""
+    """Micro-batches per rank and step (gradient accumulation)."""
     asked = resolved.workload
     return max(1.0, float(asked.global_batch) / float(asked.ranks.data * asked.layout.microbatch))
 
 
 def seconds_of(log: Log, run: Run, resolved: Resolved) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Seconds per step of every line: as printed, or derived from a rate and the run's batch."""
+    """Seconds per step for every line, as logged or derived from a logged rate and the run's batch."""
     quantity = log.quantity
     values = log.values(quantity)
     values = values[values > 0]
@@ -307,7 +307,7 @@ def seconds_of(log: Log, run: Run, resolved: Resolved) -> np.ndarray[tuple[int],
 
 
 def agree(resolved: Resolved, log: Log) -> None:
-    """Raise if a log and its run cannot belong together: different batches, or different tokens per step."""
+    """Raise ``EstimateError`` if a log cannot belong to its run because the batch or the tokens per step differ."""
     batch, asked = log.last("batch"), resolved.workload
     stated = float(asked.global_batch)
     rounded = ROUNDED * stated if stated >= 1000 else 0.0

@@ -1,5 +1,5 @@
-"""``--observed`` and ``--log``: one measured step of a run gives a site calibration, as ``calibrate`` gives from more. The run itself then
-uses the measured step; a sweep, a plan or a comparison, which change it, use what carries over to other runs."""
+"""``--observed`` and ``--log``: calibrate to one measured step of a run, as ``calibrate`` does to several. The run itself then uses the
+measured step; a sweep, plan or comparison, which change the run, use the calibrated stack and factor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gpuhours.run.spec import Run, at_site
 
 
 def with_step(run: Run, predicted: Estimate, observed: str | None, log: Path | None, *, best: bool = False) -> Estimate:
-    """The estimate of a run with a measured step: its totals follow from that, with the predicted step for comparison."""
+    """The estimate of a run with its totals computed from a measured step; the predicted step is kept for comparison."""
     read = None if log is None else read_log(log)
     if observed is not None and read is not None:
         raise EstimateError("Both --observed and --log are given.", "Keep the more accurate one.")
@@ -46,7 +46,7 @@ def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | Non
         raise EstimateError("Both --observed and --log are given.", "Keep the more accurate one.")
     if run.site is not None:
         raise EstimateError("The run already has a site calibration.", "Leave out --site, or the step.", "--observed")
-    if run.stack is None:  # use the typical stack of its sample, as other commands do, not the best one
+    if run.stack is None:  # as in other commands, use the typical stack of the sample, not the best-fitting one
         run = run.replaced("software", settled(run).software)
     step = observed_log(run, read_log(log)) if log is not None else _stated(run, observed or "")
     site = calibrated([step]).site
@@ -60,7 +60,7 @@ def on_site(run: Run, site: Site | None) -> Run:
 
 
 def _stated(run: Run, observed: str) -> ObservedRun:
-    """A step as given by the user."""
+    """The measured step given on the command line, with its run."""
     outcome = evaluate(unknown(run).replaced("layout", as_it_stands(run.layout)))
     if outcome.step is None:
         raise EstimateError(

@@ -1,4 +1,4 @@
-"""``gpuhours watch``: the steps of a growing log against the prediction; remaining time and cost."""
+"""``gpuhours watch``: compare the steps in a growing log with the prediction, and estimate remaining time and cost."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from gpuhours.run.resolve import Resolved
 from gpuhours.run.spec import Run
 
 RECENT = 20
-"""Number of latest readings that determine the current pace."""
+"""The current pace is the median of this many latest readings."""
 MOST_TABLE = 50_000_000
-"""Maximum size in characters of a watched table: it is read again whenever it grows."""
+"""Maximum characters of a watched CSV, which is read again completely whenever it grows."""
 PATIENCE = 600.0
-"""s without a new line after which a log counts as ended, unless its own pace is slower."""
+"""A log counts as ended after this many s without a new line, and ``SILENT`` steps at its own pace."""
 SILENT = 20
-"""The same in steps: evaluations and checkpoints take several."""
+"""Number of step times without a new line before a log counts as ended; evaluations and checkpoints take several."""
 ENOUGH = 5
-"""Readings needed for a verdict."""
+"""Minimum number of readings for a verdict."""
 Verdict = Literal["too early", "inside", "slower than predicted", "faster than predicted"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of a run."""
+    """The state of a watched run."""
 
     step: int | None
     """The last logged step."""
@@ -58,19 +58,19 @@ class Progress:
     """Steps of the whole run."""
     readings: int
     seen: float | None
-    """s per step: the median of the latest readings, without warm-up."""
+    """Measured s per step: median of the latest readings after warm-up; None if there are none."""
     predicted: float
     low: float
     high: float
     verdict: Verdict
     remaining: float | None
-    """s to the end at the current pace."""
+    """Remaining s at the current pace."""
     cost: float | None
-    """USD to the end at the current pace."""
+    """Remaining cost in USD at the current pace."""
     tool: str = ""
     not_understood: tuple[str, ...] = ()
     ended: str = ""
-    """Why watching stopped, if nothing was added for long."""
+    """Why watching stopped, if the log has not grown for long; otherwise empty."""
 
     @property
     def below(self) -> bool:
@@ -79,7 +79,7 @@ class Progress:
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is logged."""
+        """Whether the last step of the run has been logged."""
         return self.step is not None and self.steps is not None and self.step >= self.steps
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Progress:
 
 
 class Watch:
-    """A watched run: its prediction, compared with a growing log."""
+    """A run and its prediction, to compare with a growing log."""
 
     def __init__(self, run: Run) -> None:
         self.run = unknown(run)
@@ -122,7 +122,7 @@ class Watch:
         )  # fmt: skip
 
     def _predicted(self, log: Log) -> tuple[Estimate, Resolved]:
-        """The run's estimate, cached: with the log's batch if the run states none."""
+        """The run's estimate (cached), with the batch taken from the log if the run states none."""
         if self.estimate is None or self.resolved is None:
             self.run, _ = with_batch(self.run, log)
             self.estimate = estimate(self.run)
@@ -134,7 +134,7 @@ class Watch:
         return self.estimate, self.resolved
 
     def _place(self, log: Log, found: Estimate) -> tuple[int | None, int | None]:
-        """(step, total steps): from the log, otherwise from the run; batches count as steps."""
+        """(step, total steps) from the log, otherwise from the run; batches in a log count as steps. Unknown values are None."""
         step, steps = log.last("step"), log.last("steps")
         planned = found.results.get("steps")
         if steps is None and planned is not None:
@@ -146,14 +146,14 @@ class Watch:
 
 
 def verdict(seconds: float, low: float, high: float) -> Verdict:
-    """The position of a step relative to its range."""
+    """Whether a step time is inside, below or above its predicted range ``low`` to ``high``, all in s."""
     if seconds > high:
         return "slower than predicted"
     return "faster than predicted" if seconds < low else "inside"
 
 
 def cost_of(found: Estimate, seconds: float | None) -> float | None:
-    """USD for some more seconds, at the estimate's price."""
+    """Cost in USD of running for ``seconds`` at the estimate's price; None if there is no price or time."""
     cost, hours, gpus = (found.results.get(name) for name in ("cost", "gpu_hours", "gpus"))
     if seconds is None or cost is None or hours is None or gpus is None or not hours.value:
         return None
@@ -161,8 +161,8 @@ def cost_of(found: Estimate, seconds: float | None) -> float | None:
 
 
 def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
-    """The state after reading what is there, and (unless ``once``) after every growth, until the last step, the end of a pipe, a pace
-    below the range, or a silence too long for a running job."""
+    """Yield the state after reading the existing log and, unless ``once``, whenever the log grows. Ends at the last step, at the end
+    of a pipe, when throughput is below the range, or when the log has not grown for too long (``silence``)."""
     watch, steps, shown = Watch(run), Steps("standard input" if str(path) == PIPE else str(path)), 0
     state: Progress | None = None
     for grown in growth(path, once=once, every=every):
@@ -186,8 +186,8 @@ def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0
 
 
 def silence(path: Path | str, state: Progress | None) -> str:
-    """The reason why a file is considered ended: nothing was added for ``PATIENCE`` s and the time of ``SILENT`` steps; empty for one that
-    may grow, and for a pipe."""
+    """The reason why a file is considered ended: it has not grown for ``PATIENCE`` s and the time of ``SILENT`` steps. Empty if it may
+    still grow, and for a pipe."""
     if str(path) == PIPE or not Path(path).is_file():
         return ""
     quiet = time.time() - Path(path).stat().st_mtime
@@ -202,7 +202,7 @@ def silence(path: Path | str, state: Progress | None) -> str:
 
 
 class Steps:
-    """A log while it is written: lines of a tool, or rows of a table."""
+    """Incremental reader of a log that is still being written, as lines of a tool or rows of a CSV."""
 
     def __init__(self, name: str) -> None:
         self.reader = LineReader(name)
@@ -211,7 +211,7 @@ class Steps:
         self.begun = False
 
     def feed(self, text: str) -> None:
-        """Process more text; a line is read when it is complete."""
+        """Process more text; only complete lines are read."""
         if self.table or (not self.begun and is_table(self.rest + text)):
             self.table += self.rest + text
             self.rest = ""
@@ -226,7 +226,7 @@ class Steps:
         self.begun = self.begun or self.reader.log is not None
 
     def log(self, *, whole: bool) -> Log | None:
-        """What was read; ``whole`` if no more will come."""
+        """The log read so far; ``whole``: no more text will follow. None if it has no steps."""
         if self.table:
             return of_table(io.StringIO(self.table), self.reader.name)
         if whole:
@@ -242,7 +242,8 @@ def is_table(text: str) -> bool:
 
 
 def growth(path: Path | str, *, once: bool, every: float) -> Iterator[Iterable[str]]:
-    """The contents of a file, then its additions, each in pieces; a pipe to its end. A file that shrinks was restarted."""
+    """Yield the contents of a file, then what is appended to it, each in pieces; a pipe is read to its end. Raises
+    ``EstimateError`` if the file cannot be read, or if it shrinks, that is, was restarted."""
     if once:
         yield texts_of(path)
     elif str(path) == PIPE:
@@ -261,7 +262,7 @@ def growth(path: Path | str, *, once: bool, every: float) -> Iterator[Iterable[s
 
 
 def piped(every: float) -> Iterator[str]:
-    """Standard input, with lines that arrive within ``every`` s combined."""
+    """Yield text from standard input; lines that arrive within ``every`` s are combined."""
     held, since = "", 0.0
     while line := sys.stdin.readline(PIECE):
         held += line
