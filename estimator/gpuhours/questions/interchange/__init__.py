@@ -1,1 +1,1 @@
-"""Conversion from and to the configuration files of training frameworks."""
+"""Convert configuration files of training frameworks to runs and back."""

@@ -19,11 +19,11 @@ TABLE = (
     Key("layout.context", ("parallelism_config.parallelism_config_cp_size",), positive),
 )
 STRATEGIES = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
-"""By number, from 1."""
+"""FSDP sharding strategies in the order of accelerate's numbers, which start at 1."""
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from an accelerate configuration."""
+    """Convert an accelerate configuration to the run's keys."""
     keys = paired(theirs, TABLE)
     kind, precision = str(theirs.get("distributed_type") or "NO").upper(), theirs.get("mixed_precision")
     theirs.get("num_machines")
@@ -50,7 +50,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _sharded(theirs: ForeignFile) -> dict[str, Any]:
-    """FSDP1 names a strategy, FSDP2 whether weights are resharded after the forward pass."""
+    """FSDP's keys. FSDP1 names a sharding strategy; FSDP2 states whether weights are resharded after the forward pass."""
     inside = "fsdp_config.fsdp_"
     strategy, again = theirs.get(f"{inside}sharding_strategy"), theirs.get(f"{inside}reshard_after_forward")
     theirs.get(f"{inside}version", f"{inside}auto_wrap_policy", f"{inside}transformer_layer_cls_to_wrap")
@@ -75,7 +75,7 @@ def _sharded(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's values as an accelerate configuration."""
+    """Convert a run's values to an accelerate configuration."""
     theirs = {"compute_environment": "LOCAL_MACHINE"} | written(
         {**values, ACCUMULATION: values.get(ACCUMULATION)}, TABLE
     )

@@ -23,13 +23,13 @@ PROJECTIONS = {f"{part}_proj": part for part in EVERY}
 
 
 def model_called(name: str) -> str | None:
-    """The known model for a repository's name: ``NousResearch/Meta-Llama-3-8B-Instruct`` -> ``llama-3-8b``."""
+    """The known model for a hub repository, None if there is none: ``NousResearch/Meta-Llama-3-8B-Instruct`` -> ``llama-3-8b``."""
     known = plain(name if "/" in name else f"/{name}")
     return known if known in names() else None
 
 
 def targeted(modules: Any) -> list[str]:
-    """The projections that PEFT's target modules name: a list, or a regular expression for a module's whole name.
+    """LoRA targets for PEFT's ``target_modules``, a list or a regular expression that matches a module's full name.
 
     >>> targeted(r"model.layers.[\\d]+.(mlp|self_attn).(down|q|v)_proj")
     ['q', 'v', 'down']
@@ -45,13 +45,13 @@ def targeted(modules: Any) -> list[str]:
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from an axolotl configuration."""
+    """Convert an axolotl configuration to the run's keys."""
     keys = paired(theirs, TABLE) | _model(theirs)
     if theirs.on("sample_packing"):
         keys["data.packed"] = True
     theirs.get("pad_to_sequence_len", "flash_attention")
     half, brain = theirs.on("fp16", "float16"), theirs.get("bf16", "bfloat16")
-    theirs.known("bf16", "bfloat16")  # auto means: true if the card supports it
+    theirs.known("bf16", "bfloat16")  # auto: true if the GPU supports it
     theirs.get("attn_implementation", "tf32", "gradient_checkpointing_kwargs")
     keys.setdefault("training.dtype", "fp16" if half else "fp32" if brain is False else "bf16")
     recompute, again = theirs.get("gradient_checkpointing"), "fsdp_config.fsdp_activation_checkpointing"
@@ -83,7 +83,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _model(theirs: ForeignFile) -> dict[str, Any]:
-    """The model and its adapters."""
+    """The keys of the model and its LoRA adapters."""
     name, adapter, narrow = theirs.get("base_model"), theirs.get("adapter"), theirs.on("load_in_4bit")
     known = None if name is None else model_called(str(name))
     keys: dict[str, Any] = {"model.name": known} if known else {}
@@ -106,7 +106,7 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's values as an axolotl configuration."""
+    """Convert a run's values to an axolotl configuration."""
     theirs = {"base_model": values["model.name"]} if "model.name" in values else {}
     theirs |= written(values, TABLE)
     dtype = values.get("training.dtype", "bf16")

@@ -25,7 +25,7 @@ TABLE = (
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from a DeepSpeed configuration."""
+    """Convert a DeepSpeed configuration to the run's keys."""
     keys = paired(theirs, TABLE)
     stage = theirs.get("zero_optimization.stage")
     if str(stage or 0) not in ("0", "1", "2", "3"):
@@ -61,7 +61,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's values as a DeepSpeed configuration."""
+    """Convert a run's values to a DeepSpeed configuration."""
     theirs = written(values, TABLE)
     theirs["zero_optimization.stage"] = ("none", "zero1", "zero2", "zero3").index(values.get("layout.sharding", "none"))
     if values.get("layout.offload_optimizer"):

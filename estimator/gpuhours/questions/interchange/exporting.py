@@ -1,4 +1,4 @@
-"""``export``: a run, with an assumed layout if it has none, as files of a training framework."""
+"""``export``: write a run as configuration of a training framework, with an assumed layout if the run states none."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ UNSAID = frozenset({
     "layout.data", "layout.vision", "layout.vision_gpus", "layout.sequence_parallel", "layout.schedule", "layout.sequence_method",
     "training.convention", "training.state", "hardware.gpus", "hardware.accelerator", "software",
 })  # fmt: skip
-"""Keys that are derived from others, used only by an estimate, or implied by the file format: not reported as missing."""
+"""Keys that are derived from others, only used for estimates, or implied by the file format; never reported as lost."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file's text, and the keys of the run that it cannot express."""
+    """The text of an exported file, and the keys of the run that its format cannot express."""
 
     code: str
     text: str
@@ -36,7 +36,7 @@ class Exported:
 
 
 def export(run: Run, code: str) -> Exported:
-    """A run as a file of ``code``: megatron, torchtitan, deepspeed, accelerate, nemo or axolotl."""
+    """Write a run in the format of ``code``: megatron, torchtitan, deepspeed, accelerate, nemo or axolotl."""
     if code not in CODES:
         hint = nearest(code, CODES) or f"There are {', '.join(CODES)}."
         raise EstimateError(f"Export to {code!r} is not supported.", hint, "--to")
@@ -46,8 +46,8 @@ def export(run: Run, code: str) -> Exported:
 
 
 def values_of(run: Run) -> Iterator[tuple[str, Any]]:
-    """Every key that a file may need, with run-file spellings, assumptions included."""
-    resolved = estimate(run).outcome.resolved  # the layout shown on the screen, fully settled
+    """Yield (key, value) for every key that a file may need, named and spelt as in a run file, including assumed values."""
+    resolved = estimate(run).outcome.resolved  # the layout that is printed, fully resolved
     if resolved.layout is None or resolved.gpus is None or resolved.global_batch is None:
         raise EstimateError("The layout cannot be determined.", f"Missing: {', '.join(resolved.missing)}.", "export")
     layout = resolved.layout.replaced(**{
@@ -82,7 +82,7 @@ def values_of(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _shape(run: Run) -> Iterator[tuple[str, Any]]:
-    """The decoder's fields; for other kinds of models only the name."""
+    """The fields of a decoder's shape; for other kinds of models only the name."""
     from gpuhours.architecture.catalogue import names
     from gpuhours.architecture.decoder import Decoder
 
@@ -103,7 +103,7 @@ def _shape(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _not_held(code: str, text: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys whose value is lost when the file is read back."""
+    """Keys whose values are lost or changed when the file is read back."""
     from gpuhours.questions.interchange.importing import reread
 
     again = reread(code, opened_text(code, text))

@@ -1,4 +1,4 @@
-"""The framework that a file belongs to, and how its text is parsed and written."""
+"""Detect the framework of a file, and parse and write its text."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NEMO_PATHS = {
 
 @dataclass(frozen=True)
 class Code:
-    """A training framework whose files are read and written."""
+    """A supported training framework, with its file format."""
 
     title: str
     ending: str
     read: Callable[[ForeignFile], dict[str, Any]]
     write: Callable[[Mapping[str, Any]], str]
     last: bool = False
-    """Whether keys are identified by their last part, wherever they are."""
+    """Whether keys are identified by the last part of their path alone."""
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
@@ -49,7 +49,7 @@ def _yaml(values: Mapping[str, Any]) -> str:
 
 
 def _toml(values: Mapping[str, Any]) -> str:
-    """Tables of plain values, which is all that torchtitan's files use."""
+    """Write TOML tables of plain values, which is all that torchtitan's files use."""
     lines = []
     for table, keys in nested(values).items():
         lines += ["", f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
@@ -57,7 +57,7 @@ def _toml(values: Mapping[str, Any]) -> str:
 
 
 def _shell(values: Mapping[str, Any]) -> str:
-    """Arguments as a shell array, and the launch command."""
+    """Write arguments as a shell array, followed by the launch command."""
     machine = {name: values[name] for name in ("nnodes", "nproc_per_node") if name in values}
     said = {
         name: value
@@ -95,12 +95,12 @@ UNREAD: Mapping[str, set[str]] = {
     "LitGPT": {"lr_warmup_steps", "devices"}, "TRL": {"dataset_name", "model_name_or_path", "per_device_train_batch_size"},
     "MaxText": {"base_emb_dim"}, "ms-swift": {"train_type", "torch_dtype"},
 }  # fmt: skip
-"""Unsupported frameworks, recognised by keys that only their files have."""
+"""Unsupported frameworks, with the keys that identify their files."""
 _READ = f"Supported: {', '.join(code.title for code in CODES.values())}."
 
 
 def opened(path: Path) -> tuple[str, dict[str, Any]]:
-    """The framework of a file, and its keys. ``model`` means a Hugging Face configuration."""
+    """Read a file: (framework, keys). The framework ``model`` is a Hugging Face model configuration."""
     text, ending = read_text(path), path.suffix.lower()
     if ending == ".toml":
         try:
@@ -134,7 +134,7 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
-    """The framework of some keys, recognised by those that only it has."""
+    """Detect the framework by keys that only its files have."""
     last = {name.rsplit(".", 1)[-1] for name in keys}
     first = {name.split(".", 1)[0] for name in keys}
     for title, marks in UNREAD.items():
@@ -166,7 +166,7 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def opened_text(code: str, text: str) -> dict[str, Any]:
-    """The keys of a file that was just written."""
+    """Parse the text of a file that was just written."""
     if code == "megatron":
         return shell.arguments(text)
     return flat(tomllib.loads(text) if code == "torchtitan" else read_yaml_text(text, code).data)

@@ -1,4 +1,4 @@
-"""``import``: configuration files of training frameworks -> a run, and what was not understood."""
+"""``import``: convert configuration files of training frameworks to a run, and report keys that were not understood."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ OPTIMISER_KEYS = {
     "megatron": ("optimizer",), "nemo": ("optim.name",), "torchtitan": ("optimizer.name",), "deepspeed": ("optimizer.type",),
     "accelerate": (), "nanotron": ("optimizer.optimizer_factory.name",), "axolotl": ("optimizer",), "llama-factory": ("optim",),
 }  # fmt: skip
-"""Key of the optimiser in each framework."""
+"""The key that names the optimiser, by framework."""
 ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """One file, its framework, and the parts that have no equivalent in a run."""
+    """One imported file, its framework, and its keys that have no equivalent in a run."""
 
     file: str
     code: str
@@ -46,7 +46,7 @@ class Origin:
 
 
 def as_written(value: Any) -> Any:
-    """A value as a person writes it: whole numbers without a point or quotes."""
+    """Format a value as in a handwritten file: whole numbers without decimal point or quotes."""
     if isinstance(value, Mapping):
         return {key: inner if key == "name" else as_written(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -64,11 +64,11 @@ class Imported:
     run: Run
     origins: tuple[Origin, ...]
     open: tuple[str, ...]
-    """What the files leave open that a run needs, and doubtful interpretations."""
+    """Keys that a run needs but the files do not give, and uncertain interpretations."""
 
     @property
     def yaml(self) -> str:
-        """The run as a file, with what was not understood as comments."""
+        """The run as YAML, with keys that were not understood as comments."""
         import yaml
 
         text = str(yaml.safe_dump(as_written(dict(self.data)), sort_keys=False, default_flow_style=None, width=120))
@@ -92,8 +92,8 @@ class Imported:
 
 
 def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
-    """A run from files of training frameworks (``files.CODES``) and a model's config.json; later files override earlier ones, and
-    ``settings`` override all."""
+    """Build a run from files of training frameworks (``files.CODES``) and a model's config.json. Later files override earlier ones, and
+    ``settings`` override all files."""
     stated: dict[str, Any] = {}
     origins: list[Origin] = []
     models = []
@@ -145,7 +145,7 @@ BESIDE = "deepspeed_config.deepspeed_config_file"
 
 
 def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path]:
-    """The DeepSpeed file referenced by accelerate's, if it exists there and was not given: it is read as if it were given."""
+    """The DeepSpeed file that an accelerate configuration refers to, if it exists and was not also given; it is imported too."""
     said = theirs.get(BESIDE)
     if said is None:
         return []
@@ -158,12 +158,12 @@ def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's keys from a file's keys, before anything is derived from them."""
+    """Convert a file's keys to the run's keys, without deriving others from them."""
     return read(code, ForeignFile(keys, last=CODES[code].last))
 
 
 def read(code: str, theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from a file, including its optimiser."""
+    """Convert a file to the run's keys, including the optimiser."""
     said = CODES[code].read(theirs)
     name = theirs.get(*OPTIMISER_KEYS[code])
     meant = None if name is None else optimiser_called(str(name))
@@ -171,7 +171,7 @@ def read(code: str, theirs: ForeignFile) -> dict[str, Any]:
 
 
 def optimiser_called(name: str) -> str | None:
-    """The optimiser for a name in training code: ``adamw_bnb_8bit``, ``distributed_fused_adam``, ``paged_adamw_8bit``."""
+    """The optimiser for a framework's name of it, None if unknown: ``adamw_bnb_8bit``, ``distributed_fused_adam``, ``paged_adamw_8bit``."""
     words = name.lower().replace("-", "_")
     special = next((one for one in ("galore", "adafactor", "muon", "soap", "lion") if one in words), None)
     if special is not None:
@@ -182,7 +182,7 @@ def optimiser_called(name: str) -> str | None:
 
 
 def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """DeepSpeed under a Hugging Face trainer is a separate stack."""
+    """Set the software stack if a DeepSpeed file and a Hugging Face trainer's file are combined, which is a separate stack."""
     stacks = {str(found.get("software", "")), str(said.get("software", ""))}
     if "deepspeed" in stacks and any(one.startswith("huggingface") for one in stacks):
         return {**said, "software": "huggingface-deepspeed"}
@@ -190,7 +190,7 @@ def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_shape(key: str) -> bool:
-    """Whether a key is better taken from a model's configuration; adapters are not in it."""
+    """Whether a key describes the model's shape, for which a model's configuration takes precedence; keys of adapters do not."""
     return key == "model" or (
         key.startswith("model.") and key not in ("model.trainable", "model.rank", "model.targets")
     )
@@ -202,7 +202,8 @@ def _short(value: Any) -> str:
 
 
 def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origin, ...]) -> list[str]:
-    """The vocabulary of a shape that leaves it to its tokenizer: GPT-2's if its merges are named, otherwise an error."""
+    """Fill in the vocabulary of a shape that takes it from a tokenizer: GPT-2's if the file names GPT-2's merges. Otherwise raises
+    ``EstimateError``."""
     if "model.layers" not in found or "model.name" in found or "model.vocab" in found:
         return []
     if guessed is None:
@@ -216,7 +217,7 @@ def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origi
 
 
 def _other_shape(stated: Mapping[str, Any], path: str) -> list[str]:
-    """Contradictions between a model's configuration and the shape in other files."""
+    """Remarks on contradictions between a model's configuration and the shape stated in other files."""
     from gpuhours.architecture.hugging_face.config import read_config
 
     own = read_config(Path(path))
@@ -229,7 +230,7 @@ def _other_shape(stated: Mapping[str, Any], path: str) -> list[str]:
 
 
 def _adapters_alone(found: dict[str, Any]) -> list[str]:
-    """Set aside adapters whose model is not known by the name in the files."""
+    """Drop adapters whose base model is not known by the name in the files, and report them."""
     about = [key for key in found if key.startswith("model.")]
     if "model" in found or not about or set(about) - {"model.trainable", "model.rank", "model.targets"}:
         return []
@@ -240,7 +241,7 @@ def _adapters_alone(found: dict[str, Any]) -> list[str]:
 
 
 def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
-    """Derive GPUs and global batch from what files state instead, then put everything at its key and validate it."""
+    """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
     said = {
         key: found.pop(key, None)
         for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED)

@@ -1,4 +1,4 @@
-"""A foreign configuration as a flat list of keys that tracks which were read, and the table that maps them to a run's keys."""
+"""The flattened keys of a framework's configuration, with tracking of which were read, and tables that map them to a run's keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 
 VOCABULARY = "vocabulary.of_tokenizer"
-"""The vocabulary size implied by the tokenizer's files."""
+"""Internal key for the vocabulary size implied by the tokenizer's files."""
 UNPADDED = "vocabulary.said"
-"""The vocabulary size before padding."""
+"""Internal key for the vocabulary size before padding."""
 NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "machine.nodes",
     "machine.per_node",
@@ -22,22 +22,22 @@ NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "batch.passes",
     "batch.local",
 )
-"""Quantities that other files state and a run does not: it states GPUs and the global batch instead."""
+"""Quantities that frameworks' files state but a run does not, since it states GPUs and the global batch instead."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One of a run's keys and its names in another format, of which the first is written."""
+    """A key of a run and its names in another format; the first name is used for writing."""
 
     ours: str
     theirs: tuple[str, ...]
     read: Callable[[Any], Any] = lambda value: value
     write: Callable[[Any], Any] | None = lambda value: value
-    """None: implied by another key when writing."""
+    """Conversion for writing; None: not written, since another key implies it."""
 
 
 class ForeignFile:
-    """The keys of a foreign file, flattened; keys that were not read can be listed."""
+    """The flattened keys of a framework's file; lists those that were not read."""
 
     def __init__(self, keys: Mapping[str, Any], *, last: bool = False) -> None:
         self._keys: dict[str, tuple[str, Any]] = {}
@@ -49,7 +49,7 @@ class ForeignFile:
         self._known = set[str]()
 
     def get(self, *names: str) -> Any:
-        """The value of the first of ``names`` that is set; all of them count as read."""
+        """The value of the first of ``names`` that is set, None if none is; all of them are marked as read."""
         first = None
         for name in names:
             path, value = self._keys.get(name, (name, None))
@@ -60,7 +60,7 @@ class ForeignFile:
         return first
 
     def names(self, name: str) -> bool:
-        """Whether a key has a value, even if it is an unset variable."""
+        """Whether a key has a value, which may be an undefined variable."""
         return not silent(self._keys.get(name, (name, None))[1])
 
     def on(self, *names: str) -> bool:
@@ -68,16 +68,16 @@ class ForeignFile:
         return truth(self.get(*names)) is True
 
     def leave(self, name: str) -> None:
-        """Count a key as not understood: its value has no meaning here."""
+        """Mark a key as not understood, because its value has no meaning here."""
         path, value = self._keys.get(name, (name, None))
         self._meaningless[path] = value
 
     def irrelevant(self, part: str) -> None:
-        """Mark everything below a part of the file as read: it has no effect in this configuration."""
+        """Mark all keys below a part of the file as read, because they have no effect in this configuration."""
         self._read.update(path for path in self._all if f".{part}." in f".{path}.")
 
     def meaningless(self) -> Iterator[tuple[str, Any]]:
-        """Known keys whose values are not understood: text, or variables that the file does not set."""
+        """Known keys with values that are not understood: text, or variables that the file does not define."""
         return iter(self._meaningless.items())
 
     def left(self) -> Iterator[tuple[str, Any]]:
@@ -85,21 +85,21 @@ class ForeignFile:
         return ((path, value) for path, value in self._all.items() if path not in self._read and not silent(value))
 
     def automatic(self) -> Iterator[str]:
-        """Keys set to auto, except those whose automatic value is known."""
+        """Keys set to ``auto``, except those marked by ``known``."""
         return (path for path, value in self._all.items() if value == "auto" and path not in self._known)
 
     def known(self, *names: str) -> None:
-        """Mark keys whose automatic value is known."""
+        """Mark keys for which the meaning of ``auto`` is known."""
         self._known.update(names)
 
 
 def unset(value: Any) -> bool:
-    """Whether a value states nothing: absent, null, auto, a placeholder, or a variable that the file does not set."""
+    """Whether a value counts as unset: missing, null, ``auto``, a placeholder, or a variable that the file does not define."""
     return value is None or value in ("auto", "null", "None", "", "???") or variable(value)
 
 
 def variable(value: Any) -> bool:
-    """A shell variable, or an OmegaConf reference, that the file does not set."""
+    """Whether a value is a shell variable or OmegaConf reference that the file does not define."""
     return isinstance(value, str) and "$" in value
 
 
@@ -109,14 +109,14 @@ def silent(value: Any) -> bool:
 
 
 def truth(value: Any) -> bool | None:
-    """``True`` or ``False`` for a switch, None if unset."""
+    """The boolean value of a switch, None if unset."""
     if value is None or isinstance(value, bool):
         return value
     return str(value).lower() in {"true", "1", "yes", "on"}
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys, with underscores for hyphens: ``fsdp_config.fsdp_version``."""
+    """Flatten nested mappings to dotted keys with hyphens replaced by underscores: ``fsdp_config.fsdp_version``."""
     values: dict[str, Any] = {}
     for key, inner in value.items():
         name = f"{path}.{key}".lstrip(".").replace("--", "").replace("-", "_")
@@ -125,7 +125,7 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def paired(theirs: ForeignFile, table: tuple[Key, ...]) -> dict[str, Any]:
-    """The run's keys found in a file by a table."""
+    """Convert a file to the run's keys by a table."""
     values = {}
     for key in table:
         value = theirs.get(*key.theirs)
@@ -136,7 +136,7 @@ def paired(theirs: ForeignFile, table: tuple[Key, ...]) -> dict[str, Any]:
 
 
 def written(values: Mapping[str, Any], table: tuple[Key, ...]) -> dict[str, Any]:
-    """The other format's keys for a run's values, by a table."""
+    """Convert a run's values to the other format's keys by a table."""
     lines = {}
     for key in table:
         value = values.get(key.ours)
@@ -147,7 +147,7 @@ def written(values: Mapping[str, Any], table: tuple[Key, ...]) -> dict[str, Any]
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as nested mappings."""
+    """Convert dotted keys to nested mappings."""
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *parents, last = path.split(".")
@@ -159,7 +159,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def positive(value: Any) -> int | None:
-    """A positive whole number, otherwise None; files use -1 and 0 for unset."""
+    """The value as a positive whole number, otherwise None; files use -1 and 0 for unset."""
     try:
         number = int(str(value).replace("_", ""))
     except ValueError:
@@ -168,7 +168,7 @@ def positive(value: Any) -> int | None:
 
 
 def rate(value: Any, usual: float) -> float:
-    """A share as written in another format; ``usual`` if unset."""
+    """Parse a share from 0 to 1 in another format; ``usual`` if unset."""
     try:
         share = float(usual if value is None else value)
         if not 0 <= share <= 1:  # also excludes nan
@@ -181,12 +181,12 @@ def rate(value: Any, usual: float) -> float:
 
 
 def above_one(value: Any) -> Any:
-    """A degree, unless it is 1."""
+    """The value of a parallel degree, or None if it is 1."""
     return value if value is not None and value > 1 else None
 
 
 def below_one(value: Any) -> Any:
-    """A share, unless it is 1."""
+    """The value of a share, or None if it is 1."""
     return value if value is not None and value < 1 else None
 
 
@@ -213,13 +213,13 @@ NEUTRAL = re.compile(
     r"|ckpt_format|jobid|wait|kill_on_bad_exit|max_restarts|container\w*|persist_layer_norm|memory_efficient_layer_norm|gen_shape|use_reentrant)"
     r"([._]|$)"
 )
-"""Keys that affect learning, checkpoints or reporting, but not the cost of a step."""
+"""Patterns of keys that affect learning, checkpoints or reporting, but not the cost of a step."""
 
 
 COSTLY = re.compile(
     r"load_in_\dbit|checkpoint_activations|checkpoint_num_layers|split_rank|deepspeed_config_file|activation_checkpointing|offload"
 )
-"""Keys that match such a pattern but do affect cost."""
+"""Keys that match one of these patterns but do affect cost."""
 
 
 def without_effect(path: str) -> bool:
@@ -260,7 +260,7 @@ def _put_in(one: re.Match[str], path: str, keys: Mapping[str, Any]) -> str:
 
 
 def _meant(said: str, path: str, keys: Mapping[str, Any], whole: str) -> Any:
-    """The value of a reference; the reference itself if the file does not define it."""
+    """The value of a reference, or the unchanged reference ``whole`` if the file does not define it."""
     if said.startswith("multiply:"):
         factors = [positive(one.strip()) for one in said.removeprefix("multiply:").split(",")]
         return math.prod(one for one in factors if one) if all(factors) else whole

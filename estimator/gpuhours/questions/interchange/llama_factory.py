@@ -22,8 +22,8 @@ RANK, LENGTH = 8, 2048
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from a LLaMA-Factory configuration: full checkpointing unless switched off, adapters on every product unless
-    targets are named."""
+    """Convert a LLaMA-Factory configuration to the run's keys. Defaults: full activation checkpointing, and adapters on every linear
+    layer."""
     keys = {"data.seq_len": LENGTH, **paired(theirs, TABLE)}
     theirs.get("stage", "do_train", "template", "flash_attn", "neat_packing", "pure_bf16", "lora_alpha", "lora_dropout")
     name = theirs.get("model_name_or_path")
@@ -64,7 +64,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _adapters(theirs: ForeignFile) -> dict[str, Any]:
-    """Rank and targets."""
+    """Rank and targets of LoRA adapters."""
     said = str(theirs.get("lora_target") or "all")
     named = [PROJECTIONS[one.strip()] for one in said.split(",") if one.strip() in PROJECTIONS]
     keys = {"model.trainable": "lora", "model.rank": positive(theirs.get("lora_rank")) or RANK}
@@ -72,7 +72,7 @@ def _adapters(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's values as a LLaMA-Factory configuration."""
+    """Convert a run's values to a LLaMA-Factory configuration."""
     theirs: dict[str, Any] = {"model_name_or_path": values["model.name"]} if "model.name" in values else {}
     theirs |= {"stage": "sft", "do_train": True} | written(values, TABLE)
     dtype = values.get("training.dtype", "bf16")

@@ -1,4 +1,4 @@
-"""Megatron-LM's arguments, from a shell script or YAML, and NeMo's, which have the same names.
+"""Megatron-LM's arguments, from a shell script or YAML, and NeMo's keys, which have the same names.
 
 Names: megatron/training/arguments.py and megatron/core/transformer/transformer_config.py; NeMo's megatron_gpt_config.yaml.
 """
@@ -77,7 +77,7 @@ LAYOUT = (
 
 
 def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
-    """The run's keys from Megatron's or NeMo's arguments."""
+    """Convert Megatron's or NeMo's arguments to the run's keys."""
     keys = paired(theirs, SHAPE) | paired(theirs, LAYOUT)
     keys |= _architecture(theirs, keys)
     keys |= _vocabulary(theirs, keys) | _mixture(theirs, keys)
@@ -106,11 +106,11 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
 
 
 GPT2_WORDS, PADDED_TO = 50_257, 128
-"""GPT-2's vocabulary, and the multiple to which Megatron pads one per tensor rank (make-vocab-size-divisible-by)."""
+"""GPT-2's vocabulary size, and the multiple, times the tensor degree, to which Megatron pads (make-vocab-size-divisible-by)."""
 
 
 def _vocabulary(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The vocabulary as Megatron pads it; GPT-2's if the tokenizer uses its byte-pair merges and no size is given."""
+    """The vocabulary size with Megatron's padding; GPT-2's if no size is given and the tokenizer uses GPT-2's byte-pair merges."""
     merges = theirs.names("merge_file") or theirs.get("tokenizer_type") == "GPT2BPETokenizer"
     said, each = positive(theirs.get("vocab_size")), positive(theirs.get("make_vocab_size_divisible_by")) or PADDED_TO
     if "model.layers" not in found or "model.vocab" in found or not (said or merges):
@@ -121,7 +121,7 @@ def _vocabulary(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _mixture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Which layers have experts: one in N, or a list of ones and zeros (``([0]*3+[1]*58)``); empty for a dense model."""
+    """The keys for layers with experts, from one in N or a list of ones and zeros (``([0]*3+[1]*58)``); empty for a dense model."""
     frequency = theirs.get("moe_layer_freq")
     if "model.experts.count" not in found:
         return {f"model.experts.{part}": None for part in ("top_k", "width", "shared_width")}
@@ -141,7 +141,7 @@ def _mixture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ones_and_zeros(text: str) -> list[int]:
-    """Evaluate a Python expression of lists added and multiplied; empty for anything else.
+    """Evaluate a Python expression of list additions and multiplications; an empty list for anything else.
 
     >>> ones_and_zeros("([0]*2+[1]*3)")
     [0, 0, 1, 1, 1]
@@ -175,7 +175,7 @@ def _adapters(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Switches of the shape; Megatron's defaults are GPT-2's, so they apply to a shape that does not set them."""
+    """Switches of the model's shape. Those that are not set have Megatron's defaults, which are those of GPT-2."""
     grouped = theirs.get("group_query_attention")
     gated = theirs.on("swiglu", "gated_linear_unit") or str(theirs.get("activation")) in {
         "swiglu",
@@ -212,8 +212,8 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
 
 
 def _sharding(theirs: ForeignFile, dtype: str) -> dict[str, Any]:
-    """The distributed optimiser is ZeRO-1; Megatron's FSDP and DeepSpeed around Megatron-LM state their own level, and DeepSpeed's
-    bf16 optimiser shards its states even at stage 0."""
+    """The sharding keys. The distributed optimiser is ZeRO-1; Megatron's FSDP, and DeepSpeed around Megatron-LM, state their level.
+    DeepSpeed's bf16 optimiser shards its states even at stage 0."""
     level = theirs.get("data_parallel_sharding_strategy")
     if theirs.on("deepspeed"):
         stage = positive(theirs.get("zero_stage")) or (1 if dtype == "bf16" else 0)
@@ -236,7 +236,7 @@ def _sharding(theirs: ForeignFile, dtype: str) -> dict[str, Any]:
 
 
 def _precision(theirs: ForeignFile) -> dict[str, Any]:
-    """fp8 over 16 bit; NeMo's trainer uses ``bf16-mixed`` or 16."""
+    """The precision keys: fp4, then fp8, take precedence over 16-bit formats; NeMo's trainer states ``bf16-mixed`` or 16."""
     eight, recipe = theirs.get("fp8_format", "fp8"), str(theirs.get("fp8_recipe"))
     half, brain, trainer = theirs.on("fp16"), theirs.on("bf16"), theirs.get("precision")
     if theirs.on("fp4", "fp4_format"):
@@ -273,7 +273,7 @@ def _software(theirs: ForeignFile, software: str) -> str:
 
 
 def write(values: Mapping[str, Any], software: str = "megatron") -> dict[str, Any]:
-    """A run's values as Megatron's or NeMo's arguments."""
+    """Convert a run's values to Megatron's or NeMo's arguments."""
     theirs = written(values, SHAPE) | written(values, LAYOUT)
     nemo = software == "nemo"
     if nemo:
@@ -287,7 +287,7 @@ def write(values: Mapping[str, Any], software: str = "megatron") -> dict[str, An
 
 
 def _switches(values: Mapping[str, Any], nemo: bool) -> Iterator[tuple[str, Any]]:
-    """Switches, in either spelling."""
+    """Switches for writing, in Megatron's or NeMo's spelling."""
     recompute, dtype = values.get("layout.recompute", "none"), values.get("training.dtype", "bf16")
     if recompute != "none":
         yield ("activations_checkpoint_granularity" if nemo else "recompute_granularity"), recompute

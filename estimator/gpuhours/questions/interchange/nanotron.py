@@ -42,7 +42,7 @@ SCHEDULES = {"1f1b": "1f1b", "afab": "gpipe"}
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from a nanotron configuration: Llama's and Qwen2's layers, ZeRO-1 or none, full recomputation or none."""
+    """Convert a nanotron configuration to the run's keys: layers of Llama or Qwen2, ZeRO-1 or no sharding, full or no recomputation."""
     keys = {
         key: value
         for key, value in paired(theirs, TABLE).items()
@@ -77,7 +77,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's values as a nanotron configuration."""
+    """Convert a run's values to a nanotron configuration."""
     theirs = written(values, TABLE)
     copy = math.prod(int(values.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     ranks = values.get("layout.data") or int(values.get("hardware.gpus", copy)) // copy

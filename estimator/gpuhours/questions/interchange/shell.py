@@ -1,4 +1,4 @@
-"""``--name value`` in a shell script: variables substituted, arithmetic evaluated, branches not taken skipped."""
+"""Extract ``--name value`` from a shell script: substitute variables, evaluate arithmetic and skip branches that are not taken."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PER_NODE = re.compile(r"^gpu:(?:\w+:)?(\d+)$")
 _BRANCH = re.compile(r";\s*(?=(?:then|else|elif|fi|esac|;)\b|;)")
 _THEN = re.compile(r"^(\s*(?:then|else))\s+(?=\S)", re.MULTILINE)
 _CASE = re.compile(r"^(\s*[\w.|*\"'-]+\))\s+(?=\S)")
-"""A pattern of ``case`` with its command on the same line."""
+"""A ``case`` pattern with a command on the same line."""
 SLURM = {
     "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
     "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
 }
-"""Variables that the scheduler sets for its directives."""
+"""Variables that Slurm sets, by directive."""
 LONGEST_COUNT = 20
 """Maximum digits of a count."""
 
@@ -51,7 +51,7 @@ def arguments(text: str) -> dict[str, Any]:
             if assigned and not word.startswith("-"):
                 known[assigned[1]] = _filled(assigned[3].lstrip("(").rstrip(";"), known)
                 inner = _words(known[assigned[1]]) if "--" in known[assigned[1]] else []
-            elif word.startswith("--") and not re.search(r"\s", word):  # a word that was quoted keeps its spaces
+            elif word.startswith("--") and not re.search(r"\s", word):  # a word with spaces was quoted
                 inner = [_filled(word, known)]
             else:
                 inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
@@ -61,9 +61,9 @@ def arguments(text: str) -> dict[str, Any]:
 
 
 def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator[str]:
-    """Logical lines: continuation lines joined, comments and here-documents left out, one branch per line.
+    """Yield logical lines: continuation lines are joined, comments and here-documents left out, and branches put on separate lines.
 
-    Slurm directives count as arguments, and set the variables that Slurm sets."""
+    Slurm directives count as arguments, and define the variables that Slurm sets."""
     plain = []
     until = None
     for line in text.splitlines():
@@ -83,7 +83,7 @@ def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator
 
 
 def _directive(text: str, values: dict[str, Any], known: dict[str, str]) -> None:
-    """Nodes and their GPUs; other scheduler options do not affect the step."""
+    """Process a Slurm directive: nodes and GPUs per node; other options do not affect the step."""
     name, told = None, dict[str, Any]()
     for word in _words(text):
         short = word.startswith("-N")
@@ -99,21 +99,21 @@ def _directive(text: str, values: dict[str, Any], known: dict[str, str]) -> None
 
 @dataclass
 class _Branch:
-    """One open ``if`` or ``case``."""
+    """An ``if`` or ``case`` that is not yet closed."""
 
     read: bool
-    """Whether the current branch is read."""
+    """Whether lines of the current branch are read."""
     before: bool = False
     """Whether this or an earlier branch is certainly taken."""
     about: str = ""
     """The subject of a ``case``."""
     condition: str = ""
-    """The condition that the file does not decide; ``said`` are the values before it."""
+    """The condition, if its value is not known from the file; ``said`` holds the values before it."""
     said: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Branches:
-    """Which branches of ``if`` and ``case`` a script takes, if its own variables decide; otherwise all are read, and that is reported."""
+    """Tracks which branches of ``if`` and ``case`` a script takes. If its own variables do not decide, all are read and reported."""
 
     def __init__(self) -> None:
         self._open: list[_Branch] = []
@@ -160,7 +160,7 @@ class _Branches:
 
 
 def _decided(condition: str, known: Mapping[str, str]) -> bool | None:
-    """Whether a condition holds; None if the file does not determine it."""
+    """Whether a condition is true; None if the file does not determine it."""
     verdict: bool | None = None
     tests = re.split(r"\s(&&|\|\|)\s", condition.strip().removesuffix("then").strip().rstrip(";"))
     for joint, test in zip(["", *tests[1::2]], tests[::2], strict=True):
@@ -180,7 +180,7 @@ NUMBERS = {
 
 
 def _tested(words: list[str]) -> bool | None:
-    """``[ a = b ]``, ``[[ a != b ]]``, ``[ -n a ]``, ``[ 2 -gt 1 ]``."""
+    """Evaluate a test such as ``[ a = b ]``, ``[[ a != b ]]``, ``[ -n a ]`` or ``[ 2 -gt 1 ]``; None if it is anything else."""
     if not words or words[0] not in ("[", "[["):
         return None
     inside = words[1:-1]
@@ -198,7 +198,7 @@ def _tested(words: list[str]) -> bool | None:
 
 
 def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
-    """Assign one word: a name, or the value of the preceding name."""
+    """Process one word, an option name or the value of the preceding ``name``. Returns the option that still expects a value, if any."""
     if word.startswith("--"):
         name, equals, value = word[2:].rstrip(")").partition("=")
         name = name.replace("-", "_")
@@ -213,7 +213,7 @@ def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
 def _words(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=True)
-    except ValueError:  # a quote over several lines, or in a comment
+    except ValueError:  # an unmatched quote: it spans lines, or is in a comment
         return line.split(" #")[0].replace('"', " ").replace("'", " ").split()
 
 

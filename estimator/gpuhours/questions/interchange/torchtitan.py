@@ -40,7 +40,7 @@ ROTATIONS = {"allgather": "all-gather", "alltoall": "ring"}
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys from a torchtitan file."""
+    """Convert a torchtitan configuration to the run's keys."""
     keys = paired(theirs, TABLE)
     name, flavour = theirs.get("model.name"), theirs.get("model.flavor")
     if (str(name), str(flavour).lower()) in FLAVOURS:
@@ -62,7 +62,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
-    """FSDP2 gathers weights again for the backward pass, except in pipelines, unless configured otherwise."""
+    """The sharding keys. By default FSDP2 gathers weights again for the backward pass, except with pipeline parallelism."""
     shards = theirs.get("parallelism.data_parallel_shard_degree", "training.data_parallel_shard_degree")
     copies = (
         positive(theirs.get("parallelism.data_parallel_replicate_degree", "training.data_parallel_replicate_degree"))
@@ -82,8 +82,8 @@ def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
 
 
 def _recompute(theirs: ForeignFile) -> dict[str, Any]:
-    """``selective`` saves the outputs of products; every n-th layer is ``full`` for a share of the layers, which depends on the model's
-    depth."""
+    """The recomputation keys. ``selective`` saves the outputs of GEMMs; with every n-th layer, it is ``full`` for a share of the layers
+    that depends on the model's depth."""
     mode, option = theirs.get("activation_checkpoint.mode"), theirs.get("activation_checkpoint.selective_ac_option")
     if mode == "selective" and positive(option):
         return {"recompute.every": int(option)}
@@ -91,8 +91,8 @@ def _recompute(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _numbers(theirs: ForeignFile) -> dict[str, Any]:
-    """FSDP2 casts the weights, which are fp32 unless ``training.dtype`` makes them and the optimiser's states 16-bit; float8 products come
-    from a converter or a quantisation."""
+    """The precision keys. FSDP2 casts the weights, which are fp32 unless ``training.dtype`` makes them and the optimiser states 16-bit.
+    float8 GEMMs are enabled by a model converter or a quantisation section."""
     converters = theirs.get("model.converters") or []
     weights, wide = theirs.get("training.dtype"), theirs.get("training.mixed_precision_param")
     eight = "float8" in str(converters) or theirs.on("float8.enable_float8_linear", "quantize.linear.float8.enable")
@@ -103,7 +103,7 @@ def _numbers(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _software(theirs: ForeignFile) -> str:
-    """Compiled only if the model is, not just the loss."""
+    """The software stack: the compiled one only if the model is compiled, not just the loss."""
     parts = theirs.get("compile.components")
     compiled = theirs.on("compile.enable", "training.compile") and (not isinstance(parts, list) or "model" in parts)
     at_once = theirs.on("parallelism.enable_async_tensor_parallel", "experimental.enable_async_tensor_parallel")
@@ -111,7 +111,7 @@ def _software(theirs: ForeignFile) -> str:
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's values as a torchtitan file."""
+    """Convert a run's values to a torchtitan configuration."""
     theirs = written(values, TABLE)
     stages, sharding = values.get("layout.pipeline", 1), values.get("layout.sharding", "none")
     model = str(values.get("model.name", ""))
