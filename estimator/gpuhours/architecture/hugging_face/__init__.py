@@ -1,1 +1,1 @@
-"""Hugging Face config.json to an architecture."""
+"""Convert a Hugging Face config.json to an architecture."""

@@ -1,7 +1,7 @@
-"""Hugging Face ``config.json`` files, or a folder with one: the keys of each model type -> the fields of a model.
+"""Read a Hugging Face ``config.json``, or a folder with one, and convert its keys to the fields of a model, by model type.
 
-A reader takes the keys that it understands; those in ``NEUTRAL`` do not affect cost; every other key that is set is reported with the
-model, so that nothing is ignored silently.
+Each model type has a reader that takes the keys it understands. Keys in ``NEUTRAL`` do not affect cost. Every other key that is set is
+reported with the model, so that nothing is ignored silently.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Reader = Callable[["Config"], Fields]
 
 
 class Config:
-    """The file's keys, tracking which were read."""
+    """The keys of a file, with tracking of which were read."""
 
     def __init__(self, keys: Mapping[str, Any], where: str = "") -> None:
         self._keys, self._where = keys, where
@@ -41,7 +41,7 @@ class Config:
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; ``default`` if missing or null. If the default is a boolean, the value must be one."""
+        """The value of a key; ``default`` if missing or null. If the default is a boolean, the value must be one too."""
         self._read.add(key)
         value = self._keys.get(key)
         if isinstance(default, bool) and value not in (None, True, False):
@@ -49,15 +49,15 @@ class Config:
         return default if value is None else value
 
     def without_effect(self, *keys: str) -> None:
-        """Mark keys as understood but without effect on what is counted here."""
+        """Mark keys as understood but without effect on cost."""
         self._read.update(keys)
 
     def only(self, **values: Any) -> None:
-        """Keys supported only with these values: any other value is reported, whatever the reader does with it."""
+        """Declare keys that are supported only with these values: any other value is reported, even if the reader reads the key."""
         self._otherwise.update(key for key, value in values.items() if self.get(key, value) != value)
 
     def number(self, *names: str, default: int | None = None) -> int:
-        """A whole number under the first of ``names`` in the file: families and releases use different names for one quantity."""
+        """The whole number under the first of ``names`` that the file has, since families and releases name a quantity differently."""
         for name in names:
             if name in self:
                 return self._whole(name)
@@ -67,7 +67,7 @@ class Config:
         return default
 
     def optional(self, *names: str) -> int | None:
-        """The same, or None."""
+        """The whole number under the first of ``names`` that the file has, or None."""
         self._read.update(names)
         return next((self._whole(name) for name in names if name in self), None)
 
@@ -83,14 +83,14 @@ class Config:
         return int(value)
 
     def listed(self, key: str) -> list[Any]:
-        """A list, empty if the key is missing."""
+        """The list under a key; empty if the key is missing."""
         values = self.get(key, [])
         if not isinstance(values, list):
             raise EstimateError(f"The key {self._where + key!r} must be a list, not {str(values)[:60]!r}.")
         return values
 
     def inside(self, key: str, *, required: bool = True) -> Config:
-        """A mapping under a key, with the same tracking."""
+        """The mapping under a key, as a ``Config`` that shares the tracking."""
         block = self[key] if required else self.get(key, {})
         if not isinstance(block, Mapping):
             raise EstimateError(f"The key {self._where + key!r} must be a mapping, not {str(block)[:60]!r}.")
@@ -99,27 +99,27 @@ class Config:
         return inner
 
     def renamed(self, names: Mapping[str, str]) -> Config:
-        """The same file with keys renamed for a reader; tracking is shared."""
+        """A copy with keys renamed for a reader; tracking is shared."""
         found = Config({names.get(key, key): value for key, value in self._keys.items()}, self._where)
         found._read, found._otherwise = self._read, self._otherwise
         self._read.update(names)
         return found
 
     def replaced(self, **keys: Any) -> Config:
-        """The same file with some values replaced."""
+        """A copy with some values replaced."""
         found = Config({**self._keys, **keys}, self._where)
         found._read, found._otherwise, found._inside = self._read, self._otherwise, self._inside
         return found
 
     def supplied(self, keys: Mapping[str, int]) -> Config:
-        """The same file with keys added that it omits because no layer uses them, or because another key implies them."""
+        """A copy with keys added that the file omits because no layer uses them or another key implies them."""
         found = Config({**keys, **self._keys}, self._where)
         found._read, found._otherwise = self._read, self._otherwise
         return found
 
     @property
     def unread(self) -> Iterator[str]:
-        """``key value`` of what is set and was not understood."""
+        """``key value`` for every key that is set and was not understood."""
         for key, value in self._keys.items():
             known = key in self._read or key in NEUTRAL or key.startswith("_") or value in EMPTY
             if not known or key in self._otherwise:
@@ -158,7 +158,7 @@ NEUTRAL = frozenset(
     use_mamba_kernels num_logits_to_keep rescale_prenorm_residual residual_in_fp32 hidden_size_per_layer mlp_multiplier
     """.split()  # noqa: SIM905 - a table that a person reads and extends
 )
-"""Keys that affect neither weights, FLOPs nor bytes: names, tokens, initial values, losses, rotary tables, factors on a product."""
+"""Keys that affect neither weights, FLOPs nor bytes: names, tokens, initialisation, losses, rotary tables, scaling factors."""
 
 HOMES = (
     "text",
@@ -172,11 +172,11 @@ HOMES = (
     "multimodal",
     "diffusers",
 )
-"""The modules of this folder, each with its ``READERS``."""
+"""Modules of this folder that define ``READERS``."""
 
 
 def read_config(path: Path) -> Fields:
-    """A ``config.json``, or the folder of one -> the fields of a model."""
+    """Convert a ``config.json``, or the one in a folder, to the fields of a model."""
     file = path / "config.json" if path.is_dir() else path
     content = _content(file)
     kind = content.get("model_type") or content.get("_class_name")
@@ -220,7 +220,7 @@ def readers() -> dict[str, Reader]:
 
 
 def reader(kind: str) -> Reader:
-    """The reader of a model type; an unsupported one raises an error with the nearest."""
+    """The reader of a model type. Raises ``EstimateError`` for an unsupported type, naming the nearest supported ones."""
     for home in HOMES:
         known = import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
         if kind in known:

@@ -10,13 +10,13 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def width(config: Config) -> tuple[int, int]:
-    """Hidden width and heads."""
+    """(hidden width, number of heads)."""
     heads, size = config.number("num_attention_heads"), config.number("attention_head_dim")
     return heads * size, heads
 
 
 def ignored(config: Config, *keys: str) -> None:
-    """Keys of positions, samplers and numerics."""
+    """Mark keys of positions, samplers and numerics, and ``keys``, as read."""
     for key in (
         *keys,
         "sample_size",
@@ -37,7 +37,7 @@ def ignored(config: Config, *keys: str) -> None:
 
 
 def patched(config: Config) -> Fields:
-    """Patch sides, where they are one number or three."""
+    """Fields for the patch size, given as one number or as three (time, height, width)."""
     patch = config.get("patch_size", 2)
     if isinstance(patch, list):
         return {"time_patch": patch[0], "patch": patch[1]}
@@ -45,7 +45,7 @@ def patched(config: Config) -> Fields:
 
 
 def dit(config: Config) -> Fields:
-    """DiT with classes, each layer with its own class embedding."""
+    """Class-conditional DiT, with a class embedding in each layer."""
     ignored(config, "dropout", "norm_type", "num_vector_embeds", "attention_bias")
     hidden, heads = width(config)
     channels = config.number("in_channels")
@@ -58,7 +58,7 @@ def dit(config: Config) -> Fields:
 
 
 def pixart(config: Config) -> Fields:
-    """PixArt: one modulation product for all layers, cross-attention; embeddings of size and aspect ratio at 1024 pixels."""
+    """PixArt: one modulation layer shared by all layers, cross-attention; embeddings of size and aspect ratio at 1024 pixels."""
     ignored(config, "dropout", "norm_type", "num_embeds_ada_norm", "attention_bias", "cross_attention_dim")
     hidden, heads = width(config)
     sample = config.number("sample_size", default=128)
@@ -98,7 +98,7 @@ def wan(config: Config) -> Fields:
 
 
 def ltx(config: Config) -> Fields:
-    """LTX-Video: one token per 32 x 32 x 8 pixels, norms over the width of queries and keys."""
+    """LTX-Video: one token per 32 x 32 x 8 pixels, norms over the full width of queries and keys."""
     ignored(config, "cross_attention_dim", "attention_bias", "attention_out_bias", "norm_eps", "qk_norm")
     hidden, heads = width(config)
     return {
@@ -112,7 +112,7 @@ def ltx(config: Config) -> Fields:
 
 
 def cogvideox(config: Config) -> Fields:
-    """CogVideoX: text in the sequence, modulation of both from a narrow vector of the time step, norms with weights on heads."""
+    """CogVideoX: text tokens in the sequence, modulation of text and video from a narrow time embedding, per-head norms with weights."""
     ignored(config, "dropout", "flip_sin_to_cos", "freq_shift", "sample_width", "sample_height", "sample_frames", "timestep_activation_fn",
             "spatial_interpolation_scale", "temporal_interpolation_scale", "use_rotary_positional_embeddings",
             "use_learned_positional_embeddings", "norm_eps", "patch_bias", "ofs_embed_dim", "attention_bias")  # fmt: skip
@@ -129,7 +129,7 @@ def cogvideox(config: Config) -> Fields:
 
 
 def sd3(config: Config) -> Fields:
-    """Stable Diffusion 3: only double layers; the last one only reads the text."""
+    """Stable Diffusion 3: only double layers, the last of which reads the text without updating it."""
     ignored(config, "dual_attention_layers", "caption_projection_dim")
     hidden, heads = width(config)
     return {
@@ -143,7 +143,7 @@ def sd3(config: Config) -> Fields:
 
 
 def flux(config: Config) -> Fields:
-    """Flux: latents already packed two by two, so a patch is one of 64 channels. LongCat-Image and Bria have no pooled text embedding."""
+    """Flux: latents are packed two by two, so a patch is one position with 64 channels. LongCat-Image and Bria have no pooled text."""
     ignored(config, "guidance_embeds", "time_theta")
     hidden, heads = width(config)
     pooled = config.number("pooled_projection_dim", default=0)
@@ -158,8 +158,8 @@ def flux(config: Config) -> Fields:
 
 
 def qwen_image(config: Config) -> Fields:
-    """Qwen-Image: only double layers over packed latents (``in_channels`` four of the latent's), the text under an RMS norm, rotary
-    positions. One vector, from the time step."""
+    """Qwen-Image: only double layers over packed latents (``in_channels`` is four times the latent's), RMSNorm on the text, rotary
+    positions; the only conditioning vector is the time embedding."""
     ignored(config, "zero_cond_t", "use_layer3d_rope", "guidance_embeds")
     if config.get("use_additional_t_cond"):
         raise EstimateError("use_additional_t_cond of Qwen-Image is not supported.", "Only Qwen-Image-Layered has it.")
@@ -174,7 +174,7 @@ def qwen_image(config: Config) -> Fields:
 
 
 def hunyuan_video(config: Config) -> Fields:
-    """HunyuanVideo: two layers refine the text first."""
+    """HunyuanVideo: two refiner layers over the text before the joint layers."""
     ignored(config, "mlp_ratio", "image_condition_type", "qk_norm")
     hidden, heads = width(config)
     return {
@@ -190,7 +190,7 @@ def hunyuan_video(config: Config) -> Fields:
 
 
 def flux2(config: Config) -> Fields:
-    """FLUX.2: gated, no biases, one modulation product for all layers of a kind."""
+    """FLUX.2: gated, no biases, one modulation layer shared by all layers of a kind."""
     ignored(config, "timestep_guidance_channels")
     hidden, heads = width(config)
     return {
@@ -227,7 +227,7 @@ def ovis_image(config: Config) -> Fields:
 
 
 def auraflow(config: Config) -> Fields:
-    """AuraFlow: four double layers and many plain ones over both streams, gated, no biases, registers, a position table."""
+    """AuraFlow: four double layers, then serial single layers; gated, no biases, registers, a position table."""
     ignored(config)
     hidden, heads = width(config)
     if config.number("caption_projection_dim", default=hidden) != hidden:
@@ -245,7 +245,7 @@ def auraflow(config: Config) -> Fields:
 
 
 def hunyuan_image(config: Config) -> Fields:
-    """HunyuanImage 2.1: HunyuanVideo's layers over images compressed 32 times; a second text encoder for glyphs."""
+    """HunyuanImage 2.1: HunyuanVideo's layers over images compressed by 32; a second text encoder for glyphs."""
     ignored(config, "qk_norm")
     if config.get("use_meanflow", False):
         raise EstimateError("use_meanflow is not supported.", "Only the distilled HunyuanImage has it.")
@@ -262,7 +262,7 @@ def hunyuan_image(config: Config) -> Fields:
 
 
 def sided(config: Config) -> Fields:
-    """A patch of an image with equal sides."""
+    """Fields for square image patches."""
     patch = config.get("patch_size", 1)
     if isinstance(patch, list) and len(set(patch[-2:])) == 1:
         return {"patch": patch[-1], "time_patch": patch[0] if len(patch) > 2 else 1}
@@ -280,7 +280,7 @@ def hunyuan_video_15(config: Config) -> Fields:
 
 
 def lumina2(config: Config) -> Fields:
-    """Lumina-Image 2: grouped keys, a feed-forward width that is four times the model's, rounded up."""
+    """Lumina-Image 2: grouped-query attention, feed-forward width 4 x hidden, rounded up."""
     ignored(config, "scaling_factor", "axes_dim_rope", "axes_lens")
     hidden, every = config.number("hidden_size"), config.number("multiple_of", default=256)
     wide = int(config.get("ffn_dim_multiplier", 1.0) * 4 * hidden)
@@ -293,7 +293,7 @@ def lumina2(config: Config) -> Fields:
 
 
 def z_image(config: Config) -> Fields:
-    """Z-Image: as many keys as queries whatever ``n_kv_heads`` says, a narrow time embedding, padding tokens."""
+    """Z-Image: as many key as query heads regardless of ``n_kv_heads``, a narrow time embedding, padding tokens."""
     ignored(config, "n_kv_heads", "norm_eps", "t_scale", "axes_dims", "axes_lens")
     config.only(siglip_feat_dim=None)
     hidden, sides, times = config.number("dim"), config.listed("all_patch_size"), config.listed("all_f_patch_size")
@@ -308,7 +308,7 @@ def z_image(config: Config) -> Fields:
 
 
 def one_stream(config: Config, hidden: int) -> Fields:
-    """Fields common to both."""
+    """Fields common to Lumina-Image 2 and Z-Image."""
     return {
         "kind": "single-stream", "hidden": hidden, "latent_channels": config.number("in_channels"),
         "text_hidden": config.number("cap_feat_dim"), "image_size": 1024,

@@ -1,4 +1,4 @@
-"""Encoder-decoders: T5 and its relatives, BART, Whisper."""
+"""Readers for encoder-decoders: T5 and its relatives, BART, Whisper."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def t5(config: Config) -> Fields:
 
 
 def umt5(config: Config) -> Fields:
-    """UMT5: every layer has its own table of relative positions."""
+    """UMT5: every layer has its own relative-position table."""
     shape = t5(config)
     if shape["encoder_layers"] != shape["decoder_layers"]:
         raise EstimateError("A UMT5 with another depth on either side is not supported.", "No published one has.")
@@ -41,7 +41,7 @@ def umt5(config: Config) -> Fields:
 
 
 def spoken(config: Config) -> Fields:
-    """Common to BART, Whisper and similar models: LayerNorm, biases, learned positions on both sides."""
+    """Fields common to BART, Whisper and similar models: LayerNorm, biases, learned positions in encoder and decoder."""
     config.without_effect(
         "encoder_layerdrop",
         "decoder_layerdrop",
@@ -68,7 +68,7 @@ def spoken(config: Config) -> Fields:
 
 
 def whisper(config: Config) -> Fields:
-    """Whisper: audio input, stored sinusoids as the encoder's positions, no bias on keys."""
+    """Whisper: audio input, sinusoidal encoder positions stored with the weights, no bias on keys."""
     for key in (
         "apply_spec_augment",
         "mask_time_prob",
@@ -90,7 +90,7 @@ def whisper(config: Config) -> Fields:
 
 
 def bart(config: Config) -> Fields:
-    """BART and mBART: two spare rows of positions, a norm on the embeddings; mBART norms at the end too."""
+    """BART and mBART: two unused position rows, a norm on the embeddings; mBART also has final norms."""
     places = config.number("max_position_embeddings") + 2
     if not config.get("use_prompt", False):
         config.without_effect("prompt_length", "prompt_mid_dim")
@@ -105,14 +105,14 @@ def bart(config: Config) -> Fields:
 
 
 def m2m(config: Config) -> Fields:
-    """M2M-100 and NLLB: mBART's norms, sinusoidal positions."""
+    """M2M-100 and NLLB: norms as in mBART, sinusoidal positions."""
     config.without_effect("activation_dropout")
     return {**spoken(config), "final_norm": True}
 
 
 def pegasus(config: Config) -> Fields:
-    """Pegasus, Blenderbot and Marian: like mBART without a norm on the embeddings; for Pegasus and Marian the positions are sinusoids,
-    which the library stores."""
+    """Pegasus, Blenderbot and Marian: like mBART without a norm on the embeddings; the positions of Pegasus and Marian are sinusoids,
+    which the library stores with the weights."""
     places, fixed = config.number("max_position_embeddings"), config["model_type"] == "marian"
     config.without_effect(
         "extra_pos_embeddings", "encoder_no_repeat_ngram_size", "share_encoder_decoder_embeddings", "decoder_vocab_size"
@@ -123,7 +123,7 @@ def pegasus(config: Config) -> Fields:
 
 
 def t5gemma(config: Config) -> Fields:
-    """T5Gemma: Gemma 2's layers on both sides, each with a table of tokens."""
+    """T5Gemma: Gemma 2's layers in encoder and decoder, each with a token embedding."""
     encoder, decoder = config.inside("encoder"), config.inside("decoder")
     one, other = gemma2(encoder), gemma2(decoder)
     config.without_effect("dropout_rate", "classifier_dropout_rate", "vocab_size")

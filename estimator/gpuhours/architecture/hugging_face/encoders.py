@@ -1,4 +1,4 @@
-"""Encoders: BERT and its relatives, vision transformers, contrastive towers."""
+"""Readers for encoders: BERT and its relatives, vision transformers, contrastive towers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def bert(config: Config) -> Fields:
-    """BERT: learned positions and token types under a norm, biases everywhere; the pooler on top, or the masked head if the file names
-    that class."""
+    """BERT: learned positions, token types, a norm on the embeddings, biases everywhere; a pooler, or the masked-language-model head if the
+    file names that class."""
     masked = any("MaskedLM" in str(name) or "PreTraining" in str(name) for name in config.listed("architectures"))
     config.get("position_embedding_type")
     return {
@@ -30,13 +30,13 @@ def bert(config: Config) -> Fields:
 
 
 def masked_head(config: Config) -> Fields:
-    """BERT's head over masked words if the file names that class; otherwise nothing on top."""
+    """Fields of BERT's masked-language-model head if the file names that class; otherwise of no head."""
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
     return {"head": "masked", "head_bias": True} if masked else {"head": "none"}
 
 
 def distilbert(config: Config) -> Fields:
-    """DistilBERT: half of BERT's layers, no token types, no pooler."""
+    """DistilBERT: half as many layers as BERT, no token types, no pooler."""
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
     config.without_effect("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout")
     return {
@@ -51,7 +51,7 @@ def distilbert(config: Config) -> Fields:
 
 
 def modernbert(config: Config) -> Fields:
-    """ModernBERT: gated, rotary, two layers with a window to one without; the first layer's norm is the embedding's."""
+    """ModernBERT: gated, rotary, two windowed layers for each full-attention layer; the first layer uses the embedding's norm."""
     kinds, every = config.listed("layer_types"), config.number("global_attn_every_n_layers", default=3)
     layers = config.number("num_hidden_layers")
     full = sum("full" in str(kind) for kind in kinds) if kinds else -(-layers // every)
@@ -90,19 +90,19 @@ def modernbert(config: Config) -> Fields:
 
 
 def modern_head(config: Config) -> Fields:
-    """Biases of ModernBERT's head over words: of its first product and of its second."""
+    """Fields for the biases of the two linear layers in ModernBERT's masked-language-model head."""
     return {"head_bias": config.get("decoder_bias", True), "transform_bias": config.get("classifier_bias", False)}
 
 
 def modernbert_decoder(config: Config) -> Fields:
-    """ModernBERT's layers with a causal mask, and its head over words."""
+    """ModernBERT's layers with a causal mask, and its head."""
     shape = modernbert(config)
     config.without_effect("sliding_window")
     return {**shape, "causal": True, "head": "masked", "window": shape["window"] // 2, **modern_head(config)}
 
 
 def tower(config: Config) -> Fields:
-    """The keys that vision transformers share."""
+    """Fields from the keys that vision transformers have in common."""
     hidden = config.number("hidden_size", "embed_dim")
     size: Any = config.get("image_size", config.get("crop_size", 224))
     patch = config.get("patch_size", 16)
@@ -117,7 +117,7 @@ def tower(config: Config) -> Fields:
 
 
 def biases(config: Config) -> str:
-    """Biases of queries, keys and values if ``qkv_bias`` is set; the output's is always present."""
+    """``attention_bias``: the output projection always has a bias; queries, keys and values do if ``qkv_bias`` is set."""
     return "all" if config.get("qkv_bias", True) else "output"
 
 
@@ -138,7 +138,7 @@ def classifies(config: Config) -> bool:
 
 
 def labels(config: Config) -> int:
-    """Number of classes: those named in the file, otherwise as stated, otherwise the library's two."""
+    """Number of classes: that of the names in the file, otherwise the stated number, otherwise the library's default of two."""
     return len(config.get("id2label") or ()) or config.number("num_labels", default=2)
 
 
@@ -148,19 +148,19 @@ def vit_msn(config: Config) -> Fields:
 
 
 def ijepa(config: Config) -> Fields:
-    """I-JEPA's encoder: no class token, no pooler unless asked for."""
+    """I-JEPA's encoder: no class token, no pooler unless configured."""
     config.without_effect("pooler_output_size", "pooler_act")
     return {**tower(config), "class_token": False, "attention_bias": biases(config)}
 
 
 def deit(config: Config) -> Fields:
-    """DeiT: an additional distillation token with its own position."""
+    """DeiT: an additional distillation token with a position."""
     shape = vit(config)
     return {**shape, "registers": 1, "extra_weights": shape["hidden"]}
 
 
 def vit_mae(config: Config) -> Fields:
-    """MAE's encoder; with its decoder if the file names the pre-training class. Fixed positions are stored with the weights."""
+    """MAE's encoder; with its decoder if the file names the pre-training class. Its fixed positions are stored with the weights."""
     keys = (
         "decoder_num_attention_heads",
         "decoder_hidden_size",
@@ -179,7 +179,7 @@ def vit_mae(config: Config) -> Fields:
 
 
 def beit(config: Config) -> Fields:
-    """BEiT: no bias on keys, scales on the halves, positions only if enabled in the file."""
+    """BEiT: no bias on keys, LayerScale, position table only if enabled in the file."""
     absolute = config.get("use_absolute_position_embeddings", False)
     own, shared = (
         config.get(key, False) for key in ("use_relative_position_bias", "use_shared_relative_position_bias")
@@ -197,11 +197,11 @@ BEIT_ENDS = (
     "pool_scales", "use_auxiliary_head", "auxiliary_loss_weight", "auxiliary_channels", "auxiliary_num_convs",
     "auxiliary_concat_input", "semantic_loss_ignore_index", "vocab_size",
 )  # fmt: skip
-"""Keys of what follows BEiT's layers, and of its dropout."""
+"""Keys of the heads after BEiT's layers, and of its dropout."""
 
 
 def dinov2(config: Config) -> Fields:
-    """DINOv2: scales on the halves, a mask token; the giant is gated."""
+    """DINOv2: LayerScale, a mask token; the giant model is gated."""
     config.only(use_mask_token=True)
     shape = tower(config)
     width, gated = shape["ffn_hidden"], bool(config.get("use_swiglu_ffn", False))
@@ -227,7 +227,7 @@ def dinov2(config: Config) -> Fields:
 
 
 def dinov3(config: Config) -> Fields:
-    """DINOv3: rotary positions, registers, scales, no bias on keys."""
+    """DINOv3: rotary positions, registers, LayerScale, no bias on keys."""
     config.only(query_bias=True, value_bias=True, proj_bias=True, mlp_bias=True, key_bias=False)
     shape = tower(config)
     gated = bool(config.get("use_gated_mlp", False))
@@ -257,25 +257,25 @@ def dinov3(config: Config) -> Fields:
 
 
 def clip_vision(config: Config) -> Fields:
-    """CLIP's tower: a norm at the start, no bias on the patches."""
+    """CLIP's vision tower: a norm before the layers, no bias in the patch embedding."""
     config.get("projection_dim")
     return {**tower(config), "pre_norm": True, "patch_bias": False}
 
 
 def siglip_vision(config: Config) -> Fields:
-    """SigLIP's tower: no class token, a query that attends to the patches."""
+    """SigLIP's vision tower: no class token, attention pooling with a learned query."""
     pooled = config.get("vision_use_head", True)
     return {**tower(config), "class_token": False, "pooling": "attention" if pooled else "none"}
 
 
 def pooling_weights(vision: Fields) -> int:
-    """SigLIP's pooling head: query, attention, norm, MLP."""
+    """Parameters of SigLIP's pooling head: query, attention, norm, MLP."""
     h, w = int(vision["hidden"]), int(vision["ffn_hidden"])
     return h + 4 * (h * h + h) + 2 * h + (h * w + w) + (w * h + h)
 
 
 def siglip2_vision(config: Config) -> Fields:
-    """SigLIP 2's tower for any image shape: ``num_patches`` positions."""
+    """SigLIP 2's vision tower for any aspect ratio: ``num_patches`` positions."""
     places = config.number("num_patches", default=256)
     side = round(places**0.5)
     shape = siglip_vision(config)
@@ -283,7 +283,7 @@ def siglip2_vision(config: Config) -> Fields:
 
 
 def videomae(config: Config) -> Fields:
-    """VideoMAE's encoder: tubelets of a clip with full attention, fixed positions."""
+    """VideoMAE's encoder: full attention over the tubelets of a clip, fixed positions."""
     keys = ("decoder_num_attention_heads", "decoder_hidden_size", "decoder_num_hidden_layers", "decoder_intermediate_size",
             "use_mean_pooling", "norm_pix_loss", "num_frames")  # fmt: skip
     config.without_effect(*keys)
@@ -296,7 +296,7 @@ def videomae(config: Config) -> Fields:
 
 
 def vjepa2(config: Config) -> Fields:
-    """V-JEPA 2's encoder: rotary positions, tubelets of a clip with full attention. Its predictor is counted, not timed."""
+    """V-JEPA 2's encoder: rotary positions, full attention over the tubelets of a clip. Its predictor is counted, not timed."""
     shape = tower(config)
     config.only(qkv_bias=True)
     h, p, layers = shape["hidden"], config.number("pred_hidden_size"), config.number("pred_num_hidden_layers")
@@ -315,7 +315,7 @@ def vjepa2(config: Config) -> Fields:
 
 
 def timesformer(config: Config) -> Fields:
-    """TimeSformer: alternating attention along time and within a frame, and a product after the first."""
+    """TimeSformer: each layer attends over time, followed by a linear layer, and then within a frame."""
     if config.get("attention_type", "divided_space_time") != "divided_space_time":
         raise EstimateError("Only divided attention (attention_type: divided_space_time) is read.")
     config.get("drop_path_rate")
@@ -340,12 +340,12 @@ def clip_text(config: Config) -> Fields:
 
 
 def without_kind(fields: Fields) -> Fields:
-    """A part's fields inside a model of several."""
+    """The fields without ``kind``, for a part of a larger model."""
     return {key: value for key, value in fields.items() if key != "kind"}
 
 
 def clip(config: Config) -> Fields:
-    """CLIP: two towers and a temperature."""
+    """CLIP: two towers and a learned temperature."""
     width = config.number("projection_dim", default=512)
     config.get("logit_scale_init_value")
     vision, text = config.inside("vision_config"), config.inside("text_config")
@@ -357,7 +357,7 @@ def clip(config: Config) -> Fields:
 
 
 def siglip(config: Config) -> Fields:
-    """SigLIP: two towers, a temperature and a bias."""
+    """SigLIP: two towers, a learned temperature and a learned bias."""
     vision, text = config.inside("vision_config"), config.inside("text_config")
     named = siglip2_vision if "num_patches" in vision else siglip_vision
     seen, said = named(vision), clip_text(text)
@@ -368,7 +368,7 @@ def siglip(config: Config) -> Fields:
 
 
 def eurobert(config: Config) -> Fields:
-    """EuroBERT: Llama's layer without a mask."""
+    """EuroBERT: Llama's layers without a causal mask."""
     config.without_effect("classifier_pooling", "mask_token_id")
     return {**llama(config), "causal": False, "head_bias": bool(config.get("mlp_bias", False))}
 

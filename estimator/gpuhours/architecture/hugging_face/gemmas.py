@@ -1,4 +1,4 @@
-"""Gemma 3 with vision, 3n and 4: layers that differ in width and keys, and their extra inputs."""
+"""Readers for Gemma 3 with vision, 3n and 4: layers with different widths and sources of keys, and additional inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def gemma3(config: Config) -> Fields:
-    """Gemma 3: SigLIP, 256 tokens per image by averaging, an RMS norm and a product; the tower's own head is stored, not used."""
+    """Gemma 3: SigLIP, average pooling to 256 tokens per image, RMSNorm and a linear layer; SigLIP's head is stored but unused."""
     ignored(config, "mm_tokens_per_image")
     part = config.inside("vision_config")
     vision = encoder(part)
@@ -32,7 +32,7 @@ def gemma3(config: Config) -> Fields:
 
 
 def kinds(config: Config, every: int) -> list[bool]:
-    """Whether each layer has a window: from ``layer_types`` if listed, otherwise all but one in ``every``."""
+    """For each layer, whether it has a window: from ``layer_types`` if given, otherwise all but one in ``every``."""
     listed = [str(kind) for kind in config.listed("layer_types")]
     layers = config.number("num_hidden_layers")
     if listed and len(listed) != layers:
@@ -41,19 +41,19 @@ def kinds(config: Config, every: int) -> list[bool]:
 
 
 def grouped(layers: Sequence[tuple[tuple[str, object], ...]]) -> list[Fields]:
-    """Equal layers as groups."""
+    """Layer groups: identical layers are counted together."""
     return [{"layers": count, **dict(fields)} for fields, count in Counter(layers).items()]
 
 
 def second_embedding(config: Config, vocab: int) -> Fields:
-    """The embedding of which every layer gets a part, if there is one."""
+    """Fields of the second embedding with a part for every layer; empty if there is none."""
     width = config.number("hidden_size_per_layer_input", default=0 if "unified" in str(config["model_type"]) else 256)
     rows = config.number("vocab_size_per_layer_input", default=vocab)
     return {"per_layer_input": {"width": width, "vocab": rows}} if width else {}
 
 
 def gemma3n(config: Config) -> Fields:
-    """Gemma 3n: four streams, low-rank residuals, a second embedding; the last layers reuse the keys of lower layers."""
+    """Gemma 3n: four streams, low-rank residuals, a second embedding; the last layers reuse keys and values of lower layers."""
     config.without_effect("altup_active_idx", "altup_coef_clip", "altup_correct_scale", "activation_sparsity_pattern")
     wide = config.get("intermediate_size")
     widths = (
@@ -80,7 +80,7 @@ def gemma3n(config: Config) -> Fields:
 
 
 def wide_heads(config: Config) -> tuple[int, int | None]:
-    """Head size and key-value heads of the global layers: from their own keys, or from ``per_layer_config``."""
+    """(head size, key-value heads) of the global layers, from their own keys or from ``per_layer_config``."""
     listed = config.get("per_layer_config", {})
     first: Mapping[str, int] = next(iter(listed.values()), {}) if isinstance(listed, Mapping) else {}
     size = config.number("global_head_dim", default=int(first.get("head_dim") or 512))
@@ -90,8 +90,8 @@ def wide_heads(config: Config) -> tuple[int, int | None]:
 
 
 def gemma4(config: Config) -> Fields:
-    """Gemma 4: global layers have wider heads, whose keys may also be their values; a second embedding; the last layers reuse keys, and may
-    be twice as wide; experts parallel to the dense layer."""
+    """Gemma 4: global layers have wider heads, whose keys may also be their values; a second embedding; the last layers reuse keys and
+    values, and may be twice as wide; experts run parallel to the dense feed-forward layer."""
     config.without_effect("use_bidirectional_attention")
     windowed, borrowed = kinds(config, 6), config.number("num_kv_shared_layers", default=0)
     windowed[-1] = False
@@ -113,8 +113,8 @@ def gemma4(config: Config) -> Fields:
 
 
 def experts_beside(config: Config, width: int) -> Fields:
-    """Experts whose output is added to the dense layer's, which acts as a shared expert. Three additional norms; a scale for each input and
-    output of the router."""
+    """Experts whose output is added to that of the dense layer, which acts as a shared expert. There are three additional norms, and a
+    scale for each input and output of the router."""
     if not config.get("enable_moe_block", False):
         config.without_effect("num_experts", "top_k_experts", "moe_intermediate_size")
         return {}
@@ -126,8 +126,8 @@ def experts_beside(config: Config, width: int) -> Fields:
 
 
 def conformer(audio: Config, kernel: int, mels: int, channels: list[int]) -> int:
-    """Weights of Gemma's audio encoder: two strided convolutions of 3 x 3 over mels, and layers of two feed-forward halves, attention with
-    a product for distances, and a gated depthwise convolution."""
+    """Parameters of Gemma's audio encoder: two strided 3 x 3 convolutions over mel bands, then layers of two feed-forward halves, attention
+    with a projection for relative positions, and a gated depthwise convolution."""
     h, layers = audio.number("hidden_size"), audio.number("conf_num_hidden_layers", "num_hidden_layers")
     per_head = h // audio.number("conf_num_attention_heads", "num_attention_heads")
     first, second = channels
@@ -137,7 +137,7 @@ def conformer(audio: Config, kernel: int, mels: int, channels: list[int]) -> int
 
 
 MOBILENET = 294_126_912
-"""Weights of timm's mobilenetv5_300m_enc, which Gemma 3n sees with."""
+"""Parameters of timm's mobilenetv5_300m_enc, Gemma 3n's vision encoder."""
 
 
 def gemma3n_whole(config: Config) -> Fields:
@@ -162,7 +162,7 @@ def gemma3n_whole(config: Config) -> Fields:
 
 
 def gemma4_vision(vision: Config) -> Fields:
-    """Gemma 4's tower: Gemma's layers, rotated positions and a table for each direction."""
+    """Gemma 4's vision tower: Gemma's layers, rotary positions and a position table per image dimension."""
     vision.without_effect("pooling_kernel_size", "standardize", "use_clipped_linears", "num_key_value_heads")
     vision.only(attention_bias=False)
     shape = tower(vision)
@@ -175,7 +175,7 @@ def gemma4_vision(vision: Config) -> Fields:
 
 
 def gemma4_whole(config: Config) -> Fields:
-    """Gemma 4: its tower, patches averaged three by three, one product; the audio encoder is counted but frozen, and listed."""
+    """Gemma 4: vision tower, 3 x 3 average pooling of patches, one linear layer; the audio encoder is counted but frozen, and listed."""
     config.without_effect("vision_soft_tokens_per_image")
     text = config.inside("text_config")
     said, h = gemma4(text), text.number("hidden_size")

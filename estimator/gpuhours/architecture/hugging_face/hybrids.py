@@ -1,4 +1,4 @@
-"""State-space models, linear attention, and hybrids with attention."""
+"""Readers for state-space models, linear attention, and hybrids with attention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def groups(layers: Sequence[tuple[str, str]]) -> list[Fields]:
-    """Layers grouped by (mixer, feed-forward layer)."""
+    """Layer groups: layers with the same (mixer, feed-forward layer) are counted together."""
     return [
         {"layers": len(list(equal)), "mixer": mixed, "feed_forward": fed}
         for (mixed, fed), equal in groupby(sorted(layers))
@@ -70,7 +70,7 @@ def mamba2(config: Config) -> Fields:
 
 
 def mamba2_widths(config: Config, *, norm: bool = True) -> Fields:
-    """Mamba-2 layers of a hybrid, under the hybrids' key names."""
+    """Widths of a hybrid's Mamba-2 layers, under the key names that hybrids use."""
     heads, hidden = config.number("mamba_n_heads", "mamba_num_heads"), config.number("hidden_size")
     size = config.get("mamba_d_head", config.get("mamba_head_dim", "auto"))
     expand = config.get("mamba_expand", config.get("expand", 2))
@@ -95,7 +95,7 @@ def bamba(config: Config) -> Fields:
 
 
 def granite_hybrid(config: Config) -> Fields:
-    """Granite 4: Mamba-2 and attention, a shared expert, and routed ones where there are any."""
+    """Granite 4: Mamba-2 and attention layers, a shared expert, and routed experts if there are any."""
     kinds = (
         config.listed("layer_types")
         or config.listed("layers_block_type")
@@ -141,7 +141,7 @@ def falcon_h1(config: Config) -> Fields:
 
 
 def nemotron_h(config: Config) -> Fields:
-    """Nemotron-H and Nemotron 3: one half per layer: Mamba-2 (M), attention (*), feed-forward (-) or experts (E)."""
+    """Nemotron-H and Nemotron 3: each layer is only Mamba-2 (M), attention (*), feed-forward (-) or experts (E)."""
     config.only(use_bias=False, mlp_bias=False, mamba_proj_bias=False, attention_bias=False, tie_word_embeddings=False)
     pattern = config.get("hybrid_override_pattern")
     kinds = config.listed("layers_block_type") or [
@@ -171,12 +171,12 @@ HALVES = {
     **dict.fromkeys(("attention", "full_attention"), ("attention", "none")),
     "mlp": ("none", "dense"), "moe": ("none", "experts"),
 }  # fmt: skip
-"""The meaning of a layer's name: its mixer and its feed-forward layer."""
+"""Layer name -> (mixer, feed-forward layer)."""
 PATTERN = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
 
 def jamba(config: Config) -> Fields:
-    """Jamba: attention every ``attn_layer_period``, experts every ``expert_layer_period``, Mamba with inner norms in the rest."""
+    """Jamba: attention every ``attn_layer_period``, experts every ``expert_layer_period``, Mamba with inner norms in the other layers."""
     count, hidden = config.number("num_hidden_layers"), config.number("hidden_size")
     attends = (config.number("attn_layer_period"), config.number("attn_layer_offset"))
     sparse = (config.number("expert_layer_period"), config.number("expert_layer_offset"))
@@ -199,7 +199,7 @@ def jamba(config: Config) -> Fields:
 
 
 def minimax(config: Config) -> Fields:
-    """MiniMax-01: linear attention with one layer of softmax attention in eight, a mixture in every layer."""
+    """MiniMax-01: linear attention, with softmax attention in one layer of eight; experts in every layer."""
     count = config.number("num_hidden_layers")
     kinds = config.listed("layer_types") or [
         "full_attention" if layer % 2 else "linear_attention" for layer in range(count)
@@ -227,7 +227,7 @@ def minimax(config: Config) -> Fields:
 
 
 def lfm2(config: Config) -> Fields:
-    """LFM2: gated short convolutions alternating with grouped-query attention; a width that is shrunk and rounded if configured."""
+    """LFM2: layers of gated short convolutions and of grouped-query attention; a feed-forward width reduced and rounded if configured."""
     hidden, width = config.number("hidden_size"), config.number("intermediate_size", "block_ff_dim")
     if config.get("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)
@@ -262,7 +262,7 @@ def lfm2(config: Config) -> Fields:
 
 
 def delta_layers(config: Config, fed: str) -> tuple[Fields, list[Fields]]:
-    """Widths of the gated delta rule, and the layers: three of it to one of gated attention."""
+    """(widths of the gated delta rule, layer groups): three layers with it for each layer with gated attention."""
     count = config.number("num_hidden_layers")
     every = config.number("full_attention_interval", default=4)
     kinds = config.listed("layer_types") or ["linear" if (layer + 1) % every else "full" for layer in range(count)]
@@ -287,13 +287,13 @@ def qwen3_next(config: Config) -> Fields:
 
 
 def qwen3_5(config: Config) -> Fields:
-    """Qwen3.5: the same over plain feed-forward layers."""
+    """Qwen3.5: Qwen3-Next's mixers with dense feed-forward layers."""
     state, layers = delta_layers(config, "dense")
     return {**qwen3(config), "attention_gate": "width", "state_space": state, "layer_groups": layers}
 
 
 def qwen3_5_moe(config: Config) -> Fields:
-    """Qwen3.5's mixtures: every feed-forward layer one."""
+    """Qwen3.5's mixtures of experts: experts in every layer."""
     state, layers = delta_layers(config, "experts")
     width = config.number("moe_intermediate_size")
     shape = {
@@ -320,7 +320,7 @@ def olmo_hybrid(config: Config) -> Fields:
 
 
 def kimi_linear(config: Config) -> Fields:
-    """Kimi Linear: three layers of delta attention to one of latent attention, DeepSeek's experts after a dense layer."""
+    """Kimi Linear: three layers of delta attention for each of latent attention, DeepSeek's experts after a dense layer."""
     config.without_effect("moe_renormalize", "num_expert_group", "use_grouped_topk", "head_dim")
     told = config.inside("linear_attn_config", required=False)
     told.without_effect("kda_layers")

@@ -1,4 +1,4 @@
-"""Mixtures of experts."""
+"""Readers for mixtures of experts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def routed(config: Config) -> Fields:
-    """Experts under the key names of different families."""
+    """Fields of the routed experts, under the key names of different families."""
     return {
         "count": config.number("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"),
         "top_k": config.number("num_experts_per_tok", "moe_top_k", "num_experts_per_token", "moe_k", "top_k"),
@@ -21,7 +21,7 @@ def routed(config: Config) -> Fields:
 
 
 def mixtral(config: Config) -> Fields:
-    """Every feed-forward layer is a mixture of ``intermediate_size``."""
+    """Mixtral: experts of width ``intermediate_size`` in every layer."""
     return {**mistral(config), "experts": routed(config)}
 
 
@@ -35,14 +35,14 @@ def phimoe(config: Config) -> Fields:
 
 
 def sparse_steps(config: Config) -> Fields:
-    """Qwen's experts: one layer in ``decoder_sparse_step``; ``mlp_only_layers`` is a list of those without."""
+    """Layers with experts in Qwen's mixtures: one in ``decoder_sparse_step``, except those listed in ``mlp_only_layers``."""
     if config.get("mlp_only_layers"):
         raise EstimateError("mlp_only_layers is not supported.", "Write out the shape, with layer_groups.")
     return {**routed(config), "every": config.number("decoder_sparse_step", default=1)}
 
 
 def shared_gate(config: Config) -> Fields:
-    """An expert for every token, with a gate."""
+    """Fields of a shared expert with a gate."""
     return {"shared_width": config.number("shared_expert_intermediate_size"), "shared_gate": True}
 
 
@@ -61,23 +61,24 @@ def qwen3_moe(config: Config) -> Fields:
 
 
 def olmoe(config: Config) -> Fields:
-    """OLMoE: every layer a mixture, norms over the width of queries and keys."""
+    """OLMoE: experts in every layer, queries and keys normalised over the full width."""
     return {**llama(config), "qk_norm": "width", "experts": routed(config)}
 
 
 def flex_olmo(config: Config) -> Fields:
-    """FlexOlmo: the same."""
+    """FlexOlmo: like OLMoE."""
     return olmoe(config)
 
 
 def granite_moe(config: Config) -> Fields:
-    """Granite's mixtures, some with an expert that sees every token."""
+    """Granite's mixtures of experts, some with a shared expert."""
     shared = config.number("shared_intermediate_size", default=0)
     return {**llama(config), "experts": {**routed(config), **({"shared_width": shared} if shared else {})}}
 
 
 def first_dense(config: Config) -> Fields:
-    """Layers at the start without experts: a number, or a list of the kinds of all."""
+    """Fields that place the experts: the number of leading dense layers, given as a number or by a list of the kinds of all layers, and
+    ``moe_layer_freq`` for the rest. Raises ``EstimateError`` if the list has dense layers after the first with experts."""
     kinds = config.listed("mlp_layer_types")
     stated = config.number("first_k_dense_replace", default=0)
     dense = kinds.index("sparse") if "sparse" in kinds else stated
@@ -89,13 +90,13 @@ def first_dense(config: Config) -> Fields:
 
 
 def grouped(config: Config) -> Fields:
-    """Groups of experts to which a token's experts are limited: DeepSeek's node-limited routing."""
+    """Fields of DeepSeek's node-limited routing: expert groups, and how many of them a token's experts may come from."""
     groups, chosen = config.optional("n_group"), config.optional("topk_group")
     return {"groups": groups, "top_groups": chosen} if groups and chosen and groups > 1 else {}
 
 
 def shared_experts(config: Config) -> Fields:
-    """DeepSeek's experts: ``n_shared_experts`` of the routed width for every token."""
+    """Fields of DeepSeek's shared experts: ``n_shared_experts`` of the routed width."""
     count, width = (
         config.number("n_shared_experts", "num_shared_experts", default=0),
         config.optional("moe_intermediate_size"),
@@ -104,7 +105,7 @@ def shared_experts(config: Config) -> Fields:
 
 
 def latent(config: Config) -> Fields:
-    """Widths of latent attention."""
+    """Fields of latent attention."""
     return {
         "kv_heads": None,
         "head_dim": None,
@@ -117,9 +118,9 @@ def latent(config: Config) -> Fields:
 
 
 def deepseek(config: Config) -> Fields:
-    """DeepSeek-V2 and V3, Kimi K2, and others of their kind: latent attention, shared and routed experts.
+    """DeepSeek-V2 and V3, Kimi K2 and similar models: latent attention, shared and routed experts.
 
-    The number per expert that balances V3's routing is a buffer in the library, not a parameter."""
+    V3's load-balancing bias per expert is a buffer in the library, so it does not count as a parameter."""
     config.get("ep_size")
     experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
     shape = {**llama(config), "attention_bias": "none", **latent(config)}
@@ -129,7 +130,7 @@ def deepseek(config: Config) -> Fields:
 
 
 def deepseek_v32(config: Config) -> Fields:
-    """DeepSeek-V3.2: small heads select the keys that are attended to."""
+    """DeepSeek-V3.2: additional small heads select the keys for each query."""
     shape = deepseek(config)
     index = {
         "index_heads": config.number("index_n_heads"), "index_dim": config.number("index_head_dim"),
@@ -139,7 +140,7 @@ def deepseek_v32(config: Config) -> Fields:
 
 
 def glm4_moe(config: Config) -> Fields:
-    """GLM-4.5: grouped queries with biases, DeepSeek's experts."""
+    """GLM-4.5: grouped-query attention with biases, DeepSeek's experts."""
     normed = "head" if config.get("use_qk_norm") else "none"
     biased = "qkv" if config.get("attention_bias") else "none"
     experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
@@ -147,13 +148,13 @@ def glm4_moe(config: Config) -> Fields:
 
 
 def dots1(config: Config) -> Fields:
-    """dots.llm1: normed heads, DeepSeek's experts."""
+    """dots.llm1: per-head QK norms, DeepSeek's experts."""
     experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
     return {**llama(config), "qk_norm": "head", "experts": experts}
 
 
 def ernie(config: Config) -> Fields:
-    """ERNIE 4.5: experts between two layer numbers, balancing numbers, a shared expert of several widths."""
+    """ERNIE 4.5: experts in a range of layers, a load-balancing bias per expert, a shared expert of several times the routed width."""
     layers = config.number("num_hidden_layers")
     start = config.number("moe_layer_start_index", default=0)
     last = config.number("moe_layer_end_index", default=-1)
@@ -171,15 +172,15 @@ def ernie(config: Config) -> Fields:
 
 
 def gpt_oss(config: Config) -> Fields:
-    """gpt-oss: sinks in the softmax, biases everywhere but the head, every second layer with a window."""
+    """gpt-oss: attention sinks, biases everywhere but in the head, a window in every second layer."""
     biased = "all" if config.get("attention_bias", True) else "none"
     shape = {**llama(config), "attention_bias": biased, "sinks": True, "experts": {**routed(config), "bias": True}}
     return {**shape, **(windows(config, 2))}
 
 
 def llama4(config: Config) -> Fields:
-    """Llama 4: a shared expert of the routed width plus one routed expert, in every layer or every second, between wide dense ones;
-    chunked attention is a window."""
+    """Llama 4: one shared and one routed expert of the same width per token, in every layer or alternating with wider dense layers;
+    chunked attention is treated as a window."""
     layers, every = config.number("num_hidden_layers"), config.number("interleave_moe_layer_step", default=1)
     listed = config.listed("moe_layers")
     sparse = len(listed) if listed else layers // every
@@ -198,7 +199,7 @@ def llama4(config: Config) -> Fields:
 
 
 def crossed(layers: int, sparse: int, windowed: int) -> list[Fields]:
-    """Layers by feed-forward type and window if the two patterns cross evenly; counts stay whole."""
+    """Layer groups by feed-forward type and window, assuming that the two patterns overlap evenly; counts are whole numbers."""
     both = round(sparse * windowed / layers)
     counts = {
         ("experts", "window"): both, ("experts", "attention"): sparse - both, ("dense", "window"): windowed - both,
@@ -210,12 +211,12 @@ def crossed(layers: int, sparse: int, windowed: int) -> list[Fields]:
 
 
 def minimax_m2(config: Config) -> Fields:
-    """MiniMax-M2: norms over the width of queries and keys, balancing numbers."""
+    """MiniMax-M2: queries and keys normalised over the full width, a load-balancing bias per expert."""
     return {**llama(config), "qk_norm": "width", "experts": routed(config)}
 
 
 def dbrx(config: Config) -> Fields:
-    """DBRX: LayerNorm without biases, grouped queries, a mixture in every layer."""
+    """DBRX: LayerNorm without biases, grouped-query attention, experts in every layer."""
     attention, feed = config.inside("attn_config"), config.inside("ffn_config")
     for inner, keys in (
         (attention, ("clip_qkv", "attn_pdrop", "rope_theta")),
@@ -239,8 +240,8 @@ def dbrx(config: Config) -> Fields:
 
 
 def sparse_windows(config: Config, dense: int, every: int = 0) -> Fields:
-    """Layer groups if some layers have a window and the first ``dense`` no experts; also the window. One layer in ``every`` attends to
-    every key if the file does not list the kinds."""
+    """The window, and layer groups for a model with windows in some layers and no experts in the first ``dense``. One layer in ``every``
+    has full attention if the file does not list the kinds."""
     layers, window = config.number("num_hidden_layers"), config.optional("sliding_window")
     kinds = [str(kind) for kind in config.listed("layer_types")]
     config.get("sliding_window_pattern")
@@ -255,41 +256,41 @@ def sparse_windows(config: Config, dense: int, every: int = 0) -> Fields:
 
 
 def unplaced(experts: Fields) -> tuple[Fields, int]:
-    """Experts whose layers are given in layer groups, and the number of layers without."""
+    """(fields of experts without their placement, which layer groups give; number of leading dense layers)."""
     return {key: value for key, value in experts.items() if key not in ("first_dense", "every")}, experts.get(
         "first_dense", 0
     )
 
 
 def hy3(config: Config) -> Fields:
-    """Hunyuan 3: normed heads, DeepSeek's experts."""
+    """Hunyuan 3: per-head QK norms, DeepSeek's experts."""
     config.without_effect("router_scaling_factor", "enable_moe_fp32_combine")
     return dots1(config)
 
 
 def solar_open(config: Config) -> Fields:
-    """Solar Open: GLM-4.5's layers without a dense one."""
+    """Solar Open: GLM-4.5's layers, with experts in all of them."""
     width = config.number("moe_intermediate_size")
     return glm4_moe(config.supplied({"intermediate_size": width}))
 
 
 def mellum(config: Config) -> Fields:
-    """Mellum 2: Qwen3's mixtures, windows in some layers."""
+    """Mellum 2: like Qwen3's mixtures of experts, with windows in some layers."""
     config.without_effect("num_nextn_predict_layers", "mtp_layer_types", "mtp_mlp_layer_types")
     experts, dense = unplaced({**routed(config), **first_dense(config)})
     return {**qwen3(config), **sparse_windows(config, dense), "experts": experts}
 
 
 def exaone_moe(config: Config) -> Fields:
-    """K-EXAONE: normed heads, DeepSeek's experts, three layers with a window to one without."""
+    """K-EXAONE: per-head QK norms, DeepSeek's experts, three windowed layers for each full-attention layer."""
     shape = dots1(config)
     experts, dense = unplaced(shape["experts"])
     return {**shape, **sparse_windows(config, dense, 4), "experts": experts}
 
 
 def afmoe(config: Config) -> Fields:
-    """Trinity: gated attention, norms before and behind both halves, DeepSeek's experts after some dense layers; the numbers that balance
-    its routing count among the library's parameters."""
+    """Trinity: gated attention, norms before and after both halves, DeepSeek's experts after some dense layers; its load-balancing biases
+    are parameters in the library."""
     config.without_effect("route_scale", "route_norm", "score_func", "mup_enabled", "load_balance_coeff")
     config.only(attention_bias=False)
     dense, every = config.number("num_dense_layers", default=1), config.number("global_attn_every_n_layers", default=4)
@@ -300,13 +301,13 @@ def afmoe(config: Config) -> Fields:
 
 
 def granite_moe_swa(config: Config) -> Fields:
-    """Granite's mixtures with sinks and windows."""
+    """Granite's mixtures of experts with attention sinks and windows."""
     config.without_effect("layer_rope_theta")
     return {**granite_moe(config), "sinks": True}
 
 
 def cohere2_moe(config: Config) -> Fields:
-    """Command A's mixtures: one norm, both halves in parallel."""
+    """Command A's mixtures of experts: one norm, attention and feed-forward in parallel."""
     config.without_effect(
         "expert_selection_fn", "shared_expert_combination_strategy", "prefix_dense_sliding_window_pattern"
     )
@@ -320,7 +321,7 @@ def cohere2_moe(config: Config) -> Fields:
 
 
 def hunyuan_moe(config: Config) -> Fields:
-    """Hunyuan's mixtures: a shared expert of the dense width in addition to the routed ones."""
+    """Hunyuan's mixtures of experts: routed experts and a shared expert of the dense width."""
     width = config["intermediate_size"]
     routed_width = config.get("moe_intermediate_size")
     own = routed_width[0] if isinstance(routed_width, list) else routed_width
@@ -335,7 +336,7 @@ def hunyuan_moe(config: Config) -> Fields:
 
 
 def minicpm3(config: Config) -> Fields:
-    """MiniCPM3: latent attention before a plain feed-forward layer."""
+    """MiniCPM3: latent attention with a dense feed-forward layer."""
     config.get("scale_emb"), config.get("dim_model_base"), config.get("scale_depth")
     config.only(attention_bias=False)
     return {**llama(config), **latent(config)}

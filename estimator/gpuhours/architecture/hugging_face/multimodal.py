@@ -1,4 +1,4 @@
-"""Vision-language models: a vision encoder, a bridge and a language model, each from its part of the file."""
+"""Readers for vision-language models: vision encoder, bridge and language model, each from its part of the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def language(config: Config, text: Config, *, tied: bool | None = None) -> Fields:
-    """The language model of ``text``; its embeddings are tied according to ``ties``."""
+    """Fields of the language model in ``text``; whether its embeddings are tied is decided by ``ties``."""
     kind = str(text["model_type"])
     shape = reader(kind)(text)
     if shape.get("kind", "decoder") != "decoder":
@@ -32,12 +32,12 @@ def language(config: Config, text: Config, *, tied: bool | None = None) -> Field
 
 
 EITHER = frozenset({"llava", "llava_next_video", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "glm4v", "glm4v_moe"})
-"""Model types whose embeddings the library ties if either the whole file or its language part says so."""
+"""Model types whose embeddings are tied if either the top level of the file or its language part says so."""
 
 
 def ties(config: Config, text: Config, own: bool) -> bool:
-    """Whether input and output embeddings are tied: as the whole file says, otherwise as the language part does (``own``, including its
-    default); for Llama 4 only that part counts."""
+    """Whether input and output embeddings are tied: as the top level of the file says, otherwise as the language part does (``own``,
+    including its default). For Llama 4 only the language part counts."""
     whole, inside = config.get("tie_word_embeddings"), text.get("tie_word_embeddings")
     if config["model_type"] in EITHER:
         return bool(whole or inside)
@@ -45,7 +45,7 @@ def ties(config: Config, text: Config, own: bool) -> bool:
 
 
 def encoder(vision: Config) -> Fields:
-    """The vision encoder of a part of the file."""
+    """Fields of the vision encoder in a part of the file."""
     kind = str(vision["model_type"])
     ignored(vision)
     if kind not in TOWERS:
@@ -57,7 +57,7 @@ def encoder(vision: Config) -> Fields:
 
 
 def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
-    """The three parts combined."""
+    """Fields of the whole model from those of its three parts."""
     return {
         "kind": "video-language",
         "vision": {**vision, "final_norm": vision.get("final_norm", True)},
@@ -67,7 +67,7 @@ def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
 
 
 def ignored(config: Config, *keys: str) -> None:
-    """Keys that select features or mark tokens."""
+    """Mark keys that select features or special tokens, and ``keys``, as read."""
     config.without_effect(
         *keys, "vision_feature_layer", "projector_hidden_act", "image_seq_length", "image_grid_pinpoints", "spatial_pool_mode",
         "spatial_pool_stride", "video_seq_length", "vocab_size", "hidden_size", "projection_dim",
@@ -75,12 +75,12 @@ def ignored(config: Config, *keys: str) -> None:
 
 
 def idefics_vision(vision: Config) -> Fields:
-    """Idefics 2 and 3: SigLIP's tower without a head."""
+    """Idefics 2 and 3: SigLIP's vision tower without its pooling head."""
     return {**siglip_vision(vision), "pooling": "none"}
 
 
 def pixtral(vision: Config) -> Fields:
-    """Pixtral: Llama's layers over patches, rotary positions, a norm in front."""
+    """Pixtral: Llama's layers over patches, rotary positions, a norm before the layers."""
     shape = tower(vision)
     vision.get("head_dim")
     return {
@@ -91,7 +91,7 @@ def pixtral(vision: Config) -> Fields:
 
 
 def internvit(vision: Config) -> Fields:
-    """InternViT: BEiT's shape with biases where the file says so."""
+    """InternViT: BEiT's shape, with biases as configured."""
     shape = tower(vision)
     for key in ("layer_scale_init_value", "use_mask_token", "use_mean_pooling", "projection_dropout", "attention_bias"):
         vision.get(key)
@@ -107,7 +107,7 @@ def internvit(vision: Config) -> Fields:
 
 
 def qwen2_vision(vision: Config) -> Fields:
-    """Qwen2-VL: two frames a patch, rotary positions."""
+    """Qwen2-VL: two frames per patch, rotary positions."""
     shape = tower(WithWidths(vision))
     vision.get("hidden_size"), vision.get("in_chans")
     return {**shape, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False, "positions": "rotary",
@@ -115,7 +115,7 @@ def qwen2_vision(vision: Config) -> Fields:
 
 
 def qwen25_vision(vision: Config) -> Fields:
-    """Qwen2.5-VL: gated with biases, RMS norms, windows in most layers."""
+    """Qwen2.5-VL: gated feed-forward with biases, RMSNorm, windows in most layers."""
     for key in ("window_size", "fullatt_block_indexes", "tokens_per_second", "in_chans"):
         vision.get(key)
     return {
@@ -137,7 +137,7 @@ def qwen3_vision(vision: Config) -> Fields:
 
 
 class WithWidths(Config):
-    """Qwen2-VL's part of the file: ``embed_dim`` is the encoder's width, ``hidden_size`` the language model's."""
+    """Qwen2-VL's vision part, in which ``embed_dim`` is the encoder's width and ``hidden_size`` the language model's."""
 
     def __init__(self, vision: Config) -> None:
         keys = {key: value for key, value in vision._keys.items() if key != "hidden_size"}
@@ -146,7 +146,7 @@ class WithWidths(Config):
 
 
 def llava(config: Config) -> Fields:
-    """LLaVA 1.5, NeXT and OneVision, and models like Video-LLaVA: an MLP; NeXT and OneVision learn a line break."""
+    """LLaVA 1.5, NeXT, OneVision and models such as Video-LLaVA: an MLP bridge; NeXT and OneVision have a learned line-break embedding."""
     ignored(config)
     biased = config.get("multimodal_projector_bias", True)
     vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
@@ -157,7 +157,7 @@ def llava(config: Config) -> Fields:
 
 
 def mistral3(config: Config) -> Fields:
-    """Mistral Small 3.1: RMS norm, four patches merged by a product, an MLP without biases."""
+    """Mistral Small 3.1: RMSNorm, a linear layer that merges four patches, an MLP without biases."""
     ignored(config)
     biased = config.get("multimodal_projector_bias", False)
     merge = config.number("spatial_merge_size", default=2)
@@ -169,7 +169,7 @@ def mistral3(config: Config) -> Fields:
 
 
 def internvl(config: Config) -> Fields:
-    """InternVL: four patches become one, a norm, an MLP."""
+    """InternVL: four patches are concatenated to one token, a norm, an MLP."""
     ignored(config)
     ratio = config.get("downsample_ratio", 0.5)
     bridge = {"kind": "mlp", "downsample": round(1 / ratio), "norm": True}
@@ -177,7 +177,7 @@ def internvl(config: Config) -> Fields:
 
 
 def paligemma(config: Config) -> Fields:
-    """PaliGemma: SigLIP without a head and one product."""
+    """PaliGemma: SigLIP without its pooling head, and one linear layer."""
     ignored(config)
     vision = encoder(config.inside("vision_config"))
     text = config.inside("text_config")
@@ -190,7 +190,7 @@ def paligemma(config: Config) -> Fields:
 
 
 def qwen_vl(config: Config) -> Fields:
-    """Qwen2-VL to Qwen3-VL: patches merged two by two behind a norm, an MLP of the merged width; Qwen3 projects deeper layers too."""
+    """Qwen2-VL to Qwen3-VL: a norm, patches merged two by two, an MLP of the merged width; Qwen3 also projects intermediate layers."""
     part = config.inside("vision_config")
     text = config.inside("text_config") if "text_config" in config else Plain(config)
     vision = without_kind(QWEN[str(config["model_type"])](part))
@@ -209,7 +209,7 @@ def qwen_vl(config: Config) -> Fields:
 
 
 class Plain(Config):
-    """An older file format with the language model's keys next to the vision part."""
+    """The language model's keys in an older file format that has them at the top level, next to the vision part."""
 
     def __init__(self, config: Config) -> None:
         super().__init__({key: value for key, value in config._keys.items() if key != "vision_config"}, config._where)
@@ -217,7 +217,7 @@ class Plain(Config):
 
 
 def idefics3(config: Config) -> Fields:
-    """Idefics 3 and SmolVLM: squares of patches become one token by one product."""
+    """Idefics 3 and SmolVLM: one linear layer maps a square of patches to one token."""
     ignored(config, "pixel_shuffle_factor")
     factor = config.number("scale_factor", default=2)
     bridge = {"kind": "linear", "downsample": factor, "bias": False}
@@ -226,7 +226,7 @@ def idefics3(config: Config) -> Fields:
 
 
 def vipllava(config: Config) -> Fields:
-    """ViP-LLaVA: features of several layers concatenated under a norm, an MLP."""
+    """ViP-LLaVA: concatenated features of several layers, a norm, an MLP."""
     config.without_effect("projector_layernorm_eps")
     levels = config.get("vision_feature_layer", 1)
     ignored(config, "vision_feature_layers")
@@ -237,8 +237,8 @@ def vipllava(config: Config) -> Fields:
 
 
 def cohere_vision(config: Config) -> Fields:
-    """Command A Vision and Aya Vision: four patches become one, a gated MLP of ``alignment_intermediate_size``; SigLIP's own head is
-    stored, not used. Aya norms the merged patches."""
+    """Command A Vision and Aya Vision: four patches concatenated to one token, a gated MLP of ``alignment_intermediate_size``;
+    SigLIP's pooling head is stored but unused. Aya has a norm on the merged patches."""
     normed = config["model_type"] == "aya_vision"
     config.without_effect("adapter_layer_norm_eps", "vision_feature_select_strategy")
     ignored(config)
@@ -254,7 +254,7 @@ def cohere_vision(config: Config) -> Fields:
 
 
 def lfm2_vl(config: Config) -> Fields:
-    """LFM2-VL: SigLIP 2, four patches become one under a norm, an MLP."""
+    """LFM2-VL: SigLIP 2, four patches concatenated to one token, a norm, an MLP."""
     ignored(config, "encoder_patch_size", "max_image_tokens", "min_image_tokens", "do_image_splitting")
     part = config.inside("vision_config")
     vision, said = without_kind(siglip2_vision(part)), language(config, config.inside("text_config"))
@@ -269,8 +269,8 @@ def lfm2_vl(config: Config) -> Fields:
 
 
 def glm_vl(config: Config) -> Fields:
-    """GLM-4.1V, 4.5V and 4.6V: gated layers as wide inside as the language model, four patches merged by a product, then a product under a
-    norm and a gated MLP."""
+    """GLM-4.1V, 4.5V and 4.6V: gated vision layers whose feed-forward width is the language model's width, a linear layer that merges four
+    patches, then a linear layer with a norm, and a gated MLP."""
     part, text = config.inside("vision_config"), config.inside("text_config")
     shape, out = tower(part), part.number("out_hidden_size")
     vision = {
@@ -291,8 +291,8 @@ def glm_vl(config: Config) -> Fields:
 
 
 def kimi(config: Config) -> Fields:
-    """Kimi K2.5: MoonViT (keys in ``vt_``), four patches merged under a norm, an MLP of the merged width, DeepSeek's language model.
-    Clips of four frames that attend to each other and become one image are not modelled: both keys are reported."""
+    """Kimi K2.5: MoonViT (keys that start with ``vt_``), a norm, four patches merged, an MLP of the merged width, and DeepSeek's language
+    model. Attention within clips of four frames, and pooling such a clip to one image, are not modelled: both keys are reported."""
     config.without_effect("media_placeholder_token_id", "use_unified_vision_chunk", "video_placeholder")
     part, text = config.inside("vision_config"), config.inside("text_config")
     ignored(part, "init_pos_emb_time", "projector_ln_eps", "text_hidden_size", "mm_hidden_size")
@@ -339,7 +339,7 @@ def mllama(config: Config) -> Fields:
 
 
 def llama4(config: Config) -> Fields:
-    """Llama 4: four patches become one, an MLP without biases, a product to the language model's width."""
+    """Llama 4: four patches concatenated to one token, an MLP without biases, a linear layer to the language model's width."""
     ignored(config)
     part, text = config.inside("vision_config"), config.inside("text_config")
     ignored(part, "vision_output_dim", "multi_modal_projector_bias", "projector_dropout")

@@ -1,4 +1,4 @@
-"""Unsupported model types, with what they contain that is not modelled."""
+"""Unsupported model types, with the components that are not modelled."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ MISSING: dict[str, str] = {
     r"blip|q-?former|florence|instructblip|flamingo|kosmos|idefics$|perceiver|git$": "learned queries over images (a Q-Former)",
     r"lxmert|vilt|bridgetower|flava|visual_bert|layoutlm|udop|lilt|markuplm|bros": "text and images or page layout in one encoder",
 }  # fmt: skip
-"""Patterns of model types and of diffusers' classes -> what they contain that is not modelled here."""
+"""Patterns of model types and diffusers classes -> the component that is not modelled."""
 
 WRITE = "Write out a similar shape under model: (layers, hidden, heads, ffn_hidden, vocab), or give --params for a plain transformer."
 
 
 def refusal(kind: str, known: Iterable[str]) -> EstimateError:
-    """The error for an unsupported model type: what it contains, if known; the nearest supported names."""
+    """The error for an unsupported model type: the component that is not modelled, if known, and the nearest supported types."""
     names = sorted(known)
     for pattern, parts in MISSING.items():
         if re.search(pattern, kind):

@@ -1,4 +1,4 @@
-"""Dense decoders that differ from Llama in a line or two."""
+"""Readers for dense decoders that differ only slightly from Llama."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpuhours.architecture.hugging_face.text import BIASED, activation, family, 
 
 
 def exaone(config: Config) -> Fields:
-    """EXAONE 3 and 3.5: Llama's shape, its layers under ``num_layers`` in files older than the library's own class."""
+    """EXAONE 3 and 3.5: Llama's shape; files older than the library's class give the layers as ``num_layers``."""
     config.without_effect("embed_dropout")
     return {
         **llama(config.renamed({"num_layers": "num_hidden_layers"})),
@@ -27,19 +27,19 @@ def internlm3(config: Config) -> Fields:
 
 
 def jais2(config: Config) -> Fields:
-    """Jais 2: a plain feed-forward layer of squared ReLU, LayerNorm, biases everywhere."""
+    """Jais 2: an ungated feed-forward layer with squared ReLU, LayerNorm, biases everywhere."""
     biased = bool(config.get("mlp_bias", True))
     return {**llama(config), "gated": False, "norm": "layer", "mlp_bias": biased,
             "attention_bias": "all" if config.get("attention_bias", True) else "none"}  # fmt: skip
 
 
 def hyperclovax(config: Config) -> Fields:
-    """HyperCLOVA X: Llama's shape, with norms after the halves if configured."""
+    """HyperCLOVA X: Llama's shape, with norms after attention and feed-forward if configured."""
     return {**llama(config), "norms_per_layer": 4 if config.get("use_post_norm", True) else 2}
 
 
 def granite_swa(config: Config) -> Fields:
-    """Granite with sinks in the softmax and layers with a window."""
+    """Granite with attention sinks and some windowed layers."""
     config.without_effect("layer_rope_theta")
     return {**llama(config), "sinks": True}
 

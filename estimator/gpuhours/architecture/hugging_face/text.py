@@ -1,4 +1,4 @@
-"""Dense decoders: Llama and many similar models, and the GPT family."""
+"""Readers for dense decoders: Llama and many similar models, and the GPT family."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def llama(config: Config) -> Fields:
 
 
 def rotated(config: Config, default: float = 1.0) -> Fields:
-    """The share of a head with rotary positions, if not all of it."""
+    """The share of a head with rotary positions; empty if that is all of it."""
     inside = config.get("rope_parameters") or {}
     told = inside.get("partial_rotary_factor") if isinstance(inside, Mapping) else None
     share = config.get("partial_rotary_factor", config.get("rotary_pct", told or default))
@@ -40,14 +40,14 @@ def rotated(config: Config, default: float = 1.0) -> Fields:
 
 
 def uneven(config: Config) -> int | None:
-    """The head size of a width that is not divisible by its heads: the library rounds down."""
+    """The head size if the width is not divisible by the heads, rounded down as in the library; otherwise None."""
     hidden, heads = config.number("hidden_size"), config.number("num_attention_heads")
     return hidden // heads if hidden % heads else None
 
 
 def windows(config: Config, every: int = 0) -> Fields:
-    """The sliding window, and the layers that have one: ``layer_types`` if listed, otherwise one layer in ``every`` attends to every key
-    (0: none does).
+    """The sliding window, and the layers that have one: ``layer_types`` if listed, otherwise one layer in ``every`` has full attention
+    (0: none has).
 
     A window disabled by ``use_sliding_window`` is ignored."""
     window, kinds = config.optional("sliding_window"), config.listed("layer_types")
@@ -68,7 +68,8 @@ def windows(config: Config, every: int = 0) -> Fields:
 
 
 def family(*, pattern: int = 0, defaults: Mapping[str, Any] | None = None, **fields: Any) -> Reader:
-    """A reader of Llama's keys: ``fields`` that the family changes, ``defaults`` for keys that its files omit, ``pattern`` of windows."""
+    """Make a reader of Llama's keys. ``fields``: values that the family changes; ``defaults``: values of keys that its files omit;
+    ``pattern``: the ``every`` of ``windows``."""
 
     def read(config: Config) -> Fields:
         shape = {**llama(config), **windows(config, pattern)}
@@ -84,7 +85,7 @@ KEYS: Mapping[str, str] = {"tied": "tie_word_embeddings", "attention_bias": "att
 
 
 def helium(config: Config) -> Fields:
-    """Helium: Llama's layers, with an output product as wide as the model."""
+    """Helium: Llama's layers, with an attention output projection as wide as the model."""
     shape, size = llama(config), config.optional("head_dim")
     if size and size * config.number("num_attention_heads") != config.number("hidden_size"):
         raise EstimateError("A Helium whose heads do not add up to the model's width (head_dim) is not supported.")
@@ -93,12 +94,12 @@ def helium(config: Config) -> Fields:
 
 
 def mistral(config: Config) -> Fields:
-    """Llama's shape with the window, if any, in every layer."""
+    """Mistral: Llama's shape with the window, if any, in every layer."""
     return llama(config)
 
 
 def qwen2(config: Config) -> Fields:
-    """Biases on queries, keys and values; a window in the last layers where it is switched on."""
+    """Qwen 2: biases on queries, keys and values; a window in the last layers if enabled."""
     shape = {**llama(config), "attention_bias": "qkv"}
     if not config.get("use_sliding_window"):
         shape = {key: value for key, value in shape.items() if key not in ("window", "layer_groups", "global_every")}
@@ -106,28 +107,28 @@ def qwen2(config: Config) -> Fields:
 
 
 def qwen3(config: Config) -> Fields:
-    """The same without biases, with a norm on the heads of queries and keys."""
+    """Qwen 3: Qwen 2's layers without biases, with per-head QK norms."""
     biased = "all" if config.get("attention_bias") else "none"
     return {**qwen2(config), "attention_bias": biased, "qk_norm": "head"}
 
 
 def gemma(config: Config) -> Fields:
-    """Llama's shape over tied embeddings."""
+    """Gemma: Llama's shape with tied embeddings."""
     return {**llama(config), "tied": config.get("tie_word_embeddings", True)}
 
 
 def gemma2(config: Config) -> Fields:
-    """Norms before and behind both halves of a layer; every second layer sees every key."""
+    """Gemma 2: norms before and after attention and feed-forward; full attention in every second layer."""
     return {**gemma(config), "norms_per_layer": 4, **windows(config, 2)}
 
 
 def gemma3(config: Config) -> Fields:
-    """The same with normed queries and keys; one layer in six sees every key."""
+    """Gemma 3: Gemma 2's layers with QK norms; full attention in one layer of six."""
     return {**gemma(config), "norms_per_layer": 4, "qk_norm": "head", **windows(config, 6)}
 
 
 def cohere(config: Config) -> Fields:
-    """Command R: one norm, both halves in parallel; Command R+ also norms queries and keys."""
+    """Command R: one norm, attention and feed-forward in parallel; Command R+ also has QK norms."""
     return {
         **llama(config), "tied": config.get("tie_word_embeddings", True), "parallel_residual": True,
         "norms_per_layer": 1, "norm": "layer-no-bias", "qk_norm": "width" if config.get("use_qk_norm") else "none",
@@ -135,7 +136,7 @@ def cohere(config: Config) -> Fields:
 
 
 def cohere2(config: Config) -> Fields:
-    """Command R7B and A: three layers with a window to one without."""
+    """Command R7B and A: three windowed layers for each full-attention layer."""
     return {**cohere(config), **windows(config, 4)}
 
 
@@ -149,7 +150,7 @@ def phi(config: Config) -> Fields:
 
 
 def stablelm(config: Config) -> Fields:
-    """LayerNorm around Llama's layer; some releases have biases on qkv, norms on heads, or both halves in parallel."""
+    """StableLM: Llama's layer with LayerNorm; some releases have qkv biases, QK norms per head, or parallel attention and feed-forward."""
     parallel = bool(config.get("use_parallel_residual"))
     return {
         **llama(config), "norm": "layer", "attention_bias": "qkv" if config.get("use_qkv_bias") else "none",
@@ -159,7 +160,7 @@ def stablelm(config: Config) -> Fields:
 
 
 def starcoder2(config: Config) -> Fields:
-    """A plain feed-forward layer, LayerNorm, biases everywhere, a window."""
+    """StarCoder 2: an ungated feed-forward layer, LayerNorm, biases everywhere, a window."""
     biased = bool(config.get("use_bias", True))
     return {
         **llama(config), "gated": False, "norm": "layer", "tied": config.get("tie_word_embeddings", True),
@@ -168,7 +169,7 @@ def starcoder2(config: Config) -> Fields:
 
 
 def activation(config: Config, key: str, usual: str) -> str:
-    """How the modelling file implements the activation: these names are several kernels each, or ReLU; others are a single GELU kernel."""
+    """How the modelling file implements the activation: as several kernels, as ReLU, or (for all other names) as a single GELU kernel."""
     written = {"gelu_new": "written-gelu", "gelu_fast": "written-gelu", "quick_gelu": "quick-gelu", "relu": "relu"}
     return written.get(str(config.get(key, usual)), "gelu")
 
@@ -191,7 +192,7 @@ def bigcode(config: Config) -> Fields:
 
 
 def openai_gpt(config: Config) -> Fields:
-    """GPT: norms after the halves, none at the end."""
+    """GPT: norms after attention and feed-forward, no final norm."""
     return {**gpt2(config), "final_norm": False}
 
 
@@ -209,7 +210,7 @@ def gptj(config: Config) -> Fields:
 
 
 def gpt_neo(config: Config) -> Fields:
-    """GPT-Neo: learned positions, layers with a window between those without."""
+    """GPT-Neo: learned positions, windowed layers alternating with full-attention layers."""
     kinds = [kind for kinds, times in config.listed("attention_types") for kind in kinds * times]
     local = sum(kind == "local" for kind in kinds)
     layers = config.number("num_layers")
@@ -235,7 +236,7 @@ def gpt_neox(config: Config) -> Fields:
 
 
 def opt(config: Config) -> Fields:
-    """OPT: learned positions with two spare rows."""
+    """OPT: learned positions with two unused rows."""
     hidden = config.number("hidden_size")
     if config.number("word_embed_proj_dim", default=hidden) != hidden:
         raise EstimateError("A projected embedding (word_embed_proj_dim, OPT-350m's) is not modelled.")
@@ -265,8 +266,8 @@ def bloom(config: Config) -> Fields:
 
 
 def mpt(config: Config) -> Fields:
-    """MPT as built by llm-foundry: no biases, ALiBi or learned positions (the library has ALiBi, four times the width and as many keys as
-    queries whatever the file says)."""
+    """MPT as built by llm-foundry: no biases, ALiBi or learned positions (the library has ALiBi, a feed-forward width of 4 x hidden and
+    as many key as query heads, whatever the file says)."""
     attention = config.inside("attn_config", required=False)
     learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
     table = {"positions": "learned", "max_positions": config.optional("max_seq_len")}
@@ -283,7 +284,7 @@ def mpt(config: Config) -> Fields:
 
 
 def falcon(config: Config) -> Fields:
-    """Falcon: one or several key-value heads, halves in parallel."""
+    """Falcon: one or several key-value heads, attention and feed-forward in parallel."""
     new = config.get("new_decoder_architecture", False)
     parallel = config.get("parallel_attn", True) or new
     heads = config.number("num_attention_heads", "n_head")
@@ -309,23 +310,23 @@ def falcon(config: Config) -> Fields:
 
 
 def apertus(config: Config) -> Fields:
-    """Apertus: normed heads, and a plain feed-forward layer whose activation has two weights."""
+    """Apertus: per-head QK norms, and an ungated feed-forward layer whose activation has two parameters."""
     return {**llama(config), "gated": False, "qk_norm": "head", "layer_weights": 2}
 
 
 def exaone4(config: Config) -> Fields:
-    """EXAONE 4: norms behind the halves, normed heads, three layers with a window to one without."""
+    """EXAONE 4: norms after attention and feed-forward, per-head QK norms, three windowed layers for each full-attention layer."""
     return {**llama(config), "qk_norm": "head", **windows(config, 4)}
 
 
 def persimmon(config: Config) -> Fields:
-    """Persimmon: biases everywhere, normed heads with biases."""
+    """Persimmon: biases everywhere, per-head QK LayerNorm with biases."""
     normed = "head-layer" if config.get("qk_layernorm", True) else "none"
     return {**llama(config), **BIASED, "gated": False, "qk_norm": normed}
 
 
 def seed_oss(config: Config) -> Fields:
-    """Seed-OSS: biases where the file says so."""
+    """Seed-OSS: biases as configured."""
     qkv, out = config.get("attention_bias", True), config.get("attention_out_bias", False)
     return {
         **llama(config),
@@ -339,18 +340,18 @@ def glm(config: Config) -> Fields:
 
 
 def glm4(config: Config) -> Fields:
-    """GLM-4-0414: norms before and behind both halves of a layer."""
+    """GLM-4-0414: norms before and after attention and feed-forward."""
     return {**glm(config), "norms_per_layer": 4}
 
 
 def bitnet(config: Config) -> Fields:
-    """BitNet: an additional norm inside each half."""
+    """BitNet: an additional norm inside attention and inside the feed-forward layer."""
     inner = config.number("hidden_size") + config.number("intermediate_size")
     return {**llama(config), "layer_weights": inner}
 
 
 def hunyuan(config: Config) -> Fields:
-    """Hunyuan: normed heads."""
+    """Hunyuan: per-head QK norms."""
     return {**llama(config), "qk_norm": "head" if config.get("use_qk_norm", True) else "none"}
 
 

@@ -1,4 +1,4 @@
-"""Text encoders that differ from BERT in more than a line: ESM, ELECTRA, DeBERTa, MPNet, Nomic and similar ones."""
+"""Readers for text encoders that differ more from BERT: ESM, ELECTRA, DeBERTa, MPNet, Nomic and similar ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def esm(config: Config) -> Fields:
-    """ESM-2: norms before the halves and after all layers, rotary positions, unfused erf-GELU; a regression over all heads' attention."""
+    """ESM-2: pre-norm layers and a final norm, rotary positions, unfused erf-GELU; a regression on the attention maps of all heads."""
     if config.get("is_folding_model"):
         raise EstimateError(
             "ESMFold is not supported: its trunk folds over pairs of places.", "Use the language model alone."
@@ -27,7 +27,7 @@ def esm(config: Config) -> Fields:
 
 
 def electra(config: Config) -> Fields:
-    """ELECTRA whose embeddings are as wide as its layers: BERT without a pooler."""
+    """ELECTRA with embeddings as wide as its layers: BERT without a pooler."""
     wide, hidden = config.number("embedding_size"), config.number("hidden_size")
     if wide != hidden:
         hint = "Write it out: layers, hidden, heads ..."
@@ -39,7 +39,7 @@ def electra(config: Config) -> Fields:
 
 
 def deberta_v2(config: Config) -> Fields:
-    """DeBERTa 2 and 3: attention between content and distances, whose table has a norm; no token types, no pooler."""
+    """DeBERTa 2 and 3: attention between content and relative positions, whose table has a norm; no token types, no pooler."""
     config.without_effect("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size", "legacy")
     head = masked_head(config)
     shape = {**bert(config), "pooler": False, **head}
@@ -62,20 +62,20 @@ def deberta_v2(config: Config) -> Fields:
 
 
 def topped(config: Config, shape: Fields, *, pooled: bool = True) -> Fields:
-    """BERT's shape with its masked head if the file names that class, otherwise with a pooler if the family has one."""
+    """``shape`` with BERT's masked-language-model head if the file names that class, otherwise with a pooler if the family has one."""
     head = masked_head(config)
     return {**shape, **head, "pooler": pooled and head["head"] == "none"}
 
 
 def mpnet(config: Config) -> Fields:
-    """MPNet: one table of distances for all layers, no token types."""
+    """MPNet: one relative-position table for all layers, no token types."""
     rows = config.number("relative_attention_num_buckets", default=32)
     shape = {**bert(config), "segments": 0, "extra_weights": rows * config.number("num_attention_heads")}
     return topped(config, shape)
 
 
 def pre_normed(config: Config) -> Fields:
-    """RoBERTa with norms before the halves and after all layers; XLM-R XL has none on the embeddings."""
+    """RoBERTa with pre-norm layers and a final norm; XLM-R XL has no norm on the embeddings."""
     return topped(
         config, {**bert(config), "final_norm": True, "embedding_norm": config["model_type"] != "xlm-roberta-xl"}
     )
