@@ -360,8 +360,8 @@ class Model:
     def encoder(self) -> tuple[Stack | Ends, ...]:
         """The leading parts that are not divided over pipeline stages, such as a vision encoder or a resampler.
 
-        They end with the last stack before the first one on the pipeline's stream (``on_stream``). Empty if the model has one stack, or if
-        its first stack is on the stream."""
+        They end with the last stack before the first one on the pipeline's stream (``on_stream``). Empty if the model has one stack, if
+        its first stack is on the stream, or if none is."""
         leading = 0
         for place, part in enumerate(self.parts):
             if isinstance(part, Stack) and self.on_stream(part):

@@ -77,7 +77,8 @@ class VisionEncoder(Spec):
     qk_norm: blocks.QKNorm = "none"
     layer_scale: bool = False
     attends: Literal["frame", "clip", "divided"] = "frame"
-    """Which tokens attend to each other: those of a frame, of the clip, or first within a frame and then over time at one position."""
+    """Which tokens attend to each other: those of a frame, those of the clip, or (``divided``) in turn those of a frame and those at one
+    position over time."""
     window: Count | None = None
     """Patches that attend to each other in windowed layers; see ``windowed`` for the default."""
     global_every: Annotated[int, whole(least=1)] = 8

@@ -51,7 +51,7 @@ class StackCalibrated:
     """Lower bounds in s of the 80 % range of each step before calibration; ``high`` are the upper bounds."""
     high: tuple[float, ...]
     site_low: tuple[float, ...]
-    """The same with calibration, as is ``site_high``."""
+    """Lower bounds in s of the 80 % range with calibration; ``site_high`` are the upper bounds."""
     site_high: tuple[float, ...]
 
     @property

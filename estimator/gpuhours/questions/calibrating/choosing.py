@@ -59,7 +59,7 @@ class StackChoice:
     """Standard deviation of the log error common to all steps."""
     usual: float
     lead: float
-    """ln of the posterior odds against the stated stack; 0 if the stated stack is chosen."""
+    """ln of the posterior odds of the choice against the stated stack; 0 if the stated stack is chosen."""
     runner_up: tuple[Candidate, float] | None = None
     """The second likeliest stack, and ln of the odds of the choice against it."""
 

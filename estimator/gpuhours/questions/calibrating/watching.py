@@ -40,9 +40,9 @@ RECENT = 20
 MOST_TABLE = 50_000_000
 """Maximum characters of a watched CSV, which is read again completely whenever it grows."""
 PATIENCE = 600.0
-"""A log counts as ended after this many s without a new line, and ``SILENT`` steps at its own pace."""
+"""A log counts as ended when it has had no new line for this many s and for ``SILENT`` steps at its own pace."""
 SILENT = 20
-"""Number of step times without a new line before a log counts as ended; evaluations and checkpoints take several."""
+"""The same in steps, since evaluations and checkpoints take several step times."""
 ENOUGH = 5
 """Minimum number of readings for a verdict."""
 Verdict = Literal["too early", "inside", "slower than predicted", "faster than predicted"]
