@@ -1,4 +1,5 @@
-"""The texts of ``tests/texts``, each read and checked once for all tests that use it (``TOGETHER`` of ``tests.conftest``)."""
+"""The texts of ``tests/texts``, each read and checked once for all tests that use it (``TOGETHER`` of ``tests.conftest``), and the figures
+that are read from a passage."""
 
 from __future__ import annotations
 
@@ -23,3 +24,14 @@ def paper(name: str) -> Paper:
 def judged(name: str) -> Check:
     """Return the check of the text's only document."""
     return check_document(paper(name).single)
+
+
+def figures(text: str) -> dict[str, dict[str, float]]:
+    """Return the claims of every run of a text: run -> quantity -> value."""
+    return {run.name: {claim.quantity: claim.value for claim in run.claims} for run in read_paper(text).runs}
+
+
+def one(text: str) -> dict[str, float]:
+    """Return the claims of the only run of a text."""
+    (found,) = figures(text).values()
+    return found

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gpuhours.questions.checking.reading.text import read_paper
+from tests.read_texts import one
 
 HOUR, DAY = 3600.0, 86_400.0
-
-
-def figures(text: str) -> dict[str, dict[str, float]]:
-    return {run.name: {claim.quantity: claim.value for claim in run.claims} for run in read_paper(text).runs}
-
-
-def one(text: str) -> dict[str, float]:
-    (found,) = figures(text).values()
-    return found
 
 
 GIVEN = [

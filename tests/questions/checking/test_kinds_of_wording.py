@@ -10,17 +10,9 @@ import pytest
 from gpuhours.questions.checking.reading.logs import with_bars, with_mean_time
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
+from tests.read_texts import figures, one
 
 HOUR, DAY = 3600.0, 86_400.0
-
-
-def runs(text: str) -> dict[str, dict[str, float]]:
-    return {run.name: {claim.quantity: claim.value for claim in run.claims} for run in read_paper(text).runs}
-
-
-def one(text: str) -> dict[str, float]:
-    (found,) = runs(text).values()
-    return found
 
 
 STACKED = [
@@ -45,7 +37,7 @@ Dunlin-7B & 10{{,}}240 & 4.5 \\
 Dunlin-13B & 20{{,}}480 & 9.0 \\
 \bottomrule
 \end{{tabular}}"""
-    found = runs(text)
+    found = figures(text)
     assert [found[name]["gpu_hours"] for name in ("Dunlin-7B", "Dunlin-13B")] == [10_240, 20_480]
     assert found["Dunlin-7B"]["energy"] == 4.5e6
 
@@ -64,7 +56,7 @@ MASSES = [
 @pytest.mark.parametrize("header", MASSES)
 def test_a_mass_under_a_header_of_carbon(header: str) -> None:
     text = f"| Job | GPUs | Hours | {header} |\n|---|---|---|---|\n| base | 8 | 60 | 9.1 |\n| large | 16 | 170 | 52.9 |"
-    assert [run["carbon"] for run in runs(text).values()] == pytest.approx([0.0091, 0.0529])
+    assert [run["carbon"] for run in figures(text).values()] == pytest.approx([0.0091, 0.0529])
 
 
 RUN_IN = [
@@ -95,7 +87,7 @@ STAGES = [
 def test_headings_that_a_paragraph_goes_on_from_divide_a_text(form: str) -> None:
     tex = "\\" in form
     text = "\n\n".join(form.format(label, body if tex else body.replace("\\$", "$")) for label, body in STAGES)
-    found = runs(text)
+    found = figures(text)
     assert found["Supervised fine-tuning"]["gpu_hours"] == 80
     assert found["Supervised fine-tuning"]["gpus"] == 16
     assert found["Reward model"]["gpu_hours"] == 42
@@ -200,7 +192,7 @@ def test_a_figure_that_the_runs_add_up_to_is_of_all() -> None:
 
 The 1,730 steps were 3,680 GPU hours.
 """
-    found = runs(text)
+    found = figures(text)
     assert found["all together"] == {"steps": 1730, "gpu_hours": 3680}
 
 
@@ -239,20 +231,20 @@ def test_many_short_jobs_are_not_the_run() -> None:
 def test_what_was_granted_was_not_used() -> None:
     head = "| Project | Allocation (node-hours) | Used (node-hours) |\n|---|---|---|\n"
     table = f"{head}| Knot | 150,000 | 67,468 |\n| Sanderling | 6,000 | 4,224 |"
-    assert [run["node_hours"] for run in runs(table).values()] == [67_468, 4_224]
+    assert [run["node_hours"] for run in figures(table).values()] == [67_468, 4_224]
 
 
 def test_hours_and_minutes_under_their_form_and_digits_grouped_by_blanks() -> None:
     head = "| Run | GPUs | Elapsed (hh:mm) | GPU-hours |\n|---|---|---|---|\n"
     table = f"{head}| linnet-1b | 128 | 163:30 | 20 928 |\n| linnet-3b | 256 | 201:15 | 51 520 |"
-    found = runs(table)
+    found = figures(table)
     assert found["linnet-1b"] == {"parameters": 1e9, "gpus": 128, "wall_clock": 163.5 * HOUR, "gpu_hours": 20_928}
     assert found["linnet-3b"]["wall_clock"] == 201.25 * HOUR
 
 
 def test_lengths_of_data_are_no_time_of_a_run() -> None:
     table = "| | Base | Large |\n|---|---|---|\n| Audio per batch (min) | 47 | 120 |\n| GPUs | 32 | 128 |\n| Training time (h) | 42 | 118 |"
-    assert [run["wall_clock"] for run in runs(table).values()] == [42 * HOUR, 118 * HOUR]
+    assert [run["wall_clock"] for run in figures(table).values()] == [42 * HOUR, 118 * HOUR]
 
 
 TRAINER = """[INFO|trainer.py:2134] 2024-05-06 21:08:33,410 >> ***** Running training *****
@@ -331,7 +323,7 @@ SIZES = [
 @pytest.mark.parametrize("sentence", SIZES)
 def test_sizes_in_a_list_are_runs_also_where_they_are_named_again(sentence: str) -> None:
     text = f"{sentence}\n\nA batch has 2 million tokens, and 3.2 million tokens for the 15B model."
-    found = runs(text)
+    found = figures(text)
     assert [run["wall_clock"] / DAY for run in found.values()] == [8, 30, 60]
     assert found["15B"]["global_batch_tokens"] == 3.2e6
     assert found["3B"]["global_batch_tokens"] == 2e6
@@ -397,4 +389,4 @@ def test_words_of_others_and_of_use_that_are_about_the_run(text: str) -> None:
 def test_limits_and_budgets_that_are_no_allocation() -> None:
     head = "| Model | GPUs | Power limit (W) | Compute budget (FLOP) |\n|---|---|---|---|\n"
     table = f"{head}| Dunlin-1B | 8 | 400 | 1e21 |\n| Dunlin-3B | 16 | 400 | 9e21 |"
-    assert [run["model_flops"] for run in runs(table).values()] == [1e21, 9e21]
+    assert [run["model_flops"] for run in figures(table).values()] == [1e21, 9e21]

@@ -6,14 +6,9 @@ import pytest
 
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
+from tests.read_texts import one
 
 HOUR = 3600.0
-
-
-def one(text: str) -> dict[str, float]:
-    """The claims of the only run."""
-    (run,) = read_paper(text).runs
-    return {claim.quantity: claim.value for claim in run.claims}
 
 
 def runs(text: str) -> dict[str, dict[str, float]]:

@@ -7,17 +7,9 @@ import pytest
 from gpuhours.questions.checking.precision import rounding
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
+from tests.read_texts import figures, one
 
 HOUR, DAY = 3600.0, 86_400.0
-
-
-def figures(text: str) -> dict[str, dict[str, float]]:
-    return {run.name: {claim.quantity: claim.value for claim in run.claims} for run in read_paper(text).runs}
-
-
-def one(text: str) -> dict[str, float]:
-    (found,) = figures(text).values()
-    return found
 
 
 def test_the_model_that_both_go_on_from_is_not_theirs() -> None:
