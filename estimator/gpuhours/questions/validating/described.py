@@ -29,6 +29,7 @@ from gpuhours.questions.validating.leaving_out import (
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.default_layout import as_it_stands
+from gpuhours.run.input_pipeline import InputPipeline
 from gpuhours.run.novelty import Traits, kind_of_model
 from gpuhours.run.overlays import laid_over
 from gpuhours.run.resolve import Resolved, resolve
@@ -107,6 +108,8 @@ class Described:
     """The system that its constants exclude; empty: none."""
     left_out: tuple[str, ...] = ()
     """What was left out to exclude it."""
+    pipeline: InputPipeline = InputPipeline()
+    """How its images or clips reach the accelerators, as far as its file says."""
 
     @property
     def accelerator(self) -> str:
@@ -189,7 +192,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
             remarks += (f"software {stated!r} read as {own}: the file's title names Hugging Face",)
         yield Described(
             Row(cells, line), resolved, asked.model, asked.layout, asked.cluster, remarks, run.stack is not None,
-            run.hardware.launch,
+            run.hardware.launch, pipeline=run.input,
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.memory.odds import ENOUGH, UNMET, odds_of
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.at_site import at_pace, at_site
+from gpuhours.questions.validating.averages import BEYOND, REMARK, averaged, widened
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.described import Described, known_without, predict_described, read_described
 from gpuhours.questions.validating.prediction import Prediction, predict
@@ -85,6 +86,11 @@ class Judged:
         return self.row.word("outcome") == AVERAGE
 
     @property
+    def remarks(self) -> list[str]:
+        """What the row does not state and what was assumed instead."""
+        return [*(self.case.remarks if self.case else ()), *([REMARK] if self.average and self.predicted else [])]
+
+    @property
     def memory_error(self) -> float | None:
         """predicted / measured - 1 of memory."""
         if self.memory_predicted is None or self.memory_measured is None:
@@ -99,7 +105,7 @@ class Judged:
             "foretold_error": self.foretold_error,
             "memory_measured": self.memory_measured, "memory_predicted": self.memory_predicted, "memory_low": self.memory_low,
             "memory_high": self.memory_high, "fits": self.fits, "fits_probability": self.fits_probability,
-            "skipped_because": self.skipped_because, "remarks": list(self.case.remarks) if self.case else [],
+            "skipped_because": self.skipped_because, "remarks": self.remarks,
             "accelerator": self.case.accelerator if self.case else None,
             "software": self.case.software.name if self.case else None, "parts": dict(self.parts),
             "leave_out": list(self.case.left_out) if self.case else [],
@@ -241,12 +247,16 @@ def judge(
     time, held, system = found.time, found.memory, _system(row) if left_out else ""
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
     low, high = curve("step", system).limits(new) if met is None else met.limits(curve("step").usual(new))
+    parts = found.parts
+    if time is not None and row.word("outcome") == AVERAGE:
+        step, time, (low, high) = time, averaged(time, case), widened(low, high)
+        parts = {**parts, BEYOND: time - step}
     least, most = curve("memory", system).limits(new)
     odds = odds_of(UNMET if case.traits.stands_in else case.software.name, system)
     chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,
-        held and held * most, chance, found.filled, found.open, found.parts, why,
+        held and held * most, chance, found.filled, found.open, parts, why,
     )  # fmt: skip
 
 
