@@ -42,6 +42,8 @@ class Claim:
     either: str = ""
     """Another quantity that the words could mean: ``Hours used`` may be GPU-hours or wall-clock hours of the job."""
 
+    part: str = ""
+    """What the figure may be about instead of the whole run, such as a later stage; empty if nothing in the text suggests it."""
     stands_for: str = ""
     """The quantity to use in identities if it is only part of the stated one: energy before the losses of the data centre."""
 

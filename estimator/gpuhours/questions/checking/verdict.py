@@ -150,6 +150,7 @@ def _check_run(
         run = replace(run, claims=tuple(_one_total(run.claims)))
     judged = check_document(run, witness, elsewhere)
     whole, run, judged = _in_other_senses(whole, run, judged, witness, elsewhere)
+    run, judged = _without_parts(run, judged, witness, elsewhere)
     for _ in range(3):
         refuted = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
         refuted -= _said_together(run, judged)
@@ -164,6 +165,35 @@ def _check_run(
     left = [claim for claim in whole.claims if id(claim) not in kept]
     untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
     return replace(judged, document=whole, claims=(*judged.claims, *untested))
+
+
+def _without_parts(
+    run: Document, judged: Check, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced]
+) -> tuple[Document, Check]:
+    """Return the run and its check without the figures that may be about a part of it (``Claim.part``), if fewer contradictions remain.
+
+    Contradictions within one such sentence stay: its figures are about one thing, whatever that is.
+    """
+    for _ in range(3):
+        apart = _parts_accused(run, judged)
+        if not apart:
+            break
+        rest = replace(run, claims=tuple(c for c in run.claims if not (c.part and c.breath in apart)))
+        again = check_document(rest, witness, elsewhere)
+        if (len(again.contradictions), len(again.doubts)) >= (len(judged.contradictions), len(judged.doubts)):
+            break
+        run, judged = rest, again
+    return run, judged
+
+
+def _parts_accused(run: Document, judged: Check) -> set[int]:
+    """Return the sentences whose figures may be about a part of the run and contradict figures of other sentences."""
+    apart: set[int] = set()
+    for charge in (*judged.contradictions, *judged.doubts):
+        claims = [claim for name in charge.claims if (claim := run.claim(name)) is not None]
+        if len({claim.breath for claim in claims}) > 1:
+            apart |= {claim.breath for claim in claims if claim.part}
+    return apart
 
 
 def _said_together(run: Document, judged: Check) -> set[str]:

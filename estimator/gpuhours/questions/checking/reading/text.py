@@ -13,6 +13,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading.belonging import doubtful_sentences, marked
 from gpuhours.questions.checking.reading.bills import read_bill
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.casting import RUN_QUANTITIES
@@ -107,7 +108,9 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
         )
     several = len(division.runs) > 1
     shared = [(entry, replace(claim_of(entry), shared=several)) for entry in division.shared]
+    doubtful = doubtful_sentences(read)
     runs = tuple(_document(run, division, shared, facts, name) for run in division.runs)
+    runs = tuple(replace(run, claims=tuple(marked(run.claims, run.set_aside, doubtful))) for run in runs)
     aside = tuple(replace(claim_of(entry), scope=why) for entry, why in division.aside)
     left = (*foreign, *read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
