@@ -82,7 +82,7 @@ WORDINGS: Mapping[str, Wording] = {
     "tokens_per_second": _w(whole, "The whole cluster processed {} tokens per second.", "Overall throughput was {} tokens/s.",
                             "Total throughput", " tokens/s", "Total tokens/s"),
     "seq_len": _w(whole, "The sequence length was {}.", "The context length was {} tokens.", "Sequence length", "", "Seq. length"),
-    "global_batch": _w(whole, "The global batch size was {} sequences.", "Over all devices a batch consisted of {} sequences.", "Global batch size",
+    "global_batch": _w(whole, "The global batch size was {} sequences.", "A global batch has {} sequences.", "Global batch size",
                        " sequences", "Global batch (sequences)"),
     "global_batch_tokens": _w(count, "The batch size was {} tokens.", "A global batch held {} tokens.", "Batch size", " tokens",
                               "Batch (tokens)"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named, by_name
 from gpuhours.questions.checking.claim import Document
@@ -37,6 +38,7 @@ def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _compute(run, document)
     yield from _machine(run, document)
     yield from _time(run, document)
+    yield from _rates_for_totals(document)
     yield from _data(document)
     yield from _tokens(run, document)
     yield from _batches(document)
@@ -95,6 +97,7 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
     sold = "counts recomputation (8ND over 6ND): hardware FLOPs reported as model FLOPs"
     yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
     yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
+    yield from _one("percent or fraction", "mfu hfu", 0.01, 1.0, "a fraction was printed as a percentage")
     seq = document.claim("seq_len")
     size = document.claim("active_parameters") or document.claim("parameters")
     if seq is not None and size is not None:
@@ -256,6 +259,19 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
             0.4,
             "the batch already contained the accumulated micro-steps",
         )
+
+
+def _rates_for_totals(document: Document) -> Iterator[Mistake]:
+    """Yield amounts of one day or one GPU that are given as those of the whole run."""
+    gpus, time = document.claim("gpus"), document.claim("wall_clock")
+    if time is not None and time.value > 1.5 * DAY:
+        days = time.value / DAY
+        yield from _one("hours of one day", "gpu_hours node_hours energy carbon cost", 1 / days, 0.5,
+                        f"the figure is for one day; the run took {days:.3g}")  # fmt: skip
+    if gpus is not None and gpus.value > 1:
+        for quantity, habit in (("cost", 0.9), ("energy", 0.2), ("carbon", 0.2)):
+            text = f"the figure is for one GPU; there were {gpus.value:g}"
+            yield from _one(f"{quantity} of one GPU", quantity, 1 / gpus.value, habit, text)
 
 
 def _data(document: Document) -> Iterator[Mistake]:

@@ -28,12 +28,15 @@ from gpuhours.questions.checking.reconciling.explaining import (
     ordered,
     out_of_reach,
     residual,
+    unusual_mfu,
 )
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
 
 LEAST_FACTOR = 1.03
+UNUSUAL = 0.4
+"""Distance of an MFU from its usual range (in logarithms) that makes a correction e^0.5 times less likely."""
 WHOLE = ("data_parallel", "gpus_per_node")
 """Implied counts that must be whole numbers."""
 COUPLED = 0.2
@@ -344,12 +347,13 @@ class Search:
                     continue
                 if another_factor(mistake, fit, i) or out_of_reach(mistake, fit, i):
                     continue
-                best_factor, after, troubles = self._best(left, i, mistake, fit)
+                best_factor, after, troubles, unusual = self._best(left, i, mistake, fit)
                 explains = max(0.0, 1 - after / before)
                 if explains >= EXPLAINED and after < STILL**2:
                     width = 1 + abs(math.log(mistake.most / mistake.least))
                     off = math.log(best_factor / mistake.nominal) / 0.03 if mistake.nominal else 0.0
                     rank = mistake.habit * math.exp(-after / 8 - off**2 / 2) / width**0.7 * 0.3**troubles
+                    rank *= math.exp(-((unusual / UNUSUAL) ** 2) / 2)
                     ranked.append(
                         (
                             rank,
@@ -358,8 +362,11 @@ class Search:
                     )
         return ordered(ranked)
 
-    def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int]:
-        """Return the best-fitting factor of a mistake, the largest squared residual then left among coupled claims, and ``_troubles``."""
+    def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int, float]:
+        """Return the best-fitting factor of a mistake and what its correction leaves.
+
+        These are the largest squared residual among coupled claims, ``_troubles``, and how unusual the MFU is (see ``unusual_mfu``).
+        """
         least, most = math.log(mistake.least), math.log(mistake.most)
         touched = {i} | {j for j, m in enumerate(left) if m.quantity in mistake.also and m.claim is not None}
         tried = []
@@ -371,9 +378,9 @@ class Search:
             )
             coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
             worst = max(residual(again, j) for j in coupled) ** 2
-            tried.append((worst, math.exp(log), self._troubles(corrected, again)))
-        worst, factor, troubles = min(tried)
-        return factor, worst, troubles
+            tried.append((worst, math.exp(log), self._troubles(corrected, again), unusual_mfu(again)))
+        worst, factor, troubles, unusual = min(tried)
+        return factor, worst, troubles, unusual
 
     def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
         """Return the known mistakes whose correction brings an impossible value back into its usual range, best first."""

@@ -39,6 +39,15 @@ def brought_back(
     return math.exp(log), 3 * outside + 0.5 * abs(reached - centre) + 3 * _moved_out(fit, i, log, quantity)
 
 
+def unusual_mfu(fit: Fit) -> float:
+    """Return how far (in logarithms) the MFU lies outside its usual range; 0 inside, or if it is not determined."""
+    now = fit.value("mfu")
+    if now is None:
+        return 0.0
+    least, most = USUAL["mfu"]
+    return max(0.0, math.log(least / now[0]), math.log(now[0] / most))
+
+
 def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
     """Return how far (in logarithms) correcting one claim would move an MFU that is in its usual range out of that range, else 0."""
     now = fit.value("mfu")
