@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.ranks import has_experts
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import plain_results
@@ -20,7 +21,7 @@ from tests.benchmarks.tried import Tried
 
 ROUNDING = 1e-9
 WIDE, MANY = 4096, 4096
-"""Hidden size and tokens of a rank's pass from which products are compute-bound, so that a faster format gains more than its casts cost."""
+"""Hidden size and tokens of a product on a rank from which it is compute-bound, so that a faster format gains more than its casts cost."""
 
 
 def held(outcome: Outcome) -> float:
@@ -94,12 +95,17 @@ def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
 
 
 def products_are_large(tried: Tried) -> bool:
-    """Whether a rank's products are so large that their time is compute-bound, not launch-bound."""
+    """Whether a rank's products are so large that their time is compute-bound, not bound by launches or by casts of weights.
+
+    An expert sees only the tokens that are routed to it: with 256 of them, casting its weights takes longer than fp8 saves.
+    """
     stacks = tried.outcome.resolved.workload.model.stacks
     wide = min((float(stack.block.linears[0].inputs) for stack in stacks if stack.block.linears), default=0)
     layout = tried.described["layout"]
     tokens = tried.described["data"]["seq_len"] * layout["microbatch"] / layout["context"]
-    return bool(wide / layout["tensor"] >= WIDE and tokens >= MANY)
+    linears = [linear for stack in stacks for linear in stack.block.linears]
+    routed = min((float(linear.active / linear.experts) for linear in linears if has_experts(linear)), default=1.0)
+    return bool(wide / layout["tensor"] >= WIDE and tokens * routed * layout.get("expert", 1) >= MANY)
 
 
 def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:

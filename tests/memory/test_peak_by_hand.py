@@ -119,6 +119,14 @@ def test_what_the_allocator_holds_in_vain() -> None:
     assert float(held({"reserved": 0.0}).fragmentation) == pytest.approx(0.03 * tensors), "no less than what stays"
 
 
+def test_a_stage_is_fragmented_by_the_weights_that_it_drops() -> None:
+    """Three of four layers are on the second stage, which is the fuller one; the first stage gathers all of its weights at once."""
+    found = held({"gathered_layers": 1.0}, gpus=16, pipeline=2, stage_layers=(1, 3), sharding="zero3")
+    dropped = 2 * ((3 * LAYER + VOCABULARY + 1024) * 7 / 8 - (LAYER + VOCABULARY + 1024))
+    assert 0 < dropped < 0.18 * float(found.allocated)
+    assert float(found.fragmentation) == pytest.approx(0.05 * float(found.allocated) + dropped)
+
+
 def test_buffers_that_another_stream_gives_back_late() -> None:
     """A tenth more of activations and logits if products are split over ranks; a full card waits for the release."""
     late, parallel = {"reserved_split": 0.1}, {"gpus": 2, "tensor": 2}

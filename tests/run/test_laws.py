@@ -22,6 +22,13 @@ def test_random_runs_obey_every_law() -> None:
 
 WHOLE = {"tensor": 1, "pipeline": 1, "context": 1, "microbatch": 1, "sharding": "none", "recompute": "none"}
 FIXED = {"known": {"goodput": 1.0}, "cost": {"price": "2 USD/hour"}}
+LAGS = FIXED | {
+    "model": {"name": "gemma-2b", "trainable": "lora", "rank": 8}, "data": {"seq_len": 512, "tokens": 3e11},
+    "training": {"global_batch": 1536, "dtype": "bf16", "optimizer": "adamw-8bit"},
+    "hardware": {"accelerator": "rtx-pro-6000", "gpus": 192},
+    "layout": WHOLE | {"tensor": 2, "pipeline": 4, "context": 8, "microbatch": 8, "sharding": "zero3", "loss_blocks": 8},
+    "software": "unsloth",
+}  # fmt: skip
 ONCE_BROKEN = {
     "sends hide behind what the host holds up": ("better parts", FIXED | {
         "model": "videomae-h", "data": {"frames": 1, "text_tokens": 256, "dataset_samples": 1.5e8},
@@ -39,6 +46,15 @@ ONCE_BROKEN = {
         "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
         "layout": WHOLE | {"recompute": "full", "recompute_layers": 1},
         "software": "torch-compile",
+    }),
+    "a host that lags on the stage with the most layers": ("better parts", LAGS),
+    "recomputation while the host lags": ("work takes time", LAGS),
+    "fragments of the stage that drops most": ("more cards", FIXED | {
+        "model": {"name": "starcoder2-3b", "trainable": "lora", "rank": 64}, "data": {"seq_len": 4096, "tokens": 1.5e13},
+        "training": {"global_batch": 4096, "dtype": "bf16", "state": "amp", "optimizer": "adafactor"},
+        "hardware": {"accelerator": "gb300", "gpus": 512},
+        "layout": WHOLE | {"tensor": 8, "pipeline": 8, "microbatch": 8, "sharding": "zero3", "recompute": "selective"},
+        "software": "huggingface-trainer",
     }),
 }  # fmt: skip
 

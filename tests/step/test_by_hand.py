@@ -483,6 +483,17 @@ def test_a_loss_that_reads_back_parts_the_passes() -> None:
     )
 
 
+def test_a_host_that_lags_delays_the_stage_with_the_most_layers() -> None:
+    """One layer is on the first stage, three are on the second, which takes longest: each layer is launched in 0.72 ms, some of it while
+    the accelerator is busy with the optimiser."""
+    kernels = KERNELS.model_copy(update={"gap": 0.0, "reads_back": True})
+    asked = workload(software=stack(host={"kernels": kernels}), gpus=2, pipeline=2, stage_layers=(1, 3))
+    layers = float(added(shared_work(asked).all_layers).total)
+    assert 0 < layers < 1e-3
+    parts = step(asked).parts
+    assert float(parts["host"]) == pytest.approx(8 * 3 * (0.72e-3 - layers / 4) - parts["optimiser"])
+
+
 def test_a_head_by_blocks_reads_its_weights_for_each() -> None:
     """Two blocks read 2 x 1,024 x V weights and write T V logits of 2 B; a pass that is skipped takes no time."""
     asked = workload(loss_blocks=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import cached_property, reduce
+from typing import NamedTuple
 
 import numpy as np
 
@@ -135,15 +136,23 @@ def memory(workload: Workload) -> Memory:
     """
     ranks = workload.ranks
     run = _Run(workload, workload.model, ranks, ranks)
-    by_stage = [(stage, *_moments(run, stage)) for stage in workload.placement.candidates()]
-    moments = tuple((parts, stage) for stage, several, _ in by_stage for parts in several)
-    dropped = reduce(np.minimum, (least for _, _, least in by_stage))
+    stages = [_Stage(stage, *_moments(run, stage)) for stage in workload.placement.candidates()]
     if workload.model.encoder and some(np.equal(ranks.vision, VisionPlacement.separate)):
-        moments += _encoder_moments(run)
-    return _with_overhead(run, moments, dropped)
+        stages.append(_encoder_stage(run))
+    return _with_overhead(run, stages)
 
 
-def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
+class _Stage(NamedTuple):
+    """Memory of one stage."""
+
+    place: Array
+    """0 is the first; -1 stands for an encoder's own accelerators."""
+    moments: Sequence[Parts]
+    dropped: Array
+    """Bytes of weights that ZeRO-3 frees between layers."""
+
+
+def _encoder_stage(run: _Run) -> _Stage:
     """The moments of an encoder's own accelerators, which hold whole copies of it and run one stage ahead of the language model's first."""
     separate = np.equal(run.ranks.vision, VisionPlacement.separate)
     stacks = [part for part in run.model.encoder if isinstance(part, Stack)]
@@ -151,25 +160,28 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     own = replace(run.ranks.encoding, vision=VisionPlacement.first_stage)
     longer = replace(run.ranks, pipeline=np.add(run.ranks.pipeline, 1))
     inner = replace(run, model=alone, ranks=own, queue=longer, found={})
-    moments, _ = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
-    return tuple(
-        ({name: np.where(separate, held, 0.0) for name, held in parts.items()}, np.asarray(-1)) for parts in moments
-    )
+    moments, dropped = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
+    where_separate = [{name: np.where(separate, held, 0.0) for name, held in parts.items()} for parts in moments]
+    return _Stage(np.asarray(-1), where_separate, np.where(separate, dropped, 0.0))
 
 
-def _with_overhead(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
+def _with_overhead(run: _Run, stages: Sequence[_Stage]) -> Memory:
     """Add memory outside the tensors: context and communicators, and memory that the allocator reserves but does not use.
 
-    Gathering and freeing weights layer by layer fragments memory, by at most the size of the ``dropped`` weights.
+    Gathering and freeing weights layer by layer fragments a stage's memory, by at most the size of the weights that it drops.
 
     A full allocator waits for memory in use by other streams and releases its cached blocks before it fails (``release_cached_blocks`` in
     c10/cuda/CUDACachingAllocator.cpp). Whether a run fits therefore depends on ``reserved_least``; the usual reserve is limited to the
     card's free memory."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
-    allocated = _highest([parts for parts, _ in moments])
+    peaks = [_highest(stage.moments) for stage in stages]
+    allocated = reduce(np.maximum, peaks)
     context = facts.context + facts.communicator * communicators(run.ranks)
-    holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
+    share = max(facts.reserved_zero3 - facts.reserved, 0.0)
+    holed = (peak + np.minimum(share * peak, stage.dropped) for peak, stage in zip(peaks, stages, strict=True))
+    holes = reduce(np.maximum, holed) - allocated
     least = facts.reserved_least * allocated
+    moments = tuple((parts, stage.place) for stage in stages for parts in stage.moments)
     usual = facts.reserved * allocated + holes + _given_back_late(run, moments, allocated)
     if some(run.layout.expandable_segments):
         grown = np.minimum(usual, facts.reserved_expandable * allocated)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +24,17 @@ SWITCHED = 0.83
 (nanotron's benchmark: 24.3 ms per layer over the 8 ranks of a node, median of 66 runs; rings would take 28 ms)."""
 
 
-def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Passes | None = None) -> Array:
+Late = Callable[[Array], Array]
+"""Seconds by which the host makes a micro-batch longer on a stage with the given share of the layers."""
+
+
+def host_time(
+    workload: Workload,
+    busy: Array,
+    update: Array = 0.0,
+    layers: Passes | None = None,
+    longer: Callable[[Late], Array] | None = None,
+) -> Array:
     """Exposed CPU overhead on the slowest stage in s per micro-batch: launch time beyond the accelerator's time, plus unavoidable gaps.
 
     max(0, H / p + E + (U - u) / m - busy) + gaps
@@ -33,28 +43,36 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Pass
     the optimiser update (``update``), once per m micro-batches; ``busy`` s of compute on the slowest stage.
 
     If the loss reads a number back to the host (``reads_back``) and ``layers``, the passes of all layers, is given, the forward pass (H_f,
-    F) and the rest (B backward) are compared separately: max(0, (H_f - F) / p) + max(0, (H - H_f - B) / p + E + (U - u) / m) + gaps.
+    F) and the rest (B backward) are compared separately:
+
+        late(x) = max(0, x (H_f - F)) + max(0, x (H - H_f - B) + E + (U - u) / m)
+
+    s on a stage with a share x of the layers. The slowest stage is late by ``longer(late)``, by default by late(1 / p).
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
+    stages = workload.ranks.pipeline
     launching, gaps = launch_time(rest, workload)
-    launching, gaps = launching / workload.ranks.pipeline, gaps / workload.ranks.pipeline
+    gaps = gaps / stages
+    once = sum((table_copies(part, workload) for part in workload.model.ends), start=np.asarray(0.0))
     if front:
         here = np.where(np.equal(workload.ranks.vision, VisionPlacement.separate), 0.0, 1.0)
         encoding, between = launch_time(front, workload)
-        launching, gaps = launching + here * encoding, gaps + here * between
+        once, gaps = once + here * encoding, gaps + here * between
     kernels = workload.software.host.kernels
-    launching = launching + sum((table_copies(part, workload) for part in workload.model.ends), start=np.asarray(0.0))
     if kernels is not None:
         trained = any(part.trainable is not Trainable.FROZEN for part in workload.model.parts)
         updating = kernels.update if trained else 0.0
-        launching = launching + (updating - update) / workload.ranks.microbatches
+        once = once + (updating - update) / workload.ranks.microbatches
         gaps = gaps + kernels.waits / workload.ranks.microbatches
     if kernels is not None and kernels.reads_back and layers is not None:
-        stages = workload.ranks.pipeline
-        there = forward_launches(workload) / stages
-        behind = launching - there - (layers.backward + layers.weight) / stages
-        return np.maximum(there - layers.forward / stages, 0.0) + np.maximum(behind, 0.0) + gaps
-    return np.maximum(launching - busy, 0.0) + gaps
+        there = forward_launches(workload)
+        ahead, behind = there - layers.forward, launching - there - (layers.backward + layers.weight)
+
+        def late(share: Array) -> Array:
+            return np.maximum(share * ahead, 0.0) + np.maximum(share * behind + once, 0.0)
+
+        return (late(1 / np.asarray(stages)) if longer is None else longer(late)) + gaps
+    return np.maximum(launching / stages + once - busy, 0.0) + gaps
 
 
 def forward_launches(workload: Workload) -> Array:

@@ -25,10 +25,10 @@ from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, ends_compute, laye
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
-from gpuhours.step.host import as_run, host_time, launch_time
+from gpuhours.step.host import Late, as_run, host_time, launch_time
 from gpuhours.step.offload import activations_time, parameters_time
 from gpuhours.step.recompute import repeated
-from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
+from gpuhours.step.schedule import Passes, Stages, left_over, pipeline_time, stages
 from gpuhours.step.state import (
     DATA,
     accumulation_time,
@@ -61,6 +61,12 @@ class Work:
     apart: Parts = field(default_factory=dict)
     """Work of an encoder on its own accelerators."""
 
+    def placed(self, workload: Workload, late: Late = np.zeros_like) -> Stages:
+        """The work on the pipeline's stages, each of which is longer by ``late`` of its share of the layers."""
+        placement = workload.placement if self.shared else Placement(1.0, workload.ranks.pipeline)
+        layer = added(self.all_layers) * (1 / np.asarray(self.layers))
+        return stages(layer, placement, added(self.first), added(self.last), added(self.spread), late)
+
     def at_pace(self, slower: Array) -> Work:
         """All work multiplied by ``slower``."""
 
@@ -82,14 +88,16 @@ def step(workload: Workload) -> Step:
     """
     ranks, cluster, layout = workload.ranks, workload.cluster, workload.layout
     work = shared_work(workload)
-    layer = added(work.all_layers) * (1 / np.asarray(work.layers))
-    placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
-    line = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
+    layers = added(work.all_layers)
+    line = work.placed(workload)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     update = optimiser_time(workload)
-    host = host_time(workload, line.slowest, update, added(work.all_layers) if work.shared else None)
-    sends = send_time(workload, layer.total + host * ranks.pipeline / np.asarray(work.layers))
+    host = host_time(
+        workload, line.slowest, update, layers if work.shared else None,
+        longer=lambda late: work.placed(workload, late).slowest - line.slowest,
+    )  # fmt: skip
+    sends = send_time(workload, (layers.total + host * ranks.pipeline) / np.asarray(work.layers))
     encoding = encoding_time(work, workload) if work.apart else None
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last, work.spread):

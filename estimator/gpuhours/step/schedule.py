@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -49,20 +49,27 @@ def stages(  # a pass is frozen
     first: Passes,
     last: Passes,
     spread: Passes = Passes(),  # noqa: B008
+    late: Callable[[Array], Array] = np.zeros_like,
 ) -> Stages:
     """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers placed on stages, plus the additional work
     of the ``first`` and ``last`` stage, and work ``spread`` evenly over all.
 
         slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
-    n_s layers on stage s, n layers on the largest inner stage. A single stage has all work.
+    n_s layers on stage s, n layers on the largest inner stage. A single stage has all work. Every stage is longer by ``late`` of its share
+    of the layers.
     """
+
+    def held_up(count: Array) -> Array:
+        return layer.total * count + late(np.divide(count, placement.layers))
+
     pipeline = placement.pipeline
     together = layer * placement.layers + first + last + spread
-    at_start = layer.total * placement.on(np.zeros_like(np.asarray(pipeline))) + first.total
-    at_end = layer.total * placement.on(np.subtract(pipeline, 1)) + last.total
-    several = np.maximum(np.maximum(at_end, at_start), layer.total * placement.inside) + spread.total / pipeline
-    return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
+    at_start = held_up(placement.on(np.zeros_like(np.asarray(pipeline)))) + first.total
+    at_end = held_up(placement.on(np.subtract(pipeline, 1))) + last.total
+    several = np.maximum(np.maximum(at_end, at_start), held_up(placement.inside)) + spread.total / pipeline
+    alone = together.total + late(np.asarray(1.0))
+    return Stages(together, np.where(np.equal(pipeline, 1), alone, several))
 
 
 class Order(NamedTuple):
