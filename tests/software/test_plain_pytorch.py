@@ -88,3 +88,12 @@ def test_fsdp2_of_2026_runs_todays_attention() -> None:
     for year, kernel in ((2024, "flash2"), (2026, "cudnn")):
         profile = match(StatedStack(stated="PyTorch FSDP2", year=year)).profile
         assert load_software(profile).attention_kernel("hopper") == kernel
+
+
+@pytest.mark.parametrize(("linear", "least", "most"), [(12.4e-6, 12e-6, 14e-6), (26e-6, 17e-6, 29e-6)])
+def test_a_launch_takes_what_it_took_on_hosts_of_that_pace(linear: float, least: float, most: float) -> None:
+    """A small nn.Linear took 12.4 us on one host and 20 to 33 us on another, a kernel 12 to 14 and 17 to 29 us."""
+    kernels = load_software("torch-eager").on_host(linear).host.kernels
+    assert kernels is not None
+    assert least < kernels.each.forward < most
+    assert least < kernels.each.backward < most

@@ -74,7 +74,7 @@ def test_what_hugging_face_steps_settled_of_others_is_left_out_with_them() -> No
     assert (known.padding_mask, known.rotary_cut, known.optimiser.moved, known.optimiser.seconds) == (None, 0.0, {}, {})
     assert known.optimiser.amp == own.optimiser.amp
     assert known.host.kernels is not None
-    assert known.host.kernels.follows == 1.0
+    assert known.host.kernels.each == own.host.kernels.each  # type: ignore[union-attr]
     assert "rotary_cut (a default of code)" in left
     chip, said = accelerator_without("h200-sxm-141gb", "hugging-face")
     assert chip.alignment_constants.even == load_accelerator("h200-sxm-141gb").alignment_constants.odd
@@ -207,3 +207,16 @@ def test_a_network_keeps_what_its_runs_met_and_not_what_their_steps_settled() ->
     assert (known.fabric.ring_step, known.fabric.typical) == (0.0, node.fabric.typical)
     assert node.fabric.ring_step > 0
     assert node_without(node, "bigscience") == (node, ())
+
+
+def test_counted_launches_are_kept_and_timed_on_other_hosts() -> None:
+    own, other = load_software("torch-eager").host.kernels, load_software("huggingface").host.kernels
+    without, left = software_without("torch-eager", "gpuhours-plain")
+    found = without.host.kernels
+    assert own
+    assert other
+    assert found
+    assert found.operators == own.operators
+    assert (found.each, found.update) == (other.each, other.update) != (own.each, own.update)
+    assert "host.kernels (launch times as in huggingface)" in left
+    assert software_without("huggingface", "hugging-face")[0].host.kernels.each == own.each  # type: ignore[union-attr]

@@ -213,6 +213,18 @@ def test_a_row_s_optimiser_and_what_it_keeps_on_the_host_are_read(tmp_path: Path
     assert 0 < max(others) < plain
 
 
+def test_a_row_may_say_what_its_host_takes_to_launch(tmp_path: Path) -> None:
+    small = {
+        "software": "torch-eager", "seq_len": 64, "global_batch": 1, "gpus": 1, "dp": 1, "cp": 1, "sharding": "none", "hidden": 512,
+        "heads": 8, "ffn_hidden": 1024, "vocab": 1024, "model_name": "small", "params_b": 0.07,
+    }  # fmt: skip
+    usual, fast, slow = judged(tmp_path, small, {**small, "launch_us": 12.4}, {**small, "launch_us": 40}).judged
+    assert usual.predicted
+    assert fast.predicted
+    assert slow.predicted
+    assert fast.predicted < usual.predicted < slow.predicted
+
+
 def test_a_rate_is_as_good_as_a_time(tmp_path: Path) -> None:
     rate = 128 * 8192 / (12.3 * 8)
     (one,) = judged(tmp_path, {"step_time_s": "", "tokens_per_s_per_gpu": rate}).judged

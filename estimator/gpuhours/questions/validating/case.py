@@ -144,6 +144,8 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         chip, kernels = accelerator_without(accelerator, without)
         node, network = node_without(node, without)
         left = (*profile, *newer, *kernels, *network)
+    launch = row.positive("launch_us")
+    software = software.on_host(None if launch is None else launch * 1e-6)
     software = unmet(software, left, without, stack_said(row) and stack_stands_in(row))
     decoder, why = decoder_of(row)
     if decoder is None:

@@ -38,7 +38,7 @@ from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
 from gpuhours.run.conformal import unmet_stack
-from gpuhours.software.figures import ChosenDefault, Defaults
+from gpuhours.software.figures import ChosenDefault, Defaults, Kernels
 from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = (
@@ -101,9 +101,20 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     known, chosen = _with_defaults_reset(known.model_copy(update={**update, "name": name}), system)
     if (kernels := known.host.kernels) is not None:
         kernels, more = _with_defaults_reset(kernels, system)
-        known = known.model_copy(update={"host": known.host.model_copy(update={"kernels": kernels})}) if more else known
-        chosen = (*chosen, *more)
+        kernels, timed = _launched_elsewhere(kernels, system)
+        if more or timed:
+            known = known.model_copy(update={"host": known.host.model_copy(update={"kernels": kernels})})
+        left, chosen = [*left, *timed], (*chosen, *more)
     return known, (*left, *(f"{one} (a default of code)" for one in chosen))
+
+
+def _launched_elsewhere(kernels: Kernels, system: str) -> tuple[Kernels, tuple[str, ...]]:
+    """Launches as counted, with the times that the system determined replaced by those of the ``stand_in``; and what was replaced."""
+    if kernels.stand_in is None or system not in _settled_on(kernels):
+        return kernels, ()
+    theirs = load_software(kernels.stand_in).host.kernels
+    update = {field: getattr(theirs, field) for field in kernels.settled}
+    return kernels.model_copy(update=update), (f"host.kernels (launch times as in {kernels.stand_in})",)
 
 
 def _independent_groups(software: Software, known: Software, system: str) -> dict[str, Any]:
