@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import field
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, TypeAdapter, ValidationError
 
+from gpuhours.inputs.compiled import compiled
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.unions import ByKind
 
 Key = tuple[str | int, ...]
+Places = Mapping[Key, tuple[int, int]]
 Kept = TypeVar("Kept")
 Validated = TypeVar("Validated", bound=BaseModel)
 
 LARGEST_FILE, LARGEST_TABLE = 10_000_000, 20_000_000
-NO_NUMBER = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
-MERGE, TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 
 IN_WORDS = {
     "model_type": "must be a mapping of keys to values",
@@ -83,7 +83,7 @@ class Source:
 
     name: str
     data: Any
-    places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
+    places: Places = field(default_factory=dict)
 
     def place(self, key: Key) -> str:
         """``run.yaml:7:12``: the position of the key, or of its nearest parent that has one."""
@@ -104,16 +104,24 @@ class Source:
         return inner
 
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 PIPE = "-"
 """File name that means standard input."""
 
 
 def read_yaml(path: Path | str) -> Source:
     """Read one YAML file, or standard input for ``-``; raises ``EstimateError`` with the position if it cannot be read."""
-    return read_yaml_text(read_text(path), "standard input" if str(path) == PIPE else str(path))
+    name = "standard input" if str(path) == PIPE else str(path)
+    content = read_bytes(path)
+    if not name.startswith(_own_folders()):
+        return read_yaml_text(_decoded(content, name), name)
+    data, places = compiled(Path(path), content, lambda: _parsed(_decoded(content, name), name))
+    return Source(name, data, places)
+
+
+@cache
+def _own_folders() -> tuple[str, ...]:
+    """The folders of the files included in gpuhours, whose parsed contents are kept (``compiled``)."""
+    return tuple(f"{files(package)}{os.sep}" for package in ("gpuhours", "hardware_specs"))
 
 
 class ReadOnce(Generic[Kept]):
@@ -143,10 +151,14 @@ class ReadOnce(Generic[Kept]):
 
 def read_text(path: Path | str) -> str:
     """The contents of a UTF-8 text file of at most ``LARGEST_FILE`` bytes; raises ``EstimateError`` if it cannot be read as such."""
+    return _decoded(read_bytes(path), str(path))
+
+
+def _decoded(content: bytes, name: str) -> str:
     try:
-        return read_bytes(path).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise EstimateError("is not a text file", "It must be UTF-8 text.", str(path)) from None
+        raise EstimateError("is not a text file", "It must be UTF-8 text.", name) from None
 
 
 def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> bytes:
@@ -171,86 +183,13 @@ def read_table_text(path: Path | str) -> str:
 
 def read_yaml_text(text: str, name: str) -> Source:
     """Parse YAML text; raises ``EstimateError``, which refers to it as ``name``, if that fails."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, from a command line or JSON
-        raise EstimateError("is not a text file", "It must be UTF-8 text.", name) from None
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        places: dict[Key, tuple[int, int]] = {}
-        if node is None:
-            return Source(name, {}, places)
-        data = _construct(node, (), loader, places, name)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise EstimateError(f"is not YAML: {error.problem}", where=where) from None
-    except yaml.YAMLError as error:
-        raise EstimateError(f"is not YAML: {str(error).splitlines()[0]}", where=name) from None
-    finally:
-        loader.dispose()
-    return Source(name, data, places)
+    return Source(name, *_parsed(text, name))
 
 
-def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[int, int]], name: str) -> Any:
-    """Build plain Python values, recording the position of each key's value."""
-    places[key] = (node.start_mark.line + 1, node.start_mark.column + 1)
-    if len(places) > 200_000 or len(key) > 50:
-        raise EstimateError("nests or repeats too much", "Write the values out without aliases.", name)
-    if isinstance(node, yaml.MappingNode):
-        mapping: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            where = _place(name, key_node)
-            if key_node.tag == MERGE:
-                raise EstimateError("merge keys (<<) are not read", "Write the values out.", where)
-            entry = _plain(key_node, loader, name)
-            if isinstance(entry, list | dict | set):
-                raise EstimateError("a key must be a word or a number", where=where)
-            if (
-                not isinstance(entry, str) and type(entry) is not int
-            ):  # on, no, null or a date as a key: kept as written
-                entry = key_node.value
-            if entry in mapping:
-                raise EstimateError(f"the key {entry!r} is given twice", "Keep one of them.", where)
-            mapping[entry] = _construct(value_node, (*key, entry), loader, places, name)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(item, (*key, index), loader, places, name) for index, item in enumerate(node.value)]
-    return _plain(node, loader, name)
+def _parsed(text: str, name: str) -> tuple[Any, Places]:
+    from gpuhours.inputs.yaml_text import parsed  # imports yaml, which a run from flags does not need
 
-
-MOST_BITS = 10_000
-"""Upper limit of an integer's size in bits: Python prints no more than 4,300 digits."""
-
-
-def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
-    """The Python value of a scalar; text that programs write for a missing number (nan, inf) is refused."""
-    if isinstance(node, yaml.ScalarNode):
-        if NO_NUMBER.fullmatch(node.value):
-            raise EstimateError(f"{node.value} is not a finite number", "Leave out unknown values.", _place(name, node))
-        if node.tag == TEXT:
-            return node.value
-    try:
-        value = loader.construct_object(node, deep=True)
-        if (
-            isinstance(value, int) and value.bit_length() > MOST_BITS
-        ):  # hexadecimal ones are parsed whatever their length
-            raise ValueError("a number of thousands of digits")
-        return value
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:  # an invalid date, an integer of a thousand digits, a tag that does not fit
-        raise EstimateError(f"is not a value: {str(error)[:80]}", where=_place(name, node)) from None
-
-
-def _place(name: str, node: yaml.Node) -> str:
-    """``run.yaml:7:12``."""
-    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+    return parsed(text, name)
 
 
 def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Validated:
@@ -296,6 +235,8 @@ def _names_a_type(part: object) -> bool:
 
 def short(value: object) -> str:
     """A value as shown in an error."""
+    from gpuhours.inputs.yaml_text import MOST_BITS
+
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "a number of thousands of digits"
     text = repr(value)

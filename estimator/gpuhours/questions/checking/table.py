@@ -17,7 +17,8 @@ from typing import Any
 from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import NO_NUMBER, read_table_text
+from gpuhours.inputs.yaml_files import read_table_text
+from gpuhours.inputs.yaml_text import NO_NUMBER
 from gpuhours.questions.checking.accelerators import Named, find_accelerator
 from gpuhours.questions.checking.claim import Assumed, Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
