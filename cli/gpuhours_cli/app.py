@@ -88,7 +88,7 @@ def refuse_unseen(words: list[str]) -> None:
 
 def main() -> None:
     """Run a command. Exit code 0: fine, 1: the answer is no, 2: bad input, 3: a bug in gpuhours."""
-    gc.set_threshold(100_000)  # imported objects stay alive: collecting meanwhile costs a tenth of the start-up time
+    gc.set_threshold(1_000_000)  # imported objects stay alive: collecting meanwhile costs a tenth of the start-up time
     os.environ.setdefault(
         "OPENBLAS_NUM_THREADS", "1"
     )  # matrices are small: with more threads, waiting takes longer than the work

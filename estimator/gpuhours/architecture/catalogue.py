@@ -84,9 +84,10 @@ def folder() -> Path:
     return Path(str(files("gpuhours.architecture"))) / "models"
 
 
-def names() -> list[str]:
+@functools.cache
+def names() -> tuple[str, ...]:
     """Names of all published models, sorted; taken from file names without reading the files."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    return tuple(sorted(path.stem for path in folder().glob("*.yaml")))
 
 
 def plain(name: str) -> str:

@@ -1,7 +1,5 @@
 """The ``cost:`` block of a run: prices, power, grid, storage and owned hardware."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator

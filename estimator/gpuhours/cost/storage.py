@@ -1,7 +1,5 @@
 """The cost of storing data and checkpoints and of egress: dated prices, and the lines of the bill."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.resources import files
 from pathlib import Path

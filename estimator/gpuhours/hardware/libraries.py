@@ -1,7 +1,5 @@
 """Kernel libraries by year: their speed relative to the libraries with which an accelerator's constants were measured."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache

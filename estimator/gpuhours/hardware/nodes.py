@@ -23,6 +23,7 @@ from gpuhours.inputs.profile_folders import (
     plain_name,
     profile_folders,
     profile_paths,
+    shipped_profiles,
     suggestion,
 )
 from gpuhours.inputs.records import dataclass
@@ -128,7 +129,10 @@ def load_node(name: str, beside: Path | None = None) -> Node:
 
 def find_instance(name: str) -> Node | None:
     """The node of a cloud instance (``p5.48xlarge``); None if the name is not an instance."""
-    path = None if is_path(name) else _instances().get(plain_name(name))
+    plain = plain_name(name)
+    if is_path(name) or plain in shipped_profiles("accelerators"):  # the usual case, for which no node's names are read
+        return None
+    path = _instances().get(plain)
     return None if path is None else load_node(str(path))
 
 

@@ -1,7 +1,5 @@
 """Reads YAML files with line numbers, and validates them so that every error gives file, line, key and value."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping

@@ -3,8 +3,6 @@
 Every equation takes floats or arrays. Values that a run does not state are drawn from ``hardware_specs/operation/failures.yaml``.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from importlib.resources import files

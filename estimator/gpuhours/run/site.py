@@ -4,8 +4,6 @@ For each stack that the measured runs state, a site records the included profile
 the residual that carries over to other steps, and the remaining uncertainty.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Annotated, Any

@@ -3,8 +3,6 @@
 The year of a run is its ``year`` key, otherwise the year of ``--by``, otherwise the current year.
 """
 
-from __future__ import annotations
-
 import datetime
 import functools
 from collections.abc import Mapping

@@ -1,8 +1,6 @@
 """Finds the software profile for a stack from its stated name, the framework's description, its release and year. The rules are data, one
 line each, in ``matching.yaml``."""
 
-from __future__ import annotations
-
 import functools
 import re
 from importlib.resources import files

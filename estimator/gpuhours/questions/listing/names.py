@@ -37,7 +37,7 @@ def models() -> list[str]:
     """Published models."""
     from gpuhours.architecture.catalogue import names
 
-    return names()
+    return list(names())
 
 
 def stacks() -> list[str]:

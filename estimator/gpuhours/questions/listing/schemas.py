@@ -57,13 +57,14 @@ class Editors(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         """A number that is read from text may be given as text."""
-        described = super().function_before_schema(schema)
         unit = unit_of(schema["function"]["function"])
         if unit is None:
+            described = super().function_before_schema(schema)
             return {"anyOf": [described, {"type": "string"}]} if described.get("type") == "number" else described
         text = UNITS.get(unit) or f"in {unit} or any unit of its kind"
         example = EXAMPLES.get(unit)
-        return {**described, "description": text, **({"examples": [example]} if example else {})}
+        either = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+        return {**either, "description": text, **({"examples": [example]} if example else {})}
 
     def encode_default(self, dft: Any) -> Any:
         """A default as JSON; rebuilds models that were not used yet (``Section`` defers building)."""
@@ -237,7 +238,7 @@ PARTS = {"model": "llama-3-8b", "vision": "vit-l-14", "language": "llama-2-7b", 
 def with_names(node: dict[str, Any]) -> dict[str, Any]:
     """A model may be a name, a size, a file, or a named model with some fields changed."""
     text = {
-        "anyOf": [{"enum": model_names()}, {"type": "string"}],
+        "anyOf": [{"enum": list(model_names())}, {"type": "string"}],
         "description": "a published model, a size such as 30B, or a config.json",
     }
     changed = {
