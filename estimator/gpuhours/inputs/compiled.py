@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import cache_from_source, source_hash
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Parsed = TypeVar("Parsed")
 
@@ -43,7 +43,7 @@ def compiled_file(path: Path) -> Path | None:
         return None
 
 
-def _read(stored: Path, stamp: bytes) -> tuple[Parsed] | None:
+def _read(stored: Path, stamp: bytes) -> tuple[Any] | None:
     """The contents of a compiled file, in a tuple; None if it is absent, damaged or made from another text."""
     try:
         content = stored.read_bytes()
