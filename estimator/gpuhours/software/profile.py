@@ -220,6 +220,11 @@ class Software(Section):
         return self.model_copy(update={"host": self.host.model_copy(update={"kernels": kernels.on_host(launch)})})
 
     @property
+    def launch(self) -> float | None:
+        """What its host takes to launch a small nn.Linear, s; None if its times do not depend on that."""
+        return None if self.host.kernels is None else self.host.kernels.linear
+
+    @property
     def is_stand_in(self) -> bool:
         """Whether the profile only stands in for an unmeasured stack."""
         return self.unmet != 1.0

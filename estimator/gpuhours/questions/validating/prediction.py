@@ -153,6 +153,7 @@ def _words(case: Case) -> Key:
         (case.node.name, case.node.gpus, case.node.nics, case.node.network, case.node.sharp), case.kernel, case.precision, case.without,
         case.layout.stage_layers,
         (case.software.name, case.software.unmet, case.software.selective, repr(case.software.dispatch)),
+        case.software.launch,
     )  # fmt: skip
 
 
