@@ -65,7 +65,7 @@ WORDINGS: Mapping[str, Wording] = {
                      "Model size", " parameters", "Params"),
     "active_parameters": _w(count, "Of these, {} are active for each token.", "A router activates {} parameters per token.",
                             "Active parameters", "", "Active params"),
-    "tokens": _w(count, "It was trained on {} tokens.", "In total it saw {} tokens during training.", "Training tokens", "", "Tokens"),
+    "tokens": _w(count, "It was trained on {} tokens.", "In total it saw {} tokens during training.", "Tokens seen", "", "Tokens seen"),
     "dataset_tokens": _w(count, "The corpus holds {} tokens.", "Our data set amounts to {} tokens.", "Dataset size", " tokens",
                          "Dataset tokens"),
     "epochs": _w(count, "We train for {} epochs.", "The model goes over the data for {} epochs.", "Epochs", "", "Epochs"),

@@ -125,7 +125,9 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 _ONE_DEVICE = re.compile(
-    r"\b(?:per|each|every|on each|a)\s+(?:gpu|card|device|chip|accelerator|board)\b|\beach\b", re.IGNORECASE
+    r"\b(?:per|each|every|on each|a)\s+(?:gpu|card|device|chip|accelerator|board)\b"
+    r"(?![ -]?(?:hours?|hrs?|h)\b)|\beach\b",
+    re.IGNORECASE,
 )
 """``Hours used: 96 (per card)``: hours of one device."""
 _WALL_CLOCK = re.compile(
@@ -228,12 +230,17 @@ def _heaviest(label: str) -> str:
             and end > at
             and not modifies
             and not (at > 0 and tokens[at - 1].type in ("NUMBER", "SPELLED", "SCALE", "PER"))
+            and not _DIVIDES.search(label[: tokens[at].start])
         ):
             weight = WEIGHT.get(unit.kind, 1) + 2.0 * len(unit.per) + 0.1 * (at == 0) + 0.05 * _last(tokens, end)
             if weight > best[0]:
                 best = (weight, label[tokens[at].start : tokens[end - 1].end])
         at = max(end, at + 1)
     return best[1]
+
+
+_DIVIDES = re.compile(r"(?:[\w$€£)\]]\s?/|\bper)\s?(?:[A-Za-z]+[ -])?$", re.IGNORECASE)
+"""The end of a text before a unit that something is divided by: ``$/``, ``tokens per GPU-``."""
 
 
 def _last(tokens: list[Token], end: int) -> bool:
@@ -258,8 +265,10 @@ def lent(label: str, value: str) -> str:
         return value
     head, tail = value[: first.end], value[first.end :]
     money = next((found for group in _GROUPS.findall(label) if (found := _MONEY.fullmatch(group.strip()))), None)
+    money = money or next((found for found in _MONEY.finditer(label) if found["per"]), None)
     if money is not None or first.unit == "money":
-        sign = "$" if first.unit != "money" else ""
+        foreign = money is not None and money["sign"] in ("€", "£")
+        sign = "" if first.unit == "money" else money["sign"] if money is not None and foreign else "$"
         scale = "" if money is None else (money["scale"] or money["of"] or "").split(" ")[0].removesuffix("s")
         scaled = f" {scale}" if scale and not first.scale else ""
         per = "" if money is None or not money["per"] else f" {money['per']}"

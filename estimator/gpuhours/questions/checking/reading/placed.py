@@ -67,6 +67,26 @@ def totals_of_active(placed: list[Placed]) -> None:
                 placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
 
 
+def active_of_all(placed: list[Placed]) -> None:
+    """``14B of 120B parameters per token``: of two sizes in a sentence, makes the smaller one the active one."""
+    for n, entry in enumerate(placed):
+        other = placed[n - 1] if n else entry
+        if (
+            entry.place.quantity == "active_parameters"
+            and other.place.quantity == "parameters"
+            and other.sentence is entry.sentence
+            and entry.figure.per
+            and entry.index - other.index == OF_BETWEEN
+            and other.figure.value < entry.figure.value
+        ):
+            placed[n - 1] = replace(other, place=entry.place)
+            placed[n] = replace(entry, place=other.place)
+
+
+OF_BETWEEN = 2
+"""Items from a figure to the next one with a single word between."""
+
+
 THEM = frozenset(["them", "these", "those", "it", "that"])
 
 

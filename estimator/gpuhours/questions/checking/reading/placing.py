@@ -62,6 +62,9 @@ LARGEST_RATE = 0.02
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are not frames per clip."""
 
+COUNTED_PER = (("byte", ("gpu",)), ("parameter", ("token",)))
+"""Units with what they are per that words decide: ``14B parameters per token`` are the active ones."""
+
 
 @functools.cache
 def _rules(unit: str) -> tuple[Rule, ...]:
@@ -77,7 +80,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         figure = replace(figure, per=("mwh",))
     if told is not None:
         return Place(told, figure.text, 0.0) if plausible(told, figure) else None
-    if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
+    if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) not in COUNTED_PER:
         return None
     if figure.unit == "residue" and any(
         item.text.lower().startswith(("tokeni", "mer")) for item in items[index + 1 : index + 6]
@@ -90,7 +93,10 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         or beside_figures(items, index, unit, at)
         or beside_a_time(items, index, first, last)
     )
-    return settled or _by_words(items, index, unit, at, first, last)
+    decided = settled or _by_words(items, index, unit, at, first, last)
+    if decided is not None and decided.quantity == "parameters" and figure.per == ("token",):
+        return replace(decided, quantity="active_parameters")
+    return decided
 
 
 def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | None:

@@ -21,6 +21,7 @@ from gpuhours.questions.checking.reading.placed import (
     ReadProse,
     corpora_that_runs_read,
     refined_by,
+    active_of_all,
     totals_of_active,
     without_tags,
 )
@@ -76,6 +77,7 @@ def read_prose(prose: Prose, name: str) -> ReadProse:
                 )
     unplaced += _empty_tags(prose, items, tagged)
     totals_of_active(placed)
+    active_of_all(placed)
     corpora_that_runs_read(items, placed)
     placed = [
         entry for entry, behind in zip(placed, [*placed[1:], None], strict=False) if not refined_by(entry, behind)

@@ -180,6 +180,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             and "seq_len" in main
             and claim.value >= LARGEST_COUNT
             and claim.value % main["seq_len"].value == 0
+            and not COUNTED_WHOLE.search(claim.quote if claim.breath < GIVEN else claim.text)
         ):
             quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
         elif (
@@ -215,6 +216,8 @@ def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterat
                 yield one, all_
 
 
+COUNTED_WHOLE = re.compile(r"\b(?:sequence|sample|example|context|document|image|clip|pair)s?\b", re.IGNORECASE)
+"""Nouns that a batch counts and that are no tokens, whatever the number before them."""
 IN_A_BATCH = re.compile(r"(?:sequences?|contexts?)\b", re.IGNORECASE)
 MOST_SEQUENCES, PRODUCT = 20_000, 0.01
 """The most sequences in a batch, and the largest relative error between sequences x length and tokens."""

@@ -22,6 +22,10 @@ SEEN = re.compile(
     re.IGNORECASE,
 )
 """Words that make tokens those that the run processed; without one they may be those of its data set."""
+TOOK = re.compile(
+    r"(?: (?:of|in|for) (?:the )?(?:pre-?)?training)? (?:took|lasted|needed|required|kept)\b", re.IGNORECASE
+)
+"""``The 200B tokens of training took ten days``: what takes time is what the run processed."""
 OF_ONE = re.compile(
     r"(?:gpu|tpu|card|chip|accelerator|device|apiece|\beach\b|\b(?:an?|one|per)\s+(?:[AHV]\d{2,3}|B200|L40|MI\d{3}|GH200)"
     r"|[AHV]\d{2,3}\S*[ -]hours?)",
@@ -81,6 +85,8 @@ def _either(name: str, entry: Placed) -> str:
         return (
             other if open_where.search(entry.quote.strip()) and "gpu" not in entry.quote.lower().split(":")[0] else ""
         )
+    if name in ("tokens", "samples") and TOOK.match(entry.quote.partition(entry.text)[2]):
+        return ""
     around = entry.place.because if name in ("tokens", "samples") else f"{entry.quote} {entry.place.because}"
     return other if closed_where is not None and not closed_where.search(around) else ""
 
