@@ -19,9 +19,9 @@ from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.placed import (
     Placed,
     ReadProse,
+    active_of_all,
     corpora_that_runs_read,
     refined_by,
-    active_of_all,
     totals_of_active,
     without_tags,
 )
