@@ -155,7 +155,7 @@ def test_published_goodput_lies_in_the_range(run: Published) -> None:
 
 def test_every_figure_has_its_source_and_order() -> None:
     figures = usual()
-    for spread in (figures.failures, figures.restart, figures.restart_at_scale, figures.evaluation, figures.launch, figures.interval,
-                   figures.blocked, *figures.storage.values()):  # fmt: skip
+    for spread in (figures.failures, figures.restart, figures.restart_at_scale, figures.evaluation, figures.launch,
+                   figures.launch_at_scale, figures.interval, figures.blocked, *figures.storage.values()):  # fmt: skip
         assert spread.low < spread.value < spread.high
         assert len(spread.source) > 40

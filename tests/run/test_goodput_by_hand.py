@@ -19,6 +19,7 @@ from gpuhours.run.goodput import (
     checkpoint_of,
     goodput,
     interval_of,
+    launch_time,
     launched,
     usual,
     write_time,
@@ -72,6 +73,12 @@ def test_time_between_saves() -> None:
     assert best_interval(8.0, 1 / HOUR) == pytest.approx(240)
     assert interval_of(Operation(), 0.5, 10.0, 8.0, 1 / HOUR) == pytest.approx(NEAR_BEST * 240)
     assert interval_of(Operation(), 0.5, 10.0, 8.0, 1 / (HOUR * 1e6)) == pytest.approx(HOUR)
+
+
+def test_launch_by_nodes() -> None:
+    """The geometric mean of 120 and 600 s on four nodes, half of the way to sixteen in powers of two."""
+    assert launch_time(0.5, np.array([1, 4, 16, 2048])) == pytest.approx([120, (120 * 600) ** 0.5, 600, 600])
+    assert launch_time(0.9, 1) == pytest.approx(600)
 
 
 def test_productive_time_over_wall_clock() -> None:
