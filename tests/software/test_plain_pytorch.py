@@ -97,3 +97,12 @@ def test_a_launch_takes_what_it_took_on_hosts_of_that_pace(linear: float, least:
     assert kernels is not None
     assert least < kernels.each.forward < most
     assert least < kernels.each.backward < most
+
+
+def test_torchtitan_compiles_its_loss_since_2025() -> None:
+    """Eager: fp32 logits, log-softmax and gradient; compiled: the 16-bit logits and their gradient, as under torch.compile."""
+    today, compiled = load_software("fsdp-compile"), load_software("torch-compile").memory
+    assert today.of_year(2024).memory.logits == 12
+    for year in (2025, None):
+        found = today.of_year(year).memory
+        assert (found.logits, found.logits_forward) == (compiled.logits, compiled.logits_forward)

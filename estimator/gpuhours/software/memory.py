@@ -13,6 +13,15 @@ ByOperator = Annotated[dict[str, float], keyed_by(OPERATOR, NAMES)]
 ByFormat = Annotated[dict[str, float], keyed_by("number format", FORMATS)]
 
 
+class CompiledLoss(Section):
+    """The loss of a stack that compiles it only from some year on."""
+
+    since: int
+    logits: float
+    """As in ``MemoryFacts``, from then on."""
+    logits_forward: float
+
+
 class MemoryFacts(Section):
     """Memory figures that follow from a stack's code. The defaults are those of plain PyTorch with one process per GPU."""
 
@@ -58,6 +67,8 @@ class MemoryFacts(Section):
     """Peak B/logit of a masked-word loss, which reads logits in 16 bit; autocast adds 4. None: the same as for a next-word loss."""
     logits_forward: float = 10.0
     """B/logit after the loss has been computed."""
+    compiled_loss: CompiledLoss | None = None
+    """When the stack began to compile its loss, and what its logits take since."""
     loss_blocks: int = 1
     """Number of blocks of tokens that the head and its loss process one after another, by default."""
     loss_by_width: bool = False
@@ -101,3 +112,10 @@ class MemoryFacts(Section):
     """Bytes in use according to the driver but not reserved by the allocator: CUDA context, libraries and their workspaces."""
     communicator: float = 0.3 * GIB
     """Bytes of NCCL buffers for each communicator of a rank."""
+
+    def of_year(self, year: float | None) -> "MemoryFacts":
+        """The facts in a given year: today's, with a compiled loss, if the year is None."""
+        loss = self.compiled_loss
+        if loss is None or (year is not None and year < loss.since):
+            return self
+        return self.model_copy(update={"logits": loss.logits, "logits_forward": loss.logits_forward})

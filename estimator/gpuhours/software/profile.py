@@ -200,12 +200,14 @@ class Software(Section):
         return next(earlier, self.flash)
 
     def of_year(self, year: float | None) -> "Software":
-        """The stack as it was in a given year: experts are looped over before its libraries grouped them; today's if the year is None."""
-        kernels = self.host.kernels
+        """The stack as it was in a given year: experts are looped over before its libraries grouped them, and the loss is compiled only
+        since it has been (``memory.compiled_loss``); today's if the year is None."""
+        kernels, memory = self.host.kernels, self.memory.of_year(year)
+        stack = self if memory is self.memory else self.model_copy(update={"memory": memory})
         if kernels is None or kernels.looped_before is None or year is None or year >= kernels.looped_before:
-            return self
+            return stack
         looped = self.host.model_copy(update={"kernels": kernels.model_copy(update={"experts": "looped"})})
-        return self.model_copy(update={"host": looped})
+        return stack.model_copy(update={"host": looped})
 
     def row_time(self, kind: str) -> Traffic:
         """Time in s per token that one memory-bound operator takes in addition to its traffic, forward and backward."""

@@ -21,7 +21,8 @@ FREE, HELD = 2.0, 0.5
 """Prior standard deviations in log: of the parameters common to measured stacks around ``CENTRE``, and of one stack's around these."""
 SPOKEN = 30
 """Minimum number of a stack's layouts that ran, and that failed, for parameters of its own."""
-LAPSE = 0.005
+LAPSE = 0.002
+"""``Odds.lapse``: of 0.001, 0.002 and 0.005 the most likely on layouts of systems that are left out."""
 FURTHEST = 0.5
 """Upper limit of one memory error, in log, so that a single unusual stack does not dominate."""
 ROUNDS = 200
