@@ -116,11 +116,14 @@ def plain_name(name: str) -> str:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """A hint with the nearest known names: those that begin with ``name``; if there are none, the one with the most similar spelling."""
+    """A hint with the nearest known names: those that begin with ``name``; if there are none, the one with the most similar spelling, among
+    those of the same card or family (``b150`` -> ``b200-sxm``) if there are any."""
     alike = [candidate for candidate in known if candidate.startswith(name)] if name else []
     if not alike:
         same_card = [candidate for candidate in known if candidate.split("-")[0] == name.split("-")[0]]
-        likeness = {candidate: _likeness(name, candidate) for candidate in same_card or known}
+        own = _family(name)
+        family = [one for one in known if own and own in (_family(one), *map(_family, one.split("-")))]
+        likeness = {candidate: _likeness(name, candidate) for candidate in same_card or family or known}
         best = max(likeness, key=lambda candidate: likeness[candidate], default="")
         alike = [best] if likeness.get(best, 0.0) >= 0.6 else []
     listing = "`gpuhours hardware list` shows all."
@@ -131,9 +134,16 @@ def suggestion(name: str, known: list[str]) -> str:
     return f"There are {', '.join(alike)}.   {listing}"
 
 
+def _family(name: str) -> str:
+    """What a name begins with before its first digit: ``b``, ``rtx-a``, ``gb``; empty if it has no digit there."""
+    found = re.match(r"[a-z-]+(?=\d)", name)
+    return found[0] if found else ""
+
+
 def _likeness(name: str, candidate: str) -> float:
-    """Similarity of two names, 0 to 1; ``name`` is also compared with the beginning of ``candidate``, for a shorter name (``h100-smx``)."""
-    heads = (candidate, candidate[: len(name)])
+    """Similarity of two names, 0 to 1; ``name`` is also compared with the beginning of ``candidate``, for a shorter name (``h100-smx``),
+    and with each word of it (``a5500``)."""
+    heads = (candidate, candidate[: len(name)], *candidate.split("-"))
     return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
 
 

@@ -55,9 +55,9 @@ def row(**cells: Any) -> Row:
     [
         ("A100", "a100-sxm-80gb"), ("NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"), ("A100 40GB PCIe", "a100-pcie-40gb"),
         ("h100", "h100-sxm-80gb"), ("H100 PCIe", "h100-pcie-80gb"), ("h100-nvl", "h100-nvl-94gb"), ("H100 96GB HBM2e", "h100-sxm-96gb"),
-        ("NVIDIA H100 80GB HBM3", "h100-sxm-80gb"), ("h20", "h20-sxm-96gb"), ("gh200-96gb", "gh200-96gb"), ("B100", "b200-sxm"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm-80gb"), ("h20", "h20-sxm-96gb"), ("gh200-96gb", "gh200-96gb"), ("B100", "b100-sxm"),
         ("v100-sxm-16gb", "v100-sxm-16gb"), ("Tesla V100", "v100-sxm-32gb"), ("l40s", "l40s"), ("L4", "l4"), ("RTX 4090", "rtx-4090"),
-        ("a10g", "a10"), ("A10", "a10"), ("A6000", "rtx-a6000"), ("GB200 NVL72", "gb200"), ("MI250X", "mi250x"), ("TPU v4", "tpu-v4"),
+        ("a10g", "a10g"), ("A10", "a10"), ("A6000", "rtx-a6000"), ("GB200 NVL72", "gb200"), ("MI250X", "mi250x"), ("TPU v4", "tpu-v4"),
         ("trainium", None), ("Gaudi 2", None), ("P100", "p100-sxm-16gb"), ("K80", None), ("Hopper", None), ("a quick brown fox", None),
     ],
 )  # fmt: skip

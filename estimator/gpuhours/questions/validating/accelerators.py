@@ -20,8 +20,6 @@ FAMILIES = {
     "4080": "rtx-4080", "3060": "rtx-3060", "2080 ti": "rtx-2080-ti", "titan rtx": "titan-rtx",
 }  # fmt: skip
 """Prefix of a chip's profile names, if it is not the chip's name."""
-NEAREST = {"b100": "b200-sxm", "a10g": "a10"}
-"""Chips without a profile that share the silicon of one with a profile."""
 FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
 """Module forms as spelled in tables."""
 
@@ -50,7 +48,7 @@ def profile_of(text: str) -> str | None:
     chip = chips[0]
     family = FAMILIES.get(chip, chip)
     known = [one for one in list_accelerators() if one == family or one.startswith(f"{family}-")]
-    return _nearest_form(known, name, chip) if known else NEAREST.get(chip)
+    return _nearest_form(known, name, chip) if known else None
 
 
 def chips_in(name: str) -> list[str]:
