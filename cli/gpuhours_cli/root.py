@@ -6,13 +6,15 @@ Command modules import only typer at the top: the estimator and rich load when a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from gpuhours.run.flags import ELSEWHERE, spoken
 
 Run = TypeVar("Run", bound=Callable[..., None])
 
@@ -77,6 +79,28 @@ def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
 
 
+def _as_options(words: list[str], known: Container[str]) -> list[str]:
+    """The words of a command line, with what people call its options replaced by the options: ``--batch-size=8`` -> ``--batch=8``. Raises
+    ``EstimateError`` for what is said in another way."""
+    end = words.index("--") if "--" in words else len(words)
+    return [_as_option(word, known) for word in words[:end]] + words[end:]
+
+
+def _as_option(word: str, known: Container[str]) -> str:
+    said, equals, value = word.partition("=")
+    if said in known or not said.startswith("--"):
+        return word
+    plain = said.removeprefix("--").replace("-", "_").lower()
+    option = f"--{spoken(plain)}".replace("_", "-")
+    if option in known:
+        return option + equals + value
+    if plain in ELSEWHERE and "--set" in known:  # a command about a run
+        from gpuhours.inputs.errors import EstimateError
+
+        raise EstimateError("No such option.", ELSEWHERE[plain], said)
+    return word
+
+
 class AsTyped(TyperCommand):
     """A command whose options are ``_take_as_typed``."""
 
@@ -91,7 +115,7 @@ class AsTyped(TyperCommand):
         parse = parser.parse_args
 
         def once(args: list[str]) -> Any:
-            values, rest, order = parse(args)
+            values, rest, order = parse(_as_options(args, parser._long_opt))
             for one in set(order):
                 if order.count(one) > 1 and one.metavar == "KEY=VALUE" and not one.multiple:
                     from gpuhours.inputs.errors import EstimateError

@@ -49,7 +49,78 @@ ADAPTERS = ("lora", "qlora")
 """Shortcuts that set more than their own key."""
 
 
+SPOKEN: Mapping[str, tuple[str, ...]] = {
+    "params": ("parameters", "n_params", "num_params", "size", "model_size"),
+    "active": ("active_params",),
+    "model": ("base_model", "model_name", "model_name_or_path"),
+    "vision": ("vision_encoder", "encoder"),
+    "lora": ("rank", "lora_rank", "lora_r"),
+    "samples": ("examples", "images", "videos", "clips", "num_samples", "dataset_size", "max_samples"),
+    "epochs": ("epoch", "num_epochs", "num_train_epochs", "max_epochs"),
+    "steps": ("max_steps", "num_steps", "train_steps", "max_train_steps", "train_iters", "iterations"),
+    "batch": ("batch_size", "bs", "gbs", "global_batch", "global_batch_size", "train_batch_size"),
+    "seq_len": (
+        "seq", "seq_length", "sequence_length", "sequence_len", "ctx", "context_length", "max_length", "max_seq_len", "max_seq_length",
+        "block_size", "cutoff_len",
+    ),
+    "frames": ("num_frames",),
+    "resolution": ("image_size", "img_size"),
+    "gpu": ("gpu_type", "accelerator", "card", "device", "instance", "hardware"),
+    "gpus": ("num_gpus", "n_gpus", "ngpus", "gpu_count", "world_size"),
+    "precision": ("dtype", "mixed_precision", "torch_dtype"),
+    "optimizer": ("optimiser", "optim"),
+    "tensor": ("tp", "tensor_parallel", "tensor_parallel_size", "tensor_model_parallel_size"),
+    "pipeline": ("pp", "pipeline_parallel", "pipeline_parallel_size", "pipeline_model_parallel_size"),
+    "context": ("cp", "context_parallel", "context_parallel_size"),
+    "expert": ("ep", "expert_parallel", "expert_parallel_size", "expert_model_parallel_size"),
+    "microbatch": ("mbs", "micro_batch", "micro_batch_size", "per_device_batch_size", "per_device_train_batch_size"),
+    "software": ("framework", "stack", "trainer", "backend"),
+    "year": ("date",),
+    "price": ("gpu_price", "price_per_hour", "hourly_price"),
+    "country": ("region", "location"),
+}  # fmt: skip
+"""Name of the option -> what else people call it. Each has this one meaning and is read as the option."""
+
+WITHOUT_EFFECT = "It does not change what a step costs: leave it out."
+RECOMPUTE = "--recompute full repeats the forward pass (gradient checkpointing), selective a part of it, none nothing."
+ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("nodes", "num_nodes", "nnodes"), "Count accelerators, not nodes: --gpus 16 for two nodes of eight."),
+    **dict.fromkeys(("gpus_per_node", "nproc_per_node"), "--set hardware.node=NODE says which server; `gpuhours hardware list`."),
+    **dict.fromkeys(("dp", "data_parallel", "data_parallel_size"), "It follows: --gpus divided by --tensor x --pipeline x --context."),
+    **dict.fromkeys(
+        ("grad_accum", "gradient_accumulation", "gradient_accumulation_steps", "accumulation", "ga"),
+        "It follows: --batch (samples per step, all accelerators together) over --microbatch x data-parallel ranks.",
+    ),
+    **dict.fromkeys(("zero", "zero_stage"), "--sharding zero1, zero2 or zero3."),
+    **dict.fromkeys(("fsdp", "fsdp2"), "--sharding zero3 shards all; --software fsdp2 names the stack."),
+    "ddp": "--sharding none: every rank has the whole model.",
+    "deepspeed": "--software deepspeed, and --sharding zero1, zero2 or zero3.",
+    **dict.fromkeys(("bf16", "fp16", "fp8", "fp32", "tf32"), "--precision takes the format: --precision bf16."),
+    **dict.fromkeys(("load_in_4bit", "4bit", "nf4"), "--qlora RANK trains adapters on weights of 4 bits."),
+    **dict.fromkeys(("peft", "adapter"), "--lora RANK trains adapters, --qlora RANK on weights of 4 bits."),
+    **dict.fromkeys(("gradient_checkpointing", "activation_checkpointing", "checkpointing"), RECOMPUTE),
+    **dict.fromkeys(
+        ("flash_attention", "flash_attn", "attn_implementation", "packing", "sample_packing"),
+        "The stack decides it: --software; `gpuhours software list`.",
+    ),
+    "compile": "--software torch-compile or fsdp-compile; `gpuhours software list`.",
+    **dict.fromkeys(("cpu_offload", "offload"), "--set layout.offload_optimizer=true; `gpuhours schema run` lists what else."),
+    **dict.fromkeys(("hours", "time", "duration"), "--days takes a duration that is known: --days 0.5; --by DATE asks whether it is met."),
+    "deadline": "--by 2027-03-01.",
+    **dict.fromkeys(("cost", "money"), '--budget "50k USD" asks whether it suffices; --price sets the price of an hour.'),
+    **dict.fromkeys(("provider", "cloud", "spot"), "--gpu p5.48xlarge names a cloud instance, --price its price; `gpuhours prices`."),
+    **dict.fromkeys(("lr", "learning_rate", "warmup", "warmup_ratio", "weight_decay", "seed", "dropout", "lora_alpha"), WITHOUT_EFFECT),
+}  # fmt: skip
+"""What people say that is no option, and what to say instead."""
+
+
+def spoken(name: str) -> str:
+    """The option that a name stands for: ``batch_size`` -> ``batch``; any other name is returned unchanged."""
+    plain = name.replace("-", "_")
+    return next((flag for flag, others in SPOKEN.items() if plain in others), name)
+
+
 def key_of(name: str) -> str:
     """The key that a flag sets, ``gpus`` -> ``hardware.gpus``; any other name is returned unchanged."""
-    plain = name.strip().removeprefix("--").replace("-", "_")
+    plain = spoken(name.strip().removeprefix("--")).replace("-", "_")
     return SHORTCUTS[plain][0] if plain in SHORTCUTS and plain not in ADAPTERS else name
