@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from gpuhours import from_dict
 from gpuhours.architecture.catalogue import named
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import UnitError, parse
+from gpuhours.run.ensemble import FACTS
+from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, SPOKEN, key_of
 from gpuhours.run.shortcuts import run_of
 from tests.conftest import Command
 
@@ -121,3 +126,50 @@ def test_a_budget_is_answered_in_money_in_one_line(gpuhours_command: Command) ->
     assert ran.code == 1
     assert "USD" in ran.out
     assert "unlikely to meet the deadline or budget" in ran.out
+
+
+def test_each_other_name_of_an_option_has_one_meaning() -> None:
+    names = [name for others in SPOKEN.values() for name in others]
+    assert len(names) == len(set(names))
+    assert not set(names) & (SHORTCUTS.keys() | ELSEWHERE.keys())
+    assert not ELSEWHERE.keys() & SHORTCUTS.keys()
+    assert SPOKEN.keys() <= SHORTCUTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("--dtype fp8", "--precision fp8"), ("--batch-size 64", "--batch 64"), ("--bs=64", "--batch=64"), ("--tp 2", "--tensor 2"),
+        ("--max_seq_length 2048", "--seq-len 2048"), ("--per-device-train-batch-size 2", "--microbatch 2"),
+    ],
+)  # fmt: skip
+def test_what_people_call_an_option_is_read_as_it(gpuhours_command: Command, said: str, meant: str) -> None:
+    asked = ("estimate", "--model", "llama-3.2-1b", "--gpu", "h100-sxm", "--gpus", "8", "--tokens", "1B", "--quiet")
+    first, second = (gpuhours_command(*asked, *words.split()) for words in (said, meant))
+    assert (first.code, second.code) == (0, 0)
+    assert first.out == second.out
+    assert run_of(None, {"params": "7B", "batch_size": "64"}).training.global_batch == 64
+    assert key_of("batch-size") == "training.global_batch"
+
+
+@pytest.mark.parametrize("said", ["nodes", "lr", "grad-accum", "gradient-checkpointing", "zero", "dp", "bf16", "hours"])
+def test_what_is_said_in_another_way_is_told_how(gpuhours_command: Command, said: str) -> None:
+    ran = gpuhours_command("estimate", "--params", "7B", f"--{said}", "2")
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: --{said}\n  No such option.\n  ")
+    with pytest.raises(EstimateError, match="No shortcut"):
+        run_of(None, {"params": "7B", said.replace("-", "_"): "2"})
+
+
+def test_options_named_in_hints_exist(gpuhours_command: Command) -> None:
+    known = gpuhours_command("estimate", "--help").out
+    named_in = {word for text in (*ELSEWHERE.values(), *FACTS.values()) for word in re.findall(r"--[a-z-]+", text)}
+    assert len(named_in) > 15
+    assert {word for word in named_in if word not in known} == set()
+
+
+@pytest.mark.parametrize("said", [one for one in FACTS.values() if one.startswith("--set")])
+def test_what_is_to_be_said_first_can_be_typed(said: str) -> None:
+    key, value = said.split()[1].split("=")
+    data = {"frames": 8, "text_tokens": 64} if key.startswith(("data", "input")) else {"tokens": "1T"}
+    assert from_dict({"model": "llama-2-7b", "data": data}, settings={key: value}).value(key) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -74,6 +75,15 @@ def say_first(sample: Ensemble) -> str:
     return f"{first[1]}; GPU-hours would then be {low} – {high}"
 
 
+def one_pass(estimate: Estimate) -> str:
+    """``, 37 minutes of steps``: the time that one pass over the samples takes, D t / B; empty if it is not known."""
+    step, batch = estimate.results["step_time"], estimate.outcome.value("global_batch")
+    samples = estimate.run.data.dataset_samples
+    if step is None or batch is None or samples is None:
+        return ""
+    return f", {numbers.duration(float(np.max(samples)) / batch * step.value)} of steps"
+
+
 def wanted(estimate: Estimate) -> RenderableType | None:
     """The one input to give first if GPU-hours are undetermined; None if they are not."""
     resolved = estimate.outcome.resolved
@@ -85,7 +95,7 @@ def wanted(estimate: Estimate) -> RenderableType | None:
     elif resolved.cluster is None:
         said = "--gpu, such as h100-sxm: GPU-hours, time and cost follow; `gpuhours hardware list`"
     elif data.dataset_samples is not None and estimate.results["steps"] is None:
-        said = "--epochs (1 for one pass over the samples): GPU-hours, time and cost follow"
+        said = f"--epochs (1 for one pass over the samples{one_pass(estimate)}): GPU-hours, time and cost follow"
     elif estimate.results["steps"] is None:
         said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and cost follow"
     elif not resolved.priced:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, Final
 
 import numpy as np
 
 from gpuhours.architecture.operators import Model
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, word
@@ -41,7 +42,7 @@ class Way:
     """Bytes saved."""
     fits: bool
     slower: float | None
-    """Step time after / before - 1; None if no step time was requested, or the run's own layout is invalid."""
+    """Time per sample after / before - 1; None if no step time was requested, or the run's own layout is invalid."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; bytes."""
@@ -56,7 +57,8 @@ class Way:
 
 
 def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None] | None = None) -> tuple[Way, ...]:
-    """The cheapest changes with which a run fits, at most three; if none suffices, those that save the most memory.
+    """The cheapest changes of layout with which a run fits, at most three, then frozen weights in 4 bits and more accelerators, if these
+    suffice; if nothing does, the changes that save the most memory.
 
     Every change is evaluated with ``memory`` of the changed layout: single changes first, then pairs if fewer than three single changes
     suffice. Cheapest means the smallest ``step_time`` (s; None for an invalid layout), or the most bytes saved if no ``step_time`` is given
@@ -65,24 +67,57 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
     layout = workload.layout
     before, time_before = float(memory(workload).total), step_time(workload) if step_time else None
 
-    def judged(change: str, candidate: Layout) -> Way | None:
-        changed = workload.with_layout(candidate)
-        after = memory(changed)
+    def judged(change: str, changed: Workload) -> Way | None:
+        candidate, after = changed.layout, memory(changed)
         time = step_time(changed) if step_time else None
         if float(after.total) >= before or (step_time is not None and time is None):
             return None
-        slower = time / time_before - 1 if time is not None and time_before else None
+        share = float(workload.global_batch) / float(changed.global_batch)
+        slower = time * share / time_before - 1 if time is not None and time_before else None
         return Way(change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower)
 
     changes = list(_changes(workload))
-    ways = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
+
+    def with_fields(change: str, fields: dict[str, Any]) -> Way | None:
+        return judged(change, workload.with_layout(layout.replaced(**fields)))
+
+    ways = [way for change, fields in changes if (way := with_fields(change, fields))]
     if sum(way.fits for way in ways) < WAYS:
         saving = [change for change in changes if any(way.change == change[0] for way in ways if not way.fits)]
         pairs = [pair for pair in combinations(saving, 2) if not set(pair[0][1]) & set(pair[1][1])]
-        both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
+        both = (with_fields(f"{a[0]} and {b[0]}", a[1] | b[1]) for a, b in pairs)
         ways += [way for way in both if way and way.fits]
     fitting = _first_of_each_change(layout, sorted((way for way in ways if way.fits), key=_slowdown_or_saving))
-    return tuple(fitting or sorted(ways, key=lambda way: -way.saved))[:WAYS]
+    narrow = (way for change, changed in _narrower(workload) if (way := judged(change, changed)))
+    wider = (way for change, changed in _wider(workload) if (way := judged(change, changed)) and way.fits)
+    fitting = [*fitting[:WAYS], *(way for way in narrow if way.fits), *islice(wider, 1)]
+    return tuple(fitting) or tuple(sorted(ways, key=lambda way: -way.saved))[:WAYS]
+
+
+def _narrower(workload: Workload) -> Iterator[tuple[str, Workload]]:
+    """The run with its frozen weights in 4 bits under autocast, if it trains adapters on wider ones."""
+    if any(stack.adapters for stack in workload.model.stacks) and not workload.precision.format.unpacked:
+        narrow = Precision("nf4", "amp", workload.precision.optimizer)
+        yield "--qlora", replace(workload, precision=workload.software.as_run(narrow))
+
+
+def _wider(workload: Workload) -> Iterator[tuple[str, Workload]]:
+    """The run on two, four, ... times the accelerators with everything sharded by ZeRO-3, if the stack can, on the same batch or on one
+    sample each."""
+    layout, gpus = workload.layout, float(np.max(workload.cluster.gpus))
+    if layout.pipeline > 1 or not workload.software.zero3:
+        return
+    data = int(solved_data(layout, workload.cluster))
+    for factor in (2, 4, 8, 16, 32, 64):
+        ranks = data * factor
+        batch = workload.global_batch if workload.global_batch % ranks == 0 else ranks
+        shared = layout.replaced(
+            data=ranks, sharding=Sharding.zero3, microbatch=int(min(layout.microbatch, batch // ranks))
+        )
+        said = "" if batch == workload.global_batch else f" --batch {batch:.0f}"
+        machine = replace(workload.cluster, gpus=gpus * factor)
+        changed = replace(workload, layout=shared, cluster=machine, global_batch=batch)
+        yield f"--gpus {gpus * factor:.0f}{said} with ZeRO-3", changed
 
 
 def _slowdown_or_saving(way: Way) -> float:
@@ -122,6 +157,8 @@ def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:
         "context": data * layout.context,
     }
     for degree, most in limits.items():
+        if degree not in workload.software.degrees and getattr(layout, degree) == 1:
+            continue
         doubled = 2 * getattr(layout, degree)
         divides = layers % doubled == 0 if degree == "pipeline" else True
         if (

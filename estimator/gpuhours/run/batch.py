@@ -51,7 +51,8 @@ def global_batch(
         return _divisible_batch(float(stated), float(whole), notes)
     if tokens is None:
         return None
-    usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens)
+    pictures = run.model is not None and (run.model.of_pictures or run.data.frames is not None)
+    usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens, pictures=pictures)
     if wanted is None:
         batch = evenly(_for_enough_steps(usual / tokens, run, tokens), whole, most_parts, digits=2)
     else:
@@ -100,9 +101,9 @@ def evenly(samples: Array, ranks: Array, most_parts: float = 1.0, *, digits: int
         parts *= 2.0
 
 
-def parts_of_a_copy(model: Model | None, memory: float) -> float:
-    """Number of accelerators with ``memory`` bytes each that a copy of a model takes, a power of two: 16-bit weights, and fp32 gradients of
-    the trainable parameters, must fit in the share ``ROOM`` of their memory.
+def parts_of_a_copy(model: Model | None, memory: float, frozen: float = 2.0) -> float:
+    """Number of accelerators with ``memory`` bytes each that a copy of a model takes, a power of two: 16-bit weights (``frozen`` B each
+    where they are not trained), and fp32 gradients of the trainable parameters, must fit in the share ``ROOM`` of their memory.
 
     >>> from gpuhours.architecture.model_spec import read_model
     >>> from gpuhours.data import Data
@@ -111,7 +112,8 @@ def parts_of_a_copy(model: Model | None, memory: float) -> float:
     """
     if model is None:
         return 1.0
-    held = 2 * float(np.max(model.parameters)) + 4 * float(np.max(model.trainable_parameters))
+    trained = float(np.max(model.trainable_parameters))
+    held = frozen * (float(np.max(model.parameters)) - trained) + 6 * trained
     return float(2 ** max(0, math.ceil(math.log2(held / (ROOM * memory)))))
 
 

@@ -25,7 +25,8 @@ LONG_SEQUENCE = 16384
 DEEPEST = 64
 """Maximum number of pipeline stages tried."""
 PARTLY = 2e10
-"""Number of parameters from which full recomputation of every other layer is tried."""
+"""Number of parameters from which full recomputation of every other layer is tried, except for adapters, whose trainers recompute all or
+none."""
 QUARTER = 0.25
 """Share of recomputed layers that is tried in addition to the common ones (all or half) when searching for the fastest layout, together
 with activation offloading to host memory, which few runs use."""
@@ -180,7 +181,7 @@ def layout_axes(
     even = bool(np.all(np.equal(np.remainder(global_batch, cluster.gpus), 0)))
     axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(software.degrees) if even}
     if not software.zero3:
-        axes["sharding"] = [Sharding.zero1]
+        axes["sharding"] = axes["sharding"][:1]
     axes["interleave"] = _chunks(model, axes["pipeline"]) if "interleaved" in software.schedules else [1.0]
     if said & {"tensor", "pipeline"}:
         axes.pop("context", None)
@@ -207,12 +208,12 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
         "tensor": _powers_of_two(min(gpus, domain, 8)),
         "microbatch": _microbatches(global_batch, gpus, max(8.0, FULL_TOKENS / longest) if longest else 8.0),
         "pipeline": _pipelines(gpus, layers),
-        "sharding": [Sharding.zero1, Sharding.zero3],
+        "sharding": _shardings(model, gpus),
         "recompute": [Recompute.none, Recompute.selective, Recompute.full],
     }
     if model.encoder:
         axes["vision"] = [VisionPlacement.first_stage, VisionPlacement.replicated]
-    if np.max(model.parameters) >= PARTLY:
+    if np.max(model.parameters) >= PARTLY and not _trains_adapters(model):
         axes["recompute_share"] = [1.0, 0.5]
     if np.max(model.parameters) >= LARGEST:
         axes["offload_activations"] = [False, True]
@@ -222,6 +223,18 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
         axes["expert"] = _powers_of_two(min(gpus, experts))
         axes["expert_tensor"] = [1.0]
     return dict(reversed(axes.items()))
+
+
+def _shardings(model: Model, gpus: float) -> list[Sharding]:
+    """Shardings tried: of the optimiser states or of everything; of nothing or of everything for adapters, which have few states; of
+    nothing on one accelerator."""
+    if gpus <= 1:
+        return [Sharding.none]
+    return [Sharding.none if _trains_adapters(model) else Sharding.zero1, Sharding.zero3]
+
+
+def _trains_adapters(model: Model) -> bool:
+    return any(stack.adapters for stack in model.stacks)
 
 
 def _pipelines(gpus: float, layers: float) -> list[float]:

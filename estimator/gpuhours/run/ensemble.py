@@ -58,12 +58,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Groups of unknowns as shown to users, and the ``OPEN`` unknowns that each consists of."""
 FACTS: Mapping[str, str] = {
-    "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
-    "network": "--set hardware.network.share=", "padding": "--set data.padding=",
-    "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
+    "software": "--software", "recompute": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
+    "network": "--set hardware.network.share=80%", "padding": "--set data.padding=10%",
+    "data": "--set input.cores_per_gpu=16", "failures": "--set operation.failures=5e-4 (per GPU and day)",
+    "restart": "--set operation.restart=15min", "checkpoints": "--set operation.checkpoint_interval=1h",
+    "evaluation": "--set operation.evaluation=1%", "launch": "--set operation.launch=10min",
 }  # fmt: skip
-"""Unknowns that a user can settle before the run, and the option that does so. The remainder beyond steps and stops is known only after
-the run."""
+"""``OPEN`` unknowns that a user can settle before the run, and the option that does so, with an example. The remainder beyond steps and
+stops is known only after the run."""
 NARROWS = 0.05
 """Minimum share of the range that stating a fact must remove for it to be mentioned."""
 
@@ -143,15 +145,26 @@ class Ensemble:
 
         An unknown with a share S of the variance of ln GPU time leaves sqrt(1 - S) of the range (``first_order``).
         """
-        carried = {name: share for name, share in self.shares().items() if name in FACTS}
+        spent = np.log(self.gpu_time)
+        carried = {
+            (name, one): first_order(self.at[one], spent)
+            for name in self.shares()
+            for one in GROUPS[name]
+            if one in FACTS
+        }
         if not carried:
             return None
-        widest = max(carried, key=lambda name: carried[name])
+        widest = max(carried, key=lambda pair: carried[pair])
         left = np.sqrt(max(1.0 - carried[widest], 0.0))
         if left > 1.0 - NARROWS:
             return None
         low, middle, high = quantiles(self.gpu_time, [0.1, 0.5, 0.9])
-        return widest, FACTS[widest], float(middle * (low / middle) ** left), float(middle * (high / middle) ** left)
+        return (
+            widest[0],
+            FACTS[widest[1]],
+            float(middle * (low / middle) ** left),
+            float(middle * (high / middle) ** left),
+        )
 
 
 def ensemble(
@@ -187,7 +200,7 @@ def ensemble(
     found = {
         gpus: drawn(other, taken, at, rest)
         for (gpus, other), taken in zip(beside.items(), several, strict=True)
-        if taken is not None
+        if taken is not None and (taken.fits or not choices.fits)
     }
     return assembled(asked, choices, at, drawn(asked, choices, at, rest), (*notes, *asked.notes), found)
 

@@ -27,7 +27,7 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import this_year, typical
+from gpuhours.run.typical import has_adapters, this_year, typical, usual_stack
 from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
@@ -123,7 +123,9 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
-    software, met = _at_pace(run, _software(run, notes).on_host(run.hardware.launch), model, machine, notes)
+    software, met = _at_pace(
+        run, _software(run, model, data, notes).on_host(run.hardware.launch), model, machine, notes
+    )
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
     partial = is_partial(run.layout) and all(value is not None for value in (model, machine, gpus))
     notes += _unstated(run, machine if gpus is not None else None, partial=partial)
@@ -136,7 +138,10 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
-    many = machine is not None and (layout_open or layout is None)
+    split = model is not None and not has_adapters(
+        model
+    )  # a copy over several: trainers of adapters shard it, each rank with samples
+    many = split and machine is not None and (layout_open or layout is None)
     parts = parts_of_a_copy(model, machine.accelerator.memory) if many and machine is not None else 1.0
     batch = global_batch(run, model, tokens, whole, notes, bases, parts)
     if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
@@ -225,11 +230,12 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
         return run.data.model_copy(update={"seq_len": run.model.padded_to})
     counted = run.data.tokens is None and (run.data.samples is not None or run.data.dataset_samples is not None)
     year = this_year() if run.year is None else run.year
-    rule = typical().sequence(year, getattr(run.model, "kind", ""), counted=counted)
+    partly = getattr(run.model, "trainable", None) == "lora"
+    rule = typical().sequence(year, getattr(run.model, "kind", ""), counted=counted, adapters=partly)
     most = getattr(run.model, "max_positions", None)
     length = rule.value if most is None else min(rule.value, int(np.min(most)))
     reason = "no sequence length is stated: the usual one " + (
-        "of one example" if counted else "for language models of the year"
+        "of one example" if counted else "for adapters" if rule.adapters else "for language models of the year"
     )
     notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
     bases["data.seq_len"] = "assumed"
@@ -301,8 +307,9 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
     return degree if layout.data is None else layout.data
 
 
-def _software(run: Run, notes: list[Assumption]) -> Software:
-    """The stated stack, or if none is stated or it is unknown, the default for the layout's sharding."""
+def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]) -> Software:
+    """The stated stack, or if none is stated or it is unknown, the most common one for adapters, otherwise the default for the layout's
+    sharding."""
     unknown = "" if run.software is None else f"{run.software!r} is not a known stack: "
     if run.stack is not None:
         name, remark = software_named(run.stack)
@@ -315,7 +322,9 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
         notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
         return found.model_copy(update={"unmet": unmet_stack()})
     layout = run.layout
-    if layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
+    if model is not None and has_adapters(model):
+        name, reason = usual_stack(model, data.frames, run.year or this_year()), f"{unknown}the usual one for adapters"
+    elif layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
         name, reason = "fsdp-compile", f"{unknown}fully sharded data parallelism without a stack named: PyTorch FSDP"
     else:
         name, reason = "megatron-core", f"{unknown or 'no stack is named: '}the one most large runs use"

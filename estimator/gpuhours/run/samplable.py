@@ -10,6 +10,7 @@ import numpy as np
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
+from gpuhours.run.batch import parts_of_a_copy
 from gpuhours.run.evaluate import known_totals
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run
@@ -20,6 +21,7 @@ from gpuhours.run.typical import (
     Typical,
     UsualWeights,
     first,
+    has_adapters,
     is_mixture,
     kind_of,
     this_year,
@@ -102,10 +104,10 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     table, model = practice.table, resolved.model
     kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
-    mixture = is_mixture(model)
-    stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
-    modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
-    slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
+    traits = {"mixture": is_mixture(model), "adapters": has_adapters(model)}
+    stacks = first(table.stacks, kind, year, gpus, params, **traits)
+    modes = first(table.recompute, kind, year, gpus, params, **traits)
+    slack = first(table.layout, kind, year, gpus, params, **traits)
     return Samplable(run, resolved, kind, year, stacks, modes, slack, practice)
 
 
@@ -115,8 +117,11 @@ def usual_practice() -> Practice:
 
 
 def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
-    """The run with a typical number of accelerators if it states none, and the assumption; otherwise, or if its model FLOPs are not known,
-    the run unchanged."""
+    """The run with a typical number of accelerators if it states none, and the assumption; unchanged if its model, its accelerator or that
+    accelerator's kernel times are not known.
+
+    A run that does not say how much it trains gets the fewest: a node, or for adapters as many as hold the frozen weights.
+    """
     layout = run.layout
     if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
         return run, []
@@ -124,13 +129,22 @@ def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
     if alone.model is None or alone.cluster is None:
         return run, []
     flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")
-    if flops is None:
+    if flops is None and not alone.priced:
         return run, []
-    usual = practice.table.accelerators
-    gpus = usual_gpus(float(flops), alone.cluster, alone.peak, usual)
-    reason = "no number of accelerators is stated: as many as published runs of its cost"
-    note = Assumption("hardware.gpus", gpus, "GPU", reason, usual.source)
-    return run.replaced("hardware.gpus", gpus), [note]
+    node = float(np.max(alone.cluster.gpus_per_node))
+    if has_adapters(alone.model):
+        held = parts_of_a_copy(alone.model, alone.cluster.accelerator.memory, alone.precision.frozen)
+        usual, least, most = practice.table.adapter_accelerators, held, max(held, node)
+        reason = "no number of accelerators is stated: as usual for adapters of its cost" + (
+            f"; {held:.0f} hold the frozen weights" if held > 1 else ""
+        )
+    else:
+        usual, least, most = practice.table.accelerators, node, np.inf
+        reason = "no number of accelerators is stated: as many as published runs of its cost"
+    if flops is None:
+        reason = "no number of accelerators is stated, nor how much is trained: the fewest that are usual"
+    gpus = usual_gpus(0.0 if flops is None else float(flops), alone.peak, usual, least, most)
+    return run.replaced("hardware.gpus", gpus), [Assumption("hardware.gpus", gpus, "GPU", reason, usual.source)]
 
 
 def drawn_note(key: str, rule: UsualWeights) -> Assumption:

@@ -64,9 +64,9 @@ class LayoutGrid:
         return self.valid
 
     @property
-    def roomy(self) -> bool:
-        """Whether any valid layout is likely to fit."""
-        return bool(np.any(self.valid & self.likely))
+    def room(self) -> int:
+        """2 if a valid layout fits with a probability of nine in ten, 1 if one is likely to fit, otherwise 0."""
+        return 2 if np.any(self.valid & self.safe) else int(np.any(self.valid & self.likely))
 
     def modes(self, within: float) -> frozenset[int]:
         """Recompute modes whose fastest fitting layout is at most the fraction ``within`` slower than the fastest of all modes: nobody
@@ -179,6 +179,11 @@ class Choices:
     share: float
     """The typical share; 1 if the rate is known."""
 
+    @property
+    def fits(self) -> bool:
+        """Whether some layout of the stacks is likely to fit."""
+        return any(one.room for one in self.grids)
+
 
 def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
     """Index of the alternative at each quantile ``position``: the inverse of the cumulative weights."""
@@ -195,9 +200,13 @@ def choose(
     network: Draws,
     share: float,
 ) -> Choices | None:
-    """A stack, a feasible recompute mode and a near-optimal layout for every draw; None if no layout fits."""
-    fitting = {name: weight for name, weight in stacks.items() if grids[name].roomy} or {
-        name: weight for name, weight in stacks.items() if grids[name].modes(slack.modes)
+    """A stack, a feasible recompute mode and a near-optimal layout for every draw; None if no layout fits. Only the stacks with the most
+    ``room`` are drawn: who runs out of memory takes another."""
+    most = max((grids[name].room for name in stacks), default=0)
+    fitting = {
+        name: weight
+        for name, weight in stacks.items()
+        if grids[name].room == most and (most or grids[name].modes(slack.modes))
     }
     if not fitting:
         return None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gpuhours.run.flags import SHORTCUTS
+from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, spoken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +34,10 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
     from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.spec import Run, run_file
 
+    shortcuts = {spoken(name) if name not in SHORTCUTS else name: value for name, value in shortcuts.items()}
     for name in shortcuts:
         if name not in SHORTCUTS:
-            hint = nearest(name, SHORTCUTS) or f"There are {', '.join(SHORTCUTS)}."
+            hint = ELSEWHERE.get(name) or nearest(name, SHORTCUTS) or f"There are {', '.join(SHORTCUTS)}."
             raise EstimateError(f"No shortcut {name!r}.", hint)
     if isinstance(run, Run):
         if shortcuts:
@@ -109,7 +110,8 @@ def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:
     """The dotted keys, with their values, that add adapters to the model, or to the language model behind an encoder. QLoRA puts adapters
-    on every linear layer and stores frozen weights in 4 bits, as in the paper (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4).
+    on every linear layer and stores frozen weights in 4 bits, as in the paper (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4),
+    and computes under autocast, as every recipe does that sets ``bf16`` (Trainer) or ``mixed_precision`` (diffusers).
     Raises ``EstimateError`` if there is no model that takes adapters."""
     from gpuhours.architecture.catalogue import fields
     from gpuhours.architecture.lora import ALL
@@ -119,7 +121,10 @@ def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) 
     precision: dict[str, Any] = {}
     if "qlora" in shortcuts:
         block |= {"targets": [ALL]}
-        precision = {} if "precision" in shortcuts else {"training.dtype": "nf4"}
+        training = data.get("training") if isinstance(data, Mapping) else None
+        if "precision" not in shortcuts:
+            precision = {"training.dtype": "nf4"}
+            precision |= {} if isinstance(training, Mapping) and "state" in training else {"training.state": "amp"}
     model = found.get("model") or (data.get("model") if isinstance(data, Mapping) else None)
     if model is None:
         raise EstimateError("Adapters need a model.", "Give --model or --params.", "--lora")

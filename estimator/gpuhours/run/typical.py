@@ -38,10 +38,14 @@ class Condition(Sourced):
     least_params: float | None = None
     mixtures: bool = False
     """Whether it applies only to mixtures of experts."""
+    adapters: bool = False
+    """Whether it applies only to the training of adapters."""
     settled_on: tuple[str, ...] = ()
     """Organisations whose published hours were known when the line was added: their runs are validated without it."""
 
-    def holds(self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> bool:
+    def holds(
+        self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool, adapters: bool = False
+    ) -> bool:
         """Whether the line applies to a run of this kind, year, size and number of accelerators."""
         return (
             self.kind in (None, kind)
@@ -51,6 +55,7 @@ class Condition(Sourced):
             and (self.most_gpus is None or gpus <= self.most_gpus)
             and (self.least_params is None or params >= self.least_params)
             and (mixture or not self.mixtures)
+            and (adapters or not self.adapters)
         )
 
 
@@ -91,9 +96,10 @@ class UsualAtSize(Section):
 
 
 class UsualLength(Sourced):
-    """A typical sequence length, and the last year it applies to."""
+    """A typical sequence length, the last year it applies to, and whether it applies only to the training of adapters."""
 
     until: int | None = None
+    adapters: bool = False
     value: int
 
 
@@ -129,9 +135,12 @@ class Typical(Section):
     mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
     adapter_batch: UsualBatch
+    adapter_image_batch: UsualBatch
+    """Samples per step when training adapters on images or clips."""
     kind_batch: Mapping[str, UsualBatch]
     """Samples per step by kind, for models trained on images alone or on images with captions."""
     accelerators: UsualGpus
+    adapter_accelerators: UsualGpus
 
     def batch(self, params: Array, *, mixture: bool) -> Array:
         """Typical tokens per step for a number of parameters: log-log linear interpolation between the table's sizes."""
@@ -139,29 +148,44 @@ class Typical(Section):
         sizes, values = (np.log([getattr(one, name) for one in points]) for name in ("params", "value"))
         return np.exp(np.interp(np.log(params), sizes, values))
 
-    def tokens_of_step(self, model: Model | None, kind: str, tokens: Array) -> tuple[Array, str, str]:
-        """Typical tokens per step for a model with ``tokens`` per sample: (tokens, what the value is typical for, its source)."""
-        if model is not None and any(stack.adapters for stack in model.stacks):
-            return self.adapter_batch.value * tokens, "as usual for training adapters", self.adapter_batch.source
+    def tokens_of_step(
+        self, model: Model | None, kind: str, tokens: Array, *, pictures: bool = False
+    ) -> tuple[Array, str, str]:
+        """Typical tokens per step for a model with ``tokens`` per sample, which are ``pictures`` or not: (tokens, what the value is typical
+        for, its source)."""
+        if model is not None and has_adapters(model):
+            usual = self.adapter_image_batch if pictures else self.adapter_batch
+            return usual.value * tokens, "as usual for training adapters", usual.source
         if kind in self.kind_batch:
             usual = self.kind_batch[kind]
             return usual.value * tokens, f"samples as usual for {kind} models", usual.source
         size, mixture = (1e10, False) if model is None else (model.parameters, is_mixture(model))
         return self.batch(size, mixture=mixture), "tokens as usual for the size", self.batch_source
 
-    def sequence(self, year: int, kind: str, *, counted: bool = False) -> UsualLength:
+    def sequence(self, year: int, kind: str, *, counted: bool = False, adapters: bool = False) -> UsualLength:
         """Typical sequence length in tokens: the input length of an encoder-decoder; the length of one example if the data are ``counted``
-        in samples; otherwise the training sequence length of language models in that year."""
+        in samples; otherwise the training sequence length of language models in that year, or of their adapters."""
         if kind == "encoder-decoder":
             return self.read_len
         if counted:
             return self.sample_len
-        return next(one for one in self.seq_len if one.until is None or year <= one.until)
+        return next(
+            one for one in self.seq_len if (adapters or not one.adapters) and (one.until is None or year <= one.until)
+        )
 
 
-def first(lines: tuple[Line, ...], kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> Line:
+def first(
+    lines: tuple[Line, ...],
+    kind: Kind,
+    year: int,
+    gpus: float,
+    params: float,
+    *,
+    mixture: bool,
+    adapters: bool = False,
+) -> Line:
     """The first line that applies to the run."""
-    return next(line for line in lines if line.holds(kind, year, gpus, params, mixture=mixture))
+    return next(line for line in lines if line.holds(kind, year, gpus, params, mixture=mixture, adapters=adapters))
 
 
 @functools.cache
@@ -195,6 +219,11 @@ def is_mixture(model: Model) -> bool:
     return any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
 
 
+def has_adapters(model: Model) -> bool:
+    """Whether adapters are trained, beside frozen weights."""
+    return any(stack.adapters for stack in model.stacks)
+
+
 def kind_of(model: Model, frames: Array | None) -> Kind:
     """The kind of a run by its frames per sample: text for None, vision for one, video for more."""
     if frames is None:
@@ -202,16 +231,24 @@ def kind_of(model: Model, frames: Array | None) -> Kind:
     return "video" if np.max(frames) > 1 else "vision"
 
 
+def usual_stack(model: Model, frames: Array | None, year: int) -> str:
+    """The most common stack on one accelerator."""
+    params, kind = float(np.max(model.trainable_parameters)), kind_of(model, frames)
+    mixture, adapters = is_mixture(model), has_adapters(model)
+    rule = first(typical().stacks, kind, year, 1.0, params, mixture=mixture, adapters=adapters)
+    return max(rule.weights, key=lambda name: rule.weights[name])
+
+
 def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
     """The rule's weights by recompute mode."""
     return tuple((Recompute[name], weight) for name, weight in rule.weights.items())
 
 
-def usual_gpus(flops: float, cluster: Cluster, peak: float, usual: UsualGpus) -> int:
+def usual_gpus(flops: float, peak: float, usual: UsualGpus, least: float = 1.0, most: float = np.inf) -> int:
     """Number of accelerators of a run that states none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; rounded to a power of
-    two, at least one node.
+    two, at most ``most`` and at least ``least``.
 
     More expensive runs use more accelerators and also take longer: if ``grows`` is 0.5, both grow with the square root of the cost.
     """
     gpus = usual.gpus * (flops / (peak / 3 * HOUR) / usual.at) ** usual.grows
-    return int(max(cluster.gpus_per_node, 2 ** round(np.log2(max(gpus, 1.0)))))
+    return int(max(least, min(most, 2 ** round(np.log2(max(gpus, 1.0))))))

@@ -14,6 +14,7 @@ from gpuhours.layout.layout import Layout, Recompute, Sharding, word
 from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
 from gpuhours.run.resolve import Resolved
 from gpuhours.run.spec import Run
+from gpuhours.software.profile import Software
 from gpuhours.step import step
 from gpuhours.workload import Workload
 
@@ -89,7 +90,7 @@ def fitting(resolved: Resolved) -> tuple[Way, ...]:
 def faster_by(resolved: Resolved) -> tuple[Change, ...]:
     """The best single changes of a resolved run's layout, at most two; those that are invalid or do not fit are left out."""
     layout = resolved.workload.layout
-    changes = list(_neighbours(layout))
+    changes = list(_neighbours(layout, resolved.software))
     fields = sorted({name for _, fields in changes for name in fields})
     columns = {
         name: np.array(
@@ -105,14 +106,14 @@ def faster_by(resolved: Resolved) -> tuple[Change, ...]:
     return tuple(Change(changes[place][0], float(gains[place])) for place in best if gains[place] < -WORTH)
 
 
-def _neighbours(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(description, fields) of the layouts one change away; validity is checked by ``step``."""
+def _neighbours(layout: Layout, software: Software) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(description, fields) of the layouts one change away that the stack offers; validity is checked by ``step``."""
     data = float(layout.data or 1)
     for name in ("tensor", "pipeline"):
         degree = getattr(layout, name)
         if degree > 1:
             yield f"{name} {degree // 2}", {name: degree // 2, "data": data * 2}
-        if data % 2 == 0:
+        if data % 2 == 0 and (degree > 1 or name in software.degrees):
             yield f"{name} {degree * 2}", {name: degree * 2, "data": data / 2}
     if layout.pipeline > 1:
         yield f"interleave {layout.interleave * 2} chunks", {"interleave": layout.interleave * 2}
@@ -123,5 +124,5 @@ def _neighbours(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
         if mode < layout.recompute:
             yield f"recompute {word(Recompute, mode)}", {"recompute": mode}
     for stage in (Sharding.zero1, Sharding.zero3):
-        if stage != layout.sharding:
+        if stage != layout.sharding and data > 1:
             yield f"ZeRO-{int(stage)}", {"sharding": stage}

@@ -1,0 +1,94 @@
+"""What the training of adapters gets where a description says little: a card or a node, trainers of Hugging Face models, no stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import gpuhours
+from gpuhours.layout.layout import Sharding
+from gpuhours.memory.odds import SAFE
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.run.typical import typical
+
+FITS_ON_ONE = (
+    {"model": "llama-3.1-8b", "lora": "16", "gpu": "rtx-4090", "tokens": "10M"},
+    {"model": "llama-3.1-8b", "qlora": "16", "gpu": "rtx-4090", "samples": "50k", "epochs": "3"},
+    {"model": "flux.1-dev", "qlora": "16", "gpu": "rtx-4090", "samples": "2000", "epochs": "1"},
+)
+
+
+def estimate(**shortcuts: Any) -> Estimate:
+    return gpuhours.estimate(**shortcuts)
+
+
+@pytest.mark.parametrize("shortcuts", FITS_ON_ONE, ids=lambda said: f"{said['model']} {said['gpu']}")
+def test_adapters_that_fit_on_one_card_and_train_within_a_day_get_one(shortcuts: dict[str, str]) -> None:
+    found = estimate(**shortcuts)
+    resolved, held = found.outcome.resolved, found.outcome.memory
+    assert resolved.gpus == 1
+    assert resolved.layout is not None
+    assert (resolved.layout.sharding, resolved.layout.pipeline, resolved.layout.tensor) == (Sharding.none, 1, 1)
+    assert held is not None
+    assert held.fits_probability >= SAFE
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-70b", "mixtral-8x7b", "qwen3-30b-a3b", "flux.1-dev"])
+@pytest.mark.parametrize("card", ["h100-sxm-80gb", "rtx-4090"])
+def test_no_adapters_are_trained_in_stages_or_on_a_pretraining_stack(model: str, card: str) -> None:
+    found = estimate(model=model, lora="16", gpu=card, samples="10k", epochs="3")
+    layout, sample = found.outcome.resolved.layout, found.sample
+    assert layout is not None
+    assert sample is not None
+    assert (layout.tensor, layout.pipeline, layout.interleave) == (1, 1, 1)
+    assert all(name.startswith(("huggingface", "unsloth", "llama-factory", "torch-eager")) for name in sample.stack)
+
+
+def test_a_weight_of_the_table_has_a_source_for_adapters_of_each_kind() -> None:
+    table = typical()
+    for kind in ("text", "vision", "video"):
+        line = next(one for one in table.stacks if one.holds(kind, 2026, 1, 1e7, mixture=False, adapters=True))
+        assert line.adapters
+        assert line.source
+
+
+def test_one_card_shards_nothing_whatever_is_trained() -> None:
+    for model in ("llama-3.2-1b", "gpt2"):
+        layout = estimate(model=model, tokens="1B", gpu="h100-sxm-80gb", gpus="1").outcome.resolved.layout
+        assert layout is not None
+        assert layout.sharding == Sharding.none
+
+
+def test_samples_without_epochs_have_a_step_and_memory() -> None:
+    found = estimate(model="flux.1-dev", lora="16", samples="2000", gpu="rtx-4090")
+    assert found.results["step_time"] is not None
+    assert found.results["memory_per_gpu"] is not None
+    assert found.results["gpu_hours"] is None
+
+
+@pytest.mark.parametrize(("samples", "more"), [("50k", "--gpus 16"), ("1k", "--gpus 16 --batch 16")])
+def test_what_does_not_fit_is_offered_4_bits_and_more_cards(samples: str, more: str) -> None:
+    asked = {"model": "llama-3.1-405b", "lora": "16", "gpu": "h100-sxm-80gb", "samples": samples, "epochs": "1"}
+    ways = estimate(**asked, gpus="8").advice.ways
+    assert [way.change for way in ways] == ["--qlora", f"{more} with ZeRO-3"]
+    assert all(way.fits for way in ways)
+    assert estimate(**asked, gpus="16").fits
+
+
+def test_advice_offers_no_degree_that_the_stack_lacks() -> None:
+    found = estimate(model="llama-3.1-8b", lora="16", gpu="rtx-3060", gpus="2", tokens="1M", software="trl")
+    said = " ".join([way.change for way in found.advice.ways] + [one.words for one in found.advice.faster])
+    assert "tensor" not in said
+    assert "pipeline" not in said
+
+
+def test_other_numbers_of_cards_are_those_on_which_it_fits() -> None:
+    found = estimate(model="llama-3.1-70b", lora="16", gpu="h100-sxm-80gb", samples="10k", epochs="3")
+    assert found.outcome.resolved.gpus == 4
+    assert all(one.gpus >= 4 for one in found.by_gpus)
+
+
+def test_a_stated_duration_uses_the_usual_stack_of_adapters() -> None:
+    found = estimate(model="flux.1-dev", lora="16", samples="2000", epochs="1", gpu="rtx-4090", gpus="1", days="1")
+    assert found.outcome.resolved.software.name == "huggingface"
