@@ -92,3 +92,19 @@ def test_other_numbers_of_cards_are_those_on_which_it_fits() -> None:
 def test_a_stated_duration_uses_the_usual_stack_of_adapters() -> None:
     found = estimate(model="flux.1-dev", lora="16", samples="2000", epochs="1", gpu="rtx-4090", gpus="1", days="1")
     assert found.outcome.resolved.software.name == "huggingface"
+
+
+def test_adapters_of_a_vision_language_model_leave_its_encoder_frozen() -> None:
+    """LLaMA-Factory's ``freeze_vision_tower`` and ``freeze_multi_modal_projector`` are true where a run does not say."""
+    found = estimate(model="qwen2.5-vl-7b", lora="16", gpu="rtx-4090", samples="1k", epochs="1")
+    model = found.outcome.resolved.model
+    assert model is not None
+    assert float(model.trainable_parameters) < 0.01 * float(model.parameters)
+    assert found.outcome.resolved.gpus == 1
+
+
+def test_a_picture_comes_with_text_unless_the_run_says_otherwise() -> None:
+    """Llama 3.2 Vision asked for text tokens, LLaVA counted none."""
+    asked = {"lora": "16", "gpu": "h100-sxm-80gb", "samples": "1k", "epochs": "1"}
+    assert estimate(model="llama-3.2-11b-vision", **asked).outcome.resolved.data.text_tokens == 200
+    assert estimate(model="llava-1.5-7b", **asked).outcome.resolved.tokens_per_sample == 576 + 200

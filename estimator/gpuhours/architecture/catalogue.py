@@ -47,6 +47,15 @@ SHAPED_LIKE = tuple(
         (r"vit-(ti|s|l)-16", r"vit-\1-16-classifier"),
         (r"deit-(ti|s|b)\w*(-.*)?", r"vit-\1-16-classifier"),
         (r"gpt-?2-small", "gpt2"),
+        (r"internvl-?2-5-(\d+b)(-.*)?", r"internvl2.5-\1"),
+        (r"(internvl3-\d+b)-.*", r"\1"),
+        (r"llava-onevision-qwen2-(0\.5b|7b|72b)(-.*)?", r"llava-onevision-\1"),
+        (r"llava-ov-(0\.5b|7b|72b)(-.*)?", r"llava-onevision-\1"),
+        (r"paligemma-?2-(3b|10b|28b)(-.*)?", r"paligemma-2-\1"),
+        (r"smolvlm2?(-2\.2b)?", "smolvlm-2.2b"),
+        (r"smolvlm2?-(256m|500m)(-.*)?", r"smolvlm-\1"),
+        (r"idefics-?3(-8b)?(-llama3)?", "idefics3-8b"),
+        (r"llama-3\.2-vision-(11b|90b)", r"llama-3.2-\1-vision"),
     )
 )
 """Pattern -> the model of exactly the same shape: models fine-tuned from another's weights, and alternative names."""

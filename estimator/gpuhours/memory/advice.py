@@ -57,8 +57,8 @@ class Way:
 
 
 def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None] | None = None) -> tuple[Way, ...]:
-    """The cheapest changes of layout with which a run fits, at most three, then frozen weights in 4 bits and more accelerators, if these
-    suffice; if nothing does, the changes that save the most memory.
+    """The cheapest changes of layout with which a run fits, at most three, or else more accelerators; frozen weights in 4 bits, if that
+    suffices; if nothing does, the changes that save the most memory.
 
     Every change is evaluated with ``memory`` of the changed layout: single changes first, then pairs if fewer than three single changes
     suffice. Cheapest means the smallest ``step_time`` (s; None for an invalid layout), or the most bytes saved if no ``step_time`` is given
@@ -90,7 +90,8 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
     fitting = _first_of_each_change(layout, sorted((way for way in ways if way.fits), key=_slowdown_or_saving))
     narrow = (way for change, changed in _narrower(workload) if (way := judged(change, changed)))
     wider = (way for change, changed in _wider(workload) if (way := judged(change, changed)) and way.fits)
-    fitting = [*fitting[:WAYS], *(way for way in narrow if way.fits), *islice(wider, 1)]
+    more = () if fitting else islice(wider, 1)
+    fitting = [*fitting[:WAYS], *(way for way in narrow if way.fits), *more]
     return tuple(fitting) or tuple(sorted(ways, key=lambda way: -way.saved))[:WAYS]
 
 

@@ -36,11 +36,13 @@ def global_batch(
     notes: list[Assumption],
     bases: dict[str, str],
     most_parts: float = 1.0,
+    *,
+    pictures: bool = False,
 ) -> Array | None:
     """Samples per step: as stated, or stated or typical tokens per step divided by tokens per sample, rounded so that every rank gets an
     equal share; None if it is not stated and the tokens per sample or the number of ranks are not known.
 
-    There are ``whole`` ranks, or fewer if one copy of the model takes up to ``most_parts`` of them.
+    There are ``whole`` ranks, or fewer if one copy of the model takes up to ``most_parts`` of them. ``pictures``: a sample has images.
     """
     stated, wanted = run.training.global_batch, run.training.batch_tokens
     _refuse_two_batches(stated, wanted, tokens)
@@ -51,7 +53,6 @@ def global_batch(
         return _divisible_batch(float(stated), float(whole), notes)
     if tokens is None:
         return None
-    pictures = run.model is not None and (run.model.of_pictures or run.data.frames is not None)
     usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens, pictures=pictures)
     if wanted is None:
         batch = evenly(_for_enough_steps(usual / tokens, run, tokens), whole, most_parts, digits=2)

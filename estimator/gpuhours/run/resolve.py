@@ -143,7 +143,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     )  # a copy over several: trainers of adapters shard it, each rank with samples
     many = split and machine is not None and (layout_open or layout is None)
     parts = parts_of_a_copy(model, machine.accelerator.memory) if many and machine is not None else 1.0
-    batch = global_batch(run, model, tokens, whole, notes, bases, parts)
+    batch = global_batch(run, model, tokens, whole, notes, bases, parts, pictures=data.frames is not None)
     if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
         layout = layout.replaced(microbatch=shared_out(layout, batch))
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
@@ -220,6 +220,11 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
         notes.append(Assumption("data.frames", frames, "", f"no frames are stated: {reason}"))
         bases["data.frames"] = "assumed"
         run = run.replaced("data", run.data.model_copy(update={"frames": frames}))
+    if lacks_text(run):
+        text, reason = typical().picture_text, "no text is stated: as usual beside an image"
+        notes.append(Assumption("data.text_tokens", text.value, "token", reason, text.source))
+        bases["data.text_tokens"] = "assumed"
+        return run.data.model_copy(update={"text_tokens": float(text.value)})
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
     if run.model.padded_to is not None:
@@ -240,6 +245,14 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
     bases["data.seq_len"] = "assumed"
     return run.data.model_copy(update={"seq_len": length})
+
+
+def lacks_text(run: Run) -> bool:
+    """Whether the samples of a vision-language model are single images, with no text stated."""
+    data = run.data
+    pictured = data.frames is not None and bool(np.all(np.equal(data.frames, 1)))
+    said = (data.text_tokens, data.seq_len, data.text_corpus, data.tokens)
+    return pictured and getattr(run.model, "kind", "") == "video-language" and all(one is None for one in said)
 
 
 def usual_frames(run: Run) -> tuple[int, str] | None:

@@ -145,4 +145,14 @@ def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) 
             "It is not clear which part gets adapters.", "Give the language model: --model llama-2-7b.", "--lora"
         )
     adapted = {**({"name": language} if isinstance(language, str) else language), **block}
-    return {"model": {**whole, "language": adapted}} | precision
+    return {"model": {**whole, **_frozen(whole), "language": adapted}} | precision
+
+
+def _frozen(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The encoder and the bridge in front of a language model with adapters, frozen unless they say what they train."""
+    parts = {name: {"name": part} if isinstance(part, str) else part for name, part in whole.items()}
+    return {
+        name: {"trainable": "frozen", **part}
+        for name, part in parts.items()
+        if name in ("vision", "bridge") and isinstance(part, Mapping)
+    }
