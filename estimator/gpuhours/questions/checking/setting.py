@@ -177,7 +177,9 @@ def assumed(run: Setting) -> Iterator[Assumed]:
     if "goodput" not in run.claimed:
         yield Assumed("goodput", 0.97, 0.05, "published hours include some restarts and evaluation")
     if "recompute_ratio" not in run.claimed:
-        ratio = {"full": (4 / 3, 0.03), "selective": (1.02, 0.02)}.get(run.recompute or "", (1.13, 0.12))
+        ratio = {"full": (4 / 3, 0.03), "selective": (1.02, 0.02), "none": (1.0, 0.01)}.get(
+            run.recompute or "", (1.13, 0.12)
+        )
         yield Assumed("recompute_ratio", *ratio, f"recomputation: {run.recompute or 'not stated, none to full'}")
     if "pue" not in run.claimed:
         yield Assumed("pue", 1.12, 0.08, "training data centres report 1.05 to 1.3")

@@ -31,6 +31,7 @@ from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Judgement, Search
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
+from gpuhours.questions.checking.reconciling.exactly import computed_by_mistake
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu, usual_prediction
@@ -325,6 +326,9 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
         tuple(replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in charges)
         for charges in (judged.contradictions, judged.doubts)
     )
+    if not contradictions and not doubts and _counts_six(run):
+        contradictions = tuple(computed_by_mistake(document, run.accelerator, run.recompute, mistakes(run, document)))
+        judged = replace(judged, suspects=_suspects(document, contradictions))
     fit = judged.fit
     checked = tuple(_checked(i, claim, fit, measurements, judged) for i, claim in enumerate(document.claims))
     implied = tuple(implied_values(document, fit, run))
@@ -335,6 +339,23 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     }
     leaned = leaned_on(extra, fit, shown_names)
     return Check(document, checked, implied, contradictions, (*leaned, *judged.counted), run.accelerator, said, doubts)
+
+
+def _counts_six(run: Setting) -> bool:
+    """Whether 6 N D are the FLOPs of a run: one of a text model that is trained in full on the accelerator's 16-bit peak."""
+    other = run.video or run.masked or run.frozen or (run.experts and "active_parameters" not in run.claimed)
+    sixteen_bit = run.accelerator is not None and run.peak == run.accelerator.peak
+    return run.flops_per_parameter == FULL and not other and sixteen_bit
+
+
+def _suspects(document: Document, contradictions: Sequence[ContradictedClaims]) -> dict[int, tuple[str, ...]]:
+    """Return the index of each claim in a contradiction, with the quantities of that contradiction."""
+    return {
+        index: charge.claims
+        for charge in contradictions
+        for index, claim in enumerate(document.claims)
+        if claim.measured in charge.claims and not claim.scope
+    }
 
 
 def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:

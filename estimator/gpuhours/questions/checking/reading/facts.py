@@ -36,7 +36,7 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
                   ("recomputing activations", "full"), ("activations are recomputed", "full"), ("recomputed activations", "full"),
                   ("activations are checkpointed", "full"), ("checkpointed activations", "full"), ("checkpointing all activations", "full"),
                   ("compute it anew", "full"), ("compute them anew", "full"), ("computed anew", "full"),
-                  ("computed again in the backward", "full"),
+                  ("computed again in the backward", "full"), ("computed twice", "full"), ("full checkpointing", "full"),
                   ("compute it again", "full"), ("compute them again", "full"), ("activations are discarded", "full"),
                   ("second forward pass", "full"), ("repeats the forward pass", "full"),
                   ("recomputing", "full"), ("recomputed", "full"), ("recompute", "full"), ("rematerialise", "full"),
@@ -91,12 +91,35 @@ def find_facts(
         for word, value in words:
             in_a_name = name == "trainable" and f"-{word} " in plain  # radiology-lora
             if f" {word} " in plain or f" {word}s " in plain or in_a_name:
-                facts.setdefault(name, Fact(name, value, word))
+                if in_a_name or name not in DENIABLE or _is_affirmed(word, plain):
+                    facts.setdefault(name, Fact(name, value, word))
+                elif name == "recompute":
+                    facts.setdefault(name, Fact(name, "none", word))
                 break
     encoder = next((item for item in items if item.kind == "word" and _is_encoder(item.text)), None)
     if encoder:
         facts["vision_encoder"] = Fact("vision_encoder", encoder.text, encoder.text, _line(prose, encoder.start))
     return tuple(facts.values())
+
+
+DENIABLE = frozenset(["recompute", "frozen", "trainable"])
+"""Facts that a text may deny: ``no activation recomputation``, ``nothing is frozen``."""
+_DENIED_BEFORE = re.compile(
+    r"\b(?:no|not|without|never|nothing|neither|nor|avoid\w*|disabl\w*)"
+    r" (?:(?:any|activations?|gradients?|full|selective|be|being|is|are|was|were|of|the|all|use|using|need) ){0,2}$"
+)
+_DENIED_BEHIND = re.compile(
+    r"^s? (?:[:=] )?(?:(?:is|was|were|are) )?(?:not|off|disabled|none|no|never|turned off|switched off|false)\b"
+)
+
+
+def _is_affirmed(word: str, plain: str) -> bool:
+    """Whether a text has a phrase at least once without a denial before or behind it."""
+    return any(
+        not _DENIED_BEFORE.search(plain[max(found.start() - 40, 0) : found.start()])
+        and not _DENIED_BEHIND.match(plain[found.end() : found.end() + 30])
+        for found in re.finditer(rf"(?<= ){re.escape(word)}(?=s? )", plain)
+    )
 
 
 def accelerator_name(said: str) -> str:

@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     rule("parameter", "parameters", base=5),
     rule("parameter", "parameters", "total, totaling, totalling, comprises, overall, altogether, in total", 0, 6),
     rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token, "
+          "activated per token, activates per token, "
           "at work, act on, acts on, "
           "work on a token, works on a token, take part, takes part, taking part, participate, participates, used per token, "
           "used for each token, in a forward pass, per forward pass, in each forward pass, are engaged, engaged per token, "

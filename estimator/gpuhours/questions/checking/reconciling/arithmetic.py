@@ -44,11 +44,7 @@ OF_HOURS = frozenset(["energy", "cost"])
 
 def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | None) -> str:
     """Return ``6 x 18.3 B x 700 B / (512 x 13 days x 312 TFLOP/s) = 42.3 %; the text says 57.1 %``, or "" if no equation shows it."""
-    stated = {claim.measured: claim.value for claim in document.claims if not claim.scope and claim.value > 0}
-    stated["parameters"] = stated.get("active_parameters", stated.get("parameters", math.nan))
-    if accelerator is not None:
-        stated["peak"] = accelerator.peak
-    stated = {name: value for name, value in stated.items() if not math.isnan(value)}
+    stated = figures_of(document, accelerator)
     usable = [
         (result, terms, front)
         for result, terms, front in EQUATIONS
@@ -56,14 +52,22 @@ def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | 
     ]
     ranked = [entry for entry in usable if entry[0] in names and (entry[1].keys() - {"peak"}) & set(names)]
     for result, terms, front in sorted(ranked, key=lambda entry: (-len(set(entry[1]) & set(names)), len(entry[1]))):
-        value = _value(result, terms, front, stated)
+        value = value_of(result, terms, front, stated)
         if abs(math.log(value / stated[result])) > 0.03:
             said = f"{_written(terms, front, stated, hours=result in OF_HOURS)} = {shown(result, value)}"
             return f"{said}; the text says {QUANTITIES[result].title} {shown(result, stated[result])}"
     return ""
 
 
-def _value(result: str, terms: Mapping[str, float], front: str, stated: Mapping[str, float]) -> float:
+def figures_of(document: Document, accelerator: Named | None) -> dict[str, float]:
+    """Return the figures of a run for ``EQUATIONS``: active for all parameters, and the accelerator's peak."""
+    stated = {claim.measured: claim.value for claim in document.claims if not claim.scope and claim.value > 0}
+    if "active_parameters" in stated:
+        stated["parameters"] = stated["active_parameters"]
+    return stated | ({"peak": accelerator.peak} if accelerator is not None else {})
+
+
+def value_of(result: str, terms: Mapping[str, float], front: str, stated: Mapping[str, float]) -> float:
     """Return the value of the equation in the unit of its result."""
     value = float(front or 1.0)
     for name, power in terms.items():
