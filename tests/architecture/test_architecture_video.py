@@ -372,3 +372,20 @@ def test_a_bridge_that_cannot_be_meant_is_an_error(bridge: dict[str, Any], told:
 def test_clips_longer_on_average_than_the_longest_are_an_error() -> None:
     with pytest.raises(EstimateError, match="cannot be padded to 4"):
         of_clips(longest_frames=4)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "said", "text"), [("full", None, 300), ("frozen", None, 30), ("full", 0, 0), ("full", 50, 50)]
+)
+def test_a_picture_whose_text_nobody_states_has_a_usual_one(trainable: str, said: int | None, text: int) -> None:
+    """576 patches of 14 x 14 in 336 x 336; beside them a question and its answer, or a caption where only the connector learns."""
+    model = read_model(
+        {
+            "vision": {"name": "vit-l-14-336", "trainable": "frozen"},
+            "language": {"name": "llama-2-7b", "trainable": trainable},
+        }
+    )
+    data = Data(frames=1, text_tokens=said)
+    assert model.tokens_per_sample(data) == 576 + text
+    told = [one for one in model.assumptions(data) if one.name == "data.text_tokens"]
+    assert [one.value for one in told] == ([] if said is not None else [text])

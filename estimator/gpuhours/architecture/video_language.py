@@ -15,7 +15,6 @@ from gpuhours.architecture.vision import AnyVision, Clip, known_by
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
-from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import measured_in
 
 Language = Annotated[
@@ -23,6 +22,13 @@ Language = Annotated[
     Discriminator(known_by),
     BeforeValidator(fields),
 ]
+
+
+TEXT_OF_PAIR = 300.0
+"""Tokens of question and answer with an image or a clip: LLaVA-1.5's mixture has 200 to 400 per sample (arXiv:2310.03744)."""
+CAPTION = 30.0
+"""Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector about as many;
+alt texts from the web are not longer."""
 
 
 class VideoLanguage(Spec):
@@ -96,24 +102,37 @@ class VideoLanguage(Spec):
 
     def effective_tokens(self, data: Data) -> Array | None:
         """Tokens per sample without the padding of text and clips."""
+        data = self._with_text(data)
         if not self.bridge.in_stream():
             return data.carrying_tokens()
         return data.carrying_tokens(self.visual_tokens(data.unpadded), self.visual_tokens(data))
 
     def _stream(self, data: Data) -> Array:
         visual = self.visual_tokens(data) if self.bridge.in_stream() else 0
-        tokens = data.language_tokens(visual)
-        if tokens is None:
-            hint = "Give data.text_tokens or data.seq_len."
-            raise EstimateError("The number of text tokens per sample is missing.", hint, "data.text_tokens")
+        tokens = self._with_text(data).language_tokens(visual)
+        assert tokens is not None, "a text is always known or assumed"
         return tokens
+
+    def _with_text(self, data: Data) -> Data:
+        """The data, with a usual text per sample if nothing about text is stated: a model of language always learns from some."""
+        if data.text_tokens is not None or data.seq_len is not None or data.text_corpus is not None:
+            return data
+        frozen = self._language.trainable == "frozen"
+        return data.model_copy(update={"text_tokens": CAPTION if frozen else TEXT_OF_PAIR})
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """Assumptions of the parts, and the text length if none is given."""
         assumed = [*self.vision.assumptions(data), *_renamed(self._language.assumptions(data))]
-        if data.text_tokens is None and data.seq_len is None and data.text_corpus is None:
-            reason = "no text per sample is stated: only visual tokens are counted"
-            assumed.append(Assumption("data.text_tokens", 0, "token", reason))
+        usual = self._with_text(data)
+        if usual is not data:
+            like = (
+                "captions, while the language model is frozen"
+                if usual.text_tokens == CAPTION
+                else "a question and its answer"
+            )
+            source = "CC12M (arXiv:2102.08981)" if usual.text_tokens == CAPTION else "LLaVA-1.5 (arXiv:2310.03744)"
+            reason = f"no text per sample is stated: {like}"
+            assumed.append(Assumption("data.text_tokens", usual.text_tokens, "token", reason, source))
         return tuple(assumed)
 
 

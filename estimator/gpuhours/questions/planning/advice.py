@@ -67,7 +67,8 @@ def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
     if spec is None or (spec.of_pictures and data.frames is not None and np.all(np.equal(data.frames, 1))):
         return None
     key, unit, multiple = ("seq_len", "token", 1024) if data.frames is None else ("frames", "frame", 1)
-    text = None if data.frames is None else 0 if data.text_tokens is None else data.text_tokens
+    within = data.text_tokens is None and (data.seq_len is not None or data.text_corpus is not None)
+    text = None if data.frames is None else 0 if within else data.text_tokens
     free = data.model_copy(update={"text_tokens": text, "seq_len": None, "text_corpus": None, "longest_frames": None})
 
     def build(lengths: Array) -> Model:

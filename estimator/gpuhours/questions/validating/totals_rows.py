@@ -13,6 +13,7 @@ import numpy as np
 
 from gpuhours.architecture.catalogue import named, names, plain
 from gpuhours.architecture.model_spec import read_model
+from gpuhours.architecture.video_language import CAPTION, TEXT_OF_PAIR
 from gpuhours.data import Data
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
@@ -28,11 +29,6 @@ OTHER_TEXT = 0.3
 """The same when two towers are identified by the image tower: the text tower has a third of the weights and a tenth of the FLOPs."""
 SPARSE = 1.5
 """Ratio of total to active parameters from which a model is a mixture of experts; counts without embeddings differ by less."""
-TEXT_OF_PAIR = 300.0
-"""Tokens of question and answer with an image or a clip: LLaVA-1.5's mixture has 200 to 400 per sample (arXiv:2310.03744)."""
-CAPTION = 30.0
-"""Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector about as many;
-alt texts from the web are not longer."""
 WEB_PAIRS = 1e8
 """Number of image-text pairs from which the texts are web captions rather than questions and answers: the largest instruction
 mixtures have tens of millions (Infinity-MM, arXiv:2410.18558)."""
