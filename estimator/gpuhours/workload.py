@@ -95,6 +95,14 @@ class Workload:
         shared = some(np.less(core.kv_heads, core.heads))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
 
+    def in_fp32(self, core: AttentionCore) -> bool:
+        """Whether attention runs on PyTorch's own path, whose products and softmax are in fp32: for groups without a fused kernel, and for
+        compiled attention without a causal mask, except under autocast, which narrows its products."""
+        software = self.software
+        grouped = self.in_groups(core) and software.grouped_attention is not None
+        written_out = not core.causal and software.uncausal_attention == "unfused"
+        return grouped or (written_out and not self.precision.autocast)
+
     def with_layout(self, layout: Layout) -> Workload:
         """The same step with another layout."""
         return replace(self, layout=layout)

@@ -72,15 +72,15 @@ def saved(
     *,
     stream: Array,
     unfused: bool,
-    in_groups: bool = False,
+    wide_attention: bool = False,
     unkept: Unkept = Unkept(),  # noqa: B008 - frozen
 ) -> Saved:
     """Bytes that one block of a stack saves per token, without the tensors that a recompute policy drops (``unkept``).
 
     A product saves its input; attention saves Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused); a norm
     saves its input; an activation saves what its derivative needs. A tensor saved by two operators is counted once. ``stream`` is the
-    bytes per element of the residual stream. ``in_groups``: attention is unfused because no fused kernel supports its groups; all of it is
-    in fp32 and keys are repeated for every head (``Workload.in_groups``). Left out: the statistics of norms, 8 B per token.
+    bytes per element of the residual stream. ``wide_attention``: attention is unfused and all of it is in fp32, with keys
+    repeated for every head (``Workload.in_fp32``). Left out: the statistics of norms, 8 B per token.
 
     Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
     layer)."""
@@ -106,14 +106,14 @@ def saved(
     for adapter in stack.adapters[::2] if own else ():
         each = precision.operand if precision.autocast else facts.adapter_inputs
         shared["stream"] += each * adapter.active * adapter.inputs
-    wide = FP32 if in_groups else heads
+    wide = FP32 if wide_attention else heads
     shared["attention"] += (
-        0.0 if unkept.heads else _sum(_operands(core, wide, unfused, repeated=in_groups) for core in block.attention)
+        0.0 if unkept.heads else _sum(_operands(core, wide, unfused, repeated=wide_attention) for core in block.attention)
     )
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
-    known = facts.model_copy(update={"scores": FP32}) if in_groups else facts
-    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, known) for core in held)
+    known, each = (facts.model_copy(update={"scores": None}), FP32) if wide_attention else (facts, element)
+    scores = 0.0 if unkept.scores else _sum(_scores(core, block, each, length, known) for core in held)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]
@@ -123,7 +123,7 @@ def saved(
         entry=block.hidden * stream,
         attended=attended,
         outputs=_sum(outputs),
-        passing=_largest([*outputs, *([2 * scores] if in_groups else [])]),
+        passing=_largest([*outputs, *([2 * scores] if wide_attention else [])]),
     )
 
 

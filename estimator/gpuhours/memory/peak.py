@@ -86,9 +86,9 @@ class _Run:
         known = (id(stack), unkept)
         if known not in self.found:
             cores = stack.block.attention
-            in_groups = bool(self.workload.software.grouped_attention) and any(map(self.workload.in_groups, cores))
+            wide_attention = any(map(self.workload.in_fp32, cores))
             kept = saved(
-                stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused(stack), in_groups=in_groups,
+                stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused(stack), wide_attention=wide_attention,
                 unkept=unkept,
             )  # fmt: skip
             self.found[known] = kept

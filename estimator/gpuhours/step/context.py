@@ -100,7 +100,7 @@ def _shared_passes(
         "unaligned": libraries_of(workload.software.libraries).unaligned,
     }
     chip, facts = workload.accelerator, workload.software.context
-    own_path = core.biased or (workload.in_groups(core) and workload.software.grouped_attention is not None)
+    own_path = core.biased or (kernel == "unfused" and workload.in_fp32(core))
     if own_path and workload.software.biased_products is not None:
         common["dtype"] = workload.software.biased_products
     own = [
