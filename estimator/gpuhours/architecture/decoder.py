@@ -23,6 +23,7 @@ from gpuhours.architecture.decoder_shapes import (
     PerLayerInput,
     Streams,
 )
+from gpuhours.architecture.code_steps import CodeStep, as_coded
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, treatment
 from gpuhours.architecture.state_space import StateSpace
@@ -62,6 +63,8 @@ class Decoder(Spec):
     has ``max_positions`` rows."""
     rotary_share: Fraction = 1.0
     """Share of a head that rotary positions apply to (a quarter in GPT-NeoX); the rest is passed through unchanged."""
+    code_steps: tuple[CodeStep, ...] = ()
+    """What the model's code does beside its formulas, at a cost in memory traffic (``architecture.code_steps``)."""
     max_positions: Count | None = None
     """Rows of a learned position table; default the number of tokens per sample."""
     qk_norm: blocks.QKNorm = "none"
@@ -264,7 +267,7 @@ class Decoder(Spec):
             vocabulary=self.vocab,
             tied=self.tied,
             trainable=kind,
-            narrow_loss=self.head == "masked",
+            narrow_loss=self.head == "masked" and "wide-loss" not in self.code_steps,
         )
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:
@@ -317,7 +320,8 @@ class Decoder(Spec):
         scales = blocks.Piece(elementwise=(blocks.weights(self.layer_weights),) if self.layer_weights else ())
         shared = 1 if self.parallel_residual and residuals == 2 else None
         beside = side_inputs.layer(self.hidden, self.per_layer_input, self.streams)
-        return blocks.block(self.hidden, *mixing, *feeding, glue, scales, *beside, reductions=shared)
+        layer = blocks.block(self.hidden, *mixing, *feeding, glue, scales, *beside, reductions=shared)
+        return as_coded(layer, self.code_steps)
 
     def _grouped(self, group: LayerGroup, fed: str) -> Block:
         """One layer of a group; without a feed-forward or mixing half, the norms of that half are left out too."""

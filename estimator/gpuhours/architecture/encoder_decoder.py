@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from gpuhours.architecture import blocks
+from gpuhours.architecture.code_steps import as_coded
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
 from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
@@ -62,7 +63,7 @@ class EncoderDecoder(Spec):
         """The computation for one pair of input and target."""
         read, written = self._read(data), self._target(data)
         heads, width = self.decoder_heads or self.heads, self.decoder_ffn_hidden or self.ffn_hidden
-        keys = blocks.block(self.hidden, *self._cross_keys(heads))
+        keys = blocks.block(self.hidden, *self._cross_keys(heads), self._copied_keys(heads))
         head = Linear("head", self.hidden, self.vocab, Split.VOCABULARY)
         words = self.vocab * self.hidden
         parts: tuple[Stack | Ends, ...] = (
@@ -114,6 +115,11 @@ class EncoderDecoder(Spec):
         piece = blocks.cross_keys(self.hidden, kv, self.head_dim, bias=self.biases)
         return (piece, self._no_key_bias(kv))
 
+    def _copied_keys(self, heads: Array) -> blocks.Piece:
+        """Whisper's copies of the keys and values of the encoder's output."""
+        copied = Elementwise(Pointwise.ALIGNED, 2 * heads * self.head_dim, sharded=True)
+        return blocks.Piece(elementwise=(copied,) if self.sound_channels else ())
+
     def _no_key_bias(self, kv: Array) -> blocks.Piece:
         """A correction that subtracts the key bias from the parameter count, if values have a bias and keys do not."""
         missing = kv * self.head_dim if self.biases and not self.key_bias else 0
@@ -131,7 +137,8 @@ class EncoderDecoder(Spec):
         halves = 3 if decodes else 2
         glue = blocks.glue(h, self.norm, norms=halves * self.norms_per_half, residuals=halves, dropout=self.dropout)
         turned = (Elementwise(Pointwise.TURNED, h, sharded=False),) if self.sound_channels and not decodes else ()
-        return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv), blocks.Piece(elementwise=turned))
+        layer = blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv), blocks.Piece(elementwise=turned))
+        return as_coded(layer, ("scaled-queries", "aligned-heads") if self.sound_channels else ())
 
     def _target(self, data: Data) -> Array:
         """Decoder tokens: ``data.text_tokens`` if the input's length is also given, otherwise ``target_tokens``."""

@@ -173,6 +173,14 @@ class Pointwise(Enum):
     LAYER_NORM = "layer-norm", 1, Family.NORM
     RESIDUAL = "residual", 0
     ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy besides the projection, whose storage the values keep alive
+    WIDE_ROTARY = "wide-rotary", None, Family.ATTENTION, "rotary"
+    """Positions rotated in fp32, as in ModernBERT's and ESM's modelling files."""
+    SCALED = "scaled-queries", 0, Family.ATTENTION, "residual"
+    """Queries multiplied by a number before attention."""
+    ALIGNED = "aligned-heads", 0, Family.ATTENTION, "residual"
+    """Queries, keys, values and attention's output copied into another order (Whisper's ``contiguous``)."""
+    SLICED = "sliced-heads", 0, Family.ATTENTION, "bias"
+    """Queries, keys and values as slices of one product's output, whose gradients are put together again (Phi-3)."""
     GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is saved by the product that reads it
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"
     """Unfused tanh-approximated GELU, as in GPT-2's modelling file."""
@@ -182,6 +190,8 @@ class Pointwise(Enum):
     """x sigmoid(1.702 x), unfused, as in OpenAI's CLIP."""
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
+    SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"
+    """A gated activation on two halves of one product's output, whose gradients are put together again (Phi-3, DINOv2's giant)."""
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"
     """SwiGLU on the concatenated outputs of routed experts."""
     DROPOUT = "dropout", 0.5  # the mask, one byte

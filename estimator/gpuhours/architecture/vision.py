@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from gpuhours.architecture import blocks, standard
 from gpuhours.architecture.catalogue import fields
+from gpuhours.architecture.code_steps import as_coded
 from gpuhours.architecture.operators import (
     Block,
     Elementwise,
@@ -228,7 +229,8 @@ class VisionEncoder(Spec):
         scale = (Elementwise(Pointwise.SCALE, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
         turned = (Elementwise(Pointwise.TURNED, self.hidden, sharded=False),) if self.turned else ()
-        return blocks.block(self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=turned))
+        layer = blocks.block(self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=turned))
+        return as_coded(layer, ("split-gate",) if self.gated and self.layer_scale else ())
 
     @property
     def turned(self) -> bool:

@@ -84,6 +84,7 @@ def modernbert(config: Config) -> Fields:
         "ffn_hidden": config.number("intermediate_size"), "vocab": config.number("vocab_size"), "causal": False,
         "tied": config.get("tie_word_embeddings", True), "norm": "layer" if bias else "layer-no-bias", "window": window,
         "layer_groups": [group for group in groups if group["layers"]],
+        "code_steps": ["wide-rotary", "split-gate", "sliced-heads", "wide-loss"],
         "mlp_bias": bool(config.get("mlp_bias", False)), "attention_bias": "all" if config.get("attention_bias") else "none",
         **({"head": "masked", **modern_head(config)} if masked else {"head": "none"}),
     }  # fmt: skip

@@ -334,6 +334,11 @@ def seed_oss(config: Config) -> Fields:
     }
 
 
+def phi3(config: Config) -> Fields:
+    """Phi-3 and Phi-4: one product for queries, keys and values, and one for gate and up."""
+    return {**llama(config), "code_steps": ["sliced-heads", "split-gate"]}
+
+
 def glm(config: Config) -> Fields:
     """GLM-4: biases on queries, keys and values."""
     return {**llama(config), "attention_bias": "qkv" if config.get("attention_bias", True) else "none"}
@@ -356,8 +361,8 @@ def hunyuan(config: Config) -> Fields:
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({
-    **dict.fromkeys(("llama", "granite", "smollm3", "phi3", "ministral", "ministral3", "solar", "yi", "iquestcoder"), llama),
-    "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
+    **dict.fromkeys(("llama", "granite", "smollm3", "ministral", "ministral3", "solar", "yi", "iquestcoder"), llama),
+    "phi3": phi3, "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
     "olmo": family(norm="no-weights"),
     "olmo2": family(qk_norm="width"),
     "olmo3": family(qk_norm="width", pattern=4),

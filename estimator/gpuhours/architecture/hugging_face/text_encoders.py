@@ -21,6 +21,7 @@ def esm(config: Config) -> Fields:
     rotary = config.get("position_embedding_type", "absolute") == "rotary"
     return {
         **shape, **head, "positions": "rotary" if rotary else "learned", "segments": 0, "final_norm": True,
+        "code_steps": ["wide-rotary", "scaled-queries"] if rotary else [],
         "pooler": head["head"] == "none", "activation": "erf-gelu",
         "embedding_norm": bool(config.get("emb_layer_norm_before")), "extra_weights": shape["layers"] * shape["heads"] + 1,
     }  # fmt: skip

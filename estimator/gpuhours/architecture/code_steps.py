@@ -1,0 +1,37 @@
+"""Memory-bound operators that a model's code adds to its layers, or writes differently than most models do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Pointwise
+
+CodeStep = Literal["wide-rotary", "scaled-queries", "aligned-heads", "sliced-heads", "split-gate", "wide-loss"]
+"""``wide-loss``: a masked-word loss that casts its logits to fp32; it changes the head, not the layers."""
+
+INSTEAD = {"wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY), "split-gate": (Pointwise.SWIGLU, Pointwise.SPLIT_SWIGLU)}
+
+
+def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
+    """The block with the operators that its model's code has instead of the usual ones, and those that it has besides."""
+    chosen = set(steps)
+    swaps = dict(pair for step, pair in INSTEAD.items() if step in chosen)
+    kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
+    added = (
+        Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen)
+    )
+    return replace(block, elementwise=(*kept, *added))
+
+
+def _added(core: AttentionCore, steps: set[CodeStep]) -> Iterable[tuple[Pointwise, float]]:
+    """(operator, elements per token) that the code runs on one attention core's queries, keys, values and output."""
+    queries = core.heads * core.head_dim
+    keys = 0 if core.keys is not None else core.kv_heads * core.head_dim
+    if "scaled-queries" in steps:
+        yield Pointwise.SCALED, queries
+    if "aligned-heads" in steps:
+        yield Pointwise.ALIGNED, 2 * queries + 2 * keys
+    if "sliced-heads" in steps:
+        yield Pointwise.SLICED, queries + 2 * keys
