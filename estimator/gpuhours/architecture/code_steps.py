@@ -8,8 +8,8 @@ from typing import Literal
 
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Pointwise
 
-CodeStep = Literal["wide-rotary", "scaled-queries", "aligned-heads", "sliced-heads", "split-gate", "wide-loss"]
-"""``wide-loss``: a masked-word loss that casts its logits to fp32; it changes the head, not the layers."""
+CodeStep = Literal["wide-rotary", "scaled-queries", "aligned-heads", "sliced-heads", "split-gate", "wide-loss", "capped-logits"]
+"""Steps by name. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``."""
 
 INSTEAD = {"wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY), "split-gate": (Pointwise.SWIGLU, Pointwise.SPLIT_SWIGLU)}
 

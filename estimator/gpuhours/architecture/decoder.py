@@ -268,6 +268,7 @@ class Decoder(Spec):
             tied=self.tied,
             trainable=kind,
             narrow_loss=self.head == "masked" and "wide-loss" not in self.code_steps,
+            capped="capped-logits" in self.code_steps,
         )
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:

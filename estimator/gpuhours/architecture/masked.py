@@ -2,6 +2,8 @@
 
 from typing import Literal, Self
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import model_validator
 
@@ -59,13 +61,14 @@ class MaskedAutoencoder(Spec):
         tokens, seen = times * count, times * visible_patches(count, self.mask_ratio)
         decoded = tokens if self.decoder_keeps == 1.0 else seen + np.minimum(tokens * self.decoder_keeps, tokens - seen)
         own = encoder.extra_tokens
-        front = encoder.embedding(tokens, Trainable.FULL)
+        fixed = encoder.positions == "fixed"
+        front = replace(encoder.embedding(tokens, Trainable.FULL), tabled=encoder.hidden if fixed else 0)
         layers = encoder.stacks(seen + own, seen + own, times, Trainable.FULL)
         norm = blocks.norm_parameters(encoder.norm, encoder.hidden)
         handed = Linear("to decoder", encoder.hidden, self.decoder_hidden, Split.WHOLE, self.decoder_bias)
-        fixed = self.decoder_hidden * tokens / (seen + own) if encoder.positions == "fixed" else 0
+        table = self.decoder_hidden * tokens / (seen + own) if fixed else 0
         width = norm + self.decoder_hidden
-        between = Ends("encoder end", (handed,), width, seen + own, first=False, tabled=fixed)
+        between = Ends("encoder end", (handed,), width, seen + own, first=False, tabled=table)
         parts: tuple[Stack | Ends, ...] = (
             front, *layers, between, self._decoder(encoder, decoded + own), self._head(encoder, decoded, seen),
         )  # fmt: skip

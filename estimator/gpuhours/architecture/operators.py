@@ -319,6 +319,8 @@ class Ends:
     """Whether the GEMM is a convolution over non-overlapping patches of pixels."""
     narrow_loss: bool = False
     """Whether the loss reads logits in their own number format without casting them, as for masked words."""
+    capped: bool = False
+    """Whether logits are capped: divided, tanh, multiplied (Gemma 2)."""
     tabled: Array = 0
     """Elements per token of a fixed position table that is added to the embedding."""
     split: Split = Split.WHOLE

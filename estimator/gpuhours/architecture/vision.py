@@ -181,10 +181,7 @@ class VisionEncoder(Spec):
         tables = tables + (self.place_table if self.place_bias == "shared" else 0)
         if self.pre_norm:
             tables = tables + blocks.norm_parameters(self.norm, self.hidden)
-        fixed = self.hidden if self.positions == "fixed" else 0
-        return Ends(
-            "patch embedding", (product,), tables, tokens, first=True, trainable=kind, from_pixels=True, tabled=fixed
-        )
+        return Ends("patch embedding", (product,), tables, tokens, first=True, trainable=kind, from_pixels=True)
 
     def stacks(self, tokens: Array, sequence: Array, times: Array, kind: Trainable) -> tuple[Stack, ...]:
         """The layers; with divided attention, also a second stack that attends over time (Bertasius et al. 2021)."""

@@ -346,8 +346,11 @@ def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: Standing, o
 
 
 def _narrow_logits_factor(run: _Run, part: Ends) -> float:
-    """Bytes per logit of a loss that reads 16-bit logits, relative to those of an fp32 loss; 1 for other losses."""
+    """Bytes per logit of a loss that reads 16-bit logits, relative to those of an fp32 loss; 1 for other losses, and more where tanh saves
+    its output, in the format of products (capped logits)."""
     narrow, most = run.facts.logits_narrow, max(run.facts.logits, run.facts.logits_forward)
+    if part.capped:
+        return 1.0 + run.precision.operand / most
     if narrow is None or not part.narrow_loss or run.precision.element != BF16:
         return 1.0
     return (narrow + (FP32 if run.precision.autocast else 0.0)) / most

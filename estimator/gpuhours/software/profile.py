@@ -235,13 +235,15 @@ class Software(Section):
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = kind if kind in SCORES else Operator(kind).like
         own = self.pointwise.operators
-        free = kind in SCORES or kind == Operator.TURNED.value  # no traffic if the profile has no figure for these
+        free = kind in SCORES or Operator(kind) in OF_CODE  # no traffic if the profile has no figure for these
         found = [own.get(kind, NOTHING) if free else own[kind if kind in own else usual]]
         if autocast and self.autocast is not None:
             found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual, NOTHING)))
         return sum(one.forward for one in found), sum(one.backward for one in found)
 
 
+OF_CODE: Final = frozenset({Operator.TURNED, Operator.SCALED, Operator.ALIGNED, Operator.SLICED})
+"""Operators that one library's code adds; other stacks have none of them."""
 RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx": "ada", "cdna4": "cdna3"}
 """Generations that use another's attention kernels: FlashAttention-2 requires Ampere, B200's kernel requires B200's tensor memory."""
 

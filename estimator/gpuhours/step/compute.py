@@ -88,8 +88,9 @@ def product_passes(
         count = np.divide(linear.experts, ranks.expert)
     elif linear.split is Split.WHOLE:
         tokens = np.divide(tokens, ranks.whole)
+    loops: Array = 1
     if has_experts(linear) and workload.software.wide_experts and workload.precision.autocast:
-        dtype = "fp32"
+        dtype, loops, count = "fp32", count, 1  # no grouped kernel takes fp32: one product after another
     dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
     chip, pads = workload.accelerator, workload.software.pads_products
     passes = {Trainable.FROZEN: 1, Trainable.FULL: 3}.get(trainable, 2)
@@ -100,12 +101,12 @@ def product_passes(
         forward = forward + unpacked
         backward = backward if trainable is Trainable.FROZEN else backward + unpacked
     slower = thin_experts(tokens, count) if has_experts(linear) else 1.0
-    return Passes(forward, backward, weight) * slower
+    return Passes(forward, backward, weight) * (slower * loops)
 
 
 def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passes:
     """Seconds of one layer's memory-bound operators, casts, and adding adapters' outputs to their products: the software profile's
-    equivalent bytes at copy speed.
+    equivalent bytes at copy speed. Beside frozen weights, which are 16-bit, autocast widens nothing but LayerNorm's output.
 
     Half of a permutation runs after the tokens of g ``expert_tensor`` ranks have been gathered: its traffic is multiplied by (1 + g) / 2.
     """
@@ -116,7 +117,8 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     autocast = workload.precision.autocast and not workload.precision.wide_stream
     scale, usual = workload.precision.element / 2, issue_bound(workload)
     for operator in stack.block.elementwise:
-        there, back = workload.software.traffic(operator.kind.value, autocast=autocast)
+        casts = autocast and (stack.trainable is Trainable.FULL or operator.kind is Pointwise.LAYER_NORM)
+        there, back = workload.software.traffic(operator.kind.value, autocast=casts)
         wider = 1.0 if operator.kind.value in workload.software.works_wide else scale
         worked = operator.worked + np.where(np.less(operator.worked, 1.0), workload.software.rotary_cut, 0.0)
         elements = (
@@ -147,6 +149,8 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     return Passes(memory_time(forward * usual, chip), memory_time(backward * usual, chip)) + rows
 
 
+CAPPED = (12.0, 14.0)
+"""Bytes per 16-bit logit to cap it, forward and backward: three kernels that read and write it, tanh's backward reads its output too."""
 H100_BANDWIDTH, H100_SMS = 3.35e12, 132
 """B/s and number of SMs of the card on which eager operators were timed."""
 
@@ -295,8 +299,9 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
     looked_up = tokens * sum((np.asarray(linear.outputs) for linear in part.linears), start=np.asarray(0.0))
     stream = np.where(np.greater(part.vocabulary, 0), 0.0, 4.0 * scale * looked_up)
     logits = logits * (head.narrow if part.narrow_loss else 1.0)
-    forward = memory_time(head.forward * wider * logits + stream, chip)
-    backward = memory_time(head.backward * wider * logits + 2 * stream, chip)
+    there, back = (CAPPED if part.capped else (0.0, 0.0))
+    forward = memory_time((head.forward * wider + there * scale) * logits + stream, chip)
+    backward = memory_time((head.backward * wider + back * scale) * logits + 2 * stream, chip)
     forward = forward + table_copies(part, workload)
     trained = part.trainable is not Trainable.FROZEN
     others = Passes(forward, backward if trained else 0.0)

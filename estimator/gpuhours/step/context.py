@@ -10,7 +10,7 @@ import numpy as np
 from gpuhours.architecture.operators import AttentionCore, Stack, Trainable
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
-from gpuhours.inputs.arrays import Array, every
+from gpuhours.inputs.arrays import Array, every, some
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.collectives import (
     all_gather_time,
@@ -54,7 +54,8 @@ def _core_passes(
 
     A padding mask is passed to fused kernels as a tensor over all pairs, and no pair is skipped: the time is that of all pairs without a
     mask, times the profile's factor. For unfused attention the factor is not applied: it adds a mask to its scores in any case. A window
-    or an explicit causal mask is treated in the same way if the profile has a figure for it (``window_mask``).
+    shorter than the sequence or an explicit causal mask is treated in the same way if the profile has a figure for it
+    (``window_mask``).
     """
     masking = workload.software.padding_mask
     if core.padded and masking is not None and kernel != "unfused":
@@ -62,7 +63,8 @@ def _core_passes(
         whole_pairs = _shared_passes(seen, length, sequences, workload, kernel, whole=whole)
         return Passes(whole_pairs.forward * masking.forward, whole_pairs.backward * masking.backward)
     slower = workload.software.window_mask
-    if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
+    near = core.window is not None and some(np.less(core.window, length))
+    if slower is not None and (near or (workload.software.masked and core.causal)):
         seen = replace(core, causal=False, window=None)
         return _shared_passes(seen, length, sequences, workload, kernel, whole=whole) * slower
     return _shared_passes(core, length, sequences, workload, kernel, whole=whole)

@@ -118,8 +118,8 @@ def gemma(config: Config) -> Fields:
 
 
 def gemma2(config: Config) -> Fields:
-    """Gemma 2: norms before and after attention and feed-forward; full attention in every second layer."""
-    return {**gemma(config), "norms_per_layer": 4, **windows(config, 2)}
+    """Gemma 2: norms before and after attention and feed-forward, capped logits; full attention in every second layer."""
+    return {**gemma(config), "norms_per_layer": 4, "code_steps": ["capped-logits"], **windows(config, 2)}
 
 
 def gemma3(config: Config) -> Fields:
