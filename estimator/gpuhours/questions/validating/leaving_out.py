@@ -43,9 +43,9 @@ from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = (
     "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
-    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees",
+    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees", "wide_experts", "eased",
 )  # fmt: skip
-"""Facts about a stack's code, which were not determined from measured steps."""
+"""Facts about a stack's code, and figures of single kernels (``eased``), which were not determined from measured steps."""
 SHARES = frozenset({"Exposed", "Libraries"})
 """Classes of groups whose figures are shares of at most 1."""
 Group = TypeVar("Group", bound=BaseModel)
