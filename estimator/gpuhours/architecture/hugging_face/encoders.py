@@ -171,7 +171,7 @@ def vit_mae(config: Config) -> Fields:
     heads, width, layers, _ = (config.number(key) for key in keys)
     config.get("norm_pix_loss")
     ratio, encoder = config.get("mask_ratio", 0.75), {**tower(config), "attention_bias": biases(config)}
-    if not any("PreTraining" in str(name) for name in config.listed("architectures")):
+    if not _pretrains(config):
         return encoder
     return {
         "kind": "masked-autoencoder", "encoder": without_kind(encoder), "mask_ratio": ratio, "decoder_layers": layers,
@@ -284,16 +284,28 @@ def siglip2_vision(config: Config) -> Fields:
 
 
 def videomae(config: Config) -> Fields:
-    """VideoMAE's encoder: full attention over the tubelets of a clip, fixed positions."""
-    keys = ("decoder_num_attention_heads", "decoder_hidden_size", "decoder_num_hidden_layers", "decoder_intermediate_size",
-            "use_mean_pooling", "norm_pix_loss", "num_frames")  # fmt: skip
-    config.without_effect(*keys)
-    mean = config.get("use_mean_pooling", True)
-    return {
+    """VideoMAE's encoder: full attention over the tubelets of a clip, fixed positions; with its decoder if the file names the
+    pre-training class, whose mask ratio it does not state (0.9, arXiv:2203.12602)."""
+    config.without_effect("decoder_intermediate_size", "use_mean_pooling", "norm_pix_loss", "num_frames")
+    decoder = [config.optional(f"decoder_{key}") for key in ("num_hidden_layers", "hidden_size", "num_attention_heads")]
+    mean, pretrained = config.get("use_mean_pooling", True), _pretrains(config)
+    encoder = {
         **tower(config), "class_token": False, "positions": "fixed", "tubelet": config.number("tubelet_size", default=2),
         "attends": "clip",
         "final_norm": not mean, "attention_bias": biases(config),
     }  # fmt: skip
+    if not pretrained:
+        return encoder
+    layers, width, heads = decoder
+    return {
+        "kind": "masked-autoencoder", "encoder": without_kind(encoder), "mask_ratio": 0.9, "decoder_layers": layers,
+        "decoder_hidden": width, "decoder_heads": heads, "decoder_bias": False,
+    }  # fmt: skip
+
+
+def _pretrains(config: Config) -> bool:
+    """Whether the file names the class that is pre-trained with a decoder."""
+    return any("PreTraining" in str(name) for name in config.listed("architectures"))
 
 
 def vjepa2(config: Config) -> Fields:
