@@ -7,11 +7,18 @@ from dataclasses import replace
 from typing import Literal
 
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Pointwise
+from gpuhours.inputs.arrays import Array
 
-CodeStep = Literal["wide-rotary", "scaled-queries", "aligned-heads", "sliced-heads", "split-gate", "wide-loss", "capped-logits"]
-"""Steps by name. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``."""
+CodeStep = Literal[
+    "wide-rotary", "scaled-queries", "aligned-heads", "sliced-heads", "split-gate", "wide-loss", "capped-logits"
+]
+"""Steps by name. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
+scores as well."""
 
-INSTEAD = {"wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY), "split-gate": (Pointwise.SWIGLU, Pointwise.SPLIT_SWIGLU)}
+INSTEAD = {
+    "wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY),
+    "split-gate": (Pointwise.SWIGLU, Pointwise.SPLIT_SWIGLU),
+}
 
 
 def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
@@ -19,13 +26,12 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     chosen = set(steps)
     swaps = dict(pair for step, pair in INSTEAD.items() if step in chosen)
     kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
-    added = (
-        Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen)
-    )
-    return replace(block, elementwise=(*kept, *added))
+    added = (Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen))
+    cores = tuple(replace(core, capped="capped-logits" in chosen) for core in block.attention)
+    return replace(block, elementwise=(*kept, *added), attention=cores)
 
 
-def _added(core: AttentionCore, steps: set[CodeStep]) -> Iterable[tuple[Pointwise, float]]:
+def _added(core: AttentionCore, steps: set[CodeStep]) -> Iterable[tuple[Pointwise, Array]]:
     """(operator, elements per token) that the code runs on one attention core's queries, keys, values and output."""
     queries = core.heads * core.head_dim
     keys = 0 if core.keys is not None else core.kv_heads * core.head_dim

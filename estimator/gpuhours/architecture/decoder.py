@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import model_validator
 
 from gpuhours.architecture import blocks, lora, side_inputs, state_space
+from gpuhours.architecture.code_steps import CodeStep, as_coded
 from gpuhours.architecture.decoder_shapes import (
     ATTENDS,
     FED,
@@ -23,7 +24,6 @@ from gpuhours.architecture.decoder_shapes import (
     PerLayerInput,
     Streams,
 )
-from gpuhours.architecture.code_steps import CodeStep, as_coded
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, treatment
 from gpuhours.architecture.state_space import StateSpace

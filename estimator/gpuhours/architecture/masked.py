@@ -1,8 +1,7 @@
 """Masked autoencoders for images and video: an encoder over visible patches and a light decoder over all patches."""
 
-from typing import Literal, Self
-
 from dataclasses import replace
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -64,7 +63,7 @@ class MaskedAutoencoder(Spec):
         fixed = encoder.positions == "fixed"
         front = replace(encoder.embedding(tokens, Trainable.FULL), tabled=encoder.hidden if fixed else 0)
         layers = encoder.stacks(seen + own, seen + own, times, Trainable.FULL)
-        norm = blocks.norm_parameters(encoder.norm, encoder.hidden)
+        norm = blocks.norm_parameters(encoder.norm, encoder.hidden) if encoder.final_norm else 0
         handed = Linear("to decoder", encoder.hidden, self.decoder_hidden, Split.WHOLE, self.decoder_bias)
         table = self.decoder_hidden * tokens / (seen + own) if fixed else 0
         width = norm + self.decoder_hidden

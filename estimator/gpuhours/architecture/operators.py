@@ -121,6 +121,8 @@ class AttentionCore:
     """Whether it gets a dense mask over all query-key pairs: for padding in the batch, or a bias per pair of positions (BEiT)."""
     from_table: bool = False
     """Whether each layer computes that mask from a table of relative positions."""
+    capped: bool = False
+    """Whether scores are capped where the stack writes them out (Gemma 2)."""
     looped: bool = False
     """Whether modelling code calls attention in a loop, once per sequence (windows, and images of different sizes)."""
 
@@ -173,19 +175,13 @@ class Pointwise(Enum):
     LAYER_NORM = "layer-norm", 1, Family.NORM
     RESIDUAL = "residual", 0
     ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy besides the projection, whose storage the values keep alive
-    WIDE_ROTARY = "wide-rotary", None, Family.ATTENTION, "rotary"
-    """Positions rotated in fp32, as in ModernBERT's and ESM's modelling files."""
-    SCALED = "scaled-queries", 0, Family.ATTENTION, "residual"
-    """Queries multiplied by a number before attention."""
-    ALIGNED = "aligned-heads", 0, Family.ATTENTION, "residual"
-    """Queries, keys, values and attention's output copied into another order (Whisper's ``contiguous``)."""
-    SLICED = "sliced-heads", 0, Family.ATTENTION, "bias"
-    """Queries, keys and values as slices of one product's output, whose gradients are put together again (Phi-3)."""
+    WIDE_ROTARY = "wide-rotary", None, Family.ATTENTION, "rotary"  # in fp32: ModernBERT, ESM
+    SCALED = "scaled-queries", 0, Family.ATTENTION, "residual"  # by a number, before attention
+    ALIGNED = "aligned-heads", 0, Family.ATTENTION, "residual"  # copied into another order: Whisper's ``contiguous``
+    SLICED = "sliced-heads", 0, Family.ATTENTION, "bias"  # slices of one product's output: Phi-3
     GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is saved by the product that reads it
-    WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"
-    """Unfused tanh-approximated GELU, as in GPT-2's modelling file."""
-    ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"
-    """Unfused GELU with erf, as in ESM's modelling file."""
+    WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused: GPT-2
+    ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"  # unfused: ESM
     QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"
     """x sigmoid(1.702 x), unfused, as in OpenAI's CLIP."""
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it

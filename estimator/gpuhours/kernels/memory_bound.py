@@ -7,6 +7,10 @@ import numpy as np
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.inputs.arrays import Array
 
+CAPPED = (12.0, 14.0)
+"""Bytes to cap a 16-bit logit or score, forward and backward: divided, tanh, multiplied, each read and written; tanh's backward pass reads
+its output too."""
+
 
 def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name
     """Estimated time in s of one memory-bound kernel; 0 for 0 bytes.

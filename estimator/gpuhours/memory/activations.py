@@ -108,7 +108,9 @@ def saved(
         shared["stream"] += each * adapter.active * adapter.inputs
     wide = FP32 if wide_attention else heads
     shared["attention"] += (
-        0.0 if unkept.heads else _sum(_operands(core, wide, unfused, repeated=wide_attention) for core in block.attention)
+        0.0
+        if unkept.heads
+        else _sum(_operands(core, wide, unfused, repeated=wide_attention) for core in block.attention)
     )
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]

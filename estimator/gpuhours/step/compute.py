@@ -8,7 +8,7 @@ from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Spli
 from gpuhours.hardware.number_formats import BF16, FP32
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.kernels.gemm import passes_times, thin_experts
-from gpuhours.kernels.memory_bound import memory_time
+from gpuhours.kernels.memory_bound import CAPPED, memory_time
 from gpuhours.layout.ranks import Ranks, degree, has_experts, local_parameters
 from gpuhours.layout.recompute import Policy
 from gpuhours.step.context import attention_passes
@@ -117,8 +117,8 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     autocast = workload.precision.autocast and not workload.precision.wide_stream
     scale, usual = workload.precision.element / 2, issue_bound(workload)
     for operator in stack.block.elementwise:
-        casts = autocast and (stack.trainable is Trainable.FULL or operator.kind is Pointwise.LAYER_NORM)
-        there, back = workload.software.traffic(operator.kind.value, autocast=casts)
+        widened = autocast and (stack.trainable is Trainable.FULL or operator.kind is Pointwise.LAYER_NORM)
+        there, back = workload.software.traffic(operator.kind.value, autocast=widened)
         wider = 1.0 if operator.kind.value in workload.software.works_wide else scale
         worked = operator.worked + np.where(np.less(operator.worked, 1.0), workload.software.rotary_cut, 0.0)
         elements = (
@@ -149,8 +149,6 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     return Passes(memory_time(forward * usual, chip), memory_time(backward * usual, chip)) + rows
 
 
-CAPPED = (12.0, 14.0)
-"""Bytes per 16-bit logit to cap it, forward and backward: three kernels that read and write it, tanh's backward reads its output too."""
 H100_BANDWIDTH, H100_SMS = 3.35e12, 132
 """B/s and number of SMs of the card on which eager operators were timed."""
 
@@ -299,7 +297,7 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
     looked_up = tokens * sum((np.asarray(linear.outputs) for linear in part.linears), start=np.asarray(0.0))
     stream = np.where(np.greater(part.vocabulary, 0), 0.0, 4.0 * scale * looked_up)
     logits = logits * (head.narrow if part.narrow_loss else 1.0)
-    there, back = (CAPPED if part.capped else (0.0, 0.0))
+    there, back = CAPPED if part.capped else (0.0, 0.0)
     forward = memory_time((head.forward * wider + there * scale) * logits + stream, chip)
     backward = memory_time((head.backward * wider + back * scale) * logits + 2 * stream, chip)
     forward = forward + table_copies(part, workload)

@@ -18,7 +18,7 @@ from gpuhours.kernels.collectives import (
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.memory_bound import memory_time
+from gpuhours.kernels.memory_bound import CAPPED, memory_time
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import SequenceMethod
 from gpuhours.layout.ranks import Ranks
@@ -114,7 +114,9 @@ def _shared_passes(
         kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
         kind = "disentangled-scores" if core.disentangled else kind
         added = workload.software.traffic(kind, autocast=workload.precision.autocast)
-        own = [time + memory_time(moved * scores, chip) for time, moved in zip(own, added, strict=True)]
+        caps = CAPPED if core.capped else (0.0, 0.0)
+        moved = [usual + cap for usual, cap in zip(added, caps, strict=True)]
+        own = [time + memory_time(each * scores, chip) for time, each in zip(own, moved, strict=True)]
     if every(np.equal(r, 1)):
         return Passes(*own)
     plain = np.equal(ranks.method, SequenceMethod.ring)

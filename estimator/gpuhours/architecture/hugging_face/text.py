@@ -362,7 +362,8 @@ def hunyuan(config: Config) -> Fields:
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("llama", "granite", "smollm3", "ministral", "ministral3", "solar", "yi", "iquestcoder"), llama),
-    "phi3": phi3, "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
+    "phi3": phi3,
+    "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
     "olmo": family(norm="no-weights"),
     "olmo2": family(qk_norm="width"),
     "olmo3": family(qk_norm="width", pattern=4),

@@ -1,0 +1,90 @@
+"""What the code of Hugging Face's models does beside their formulas: counted, and met in profiled steps of two series."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuhours.questions.validating.described import predict_described, read_described
+from gpuhours.questions.validating.rows import described_runs
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import from_dict
+from gpuhours.software.profile import load_software
+from gpuhours.step import step
+
+LIGHT = Path(__file__).parents[1] / "measurements" / "h200_light_kernels.csv"
+
+
+def test_a_product_runs_faster_among_copies():
+    """Gain from one copy between two products to eight, of three shapes; the fourth, 8,192 cubed, gained more."""
+    rows = [row for row in csv.DictReader(LIGHT.read_text().splitlines()) if row["k"] != "8192"]
+    eased = load_software("huggingface").eased
+    for shape in {(row["m"], row["n"], row["k"]) for row in rows}:
+        one, eight = (row for row in rows if (row["m"], row["n"], row["k"]) == shape and row["copies"] in ("1", "8"))
+        gained = float(eight["product_us"]) / float(one["product_us"])
+        foretold = [1 - eased * (1 - float(row["products_share"])) for row in (one, eight)]
+        assert foretold[1] / foretold[0] == pytest.approx(gained, abs=0.035)
+
+
+def measured(words):
+    """The step of a row of the two last series, predicted and measured, and its parts."""
+    path = next(path for path in described_runs() if path.stem == "hugging-face-two-series")
+    run = next(run for run in read_described(path) if words in run.row.word("id"))
+    predicted = step(run.resolved.workload)
+    return float(predicted.time) * 1e3, run.row.number("step_time_s") * 1e3, predicted.parts
+
+
+@pytest.mark.parametrize(
+    ("words", "most"), [("robertab-s256-b64-compile", 0.12), ("vitl16-b64-compile", 0.08), ("smollm2-1.7b-s1024-b4-gc-compile", 0.03)]
+)  # fmt: skip
+def test_compiled_attention_without_a_causal_mask_runs_in_fp32(words, most):
+    """Profiled kernels: fp32 products and a softmax of 34 B a score; -33 and -20 % as bf16."""
+    found, took, _ = measured(words)
+    assert found == pytest.approx(took, rel=most)
+
+
+@pytest.mark.parametrize(
+    ("words", "took"), [("modernbertb-s512-b32", 62.9), ("whisper-small-b16", 34.1), ("phi4-mini-s1024-b4-amp", 119.5)]
+)
+def test_what_a_models_code_adds_takes_time(words, took):
+    """Kernels of a profiled step besides products and attention, ms: 38.6, 22.0 and 97 without these operators."""
+    assert measured(words)[2]["other kernels"] * 1e3 == pytest.approx(took, rel=0.06)
+
+
+def layer(model):
+    """One layer of a decoder."""
+    run = {"model": {"kind": "decoder", **model}, "data": {"seq_len": 512}, "training": {"global_batch": 8}}
+    return (
+        resolve(from_dict({**run, "hardware": {"accelerator": "h200-sxm-141gb", "gpus": 1}}))
+        .workload.model.stacks[0]
+        .block
+    )
+
+
+def test_a_models_code_changes_the_operators_of_its_layers():
+    """ModernBERT: q and k in fp32, the gate on halves, gradients of three slices; by hand 2 x 768, 1,152 and 3 x 768 elements."""
+    shape = {"layers": 22, "hidden": 768, "heads": 12, "ffn_hidden": 1152, "vocab": 50368, "causal": False}
+    plain, coded = (
+        layer({**shape, "code_steps": steps}) for steps in ([], ["wide-rotary", "split-gate", "sliced-heads"])
+    )
+    found = {one.kind.value: one.width for one in coded.elementwise}
+    assert (found["wide-rotary"], found["split-swiglu"], found["sliced-heads"]) == (1536, 1152, 2304)
+    assert coded.parameters == plain.parameters
+    assert not {"wide-rotary", "split-swiglu", "sliced-heads"} & {one.kind.value for one in plain.elementwise}
+
+
+def test_zero_lies_amid_its_hosts():
+    """Eighteen steps under ZeRO on six days: hooks took one host twice as long as another, 0.65 to 1.5 ms a module and pass."""
+    runs = [
+        run
+        for path in described_runs()
+        if path.stem.startswith("hugging-face")
+        for run in read_described(path)
+        if "deepspeed" in run.software.name and run.row.word("step_time_s")
+    ]
+    found = zip(runs, predict_described(runs), strict=True)
+    ratios = np.log([one.time / run.row.number("step_time_s") for run, one in found])
+    assert len(ratios) == 18
+    assert abs(np.mean(ratios)) < 0.05
+    assert np.median(np.abs(ratios)) < 0.08
