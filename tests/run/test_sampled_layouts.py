@@ -165,3 +165,15 @@ def test_experts_are_split_over_tensor_ranks_where_the_stack_does_so_unless_told
         "layout": {"tensor": 2, "expert": 8, "microbatch": 1, "recompute": "full", "sharding": "zero1"},
     })  # fmt: skip
     assert float(resolve(run).workload.ranks.expert_tensor) == split
+
+
+def test_a_stated_layout_that_is_uncommon_has_its_stops_counted_all_the_same() -> None:
+    """Four micro-batches on eight stages: nothing customary completes that, and the run used to be counted without stops."""
+    run = {
+        "model": "deepseek-v3", "data": {"tokens": "1T", "seq_len": 4096}, "training": {"global_batch": 1024},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 512}, "software": "megatron-core",
+    }  # fmt: skip
+    stated = {"tensor": 1, "pipeline": 8, "sharding": "zero1", "expert": 8, "microbatch": 4}
+    found = gpuhours.estimate(gpuhours.from_dict({**run, "layout": stated})).results["goodput"]
+    assert found is not None
+    assert found.value < 0.9

@@ -18,6 +18,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array, keep_freed_memory
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
 from gpuhours.run.default_layout import base_of, chosen_layout, customary, laid_out, layout_axes, usual
 from gpuhours.run.typical import Slack
@@ -129,7 +130,6 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
         predicted = step(replace(shared, cluster=slower))
         held = memory(shared)
-    runs = predicted.valid & usual(layouts, batch, sized)
     shape = (len(several), *(len(values) for values in axes.values()))
     times = np.broadcast_to(predicted.time, (len(SHARES), *shape))
     plain = customary(layouts, asked.software, asked.model)
@@ -137,19 +137,23 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
         held.filled,
         held.safe,
         held.fits,
-        runs,
+        predicted.valid,
         plain,
         fields["recompute"].astype(np.int64),
         layouts.model_parallel,
+        usual(layouts, batch, sized),
+        offered(layouts),
     )
     flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
     made = []
     for number, (one, tried) in enumerate(zip(several, own, strict=True)):
         cells = _grid_index([[axes[name].index(value) for value in values] for name, values in tried.items()])
         time = tuple(each[number][cells].reshape(-1) for each in times)
-        made.append(
-            LayoutGrid(one.software, one.model, base, tried, time, *(each[number][cells].reshape(-1) for each in flat))
-        )
+        filled, safe, likely, valid, *others, common, there = (each[number][cells].reshape(-1) for each in flat)
+        valid = next(
+            (valid & kept for kept in (common, there) if (valid & kept).any()), valid
+        )  # what is stated may be uncommon
+        made.append(LayoutGrid(one.software, one.model, base, tried, time, filled, safe, likely, valid, *others))
     return made
 
 
