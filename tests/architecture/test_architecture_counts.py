@@ -113,3 +113,11 @@ def test_summaries_are_json() -> None:
     assert len(listing) == len(names())
     shown = show_model("longvila-7b", Data(frames=8, text_tokens=100)).to_dict()
     assert json.loads(json.dumps(shown))["parameters"] == sum(part["parameters"] for part in shown["parts"])
+
+
+@pytest.mark.parametrize("name", [name for name in names() if named(name).kind in ("diffusion", "video-language")])
+def test_every_named_model_of_clips_states_those_of_its_recipe(name: str) -> None:
+    """A run of it has a first answer though it states no frames."""
+    shape = named(name).shape
+    if "time_compression" in shape or "tubelet" in shape.get("vision", {}) or shape.get("tubelet"):
+        assert named(name).frames is not None

@@ -51,6 +51,13 @@ def test_two_numbers_of_gpus_and_a_number_of_instances_are_refused() -> None:
         ("openai/whisper-large-v3", "whisper-large-v3"), ("google-bert/bert-large-uncased", "bert-large"),
         ("deit-small", "vit-s-16-classifier"), ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3"),
         ("ViT-L/16", "vit-l-16-classifier"), ("stable-diffusion-3-medium", "sd-3-medium"),
+        ("black-forest-labs/FLUX.1-Kontext-dev", "flux.1-dev"), ("Wan-AI/Wan2.2-T2V-A14B-Diffusers", "wan-2.1-14b"),
+        ("Wan-AI/Wan2.2-TI2V-5B", "wan-2.2-5b"), ("Lightricks/LTX-Video", "ltx-video-2b"), ("zai-org/GLM-4.6", "glm-4.5"),
+        ("Qwen/Qwen3-Coder-30B-A3B-Instruct", "qwen3-30b-a3b"), ("deepseek-ai/DeepSeek-V3.2-Exp", "deepseek-v3.2"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2.5-vl-7b"), ("OpenGVLab/InternVL2_5-8B", "internvl2.5-8b"),
+        ("OpenGVLab/InternVL3-8B-hf", "internvl3-8b"), ("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "smolvlm-500m"),
+        ("llava-hf/llava-onevision-qwen2-7b-ov-hf", "llava-onevision-7b"), ("google/paligemma2-3b-pt-224", "paligemma-2-3b"),
+        ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama-3.2-11b-vision"),
     ],
 )  # fmt: skip
 def test_a_hubs_name_is_the_model_it_was_made_of(hub: str, name: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 
 import numpy as np
 
-from gpuhours.architecture.catalogue import named, names
+from gpuhours.architecture.catalogue import known_as, named, names
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
@@ -262,7 +262,7 @@ def usual_frames(run: Run) -> tuple[int, str] | None:
         return None
     if run.model.of_pictures:
         return 1, "a sample is one image"
-    recipe = named(run.model.name).frames if run.model.name in names() else None
+    recipe = named(run.model.name).frames if known_as(run.model.name) in names() else None
     return None if recipe is None else (recipe, f"those of the recipe of {run.model.name}")
 
 
