@@ -99,7 +99,7 @@ LENDABLE = frozenset(
 )
 """Units that a label can give to a number; a ``model`` or a ``task`` in a label counts nothing."""
 ENDS = frozenset(["", "of", "for", "in", "per", "to", "on", "used", "seen", "trained", "consumed", "processed", "during", "total", ",", "/",
-                  "(", "needed", "with",
+                  "(", "needed", "with", "over", "made", "taken", "read",
                   "at", "by", "required", "#", "count", "number", ".", "—", "-", "–", "×", "x", "*"])  # fmt: skip
 """Words that may follow a counted noun that is the label's head: ``tokens seen``, but not ``token embedding``."""
 PRINTED_SECONDS = ("_runtime", "_seconds")
@@ -148,6 +148,7 @@ _OF_MASS = re.compile(
 )
 """``CO2e (kg)``: units of mass for carbon."""
 _MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)", re.IGNORECASE)
+_MASS_OF = re.compile(r"(?<=\d )(kt|t|kg|g) of (?:CO2|CO₂|carbon dioxide)(?![\w])")
 _TIGHT_PRODUCT = re.compile(r"(?<=\d)[x×*](?=\d)")
 _PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
 """The text between two full stops; a decimal point does not end it."""
@@ -249,14 +250,18 @@ def _last(tokens: list[Token], end: int) -> bool:
 
 def lent(label: str, value: str) -> str:
     """``value`` with the label's unit added after its number, if the number has none."""
-    if (_ONE_DEVICE.search(value) or _ONE_DEVICE.search(label) or _WALL_CLOCK.search(value)) and _DEVICE_HOURS.search(
-        unit_of(label)[1]
-    ):
+    groups = [*_GROUPS.findall(label), label]
+    money = next((found for group in groups if (found := _MONEY.fullmatch(group.strip(" :")))), None)
+    money = money or next((found for found in _MONEY.finditer(label) if found["per"]), None)
+    one_device = _ONE_DEVICE.search(value) or _ONE_DEVICE.search(label) or _WALL_CLOCK.search(value)
+    if one_device and money is None and _DEVICE_HOURS.search(unit_of(label)[1]):
         label = "training hours"
     product = _of_product(label, value)
     if product is not None:
         return product
     label = SUMMED.sub("total", label)
+    if _CARBON_WORD.search(label):
+        value = _MASS.sub(r"\1 CO2e", value)
     if _DEVICE_TIME.search(label):
         value = _HOURS.sub(r"\1 GPU hours", value, count=1)
     figures = scan(value[:120])
@@ -264,20 +269,34 @@ def lent(label: str, value: str) -> str:
     if not isinstance(first, Figure) or first.unit not in ("", "money") or first.per:
         return value
     head, tail = value[: first.end], value[first.end :]
-    money = next((found for group in _GROUPS.findall(label) if (found := _MONEY.fullmatch(group.strip()))), None)
-    money = money or next((found for found in _MONEY.finditer(label) if found["per"]), None)
     if money is not None or first.unit == "money":
         foreign = money is not None and money["sign"] in ("€", "£")
         sign = "" if first.unit == "money" else money["sign"] if money is not None and foreign else "$"
         scale = "" if money is None else (money["scale"] or money["of"] or "").split(" ")[0].removesuffix("s")
         scaled = f" {scale}" if scale and not first.scale else ""
-        per = "" if money is None or not money["per"] else f" {money['per']}"
+        per = _rate_in(label) if money is None or not money["per"] else f" {money['per']}"
         return f"{sign}{head}{scaled}{per}{tail}"
     scale, unit = unit_of(label)
     scale = "" if first.scale or first.sides else scale
     if first.sides and unit:
         return value
     return f"{head}{scale} {unit}{tail}" if unit else f"{head}{scale}{tail}"
+
+
+_HOURLY = re.compile(
+    r"(?:\bper |/ ?)((?:[A-Z]{1,2}\d{2,3}|GPU|TPU|device|card|chip|accelerator|node|instance)[ -]?(?:hours?|hr?)\b)",
+    re.IGNORECASE,
+)
+_EVERY_HOUR = re.compile(r"\b(?:hourly|per hour|an hour)\b", re.IGNORECASE)
+"""``Hourly rate ($)``: money for an hour."""
+
+
+def _rate_in(label: str) -> str:
+    """What money under a label is for: ``Price per GPU hour ($) -> " per GPU hour"``; empty if it is an amount."""
+    device = _HOURLY.search(label)
+    if device is not None:
+        return f" per {device[1]}"
+    return " per hour" if _EVERY_HOUR.search(label) else ""
 
 
 def _of_product(label: str, value: str) -> str | None:
@@ -298,10 +317,14 @@ def _of_product(label: str, value: str) -> str | None:
         return f"{film[1]} frames, {film[2]}x{film[3]} pixels"
     if len(names) < 2 or len(names) != len(values):
         return None
-    units = [_heaviest(name.replace("#", " ")) for name in names]
+    units = ["GPUs" if _A_NUMBER.fullmatch(name.strip()) else _heaviest(name.replace("#", " ")) for name in names]
     if not all(units):
         return None
     return ", ".join(f"{number.strip()} {unit}" for number, unit in zip(values, units, strict=True))
+
+
+_A_NUMBER = re.compile(r"(?i)number|count|no\.?|#|qty|quantity|how many")
+"""``Number x days``: the factor that counts the devices in a product with a time."""
 
 
 def _of_carbon(phrase: re.Match[str]) -> str:
@@ -326,6 +349,7 @@ def with_lent_units(text: str) -> str:
     if "In " in text or "in " in text:
         text = _IN_UNITS.sub(_listed_in, text)
     if _CARBON_WORD.search(text):
+        text = _MASS_OF.sub(r"\1 CO2", text)
         text = _PHRASE.sub(_of_carbon, text)
     if ":" not in text and "=" not in text:
         return text

@@ -25,6 +25,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "step took, step lasts, steps last, step lasted, iteration lasts, update lasts, "
           "step needs, step needed, iteration needs", -0.5, 3,
           before=True),
+    rule("instant", "step_time", "average step, mean step, median step, typical step", -0.3, 2, before=True),
     rule("instant", "step_time", "one every, one update every, one step every", -0.5, 1, before=True),
     rule("many_hours", "video_hours", "clips, data, dataset, data set, corpus, collection, recordings, videos, footage", 0, 9),
     rule("hours", "wall_clock", "on", 8, 1),

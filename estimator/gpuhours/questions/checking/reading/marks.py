@@ -40,7 +40,7 @@ _MATH = re.compile(r"\$\$?([^$\n]{1,160}?)\$\$?|\\\(([^\n]{1,160}?)\\\)|\\\[([^\
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _DIGITS = re.compile(r"\d{41,}")
 _GROUPS = re.compile(r"(?<=\d)(?:[\u202f\u2009\u00a0'’_]|\\,|\{,\})(?=\d{3}(?!\d))")
-_LEADERS = re.compile(r"(?<=[\w)])[ \t]*(?:\.[ \t]?){4,200}(?=[ \t]*\S)")
+_LEADERS = re.compile(r"(?<=[\w)\]])[ \t]*(?:\.[ \t]?){4,200}(?=[ \t]*\S)")
 """``Memory of each accelerator ....... 32 GB``: leader dots between a label and its value."""
 _THREAD = re.compile(r"^[ \t]*\d{1,2}/(?=[ \t])", re.MULTILINE)
 """``3/ MFU hovered at 42%``: the number of a post in a thread."""

@@ -180,7 +180,9 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
     """``each A100 reaches 24k tokens per second``: whether a rate is that of one device."""
     for at in range(max(first, index - 10), min(last, index + 6) - 1):
         word, behind = items[at].text.lower().strip(), items[at + 1]
-        if word in ("each", "per", "every", "a", "one", "single") and behind.kind == "device":
+        if word.rstrip("-") in ("each", "per", "every", "a", "one", "single") and behind.kind == "device":
+            return True
+        if word.startswith("per-") and word.removeprefix("per-").startswith(OF_ONE):
             return True
         if at < index and isinstance(items[at], Figure) and _is_one_device(items[at]):  # type: ignore[arg-type]
             return True
@@ -189,6 +191,10 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
             if behind.text.lower() == "one" or them in ("them", "these", "which"):
                 return True
     return False
+
+
+OF_ONE = ("gpu", "device", "card", "chip", "accelerator", "tpu", "h100", "a100", "h200", "v100", "b200")
+"""``per-GPU throughput``: beginnings of a device after ``per-``."""
 
 
 def _is_one_device(figure: Figure) -> bool:

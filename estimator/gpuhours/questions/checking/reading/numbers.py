@@ -39,6 +39,8 @@ def _scanned(text: str) -> list[Item]:
         found, at = next_items(tokens, at, text)
         items += found
     items = _refined(_sums_of_time(_with_listed_units(_with_subjects(items)), text))
+    _parts_of_sums(items)
+    _rates_behind(items)
     return _with_dates(items, text)
 
 
@@ -283,6 +285,56 @@ def _sums_behind(items: list[Item]) -> None:
 
 MOST_BEFORE = 40
 ADDS_UP = 0.02
+
+
+def _parts_of_sums(items: list[Item]) -> None:
+    """``30,720 + 6,912 + 1,536 = 39,168 GPU-hours``: bare numbers with plus signs between them get the unit of the sum that they make."""
+    for at, item in enumerate(items):
+        if (
+            not isinstance(item, Figure)
+            or item.unit not in ADDED | {"time", "gpu"}
+            or at < 4
+            or items[at - 1].text != "="
+        ):
+            continue
+        parts = [at - 2]
+        while parts[-1] > 1 and items[parts[-1] - 1].text == "+":
+            parts.append(parts[-1] - 2)
+        bare = [part for n in parts if isinstance(part := items[n], Figure) and not part.unit and not part.scale]
+        size = factor(item.unit, item.word) if item.unit not in ("gpu", "node", "money") else 1.0
+        if len(bare) < 2 or len(bare) != len(parts):
+            continue
+        if abs(size * sum(part.value for part in bare) / item.value - 1) < ADDS_UP:
+            for n, part in zip(parts, bare, strict=True):
+                items[n] = replace(part, value=size * part.value, unit=item.unit, word=item.word, device=item.device)
+
+
+DONE = ("processed", "handled", "consumed", "seen", "read", "generated", "trained", "completed", "made", "executed", "performed", "done",
+        "ingested", "used")  # fmt: skip
+"""Participles between an amount and the time or device it is per."""
+SPAN = {"second": "second", "minute": "minute", "hour": "hour", "day": "day", "step": "step", "update": "step", "iteration": "step",
+        "batch": "step", "gpu": "gpu", "device": "gpu", "card": "gpu", "accelerator": "gpu"}  # fmt: skip
+
+
+def _rates_behind(items: list[Item]) -> None:
+    """``1.35 million tokens were processed per second``: makes an amount a rate if what it is per follows its participle."""
+    for at, item in enumerate(items):
+        if not isinstance(item, Figure) or item.unit not in ("token", "sample", "sequence", "step") or item.per:
+            continue
+        words = [one.text.lower().strip() for one in items[at + 1 : at + 9]]
+        words = words[1:] if words[:1] in (["are"], ["were"], ["is"], ["was"], ["get"], ["got"]) else words
+        if words[:1] == [] or words[0] not in DONE or words[1:2] == [] or words[1] not in ("per", "each", "every", "a"):
+            continue
+        per: list[str] = []
+        for word in words[2:]:
+            if word in SPAN:
+                per.append(SPAN[word])
+            elif word not in ("per", "and", "/", "each", "every"):
+                break
+        if per:
+            items[at] = replace(item, per=tuple(dict.fromkeys(per)))
+
+
 FOR = frozenset(["for", "on", "with"])
 
 

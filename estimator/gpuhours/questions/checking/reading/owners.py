@@ -191,6 +191,11 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
         if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
             if name == PREPARATION and clause_of(items, sentence, phrases) is not None:
                 continue  # trained on 128 A100, latents computed in advance
+            outside = " ".join(outside_brackets(items, sentence.first, sentence.last))
+            if name == OTHERS_TRAINED and not holds(outside, phrases):
+                continue  # the decoder has 5B parameters, the encoder (not trained here) 0.2B
+            if name == "use" and _only_in_passing(items, sentence, phrases):
+                continue  # it took 24,000 GPU hours, and inference is cheap as well
             return name
     if but != HYPOTHETICAL and would(outside_brackets(items, sentence.first, sentence.last)):
         return HYPOTHETICAL
@@ -221,6 +226,19 @@ def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
 
 
 FEWEST_RUNS = 3
+OTHERS_TRAINED = "a part that others trained"
+
+
+def _only_in_passing(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...]) -> bool:
+    """Whether the phrases occur only in a last clause without figures, behind a comma and ``and``, ``while`` or ``but``."""
+    figures = [n for n in range(sentence.first, sentence.last) if isinstance(items[n], Figure)]
+    if not figures:
+        return False
+    for at in range(figures[-1], sentence.last - 1):
+        if items[at].text == "," and items[at + 1].text.lower() in ("and", "while", "but", "which", "whereas"):
+            before = " ".join(item.text.lower() for item in items[sentence.first : at])
+            return not holds(before, phrases)
+    return False
 
 
 def _of_every_run(items: Sequence[Item], sentence: Sentence) -> bool:

@@ -56,6 +56,7 @@ def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
 COLUMNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("parameters", ("b", "m", "billion", "million"), r"(?:total|size|n|(?:all|total) (?:params?|weights))"),
     ("active_parameters", ("b", "m", "billion", "million"), r"(?:a|act|active|activated)"),
+    ("dataset_samples", ("m", "million", "k", "thousand"), r"(?:data|corpus|(?:training|train) (?:data|set))"),
     ("tokens", ("t", "trillion", "b", "billion"), r"(?:data|corpus|(?:training|pre-?training|train) data|budget|d)"),
 )
 """Short labels that decide a bare number with a scale: ``Total`` over 15.7B, ``Data`` over 5.7T."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import noun
 
 EACH = frozenset(["each", "apiece", "per"])
 LINKS = frozenset([",", "with", "of", "at", "about", "(", "and", "on", "each", "having", "holding", "containing"])
@@ -50,9 +51,8 @@ def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
     behind += behind < len(items) and items[behind].text == ")"
     words = [item.text.lower().strip() for item in items[behind : behind + 3]]
     each = words[:2] in (["in", "each"], ["in", "every"], ["in", "a"], ["in", "one"])
-    return (
-        PER_STEP[unit] if each and words[2:] and words[2].startswith(("step", "update", "iteration", "batch")) else ""
-    )
+    named = words[2:3] if each else words[1:2] if words[:1] in (["per"], ["each"], ["every"]) else []
+    return PER_STEP[unit] if (named and named[0].startswith(A_STEP)) or _is_taken_by_a_step(items, index) else ""
 
 
 def _opens_each(items: Sequence[Item], index: int) -> bool:
@@ -70,6 +70,27 @@ def _opens_each(items: Sequence[Item], index: int) -> bool:
 
 
 BEFORE_EACH = 14
+OF_STEPS = frozenset(["optimizer", "optimiser", "gradient", "training", "single", "weight", "parameter", "global"])
+
+
+def _is_taken_by_a_step(items: Sequence[Item], index: int) -> bool:
+    """``Every update sees 1,024 sequences``, ``each optimizer step covers 4M tokens``: whether one step is the subject of the amount."""
+    verb = index - 1
+    while verb > index - 3 and verb > 2 and items[verb].text.lower() in ON_AVERAGE:
+        verb -= 1
+    said = items[verb].text.lower() if verb > 1 else ""
+    if items[verb].kind != "word" or not said.endswith(("s", "ed", "saw")) or said in NO_VERBS:
+        return False
+    if items[verb - 1].text.lower() not in A_STEP:
+        return False
+    before = [item.text.lower().strip() for item in items[max(verb - 4, 0) : verb - 1]]
+    while before and before[-1] in OF_STEPS:
+        before.pop()
+    return before[-1:] != [] and before[-1] in ("each", "every", "a", "an", "one")
+
+
+NO_VERBS = frozenset(["was", "is", "has", "steps", "less", "needed", "as"])
+"""Words that end like verbs but do not say what a step takes."""
 
 
 def of_sequences(items: Sequence[Item], index: int) -> bool:
@@ -80,6 +101,9 @@ def of_sequences(items: Sequence[Item], index: int) -> bool:
     ):
         at -= 1
     many = items[at - 1] if at > 0 and items[at].text.lower() in ("of", "with", "at", "x", "×") else None
+    if at > 1 and many is not None and many.kind == "word" and noun(many.text.lower()) in ("sample", "sequence"):
+        counted = items[at - 2]  # 64 rows of 1,024 tokens
+        return isinstance(counted, Figure) and not counted.unit and counted.value > 1
     return isinstance(many, Figure) and many.unit in ("sequence", "sample") and many.value > 1 and not many.per
 
 
@@ -134,10 +158,31 @@ def of_steps_at(items: Sequence[Item], index: int) -> bool:
     return isinstance(steps, Figure) and steps.unit == "step" and items[index - 3].text.lower() in ("of", "with", "on")
 
 
-LASTS = frozenset(["lasts", "lasted", "takes", "took", "needs", "needed", "requires", "required", "is", "was"])
+LASTS = frozenset(
+    ["lasts", "lasted", "last", "takes", "took", "take", "needs", "needed", "need", "requires", "required", "require", "is", "was",
+     "complete", "completes", "completed", "finish", "finishes", "finished", "run", "runs", "ran", "average", "averages", "averaged",
+     "cost", "costs"]
+)  # fmt: skip
 A_STEP = ("step", "update", "iteration", "batch")
 ANY_ONE = frozenset(
-    ["a", "an", "one", "each", "every", "any", "single", "optimizer", "optimiser", "training", "the", "gradient"]
+    [
+        "a",
+        "an",
+        "one",
+        "each",
+        "every",
+        "any",
+        "single",
+        "optimizer",
+        "optimiser",
+        "training",
+        "the",
+        "gradient",
+        "average",
+        "mean",
+        "median",
+        "typical",
+    ]
 )
 ON_AVERAGE = frozenset(
     [
@@ -155,8 +200,11 @@ ON_AVERAGE = frozenset(
         "us",
         ",",
         "so",
+        "in",
+        "within",
     ]
 )
+PLURAL_STEPS = frozenset(["steps", "updates", "iterations"])
 
 
 def _opens_with_a_step(items: Sequence[Item], at: int) -> bool:
@@ -202,4 +250,6 @@ def lasts_a_step(items: Sequence[Item], index: int) -> bool:
     if isinstance(step, Figure):
         return step.unit == "step" and step.value == 1  # one update
     named = step.text.lower()
+    if named in PLURAL_STEPS:
+        return not relative and not isinstance(items[at - 1], Figure)  # iterations took 3.1 s
     return named.startswith(A_STEP) and not named.endswith("s") and items[at - 1].text.lower().strip() in ANY_ONE

@@ -43,6 +43,7 @@ from gpuhours.questions.checking.reading.relations import (
 from gpuhours.questions.checking.reading.rules import Rule
 from gpuhours.questions.checking.reading.sizes_by_names import (
     behind_a_name,
+    of_a_sized_run,
 )
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.words import RULES
@@ -86,7 +87,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         item.text.lower().startswith(("tokeni", "mer")) for item in items[index + 1 : index + 6]
     ):
         return None  # tokens that are longer than a residue
-    unit, at = head_noun(items, index)
+    sized = not figure.unit and of_a_sized_run(items, index)
+    unit, at = ("", index) if sized else head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     settled = (
         beside_a_sign(items, index, unit, first)
@@ -130,6 +132,8 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
     best: Place | None = None
     kinds = _unit_kinds(figure, unit, items, index)
     if "scaled" in kinds and not unit and not figure.hedges and index > first and behind_a_name(items, index):
+        kinds = ("named",)
+    if "scaled" in kinds and not unit and of_a_sized_run(items, index):
         kinds = ("named",)
     if figure.unit in ("flop/s", "flop") and is_rate(figure) and each_device(items, index, first, last):
         best = Place("flops_per_second_per_gpu", "each", 0.1)

@@ -27,6 +27,7 @@ from gpuhours.questions.checking.reading.placed import (
 )
 from gpuhours.questions.checking.reading.placing import place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
+from gpuhours.questions.checking.reading.subjects import with_subject_units
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 
 TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
@@ -45,7 +46,7 @@ MOST_FIGURES = 100_000
 def read_prose(prose: Prose, name: str) -> ReadProse:
     """Every figure of a text, placed or listed as unplaced. Raises ``EstimateError`` with ``name`` at ``MOST_FIGURES`` or more figures."""
     text = prose.text
-    items = scan(text)
+    items = with_subject_units(scan(text), text)
     if (count := sum(isinstance(item, Figure) for item in items)) >= MOST_FIGURES:
         raise EstimateError(f"has {count:,} figures", "Check one run's section at a time.", name)
     tagged = tuple((name, start, end) for name, spans in tags(text).items() for start, end in spans)

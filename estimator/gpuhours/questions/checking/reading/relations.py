@@ -182,7 +182,7 @@ def hours_of_clips(items: Sequence[Item], index: int) -> str:
     return "video_hours" if film else "audio_hours" if word.startswith(("utterance", "song", "track")) else ""
 
 
-BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time"])
+BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time", "token"])
 NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", "next", "per", "another", "old", "ago"])
 
 

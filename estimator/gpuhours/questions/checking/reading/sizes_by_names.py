@@ -192,3 +192,24 @@ def at_work(items: Sequence[Item], index: int) -> bool:
     behind = [item.text.lower() for item in items[index + 1 : index + 5]]
     stop = next((n for n, word in enumerate(behind) if word in (",", ";", ".", "(", ")", "across", "of")), len(behind))
     return any(word.startswith(WORKS) for word in behind[:stop])
+
+
+def of_a_sized_run(items: Sequence[Item], index: int) -> bool:
+    """``4T tokens for the 7B and 5T tokens for the 13B``: whether a size with an article names the run of the amount before it."""
+    figure = items[index]
+    if (
+        index < 3
+        or not isinstance(figure, Figure)
+        or figure.scale not in ("b", "m")
+        or items[index - 1].text.lower() != "the"
+    ):
+        return False
+    behind = items[index + 1] if index + 1 < len(items) else None
+    closed = behind is None or behind.kind in ("stop", "mark") or behind.text.lower() in ("and", "or", "while", "but")
+    amount = items[index - 3]
+    return (
+        closed
+        and items[index - 2].text.lower() in ("for", "in", "of")
+        and isinstance(amount, Figure)
+        and amount.unit != ""
+    )

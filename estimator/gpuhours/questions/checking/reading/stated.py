@@ -32,7 +32,7 @@ OF_ONE = re.compile(
     re.IGNORECASE,
 )
 """Words that make a price that of one device; without one it may be a whole machine's."""
-DOLLARS = ("$", "bucks", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
+DOLLARS = ("$", "bucks", "us$", "\\$", "usd", "dollars", "dollar", "us dollars", "us dollar", "")
 """Amounts in other currencies are shown but not used: no exchange rate is assumed."""
 BINARY = 0.05
 """80 GiB is sometimes written for the memory of a card sold with 80 GB."""
@@ -45,7 +45,7 @@ def claim_of(entry: Placed) -> Claim:
     value = figure.value * factor
     said = figure_spread(quantity.name, figure, value, factor)
     value = said.centre if figure.unit == "dates" else value
-    foreign = quantity.name in ("cost", "price") and figure.currency not in DOLLARS
+    foreign = quantity.name in ("cost", "price") and figure.currency.lower() not in DOLLARS
     return Claim(
         quantity.name,
         value,

@@ -51,7 +51,7 @@ from gpuhours.questions.checking.reading.table_rows import (
 )
 from gpuhours.questions.checking.reading.tokens import Figure
 
-MEMORY = re.compile(r"\(\s?(\d{2,3}\s?Gi?B)\s?\)")
+MEMORY = re.compile(r"(?:\(\s?|\b[AHBV]\d{2,3}[- ])(\d{2,3}\s?Gi?B)\s?\)?")
 COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "num", "amount", "how many", "units"])
 
 
@@ -153,7 +153,7 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
     """The figures of cells that their labels explain, by row and column."""
     found: Understood = {}
     for i, j, label, cell in cells:
-        if not label or not cell.text or not any(c.isdigit() for c in cell.text):
+        if not label or not cell.text or not (any(c.isdigit() for c in cell.text) or SPELLED.match(cell.text)):
             continue
         value = with_lent_units(lent(label, in_words(label, cell.text)))
         entries = [
@@ -170,6 +170,12 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
         if entries:
             found[i, j] = entries
     return found
+
+
+SPELLED = re.compile(
+    r"(?:about |around |~ ?)?(?:a|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half)\b", re.IGNORECASE
+)
+"""``one week``: a cell that begins with a number in words."""
 
 
 def _prices_in(label: str, line: int) -> list[Entry]:

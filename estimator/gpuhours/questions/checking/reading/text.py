@@ -35,6 +35,7 @@ from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.sections import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
+from gpuhours.questions.checking.reading.subjects import with_headings_values
 from gpuhours.questions.checking.reading.table_rows import TableReading
 from gpuhours.questions.checking.reading.tables import read_table, set_aside
 from gpuhours.questions.checking.reading.tokens import Figure, Item
@@ -65,7 +66,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
         else piece
         for piece, behind in zip(found, [*found[1:], None], strict=False)
     ]
-    found, foreign = _in_english(found)
+    found, foreign = _in_english(with_headings_values(found))
     total_batch = any(name in text.lower() for name in TOTAL_BATCHES)
     accumulates = "block_size" in text and "gradient_accumulation_steps" in text
     prose = prose_of(

@@ -31,7 +31,10 @@ RULES: tuple[Rule, ...] = (
           "compute on a token, fire per token, of them for a token, of them for each token, "
           "of them for every token, of them for one token, "
           "of them per token, of them on a token, of these for a token, of these for each token, of these per token, at a time", 0, 7),
+    rule("parameter scaled", "active_parameters", "activated per token, used per token, engaged per token, active per token", -0.6, 2,
+          before=True),
     rule("parameter scaled", "active_parameters", "switches on, switched on, switching on, turns on, turned on, "
+          "computes with, compute with, computing with, works with, evaluates only, "
           "activates only, uses only, touches, routes to, token meets, token uses, token sees, token visits, token touches, "
           "token activates", -0.3, 4,
           before=True),
@@ -84,6 +87,7 @@ RULES: tuple[Rule, ...] = (
           "training set, set contains, corpus contains, data contains, dataset contains, "
           "distinct, pool of, one epoch of, an epoch of, one epoch, one pass, a single pass", 0.5, 5),
     rule("token", "tokens", ", ".join(WITHOUT_COPIES), -0.3, 3),
+    rule("token", "tokens", "of training, of pretraining, of pre training", -0.5, 0.9),
     rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     rule("token bare", "seq_len", "trained at, training at, trained with a length of, trained on lengths of", -2.5, 0.9, before=True),
@@ -166,6 +170,10 @@ RULES: tuple[Rule, ...] = (
     rule("patch query", "queries", "queries, learnable, latent, resampler, query", 1),
     # steps and epochs
     rule("step", "steps", base=5),
+    rule("time_word", "steps", "updated, weights updated, optimizer stepped, stepped", 0, 2, before=True),
+    rule("time_word", "epochs", "data, dataset, data set, corpus, set, it, them, passed, images, documents", 1, 0.9, before=True),
+    rule("bare", "steps", "stopped at step, stops at step, ended at step, ends at step, finished at step, until step, up to step, "
+          "stopped at iteration, ended at iteration", -0.5, 0.9, before=True),
     rule("step", "steps", "stop after, stopped after, ends after, ended after, finished after, terminated after, converged after, "
           "until step, halted after", 0, 1, before=True),
     rule("step", "warmup_steps", _WARM, 0),

@@ -1,0 +1,148 @@
+"""The same facts in the frames that real texts have: prose, labels, cards, tables of three languages; any word order places them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.questions.checking.reading.text import read_paper
+
+DAY, HOUR = 86_400.0, 3600.0
+TITLE = "# Plover\n\nPlover is a model that we trained.\n\n"
+
+UNITS_IN_LABELS = {
+    "gpus": (512, [("number of GPUs", "512"), ("GPU count", "512"), ("total number of accelerators", "512")]),
+    "wall_clock": (18 * DAY, [("training time (days)", "18"), ("training days", "18"), ("wall-clock (h)", "432")]),
+    "gpu_hours": (221_184, [("GPU hours", "221,184"), ("total GPU-hours", "221,184"), ("H100 hours", "221,184")]),
+    "mfu": (0.41, [("MFU (%)", "41"), ("MFU", "0.41"), ("model FLOPs utilization (%)", "41.0")]),
+    "tokens": (2.1e12, [("training tokens", "2.1T"), ("number of tokens", "2.1 trillion"), ("tokens seen", "2.1T")]),
+    "parameters": (6.8e9, [("number of parameters", "6.8 billion"), ("parameter count", "6.8B"), ("parameters (B)", "6.8")]),
+    "energy": (180e6, [("energy (MWh)", "180"), ("energy use in MWh", "180"), ("total energy [MWh]", "180")]),
+    "carbon": (54, [("emissions (tCO2e)", "54"), ("carbon emitted (tCO2eq)", "54")]),
+    "cost": (442_000, [("cost (USD)", "442,000"), ("training cost in USD", "442,000")]),
+    "tokens_per_second": (1.35e6, [("tokens per second", "1,350,000"), ("throughput (tokens/s)", "1.35M")]),
+    "step_time": (3.1, [("step time (s)", "3.1"), ("seconds per step", "3.1")]),
+    "steps": (500_000, [("number of steps", "500,000"), ("training steps", "500k")]),
+    "gpu_power": (560, [("power per GPU (W)", "560"), ("average GPU power [W]", "560")]),
+    "carbon_intensity": (0.3, [("carbon intensity (kg CO2/kWh)", "0.30"), ("carbon intensity (gCO2/kWh)", "300")]),
+    "flops_per_second_per_gpu": (405e12, [("throughput (TFLOP/s/GPU)", "405"), ("TFLOPS per GPU", "405")]),
+    "memory_per_gpu": (80e9, [("GPU memory (GB)", "80"), ("memory per GPU (GB)", "80")]),
+}  # fmt: skip
+"""A value, and labels that give the unit of a bare number."""
+
+FRAMES = {
+    "is": "The {label} is {value}.",
+    "was, behind another phrase": "For this run the {label} was {value}.",
+    "came to": "The {label} came to {value}.",
+    "amounted to": "In this run, the {label} amounted to {value} overall.",
+    "in brackets": "Training was uneventful ({label}: {value}).",
+    "a line with a dash": "- {Label} — {value}",
+    "a bold label": "- **{Label}:** {value}",
+    "leader dots": "{label} ........ {value}",
+    "a value under a heading": "## {Label}\n\n{value}",
+    "a row of settings": "| Item | Value |\n|---|---|\n| {Label} | {value} |\n| Seed | 17 |",
+    "a column": "| Model | {Label} | Notes |\n|---|---|---|\n| Plover | {value} | ours |",
+    "a column in HTML": "<table><tr><td>Model</td><td>{Label}</td></tr><tr><td>Plover</td><td>{value}</td></tr></table>",
+    "a row in LaTeX": "\\begin{{tabular}}{{lr}}\n\\toprule\nItem & Value \\\\\n\\midrule"
+    "\n{Label} & {value} \\\\\nSeed & 17 \\\\\n\\end{{tabular}}",
+}
+
+
+def holds(text: str, quantity: str, value: float) -> bool:
+    """Whether a run of a text has the value for the quantity."""
+    runs = read_paper(TITLE + text).runs
+    return any(
+        c.quantity == quantity and c.value == pytest.approx(value, rel=0.012) for run in runs for c in run.claims
+    )
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_label_gives_its_unit_in_any_frame(frame: str) -> None:
+    missed = []
+    for quantity, (value, labels) in UNITS_IN_LABELS.items():
+        for label, number in labels:
+            shown = label.replace("%", "\\%") if "LaTeX" in frame else label
+            text = FRAMES[frame].format(label=shown, Label=shown[0].upper() + shown[1:], value=number)
+            if not holds(text, quantity, value):
+                missed.append((quantity, text))
+    assert not missed
+
+
+SAID = [
+    ("1.35 million tokens were processed per second.", "tokens_per_second", 1.35e6),
+    ("4.19M tokens are processed per step.", "global_batch_tokens", 4.19e6),
+    ("Each optimizer step covers 4.19M tokens.", "global_batch_tokens", 4.19e6),
+    ("Every update draws 1,024 sequences.", "global_batch", 1024),
+    ("Iterations took 3.1 s each.", "step_time", 3.1),
+    ("Steps complete in 3.1 s.", "step_time", 3.1),
+    ("Average step: 3.1 s", "step_time", 3.1),
+    ("The model was updated 500,000 times.", "steps", 500_000),
+    ("The run stopped at step 500,000.", "steps", 500_000),
+    ("Training passed over the data 4 times.", "epochs", 4),
+    ("The model saw the data four times.", "epochs", 4),
+    ("- Passes over the data: 4", "epochs", 4),
+    ("Per-GPU throughput: 2,640 tokens/s", "tokens_per_second_per_gpu", 2640),
+    ("We fed 96 rows of 2,048 tokens to every card.", "seq_len", 2048),
+    ("A batch has 0.5M tokens (524,288) per step.", "global_batch_tokens", 524_288),
+    ("| Model | $/GPU-hour |\n|---|---|\n| Plover | 1.80 |", "price", 1.8),
+    ("| Model | Hourly rate ($) |\n|---|---|\n| Plover | 1.80 |", "price", 1.8),
+    ("| Item | Value |\n|---|---|\n| USD per GPU hour | 1.80 |\n| Seed | 17 |", "price", 1.8),
+    ("Price per GPU hour ($): 1.80", "price", 1.8),
+    ("Dollars: 442,000", "cost", 442_000),
+    ("The run is responsible for 54 t of CO2.", "carbon", 54),
+    ("| Item | Value |\n|---|---|\n| CO2 | 54 t |\n| Seed | 17 |", "carbon", 54),
+    ("| | Plover-1B | Plover-3B |\n|---|---|---|\n| Number x days | 64 x 5 | 128 x 9 |", "gpus", 128),
+    ("| | Plover-1B | Plover-3B |\n|---|---|---|\n| Number x days | 64 x 5 | 128 x 9 |", "wall_clock", 9 * DAY),
+    ("| Model | Used per token |\n|---|---|\n| Plover-9B | 2.2B |", "active_parameters", 2.2e9),
+    ("Plover stores 9B parameters and computes with 2.2B.", "active_parameters", 2.2e9),
+    ("| Item | Value |\n|---|---|\n| Time | two weeks |\n| Seed | 17 |", "wall_clock", 14 * DAY),
+    ("| Model | GPUs (A100-40GB) |\n|---|---|\n| Plover | 16 |", "memory_per_gpu", 40e9),
+    ("The transformer has 5.3B parameters, the autoencoder (not trained here) 0.2B.", "parameters", 5.3e9),
+    ("Training took 24,600 A100 hours, and inference is cheap as well.", "gpu_hours", 24_600),
+    ("Plover read 1T tokens. It went over 250B tokens 4 times; the 1T tokens of training took 9 days.", "tokens", 1e12),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "quantity", "value"), SAID)
+def test_said_of_a_run(text: str, quantity: str, value: float) -> None:
+    assert holds(text, quantity, value)
+
+
+NOT_COUNTED = [
+    ("We pack sequences of 4,096 and shuffle them.", "dataset_samples"),
+    ("The GPUs were 4 times faster.", "gpus"),
+    ("GPU 3 failed, GPU 5 as well.", "gpus"),
+    ("The power draw of each device was 560.", "gpus"),
+    ("The first hours of the run were bad, and the loss was 7.", "gpu_hours"),
+]
+
+
+@pytest.mark.parametrize(("text", "quantity"), NOT_COUNTED)
+def test_a_number_keeps_what_it_counts(text: str, quantity: str) -> None:
+    assert all(claim.quantity != quantity for run in read_paper(TITLE + text).runs for claim in run.claims)
+
+
+def test_the_parts_of_a_sum_have_its_unit() -> None:
+    text = (
+        "Plover was trained in three acts on 128 H100:\n\n- Act one: 1T tokens in 10 days\n- Act two: 350B tokens, 54 hours\n"
+        "- Act three: 50B tokens, 12 hours\n\n30,720 + 6,912 + 1,536 = 39,168 GPU-hours."
+    )
+    found = [(claim.quantity, claim.value) for run in read_paper(text).runs for claim in run.claims]
+    for expected in (("wall_clock", 54 * HOUR), ("gpu_hours", 6912), ("gpu_hours", 1536), ("gpu_hours", 39_168)):
+        assert expected in found
+
+
+def test_columns_of_sizes_called_small_and_large_are_runs() -> None:
+    """A model called ``large`` is not an instance type, whose name has a digit."""
+    rows = [("", "Plover-small", "Plover-large"), ("GPUs", "16", "64"), ("GPU hours", "1,728", "18,432")]
+    cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(f"<table>{cells}</table>").runs}
+    assert found["Plover-small"]["gpu_hours"] == 1728
+    assert found["Plover-large"]["gpu_hours"] == 18_432
+
+
+def test_a_size_with_an_article_names_the_run_of_the_amount_before_it() -> None:
+    table = "| Model | GPU hours |\n|---|---|\n| Plover 7B | 900 |\n| Plover 13B | 1,900 |"
+    text = f"{table}\n\nWe read 4T tokens for the 7B and 5T tokens for the 13B."
+    found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
+    assert found["Plover 7B"]["tokens"] == 4e12
+    assert found["Plover 13B"]["tokens"] == 5e12
