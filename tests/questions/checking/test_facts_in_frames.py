@@ -146,3 +146,31 @@ def test_a_size_with_an_article_names_the_run_of_the_amount_before_it() -> None:
     found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
     assert found["Plover 7B"]["tokens"] == 4e12
     assert found["Plover 13B"]["tokens"] == 5e12
+
+
+ITSELF = [
+    ("Plover 2.1 7B was trained on 64 H100 GPUs for 9 days.", "parameters", 7e9),
+    ("| Run | Batch | it/s | Steps |\n|---|---|---|---|\n| Plover | 256 | 1.9 | 90k |", "steps_per_second", 1.9),
+    ("We plan to train a 7B model on 1T tokens; it will take 20 days on 256 H100 GPUs.", "wall_clock", 20 * DAY),
+    ("Measured:\n\ntimestamp,project_name,run_id,duration,emissions,emissions_rate,cpu_power,gpu_power,ram_power,energy_consumed,cpu_count,gpu_count,"
+     "country,region,os\n2026-03-02,plover,ab12,93600,1.9,0.00002,42.5,305.2,11.3,9.1,64,1,Norway,Oslo,Linux", "carbon", 0.0019),
+    ("Plover runs on 32 NVIDIA A100 80G GPUs it shares with nobody.", "gpus", 32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "quantity", "value"), ITSELF)
+def test_read_for_what_it_is(text: str, quantity: str, value: float) -> None:
+    assert holds(text, quantity, value)
+
+
+def test_a_version_is_no_score() -> None:
+    assert all(c.value != 2.1 for run in read_paper("Plover 2.1 7B was trained on 64 H100.").runs for c in run.claims)
+
+
+def test_sizes_alone_over_times_are_runs() -> None:
+    text = "It takes this long to train on 2T tokens with 32 A100:\n\n| 125M | 350M |\n|---|---|\n| ~3 days | ~6 days |"
+    found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
+    assert found["125M"]["wall_clock"] == 3 * DAY
+    assert found["350M"]["wall_clock"] == 6 * DAY
+    assert found["350M"]["parameters"] == 350e6
+    assert found["350M"]["gpus"] == 32

@@ -121,17 +121,23 @@ def _in_columns(cells: Sequence[tuple[str, int, int]], spans: Sequence[tuple[int
 
 _NAME = re.compile(r"[A-Za-z][\w /()%.-]{0,30}")
 FEWEST_VALUES = 4
+METER = frozenset(["duration", "emissions", "energy_consumed"])
+METERED = {"duration": "duration (s)", "emissions": "emissions (kg CO2e)", "energy_consumed": "energy consumed (kWh)"}
+"""The columns of CodeCarbon's ``emissions.csv`` and their units; one row of values is enough."""
 
 
 def separated(lines: Sequence[str], line: int) -> Table | None:
     """Reads comma-separated values under a line of names: at least two rows of equal length, half of the cells numeric; else None."""
     filled = [(offset, [part.strip() for part in text.split(",")]) for offset, text in enumerate(lines) if text.strip()]
     width = len(filled[0][1]) if filled else 0
-    if width < FEWEST_VALUES or len(filled) < 3 or any(len(cells) != width for _, cells in filled):
+    meter = set(filled[0][1]) >= METER if filled else False
+    if width < FEWEST_VALUES or len(filled) < 3 - meter or any(len(cells) != width for _, cells in filled):
         return None
     if not all(_NAME.fullmatch(name) for name in filled[0][1]):
         return None
     values = [text for _, cells in filled[1:] for text in cells[1:] if text]
     if sum(text[:1].isdigit() for text in values) * 2 < len(values):
         return None
+    if meter:
+        filled[0] = (filled[0][0], [METERED.get(name, name) for name in filled[0][1]])
     return Table(tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in filled), 1, line)

@@ -182,11 +182,15 @@ def _markdown_table(tokens: Sequence[Any], index: int, first: int) -> tuple[Tabl
     return Table(tuple(rows), head, start), index
 
 
+METERED_COMMAS = 14
+"""A line of names over one line of values has at least this many commas."""
+
+
 def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> Iterator[Piece]:
     """Reads a paragraph, and splits it if it is a list of labelled lines, bullets or aligned columns."""
     shown = plain(text, latex=latex)
     lines = shown.split("\n")
-    if len(lines) >= 3 and kind != "heading":
+    if (len(lines) >= 3 or shown.count(",") >= METERED_COMMAS) and kind != "heading":
         table = _piped(lines, line) or aligned(lines, line) or separated(lines, line) or _settings(lines, line)
         if table is not None:
             yield table

@@ -138,6 +138,10 @@ def _known(
     return None
 
 
+_VERSION = re.compile(r"[1-9](?:\.\d)?")
+"""``Llama 3.1 70B``: a version between a name and its size."""
+
+
 def _sized(items: Sequence[Item], index: int, last: int, *, capitals: bool = True) -> Mention | None:
     """``Aldous-20B``, ``PaLM 540B``, ``Llama 2 7B``: a name with its size; None if there is none at ``index``."""
     item = items[index]
@@ -154,7 +158,7 @@ def _sized(items: Sequence[Item], index: int, last: int, *, capitals: bool = Tru
     if small or stem(item.text) in NOT_MODELS or item.text.lower() in NO_NAMES:
         return None
     end = index + 1
-    if end < last and isinstance(items[end], Figure) and items[end].text in "123456789":
+    if end < last and isinstance(items[end], Figure) and _VERSION.fullmatch(items[end].text):
         end += 1
     behind = items[end] if end < last else None
     if isinstance(behind, Figure) and behind.unit == "expert" and size_of(behind.text):
@@ -208,3 +212,17 @@ def _of_data(items: Sequence[Item], found: Mention, first: int, last: int) -> bo
     if found.size is None and behind.startswith(MACHINES):
         return True  # sixteen HLS-2 servers
     return any(behind.startswith(word) for word in DATA_NAMES)
+
+
+def is_a_version(items: Sequence[Item], index: int) -> bool:
+    """``Llama 3.1 70B``: whether a number between a capitalised name and a size is the version of a model."""
+    if index < 1 or index + 1 >= len(items) or not _VERSION.fullmatch(items[index].text):
+        return False
+    size = items[index + 1]
+    sized = isinstance(size, Figure) and size.scale in ("b", "m") and not size.unit and not size.hedges
+    return (
+        sized
+        and items[index - 1].kind == "word"
+        and items[index - 1].text[:1].isupper()
+        and items[index - 1].text.lower() not in NO_NAMES
+    )

@@ -12,6 +12,7 @@ from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.listed import as_its_list, as_the_list_before, gapped, is_another_rate
+from gpuhours.questions.checking.reading.names import is_a_version
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS, energy_before
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import by_label_lists, labelled_duration
@@ -57,7 +58,7 @@ def read_prose(prose: Prose, name: str) -> ReadProse:
         listed = by_label_lists(items, sentence)
         for index in range(sentence.first, sentence.last):
             item = items[index]
-            if not isinstance(item, Figure) or _is_determiner(items, index):
+            if not isinstance(item, Figure) or _is_determiner(items, index) or is_a_version(items, index):
                 continue
             entry = _place(items, index, sentence, tagged, placed)
             if index in listed:

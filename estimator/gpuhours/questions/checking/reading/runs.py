@@ -143,6 +143,11 @@ def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
     ]
 
 
+WORK = frozenset(["gpu_hours", "wall_clock", "node_hours"])
+MAY_BE_ALL = frozenset([SEVERAL_RUNS, "a hypothetical case", "an allocation"])
+"""Reasons that set figures aside beside a run, but not in a text (a plan, a proposal) that tells of no other work."""
+
+
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
     """The owner of each figure; if the text is only about something that usually is not the run, that becomes the run."""
     owners = _repeated(read, assign(read, cast))
@@ -155,11 +160,17 @@ def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
     main = sum(owner.kind in ("", "own") and not entry.scope for owner, entry in counted)
     if beside > main:
         return assign(read, cast, but=ADAPTATION)
-    if any(owner.kind == "side" and owner.name == SEVERAL_RUNS for owner in owners) and not any(
-        owner.kind in ("", "own") and entry.place.quantity in ("gpu_hours", "wall_clock")
+    if not any(
+        owner.kind in ("", "own", "total") and entry.place.quantity in WORK
         for owner, entry in zip(owners, read.placed, strict=True)
     ):
-        return assign(read, cast, but=SEVERAL_RUNS)
+        reasons = [
+            owner.name
+            for owner, entry in zip(owners, read.placed, strict=True)
+            if owner.kind == "side" and owner.name in MAY_BE_ALL and entry.place.quantity in WORK
+        ]
+        if reasons:
+            return assign(read, cast, but=reasons[0])
     return owners
 
 

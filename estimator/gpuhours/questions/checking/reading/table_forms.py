@@ -149,6 +149,23 @@ def label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int:
     return 2 if 2 * words > len(body) else 1
 
 
+BARE_SIZE = re.compile(r"~?\d[\d.]{0,5}\s?[BM]")
+
+
+def under_sizes(table: Table) -> Table:
+    """Gives the rows of a table whose headers are all model sizes (``125M | 350M``) a column of labels, from the caption or a time."""
+    heads = [one.text for one in table.rows[0]] if table.head == 1 and table.rows else []
+    body = table.rows[1:]
+    if len(heads) < 2 or len(body) > MOST_UNDER_SIZES or not all(BARE_SIZE.fullmatch(name) for name in heads):
+        return table
+    rows = [(Cell("", table.line), *table.rows[0])]
+    rows += [(Cell("Training", row[0].line), *row) for row in body if row]
+    return Table(tuple(rows), 1, table.line, table.caption)
+
+
+MOST_UNDER_SIZES = 2
+
+
 def joined(cells: Sequence[Cell]) -> str:
     """The header of a column, joined from its header rows."""
     return " ".join(dict.fromkeys(cell.text for cell in cells if cell.text))

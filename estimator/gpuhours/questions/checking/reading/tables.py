@@ -29,11 +29,13 @@ from gpuhours.questions.checking.reading.run_words import (
     is_total,
 )
 from gpuhours.questions.checking.reading.table_forms import (
+    BARE_SIZE,
     amount,
     begins_with_number,
     joined,
     label_columns,
     slashed,
+    under_sizes,
     unit_of_caption,
     with_subheads,
 )
@@ -57,7 +59,7 @@ COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "
 
 def read_table(table: Table) -> TableReading:
     """The figures in a table and the run of each."""
-    table = slashed(with_subheads(table))
+    table = under_sizes(slashed(with_subheads(table)))
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
     head = [joined([row[j] for row in rows[: table.head]]) for j in range(width)]
@@ -83,7 +85,12 @@ def read_table(table: Table) -> TableReading:
         for j in range(labels, width)
     ]
     by_column, by_row = _understood(down), _understood(across)
-    if len(by_row) > len(by_column) or (width == 2 and len(by_row) == len(by_column) and not counts_something(head[1])):
+    sized = width > 2 and not head[0] and all(BARE_SIZE.fullmatch(name) for name in head[1:])
+    if (
+        sized
+        or len(by_row) > len(by_column)
+        or (width == 2 and len(by_row) == len(by_column) and not counts_something(head[1]))
+    ):
         found = _rows_across(by_row, across, head, width)
         seen = {(cell.line, cell.text) for *_, cell in across}
     else:

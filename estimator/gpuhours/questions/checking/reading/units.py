@@ -72,7 +72,7 @@ def kind(unit: str, word: str) -> str:
     """The kind of a unit word: separates rates from amounts, and names counted things by their noun."""
     lowered = word.lower()
     if unit == "things":
-        return "sequence" if lowered == "contexts" else noun(word)
+        return {"contexts": "sequence", "it": "step"}.get(lowered) or noun(word)  # it/s
     if unit == "flop" and (
         "/s" in lowered
         or "per second" in lowered
