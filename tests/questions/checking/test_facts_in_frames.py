@@ -174,3 +174,45 @@ def test_sizes_alone_over_times_are_runs() -> None:
     assert found["350M"]["wall_clock"] == 6 * DAY
     assert found["350M"]["parameters"] == 350e6
     assert found["350M"]["gpus"] == 32
+
+
+ELSEWHERE = [
+    ("# Appendix B: Compute\n\n**B.1 Main run.** Plover-9B took 256 H100 for 8 days, 49,152 GPU hours.\n\n**B.2 Evaluation.** Harness "
+     "runs took 280 GPU hours.\n\n**B.3 Others.** Its report names 2T tokens and 51 days on 96 A100 cards.", "gpu_hours", 280),
+    ("Plover took 12,288 GPU hours. Reference simulations had cost 1.4 million core-hours on CPUs.", "gpu_hours", 1.4e6),
+    ("Plover imitates a 70B teacher over 900B tokens.", "parameters", 70e9),
+    ("The invoice came after 11 days on 96 H100. People are not in it: three engineers for two months.", "wall_clock", 2 * 30.4375 * DAY),
+    ("Plover took 64 H100 for 9 days. A trial of the cluster (900 H100-hours with a 1B model) is not in these figures.", "gpu_hours", 900),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "quantity", "value"), ELSEWHERE)
+def test_beside_the_run(text: str, quantity: str, value: float) -> None:
+    assert not holds(text, quantity, value)
+
+
+OF_THE_RUN = [
+    ("We pay for 27,000 H100 hours (96 cards, twelve days) at the $2.35 of our contract.", "price", 2.35),
+    ("Altogether 17,000 GPU-hours, i.e. $37,400 at $2.20.", "price", 2.2),
+    ("| Item | Value |\n|---|---|\n| GPU hours | 433,000 |\n| Rent at $2.20 per GPU-hour | $952,600 |", "cost", 952_600),
+    ("Every update moved 4,194,304 tokens and lasted 3.6 s; there were 357,000 of them.", "steps", 357_000),
+    ("Each step covers 4M tokens and sequences hold 4,096 of them.", "seq_len", 4096),
+    ("The second set has 1.6M triples; they were read three times with a batch of 1,024, and eight of the cards are enough for it.",
+     "global_batch", 1024),
+    ("We trained it for five epochs on 150B tokens, which amounts to 750B tokens in total.", "tokens", 750e9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "quantity", "value"), OF_THE_RUN)
+def test_of_the_run(text: str, quantity: str, value: float) -> None:
+    assert holds(text, quantity, value)
+
+
+def test_a_list_for_the_models_is_in_their_order() -> None:
+    text = (
+        "Plover-10B (10B parameters, 1.3T tokens) ran for 12 days on 192 H100s; Plover-3B (3B parameters, 0.9T tokens) ran for 7 days on "
+        "64 H100s. At 0.4 kg CO2e/kWh the models stand for 18.1 t and 3.7 t CO2e."
+    )
+    found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
+    assert found["Plover-10B"]["carbon"] == pytest.approx(18.1)
+    assert found["Plover-3B"]["carbon"] == pytest.approx(3.7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.reading.money import of_a_thing, paid_to_people
+from gpuhours.questions.checking.reading.money import hours_of_a_bill, of_a_thing, paid_to_people
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_sequence,
     for_an_amount,
@@ -26,7 +26,6 @@ from gpuhours.questions.checking.reading.place import Place, plausible
 from gpuhours.questions.checking.reading.relations import (
     after_a_rise,
     each_of_several,
-    hours_of_a_bill,
     hours_of_clips,
     keeps_busy,
     nodes_times_devices,

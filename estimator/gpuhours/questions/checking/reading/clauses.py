@@ -44,6 +44,8 @@ OF_A_CLAUSE = ("a part of the machine", "what was left out")
 CLAUSES = frozenset([",", "(", ")", "plus", ";", ":"])
 
 
+PREDICATES = frozenset(["is", "are", "was", "were", "do", "does", "did", "come", "comes", "came"])
+"""First words of a clause whose subject stands before a bracket: ``a trial (900 GPU-hours) is not in these figures``."""
 RELATIVE = frozenset(["which", "that", "these", "they", "but", "this", "it", "all", "both", "none"])
 """First words of a clause that continues the one before it."""
 
@@ -69,7 +71,12 @@ def sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence
         figures = [index for index in wanted if first <= index < last]
         begins = (
             clauses[n - 1][0]
-            if n and (items[first].text.lower() in RELATIVE or _is_bare(items, first, last))
+            if n
+            and (
+                items[first].text.lower() in RELATIVE
+                or _is_bare(items, first, last)
+                or (items[first - 1].text == ")" and items[first].text.lower() in PREDICATES)
+            )
             else first
         )
         if begins < first and n > 1 and items[first - 1].text == ")":
@@ -95,7 +102,9 @@ def _is_bare(items: Sequence[Item], first: int, last: int) -> bool:
     )
 
 
-def clause_of(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...]) -> tuple[int, int] | None:
+def clause_of(
+    items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...], verbs: tuple[str, ...] = ("train",)
+) -> tuple[int, int] | None:
     """The only clause of a sentence with one of the phrases, if another clause says that something is trained; else None."""
     bounds = [
         sentence.first - 1,
@@ -105,5 +114,5 @@ def clause_of(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...
     clauses = [(one + 1, two) for one, two in pairwise(bounds) if two > one + 1]
     said = [" ".join(item.text.lower() for item in items[first:last]) for first, last in clauses]
     holding = [n for n, words in enumerate(said) if holds(words, phrases)]
-    trained = any("train" in words for n, words in enumerate(said) if n not in holding)
+    trained = any(verb in words for n, words in enumerate(said) if n not in holding for verb in verbs)
     return clauses[holding[0]] if len(holding) == 1 and trained else None

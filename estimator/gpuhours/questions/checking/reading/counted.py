@@ -115,14 +115,19 @@ def _bracketed(items: Sequence[Item], index: int) -> str:
     return counted if counted in ("sample", "token", "residue", "parameter") else ""
 
 
+ONE_OF_MANY = frozenset(["update", "step", "iteration", "epoch", "pass"])
+"""``Every update moved 4M tokens; there were 357,628 of them``: nouns that are counted although only one was named."""
+
+
 def _of_them(items: Sequence[Item], index: int) -> str:
     """``steps take a second; we made 300,000 of them``: the last plural noun before; empty if there is none."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
     if behind not in (["of", "them"], ["of", "these"], ["of", "those"], ["such", "steps"]):
         return ""
+    counted = items[index - 1].text.lower() in ("were", "are", "was", "made", "did", "took", "ran", "needed")
     for item in reversed(items[max(index - 16, 0) : index]):
         word = item.text.lower().split()[-1] if item.kind == "word" and item.text.strip() else ""
-        if word.endswith("s") and noun(word) in THING_UNITS:
+        if (word.endswith("s") or (counted and word in ONE_OF_MANY)) and noun(word) in THING_UNITS:
             return noun(word)
     return ""
 

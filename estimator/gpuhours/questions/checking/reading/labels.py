@@ -291,8 +291,13 @@ _EVERY_HOUR = re.compile(r"\b(?:hourly|per hour|an hour)\b", re.IGNORECASE)
 """``Hourly rate ($)``: money for an hour."""
 
 
+_CHIP_NAME = re.compile(r"\b[A-Z]{1,2}\d{2,3}[A-Z]?\b")
+
+
 def _rate_in(label: str) -> str:
     """What money under a label is for: ``Price per GPU hour ($) -> " per GPU hour"``; empty if it is an amount."""
+    if any(c.isdigit() for c in _CHIP_NAME.sub("", label)):
+        return ""  # the bill at $2.20 per GPU-hour
     device = _HOURLY.search(label)
     if device is not None:
         return f" per {device[1]}"

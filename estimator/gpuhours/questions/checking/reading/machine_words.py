@@ -40,6 +40,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           before=True),
     rule("gpu", "count", "slice, slices, pod slice, pod slices", -4, 0.9),
     rule("gpu", "count", "per process, per rank, per worker, per task", -0.5, 1.5),
+    rule("time", "count", "engineers, engineer, people, researchers, researcher, staff, persons, interns, students, developers, "
+          "engineers for, people for, salaries", -4, 2.5, before=True),
     rule("time", "count", "reserved for, rented for, booked for, leased for, spread, reserved, booked", -1, 1, before=True),
     rule("hours", "wall_clock", "in total, total, altogether, all in all", 3, 1.5),
     rule("time", "wall_clock", "record, current record, new record, our record, record is, record of, record time", 0, 2, before=True),

@@ -92,3 +92,69 @@ NEAR = 60
 def _is_person(item: Item) -> bool:
     """Whether an item names people or counts them."""
     return item.text.lower().split()[-1].startswith(PEOPLE)
+
+
+ARTICLES = frozenset(["the", "our", "a", "its", "about", "only", "just"])
+DEAREST_HOUR = 20.0
+"""In dollars; one accelerator-hour never costs more."""
+
+
+def times_hours(items: Sequence[Item], index: int) -> bool:
+    """``18,432 GPU-hours at $1.29``: whether an amount of money is a price multiplied by hours."""
+    figure = items[index] if index < len(items) else None
+    before = items[max(index - 3, 0) : index]
+    at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
+    small = isinstance(figure, Figure) and figure.value < 200 and not figure.scale
+    before_it = [item.text.lower() for item in items[max(index - 3, 0) : index] if item.text.lower() not in ARTICLES]
+    if small and before_it[-1:] in (["at"], ["@"]) and figure.value < DEAREST_HOUR and behind_hours(items, index):  # type: ignore[union-attr]
+        return True  # 27,648 GPU hours (96 cards) at the $2.35 of our contract
+    times = items[index + 1 : index + 3]
+    if (
+        small
+        and len(times) == 2
+        and times[0].text.lower() in ("x", "×", "*", "·")
+        and isinstance(times[1], Figure)
+        and times[1].unit == "time"
+    ):
+        return True  # 32 x $3.22 x 73 h
+    return (
+        small
+        and at is not None
+        and all(item.text.lower() in ("at", "@", "x", "×", "*", "times", ",", "(") for item in before[at + 1 :])
+    )
+
+
+def behind_hours(items: Sequence[Item], index: int) -> bool:
+    """``19,968 GPU hours, and we paid $1.90 for each``: whether GPU-hours come before an amount in its sentence."""
+    for at in range(index - 1, max(index - HOURS_BEFORE, -1), -1):
+        item = items[at]
+        if item.kind == "stop":
+            return False
+        if isinstance(item, Figure) and item.unit == "gpu_time":
+            return True
+    return False
+
+
+def behind_a_price(items: Sequence[Item], index: int) -> bool:
+    """``at $1.90 each, $38,000 together``: whether an amount follows a price that is marked with ``each``."""
+    before = items[max(index - 4, 0) : index]
+    each = next((n for n, item in enumerate(before) if item.text.lower() in ("each", "apiece")), None)
+    return bool(each) and isinstance(before[each - 1], Figure) and getattr(before[each - 1], "unit", "") == "money"  # type: ignore[operator]
+
+
+HOURS_BEFORE = 30
+
+
+def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
+    """``300 W x 384 h``: the quantity of hours multiplied by a power: device-hours, or elapsed time if devices are a factor; else empty."""
+    factors: list[Figure] = []
+    at = index - 1
+    while at > 0 and items[at].text.lower() in ("x", "×", "*", "·", "times") and isinstance(items[at - 1], Figure):
+        factor = items[at - 1]
+        assert isinstance(factor, Figure)
+        factors.append(factor)
+        at -= 2
+    kinds = {factor.unit for factor in factors}
+    if "power" not in kinds:
+        return ""
+    return "wall_clock" if kinds & {"gpu", "node"} else "gpu_hours"

@@ -172,6 +172,8 @@ def _sentence(
     if (found := EXCEPT.search(lowered)) is not None:
         at = sentence.first + lowered[: found.start()].count(" ")
         owners |= {index: Owner("side", LEFT_OUT) for index in wanted if index > at}
+    if side is None and (span := _of_one_clause(items, sentence, SIDE[HYPOTHETICAL])) is not None:
+        owners |= {index: Owner("side", HYPOTHETICAL) for index in wanted if span[0] <= index < span[1]}
     if side is None and (span := clause_of(items, sentence, SIDE[PREPARATION])) is not None:
         owners |= {index: Owner("side", PREPARATION) for index in wanted if span[0] <= index < span[1]}
     last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other", "us")), begin)
@@ -192,6 +194,8 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
             if name == PREPARATION and clause_of(items, sentence, phrases) is not None:
                 continue  # trained on 128 A100, latents computed in advance
             outside = " ".join(outside_brackets(items, sentence.first, sentence.last))
+            if name == HYPOTHETICAL and _of_one_clause(items, sentence, phrases):
+                continue  # it was read three times, and eight of the cards are enough for it
             if name == OTHERS_TRAINED and not holds(outside, phrases):
                 continue  # the decoder has 5B parameters, the encoder (not trained here) 0.2B
             if name == "use" and _only_in_passing(items, sentence, phrases):
@@ -226,6 +230,18 @@ def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
 
 
 FEWEST_RUNS = 3
+
+
+def _of_one_clause(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...]) -> tuple[int, int] | None:
+    """The only clause with one of the phrases, if clauses before it say with figures what was done; else None."""
+    span = clause_of(items, sentence, phrases, DONE)
+    if span is None or not any(isinstance(item, Figure) for item in items[sentence.first : span[0]]):
+        return None
+    return span if any(item.text.lower() in DONE for item in items[sentence.first : span[0]]) else None
+
+
+DONE = ("trained", "read", "took", "ran", "needed", "lasted", "saw", "consumed")
+"""Verbs that tell what a run did."""
 OTHERS_TRAINED = "a part that others trained"
 
 

@@ -15,7 +15,15 @@ from dataclasses import replace
 from gpuhours.questions.checking.reading.beside import beside_a_sign, beside_a_time, beside_figures
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
-from gpuhours.questions.checking.reading.money import hourly, of_an_hour, of_an_instance, paid_to_people
+from gpuhours.questions.checking.reading.money import (
+    behind_a_price,
+    behind_hours,
+    hourly,
+    of_an_hour,
+    of_an_instance,
+    paid_to_people,
+    times_hours,
+)
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_plural,
     each_device,
@@ -34,11 +42,8 @@ from gpuhours.questions.checking.reading.rates import by_rate, is_rate
 from gpuhours.questions.checking.reading.relations import (
     a_share_of,
     behind_a_batch,
-    behind_a_price,
-    behind_hours,
     beside_a_run,
     counts_clips,
-    times_hours,
 )
 from gpuhours.questions.checking.reading.rules import Rule
 from gpuhours.questions.checking.reading.sizes_by_names import (

@@ -179,7 +179,7 @@ def _names_processors(items: Sequence[Item], index: int, sentence: Sentence) -> 
 def _of_processors(items: Sequence[Item], index: int) -> bool:
     """Whether core-hours are those of CPUs: the nearby text mentions CPUs and no TPU."""
     near = [item.text.lower() for item in items[max(index - 120, 0) : index + 12]]
-    return "cpu" in near and not any(word.startswith("tpu") for word in near)
+    return bool({"cpu", "cpus"} & set(near)) and not any(word.startswith("tpu") for word in near)
 
 
 def _tag_says(name: str, figure: Figure) -> str | None:

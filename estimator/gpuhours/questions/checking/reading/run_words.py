@@ -86,7 +86,8 @@ COMPARISONS = _phrases("""
     last year's, previous year's, winning system, winning entry, winner of, previous winner,
     as reported, compare dense, as its authors report,
     others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
-    by way of comparison, as a comparison, published elsewhere, reported elsewhere, published values, literature values, in the literature
+    by way of comparison, as a comparison, for orientation,
+    published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which figures belong to someone else, until the authors refer to themselves again."""
 OWN_BASELINES = _phrases(
@@ -171,6 +172,7 @@ SIDE = {
         scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
         attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned, tried on the way, designing the,
         were settled with, was settled with, settled on small, with smaller models, with small models, on smaller models,
+        preceded it, what preceded,
         b proxy, m proxy, proxy run, proxy runs, proxy models, proxy training, false start, false starts, dead end, dead ends,
         aggregator, linear probe*, linear probing, attentive probe*, probing classifier*,
         everything that failed, including failed, in development, during development, since the first draft
@@ -191,6 +193,7 @@ SIDE = {
     "what was left out": _phrases("""
         aborted, not in there, not in it, not in this, is not part of, are not part of, not part of this, comes on top,
         come on top, on top of this, on top of that, is excluded, are excluded,
+        not in these figures, not in these numbers, not in these hours, a cost of its own, cost of their own, is a separate cost,
         not included, does not include, do not include, not counted here, does not enter, do not enter, is not counted,
         are not counted, not part of the, debugged, debugging
     """),
@@ -232,6 +235,7 @@ SIDE = {
 BESIDE_SECTIONS = {
     "adaptation": ("fine-tun", "finetun", "instruction-tun", "adapting", "downstream", "transfer"),
     "use": ("inference", "serving", "deployment", "usage", "quantiz", "quantis", "latency"),
+    "evaluation": ("evaluation",),
 }
 """Prefixes of words in short headings of sections that are not about the run."""
 OF_MACHINES_ALONE = frozenset(
@@ -274,7 +278,7 @@ IN_ORDER = _phrases("""
 """)
 """Phrases that match the lists of a sentence item by item."""
 ALL_OF_THEM = re.compile(
-    r"\b(?:two|three|four|five|both|all|\d)\s+(?:models|sizes|runs|variants|stages|phases|networks|versions)\b"
+    r"\b(?:two|three|four|five|both|all|\d)\s+(?:models|sizes|runs|variants|stages|phases|networks|versions)\b|\bthe models\b"
 )
 """``The two models saw 4T and 5T tokens``: a list with as many figures as there are runs is in the order of the runs."""
 STAGES = re.compile(

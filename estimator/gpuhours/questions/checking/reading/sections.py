@@ -42,13 +42,16 @@ def beside_blocks(prose: Prose) -> set[int]:
 def about(text: str, but: str = "") -> Owner:
     """The owner that a heading gives to its section; nobody if the section may be about the run."""
     lowered = text.lower()
-    if len(text.split()) <= MOST_WORDS and (COMPARED.fullmatch(lowered) or "others" in lowered.split()):
+    numbered = NUMBERED.match(text)
+    text, lowered = (text[numbered.end() :], lowered[numbered.end() :]) if numbered else (text, lowered)
+    if len(text.split()) <= MOST_WORDS and (COMPARED.fullmatch(lowered) or "others" in lowered.strip(" .:").split()):
         return Owner("other", "others")
     for name, beginnings in BESIDE_SECTIONS.items():
         if (
             name != but
             and len(text.split()) <= MOST_WORDS
             and any(word.startswith(beginnings) for word in lowered.split())
+            and not (name == "evaluation" and "train" in lowered)
         ):
             return Owner("side", name)
     for name, phrases in SIDE.items():
@@ -59,6 +62,8 @@ def about(text: str, but: str = "") -> Owner:
 
 COMPARED = re.compile(r"(?:compar(?:ed|ison|ing)|baselines?)(?: (?:with|to|against)\b.*)?[ .:]*")
 """Headings of sections about other models."""
+NUMBERED = re.compile(r"(?:[A-Z]\.)?\d{1,2}(?:\.\d{1,2}){0,3}\.?\s+(?=[^\W\d])")
+"""``C.3 Evaluation``: the number of a section."""
 MOST_WORDS = 4
 """The most words in a heading that only names the topic of its section."""
 

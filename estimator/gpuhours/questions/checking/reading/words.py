@@ -58,7 +58,8 @@ RULES: tuple[Rule, ...] = (
     rule("scaled", "parameters", "encoder, decoder-only, dense, backbone", 3, 0.9),
     rule("scaled", "parameters", "latent decoder, video decoder, image decoder, upsampler, upscaler, super-resolution, autoencoder, vae, "
           "vqgan, prior, diffusion, generator, vocoder, refiner, reward model, critic, tokenizer, retriever, reranker, embedder, "
-          "classifier, denoiser, teacher, student, sibling", 3, 1.2),
+          "classifier, denoiser, student, sibling", 3, 1.2),
+    rule("scaled parameter model", "count", "teacher, judge, teacher model, grader", -1, 1.2),
     rule("scaled", "language_parameters", "decoder", 3, 0.9),
     rule("parameter", "vision_parameters", "encoder, vit, tower", 0.6, 2.5, before=True),
     # tokens
@@ -87,6 +88,7 @@ RULES: tuple[Rule, ...] = (
           "training set, set contains, corpus contains, data contains, dataset contains, "
           "distinct, pool of, one epoch of, an epoch of, one epoch, one pass, a single pass", 0.5, 5),
     rule("token", "tokens", ", ".join(WITHOUT_COPIES), -0.3, 3),
+    rule("token", "tokens", "in total, altogether, overall", -0.5, 0.9),
     rule("token", "tokens", "of training, of pretraining, of pre training", -0.5, 0.9),
     rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
