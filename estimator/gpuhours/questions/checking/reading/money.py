@@ -94,7 +94,7 @@ def _is_person(item: Item) -> bool:
     return item.text.lower().split()[-1].startswith(PEOPLE)
 
 
-ARTICLES = frozenset(["the", "our", "a", "its", "about", "only", "just"])
+BEFORE_A_PRICE = frozenset(["the", "our", "a", "its", "about", "only", "just"])
 DEAREST_HOUR = 20.0
 """In dollars; one accelerator-hour never costs more."""
 
@@ -105,7 +105,9 @@ def times_hours(items: Sequence[Item], index: int) -> bool:
     before = items[max(index - 3, 0) : index]
     at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
     small = isinstance(figure, Figure) and figure.value < 200 and not figure.scale
-    before_it = [item.text.lower() for item in items[max(index - 3, 0) : index] if item.text.lower() not in ARTICLES]
+    before_it = [
+        item.text.lower() for item in items[max(index - 3, 0) : index] if item.text.lower() not in BEFORE_A_PRICE
+    ]
     if small and before_it[-1:] in (["at"], ["@"]) and figure.value < DEAREST_HOUR and behind_hours(items, index):  # type: ignore[union-attr]
         return True  # 27,648 GPU hours (96 cards) at the $2.35 of our contract
     times = items[index + 1 : index + 3]

@@ -16,6 +16,7 @@ from gpuhours.questions.checking.reading.beside import beside_a_sign, beside_a_t
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
 from gpuhours.questions.checking.reading.money import (
+    DEAREST_HOUR,
     behind_a_price,
     behind_hours,
     hourly,
@@ -62,8 +63,6 @@ MOST_PER_SECOND = 1e20
 FEWEST_CLIPS = 100
 AUDIO = frozenset(["audio", "speech"])
 """Beside these words, hours are hours of audio, even if it is taken from videos."""
-DEAREST_HOUR = 20.0
-"""In dollars; one accelerator-hour never costs more."""
 LARGEST_RATE = 0.02
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are not frames per clip."""

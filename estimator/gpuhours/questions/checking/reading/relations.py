@@ -1,4 +1,4 @@
-"""Figures explained by a nearby figure: tokens in each step, steps until a rate is reached, hours times a price."""
+"""Figures explained by a nearby figure: tokens in each step, steps until a rate is reached, clips and their length."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from gpuhours.questions.checking.reading.parts import (
     with_lists,
 )
 from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
-from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
+from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.spoken_of import OF_A_BASE
 from gpuhours.questions.checking.reading.table_rows import TableReading, TableRow
@@ -144,6 +144,17 @@ def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
 
 
 WORK = frozenset(["gpu_hours", "wall_clock", "node_hours"])
+PLANS = (
+    "we plan",
+    "is planned",
+    "are planned",
+    "will be trained",
+    "will train",
+    "will take",
+    "will need",
+    "we intend to",
+)
+"""Phrases of a plan, unlike what would have happened."""
 MAY_BE_ALL = frozenset([SEVERAL_RUNS, "a hypothetical case", "an allocation"])
 """Reasons that set figures aside beside a run, but not in a text (a plan, a proposal) that tells of no other work."""
 
@@ -164,10 +175,12 @@ def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
         owner.kind in ("", "own", "total") and entry.place.quantity in WORK
         for owner, entry in zip(owners, read.placed, strict=True)
     ):
+        planned = holds(read.prose.text.lower(), PLANS)
+        reachable = MAY_BE_ALL if planned else MAY_BE_ALL - {"a hypothetical case"}
         reasons = [
             owner.name
             for owner, entry in zip(owners, read.placed, strict=True)
-            if owner.kind == "side" and owner.name in MAY_BE_ALL and entry.place.quantity in WORK
+            if owner.kind == "side" and owner.name in reachable and entry.place.quantity in WORK
         ]
         if reasons:
             return assign(read, cast, but=reasons[0])
