@@ -1,14 +1,26 @@
-"""What was parsed from an included file is kept, and never taken for another text's."""
+"""What is made of an included file is kept, and never taken for what other text or other code would make."""
 
 import os
+import pickle
 import sys
 from pathlib import Path
 
 import pytest
 
+from gpuhours.hardware.accelerators import AcceleratorProfile
+from gpuhours.hardware.nodes import NodeProfile
 from gpuhours.inputs import compiled as kept
 from gpuhours.inputs import yaml_files
-from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.profile_folders import shipped_profiles
+from gpuhours.inputs.units import Watts
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
+from gpuhours.software.profile import list_software, load_software
+
+
+class Card(Section):
+    power: Watts
+    source: str
 
 
 @pytest.fixture
@@ -36,6 +48,48 @@ def test_an_edited_file_is_read_again_whatever_its_date(card: Path) -> None:
     os.utime(card, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert read_yaml(card).data["power"] == "800 W"
     assert read_yaml(card).data["power"] == "800 W"
+
+
+def test_a_kept_model_is_not_validated_again_until_text_or_code_changes(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    validate = Card.model_validate
+    monkeypatch.setattr(Card, "model_validate", lambda data: asked.append(data) or validate(data))
+    first = validated(Card, read_yaml(card))
+    assert validated(Card, read_yaml(card)) == first == Card(power="700 W", source="a sheet")  # type: ignore[arg-type]
+    assert len(asked) == 1
+    monkeypatch.setattr(kept, "own_code", lambda: b"another")
+    assert validated(Card, read_yaml(card)) == first
+    assert len(asked) == 2
+    card.write_text("power: 800 W\nsource: a sheet\n")
+    assert validated(Card, read_yaml(card)).power == 800.0
+    card.write_text("power: much\nsource: a sheet\n")
+    for _ in range(2):
+        with pytest.raises(EstimateError, match="not a quantity"):
+            validated(Card, read_yaml(card))
+
+
+def test_the_code_that_decides_is_that_of_this_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert kept.own_code() == kept.own_code.__wrapped__()
+    (tmp_path / "gpuhours" / "inputs").mkdir(parents=True)
+    monkeypatch.setattr(kept, "__file__", str(tmp_path / "gpuhours" / "inputs" / "compiled.py"))
+    seen = [kept.own_code.__wrapped__()]
+    for text in ("a = 1", "a = 2", "a = 30"):
+        (tmp_path / "gpuhours" / "inputs" / "units.py").write_text(text)
+        os.utime(tmp_path / "gpuhours" / "inputs" / "units.py", ns=(0, 0))
+        seen.append(kept.own_code.__wrapped__())
+    assert len(set(seen)) == len(seen)
+
+
+def test_every_included_profile_is_the_same_after_it_was_kept() -> None:
+    kinds = {"accelerators": AcceleratorProfile, "nodes": NodeProfile}
+    made: list[Section] = [load_software(name) for name in list_software()]
+    made += [validated(kinds[kind], read_yaml(path)) for kind in kinds for path in shipped_profiles(kind).values()]  # type: ignore[index,arg-type]
+    for one in made:
+        again = pickle.loads(pickle.dumps(one))
+        assert again == one
+        assert again.model_fields_set == one.model_fields_set
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 7, b"\0" * 500])

@@ -126,7 +126,7 @@ def answer(planned: Plan) -> str:
     if not planned.best:
         return "none fits"
     one = planned.best[0]
-    usual = fields_of(Layout(), one.outcome)
+    usual = fields_of(Layout.model_construct(), one.outcome)
     fields = {
         name: value
         for name, value in fields_of(one.layout, one.outcome).items()

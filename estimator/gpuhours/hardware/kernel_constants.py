@@ -4,6 +4,7 @@ A measured profile has a ``kernels:`` block; groups missing from it are taken fr
 ``hardware_specs/kernels/GENERATION.yaml``. Every group names its source.
 """
 
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import Field
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Seconds
-from gpuhours.inputs.yaml_files import Section, Source, Sourced, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
 
 Share = Annotated[float, Field(gt=0, le=1.3)]
 Positive = Annotated[float, Field(gt=0)]
@@ -223,7 +224,7 @@ def generation_constants(generation: str) -> GenerationConstants:
     like = data.pop("like", None)
     if like is None:
         return validated(GenerationConstants, source)
-    own = validated(KernelConstants, Source(source.name, data, source.places))
+    own = validated(KernelConstants, replace(source, data=data))
     return generation_constants(like).model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 

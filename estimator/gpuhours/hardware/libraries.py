@@ -60,7 +60,7 @@ def _of_all_times() -> Mapping[Time, Libraries]:
 @lru_cache(maxsize=256)
 def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
     """The accelerator with E and rho of GEMMs scaled by ``products``, and E of cuDNN attention by ``cudnn``."""
-    gemm, own = accelerator.gemm_constants, accelerator.kernels or KernelConstants()
+    gemm, own = accelerator.gemm_constants, accelerator.kernels or KernelConstants.model_construct()
     slower = gemm.model_copy(
         update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}
     )

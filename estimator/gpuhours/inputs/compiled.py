@@ -1,7 +1,7 @@
-"""Keeps what was parsed from the included files as Python keeps compiled modules, since parsing them takes a tenth of a short command.
+"""Keeps what was made of the included files as Python keeps compiled modules: parsing and validating them takes a fifth of an estimate.
 
 A compiled file stands where Python puts a module's: in ``__pycache__`` beside the file, or under ``PYTHONPYCACHEPREFIX``. It begins with a
-hash of the text that it was made from, so an edited file is parsed again, whatever its date. Nothing depends on it: under
+hash of the text and of the code that it was made from, so after a change of either it is made anew. Nothing depends on it: under
 ``PYTHONDONTWRITEBYTECODE``, or where the folder is read-only, every process parses the text.
 """
 
@@ -12,33 +12,46 @@ import pickle
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib.util import cache_from_source, source_hash
 from pathlib import Path
 from typing import Any, TypeVar
 
-Parsed = TypeVar("Parsed")
+from pydantic import VERSION
 
-FORMAT = b"1"
-"""Part of the hash. Change it whenever the same text is parsed into something else."""
+Made = TypeVar("Made")
 
 
-def compiled(path: Path, text: bytes, parse: Callable[[], Parsed]) -> Parsed:
-    """What ``parse`` makes of ``text``, the contents of ``path``; from the compiled file if that was made from the same text."""
-    stored, stamp = compiled_file(path), source_hash(FORMAT + text)
+def compiled(path: Path, text: bytes, make: Callable[[], Made], kind: str = "") -> Made:
+    """What ``make`` makes of ``text``, the contents of ``path``; from the compiled file if the same code made that from the same text.
+    ``kind`` tells apart several things made of one file."""
+    stored, stamp = compiled_file(path, kind), source_hash(own_code() + text)
     kept = None if stored is None else _read(stored, stamp)
     if kept is not None:
         return kept[0]
-    parsed = parse()
+    made = make()
     if stored is not None and not sys.dont_write_bytecode:
         with suppress(OSError):  # a read-only or full disk
-            _write(stored, stamp + pickle.dumps((parsed,), pickle.HIGHEST_PROTOCOL))
-    return parsed
+            _write(stored, stamp + pickle.dumps((made,), pickle.HIGHEST_PROTOCOL))
+    return made
 
 
-def compiled_file(path: Path) -> Path | None:
-    """Where the compiled form of a file is kept; None if this Python keeps none."""
+@cache
+def own_code() -> bytes:
+    """A hash of the date, size and place of each module that may take part, and of pydantic's version. Python tells a changed module by its
+    date and size; an installer may give every release the same date, but not the same place on the disk and time of writing."""
+    package = Path(__file__).parents[1]
+    folders = [package, *sorted(path for path in package.iterdir() if path.is_dir())]
+    modules = (entry for folder in folders for entry in os.scandir(folder) if entry.name.endswith(".py"))
+    stats = sorted((entry.path, entry.stat()) for entry in modules)
+    seen = [(path, one.st_mtime_ns, one.st_size, one.st_ino, one.st_ctime_ns) for path, one in stats]
+    return source_hash(repr((VERSION, seen)).encode())
+
+
+def compiled_file(path: Path, kind: str = "") -> Path | None:
+    """Where something made of a file is kept; None if this Python keeps none."""
     try:
-        return Path(cache_from_source(f"{path}.py")).with_suffix(".pickle")
+        return Path(cache_from_source(f"{path}{kind}.py")).with_suffix(".pickle")
     except NotImplementedError:
         return None
 

@@ -1,6 +1,7 @@
 """Reads YAML files with line numbers, and validates them so that every error gives file, line, key and value."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -82,6 +83,8 @@ class Source:
     name: str
     data: Any
     places: Places = field(default_factory=dict)
+    included: bytes = b""
+    """The text that ``data`` comes from, if that is in files included in gpuhours: what is made of it is kept (``compiled``)."""
 
     def place(self, key: Key) -> str:
         """``run.yaml:7:12``: the position of the key, or of its nearest parent that has one."""
@@ -113,7 +116,7 @@ def read_yaml(path: Path | str) -> Source:
     if not name.startswith(_own_folders()):
         return read_yaml_text(_decoded(content, name), name)
     data, places = compiled(Path(path), content, lambda: _parsed(_decoded(content, name), name))
-    return Source(name, data, places)
+    return Source(name, data, places, content)
 
 
 @cache
@@ -193,18 +196,34 @@ def _parsed(text: str, name: str) -> tuple[Any, Places]:
 def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Validated:
     """An instance of ``model`` with the contents of ``source``; raises ``EstimateError`` for the first validation error, unknown keys
     first."""
-    try:
-        return model.model_validate(source.data)
-    except ValidationError as error:
-        raise explained(error, model, source, prefix) from None
+
+    def read() -> Validated:
+        try:
+            return model.model_validate(source.data)
+        except ValidationError as error:
+            raise explained(error, model, source, prefix) from None
+
+    return _made(read, model, source)
 
 
 def validated_as(kind: Any, source: Source) -> Any:
     """As ``validated``, for a file that contains a list or a mapping of models: ``tuple[PriceRow, ...]``."""
-    try:
-        return TypeAdapter(kind).validate_python(source.data)
-    except ValidationError as error:
-        raise explained(error, kind, source) from None
+
+    def read() -> Any:
+        try:
+            return TypeAdapter(kind).validate_python(source.data)
+        except ValidationError as error:
+            raise explained(error, kind, source) from None
+
+    return _made(read, kind, source)
+
+
+def _made(read: Callable[[], Kept], kind: Any, source: Source) -> Kept:
+    """What ``read`` makes of a source; kept for the next process if it is an included file, as building a validator takes longer than the
+    estimate of a run."""
+    if not source.included:
+        return read()
+    return compiled(Path(source.name), source.included, read, re.sub(r"\W+", "-", str(kind)))
 
 
 def explained(error: ValidationError, model: Any, source: Source, prefix: Key = ()) -> EstimateError:

@@ -88,7 +88,7 @@ def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
     Megatron-Core recomputes norms, expert activations and MLA up-projections (``--recompute-modules``, since 2024), as DeepSeek-V3 does
     (arXiv:2412.19437, section 3.2.3). Recomputing only attention scores would free nothing, because fused kernels never store them.
     """
-    base = Layout() if stated is None else stated
+    base = Layout.model_construct() if stated is None else stated
     if "recompute" in base.model_fields_set or software.selective != "attention" or _experts_of(model) <= 1:
         return base
     return (

@@ -98,7 +98,7 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     """A run with the typical values for similar runs; None if an input that its step needs is not known."""
     if run.model is None or run.hardware.accelerator is None:
         return None
-    resolved = resolve(run.replaced("layout", Layout()), layout_open=True)
+    resolved = resolve(run.replaced("layout", Layout.model_construct()), layout_open=True)
     if resolved.missing or resolved.model is None or resolved.cluster is None:
         return None
     table, model = practice.table, resolved.model
@@ -125,7 +125,7 @@ def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
     layout = run.layout
     if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
         return run, []
-    alone = resolve(run.replaced("hardware.gpus", 1).replaced("layout", Layout()))
+    alone = resolve(run.replaced("hardware.gpus", 1).replaced("layout", Layout.model_construct()))
     if alone.model is None or alone.cluster is None:
         return run, []
     flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")

@@ -49,7 +49,7 @@ def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
     """The fields of a grid's layout that differ from their defaults: key -> value."""
     fields = [name for name in grid.axes if name in Layout.model_fields]
     names = (*fields, "recompute_layers", "recompute_modules", "schedule")
-    plain = Layout()
+    plain = Layout.model_construct()
     return {name: value for name in names if (value := getattr(layout, name)) != getattr(plain, name)}
 
 

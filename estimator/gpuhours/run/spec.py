@@ -175,19 +175,19 @@ class Run(Section):
 
     name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = "run"
     model: ModelSpec | None = None
-    data: Data = Data()
-    input: InputPipeline = InputPipeline()
-    training: Training = Training()
-    hardware: Hardware = Hardware()
+    data: Data = Data.model_construct()
+    input: InputPipeline = InputPipeline.model_construct()
+    training: Training = Training.model_construct()
+    hardware: Hardware = Hardware.model_construct()
     layout: Layout | None = None
     software: str | None = None
     year: Annotated[int, whole(least=2010)] | None = None
     """The year of the run, which sets typical values for what is not stated. The current year by default."""
-    operation: Operation = Operation()
+    operation: Operation = Operation.model_construct()
     site: SiteFile = None
     """Calibration from this machine's own steps: the file that ``gpuhours calibrate`` writes."""
-    known: Known = Known()
-    cost: CostInputs = CostInputs()
+    known: Known = Known.model_construct()
+    cost: CostInputs = CostInputs.model_construct()
     assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
     stages: tuple["Run", ...] = ()
     """Training in several stages, each a whole run: in a file, the keys that differ from those outside ``stages``."""

@@ -18,7 +18,7 @@ from gpuhours.hardware.accelerators import Generation
 from gpuhours.hardware.libraries import Time
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.yaml_files import ReadOnce, Section, Source, keyed_by, read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, Section, keyed_by, read_yaml, validated
 from gpuhours.software.figures import (
     NOTHING,
     SCORES,
@@ -303,7 +303,9 @@ _source = ReadOnce(read_yaml)
 def _read(path: Path) -> Software:
     source = _source(path)
     merged = _merged(source.data if isinstance(source.data, dict) else {}, path)
-    return validated(Software, Source(source.name, {"name": path.stem, **merged}, source.places))
+    texts = [_source(_folder() / f"{name}.yaml").included for name in ancestors(path.stem)] if source.included else []
+    included = b"".join([source.included, *texts])
+    return validated(Software, replace(source, data={"name": path.stem, **merged}, included=included))
 
 
 @functools.cache

@@ -107,7 +107,7 @@ class Flatness:
         ):
             spread = np.broadcast_to(getattr(one, name), (len(cells), *space.inner_shape))
             values = sorted({int(value) for value in spread[(np.arange(len(cells)), *places)]})
-            kind = type(getattr(Layout(), name))
+            kind = type(getattr(Layout.model_construct(), name))
             taken[name] = tuple(word(kind, value) if issubclass(kind, IntEnum) else value for value in values)
         return cls(within, len(cells), taken)
 
@@ -145,7 +145,7 @@ class Plan:
             *([("own", self.own)] if self.own else []),
         ]
         laid = [(place, one, fields_of(one.layout, one.outcome)) for place, one in shown]
-        plain = fields_of(Layout(), self.best[0].outcome) if self.best else {}
+        plain = fields_of(Layout.model_construct(), self.best[0].outcome) if self.best else {}
         keys = [name for name in FIELDS if any(fields.get(name) != plain.get(name) for _, _, fields in laid)]
         told = tuple(dict.fromkeys((self.minimise, "step_time", "mfu", "memory_per_gpu")))
         head = ["", *keys, *(f"{name}\n{RESULTS[name].unit}" for name in told)]

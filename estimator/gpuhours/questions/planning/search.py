@@ -55,7 +55,7 @@ class LayoutSearch:
     @classmethod
     def of(cls, run: Run, *, safe: bool = True) -> LayoutSearch:
         """All layouts of a run; other inputs that it does not state are assumed as in ``estimate``."""
-        resolved = resolve(run.replaced("layout", Layout()))
+        resolved = resolve(run.replaced("layout", Layout.model_construct()))
         if resolved.missing:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
         batch = float(resolved.workload.global_batch)

@@ -47,7 +47,7 @@ class Space:
     ) -> Space:
         """The space of degrees that the stack supports and that divide what they split (GPUs, heads, experts, samples)."""
         has = DEGREES if software is None else software.degrees
-        base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
+        base = (base or Layout.model_construct()).replaced(data=None, ulysses=None, stage_layers=None)
         gpus, layers = (
             int(cluster.gpus),
             float(stream_layers(model)) or sum(float(stack.layers) for stack in model.stacks),

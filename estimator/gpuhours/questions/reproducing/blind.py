@@ -82,7 +82,7 @@ def without(organisation: str, run: Run) -> Remainder | None:
     """The remainder learned without ``organisation``, for this run's kind, size and year; None to use the general remainder."""
     if not organisation:
         return None
-    resolved = resolve(run.replaced("layout", Layout()))
+    resolved = resolve(run.replaced("layout", Layout.model_construct()))
     if resolved.model is None:
         return None
     year = this_year() if run.year is None else run.year
