@@ -102,6 +102,7 @@ class NamedModel:
     """Frames per clip in its published recipe, the default for runs that state none."""
 
 
+@functools.cache
 def folder() -> Path:
     """The folder of the named models."""
     return Path(str(files("gpuhours.architecture"))) / "models"
@@ -110,7 +111,7 @@ def folder() -> Path:
 @functools.cache
 def names() -> tuple[str, ...]:
     """Names of all published models, sorted; taken from file names without reading the files."""
-    return tuple(sorted(path.stem for path in folder().glob("*.yaml")))
+    return tuple(sorted(name.removesuffix(".yaml") for name in os.listdir(folder()) if name.endswith(".yaml")))
 
 
 def plain(name: str) -> str:

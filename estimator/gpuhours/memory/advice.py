@@ -23,8 +23,8 @@ GRADUAL: Final = ("sharding", "recompute")
 """Fields with several levels: a higher level is not suggested if a lower one suffices."""
 BLOCKS: Final = 8
 """Number of blocks of tokens suggested for the loss."""
-POINTS: Final = 33
-"""Lengths tried at once in the search for the longest sequence."""
+POINTS: Final = 257
+"""Lengths tried at once in the search for the longest sequence: the time of a call hardly depends on their number."""
 LONGEST: Final = 2.0**30
 """Upper limit of the search, in tokens."""
 

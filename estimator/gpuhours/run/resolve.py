@@ -164,10 +164,9 @@ def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[A
         reason = f"no node is stated: the usual one for {machine.accelerator.title}"
         yield Assumption("hardware.node", machine.node.name, "", reason)
     if run.layout is not None and not partial:
-        said = run.layout.model_dump(
-            mode="json", include={"microbatch", "sharding", "recompute"} - run.layout.model_fields_set
-        )
-        if said:
+        unstated = {"microbatch", "sharding", "recompute"} - run.layout.model_fields_set
+        if unstated:
+            said = run.layout.model_dump(mode="json", include=unstated)
             shown = ", ".join(f"{name} {value}" for name, value in said.items())
             yield Assumption("layout", shown, "", "not stated: one sample at a time, no sharding, no recomputation")
 

@@ -253,6 +253,7 @@ OWN: Final = ("title", "note", "aliases", "met", "named", "narrow")
 """Keys that a profile does not inherit from its parent."""
 
 
+@functools.cache
 def _folder() -> Path:
     return Path(str(files("gpuhours.software"))) / "profiles"
 
