@@ -1,7 +1,5 @@
 """Shell completion (``gpuhours --install-completion``): names and keys, looked up when the shell asks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 

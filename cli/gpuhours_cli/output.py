@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import math
 import os
 import re
@@ -46,6 +45,8 @@ def emit(
 ) -> None:
     """Print ``result`` as JSON, as one line (``answer``, under ``--quiet``) or as a screen."""
     if as_json:
+        import json
+
         written(json.dumps(finite(result.to_dict()), indent=2, allow_nan=False) + "\n")
     elif answer is not None:
         written(answer() + "\n")

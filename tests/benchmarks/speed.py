@@ -6,13 +6,14 @@ machine can only add to them.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,26 +149,28 @@ def started(code: str, *words: str, times: int = 7) -> list[float]:
 
 
 def start() -> None:
-    """Start-up of ``estimate`` and ``--help`` compared with the imports that they need (CPU time, minimum and median)."""
-    main = "from gpuhours_cli.app import main; main()"
-    cases = {
-        "import typer": ("import typer", []), "gpuhours --help": (main, ["--help"]),
-        "import typer, rich.table, pint, yaml": ("import typer, rich.table, pint, yaml", []),
-        "gpuhours estimate ...": (main, list(ONE_OFF)),
-    }  # fmt: skip
-    found: dict[str, list[float]] = {name: [] for name in cases}
-    for code, words in cases.values():
-        started(code, *words, times=1)
-    for _ in range(7):
-        for name, (code, words) in cases.items():
-            found[name] += started(code, *words, times=1)
+    """Start-up of ``estimate`` and ``--help`` compared with imports (CPU time, minimum and median, interleaved)."""
+    main, imports = "from gpuhours_cli.app import main; main()", "import typer, rich, pint, yaml"
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run.yaml"
+        run.write_text(json.dumps(GPT3), encoding="utf-8")  # JSON is YAML
+        cases: dict[str, tuple[str, Sequence[str]]] = {
+            "import typer": ("import typer", ()), "gpuhours --help": (main, ("--help",)), imports: (imports, ()),
+            "gpuhours estimate --params ...": (main, ONE_OFF), "gpuhours estimate run.yaml": (main, ("estimate", str(run))),
+        }  # fmt: skip
+        for code, words in cases.values():
+            started(code, *words, times=1)
+        for _ in range(9):
+            for name, (code, words) in cases.items():
+                found.setdefault(name, []).extend(started(code, *words, times=1))
+    least_of = {name: min(seconds) for name, seconds in found.items()}
     for name, seconds in found.items():
-        print(f"  {name:<38} {min(seconds):>7.3f} s   median {sorted(seconds)[len(seconds) // 2]:.3f} s")
-    help_, typer_, estimate, imports = (
-        min(found[name])
-        for name in ("gpuhours --help", "import typer", "gpuhours estimate ...", "import typer, rich.table, pint, yaml")
-    )
-    print(f"  --help {help_ / typer_:.2f} x (at most 1.5)   estimate {estimate / imports:.2f} x (at most 1.3)")
+        beside = "import typer" if name == "gpuhours --help" else imports
+        print(
+            f"  {name:<32} {least_of[name]:>7.3f} s   median {sorted(seconds)[len(seconds) // 2]:.3f} s"
+            f"   {least_of[name] / least_of[beside]:.2f} x {beside}"
+        )
 
 
 def papers() -> None:

@@ -79,7 +79,17 @@ def test_the_code_that_decides_is_that_of_this_package(monkeypatch: pytest.Monke
         (tmp_path / "gpuhours" / "inputs" / "units.py").write_text(text)
         os.utime(tmp_path / "gpuhours" / "inputs" / "units.py", ns=(0, 0))
         seen.append(kept.own_code.__wrapped__())
+    (tmp_path / "gpuhours" / "inputs" / "further").mkdir()
+    (tmp_path / "gpuhours" / "inputs" / "further" / "names.py").touch()
+    seen.append(kept.own_code.__wrapped__())
     assert len(set(seen)) == len(seen)
+
+
+def test_what_names_other_files_is_not_kept(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A published document holds a run, whose model is read from another file: its own text does not settle what it means."""
+    monkeypatch.setattr(Card, "__module__", "gpuhours.questions.reproducing.document")
+    validated(Card, read_yaml(card))
+    assert [path.name for path in (card.parent / "__pycache__").iterdir()] == [kept.compiled_file(card).name]  # type: ignore[union-attr]
 
 
 def test_every_included_profile_is_the_same_after_it_was_kept() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.util import cache_from_source, source_hash
@@ -38,14 +38,20 @@ def compiled(path: Path, text: bytes, make: Callable[[], Made], kind: str = "") 
 
 @cache
 def own_code() -> bytes:
-    """A hash of the date, size and place of each module that may take part, and of pydantic's version. Python tells a changed module by its
+    """A hash of the date, size and place of every module of this package, and of pydantic's version. Python tells a changed module by its
     date and size; an installer may give every release the same date, but not the same place on the disk and time of writing."""
-    package = Path(__file__).parents[1]
-    folders = [package, *sorted(path for path in package.iterdir() if path.is_dir())]
-    modules = (entry for folder in folders for entry in os.scandir(folder) if entry.name.endswith(".py"))
-    stats = sorted((entry.path, entry.stat()) for entry in modules)
+    stats = sorted((entry.path, entry.stat()) for entry in _modules(Path(__file__).parents[1]))
     seen = [(path, one.st_mtime_ns, one.st_size, one.st_ino, one.st_ctime_ns) for path, one in stats]
     return source_hash(repr((VERSION, seen)).encode())
+
+
+def _modules(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Every Python file in a folder and those inside it."""
+    for entry in os.scandir(folder):
+        if entry.name.endswith(".py"):
+            yield entry
+        elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+            yield from _modules(entry.path)
 
 
 def compiled_file(path: Path, kind: str = "") -> Path | None:

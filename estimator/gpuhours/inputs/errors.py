@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -38,6 +37,8 @@ class UnitError(ValueError):
 
 def nearest(name: str, known: Iterable[str], near: float = 0.5) -> str:
     """A suggestion such as ``"Did you mean 'h100-sxm-80gb'?"``; empty if the similarity of every known name is below ``near``."""
+    import difflib  # takes a fiftieth of the time until --help appears
+
     lowered = {candidate.lower(): candidate for candidate in known}
     match = difflib.get_close_matches(name.lower().replace("_", "-"), lowered, n=1, cutoff=near)
     return f"Did you mean {lowered[match[0]]!r}?" if match else ""

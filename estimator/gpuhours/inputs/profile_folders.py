@@ -5,7 +5,6 @@ A profile is a YAML file. Its names are its file name and those in its ``also:``
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -143,6 +142,8 @@ def _family(name: str) -> str:
 def _likeness(name: str, candidate: str) -> float:
     """Similarity of two names, 0 to 1; ``name`` is also compared with the beginning of ``candidate``, for a shorter name (``h100-smx``),
     and with each word of it (``a5500``)."""
+    import difflib
+
     heads = (candidate, candidate[: len(name)], *candidate.split("-"))
     return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
 

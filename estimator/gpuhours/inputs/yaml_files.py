@@ -220,8 +220,8 @@ def validated_as(kind: Any, source: Source) -> Any:
 
 def _made(read: Callable[[], Kept], kind: Any, source: Source) -> Kept:
     """What ``read`` makes of a source; kept for the next process if it is an included file, as building a validator takes longer than the
-    estimate of a run."""
-    if not source.included:
+    estimate of a run. What holds a whole run is never kept: a run's model is read from another file."""
+    if not source.included or "gpuhours.questions" in str(kind):
         return read()
     return compiled(Path(source.name), source.included, read, re.sub(r"\W+", "-", str(kind)))
 
