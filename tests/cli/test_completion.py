@@ -47,7 +47,7 @@ def completed(command: Command, monkeypatch: pytest.MonkeyPatch, line: str, shel
         ("gpuhours estimate --explain gpu_", ["gpu_hours"]),
         ("gpuhours sweep --pareto cost,step_t", ["cost,step_time"]),
         ("gpuhours hardware show dgx-h", ["dgx-h100", "dgx-h200"]),
-        ("gpuhours models show deepseek-v3", ["deepseek-v3"]),
+        ("gpuhours models show deepseek-v3", ["deepseek-v3", "deepseek-v3.2"]),
         ("gpuhours software show fsdp2", ["fsdp2-eager", "fsdp2-today"]),
         ("gpuhours reproduce x", ["x-gen-video-30b"]),
         ("gpuhours init --example mix", ["mixture"]),

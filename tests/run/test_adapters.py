@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import gpuhours
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Sharding
 from gpuhours.memory.odds import SAFE
 from gpuhours.questions.estimating.estimates import Estimate
@@ -103,8 +104,7 @@ def test_adapters_of_a_vision_language_model_leave_its_encoder_frozen() -> None:
     assert found.outcome.resolved.gpus == 1
 
 
-def test_a_picture_comes_with_text_unless_the_run_says_otherwise() -> None:
-    """Llama 3.2 Vision asked for text tokens, LLaVA counted none."""
-    asked = {"lora": "16", "gpu": "h100-sxm-80gb", "samples": "1k", "epochs": "1"}
-    assert estimate(model="llama-3.2-11b-vision", **asked).outcome.resolved.data.text_tokens == 200
-    assert estimate(model="llava-1.5-7b", **asked).outcome.resolved.tokens_per_sample == 576 + 200
+def test_a_language_model_that_also_comes_with_an_encoder_is_told_by_that_name() -> None:
+    with pytest.raises(EstimateError) as refused:
+        estimate(model="gemma-3-4b", lora="16", gpu="l4", samples="1k", epochs="1", frames="1")
+    assert "name gemma-3-4b-vision." in refused.value.hint

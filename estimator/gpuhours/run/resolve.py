@@ -113,7 +113,9 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     bases = dict.fromkeys(run.assumptions, "assumed")
     data = _data(run, notes, bases)
     if run.model is not None and data.frames is not None and not run.model.sees_frames(data):
-        hint = "Leave data.frames out, give data.tokens_per_frame, or name a model with a vision encoder."
+        seeing = f"{known_as(run.model.name)}-vision"
+        model_with = f"name {seeing}" if seeing in names() else "name a model with a vision encoder"
+        hint = f"Leave data.frames out, give data.tokens_per_frame, or {model_with}."
         raise EstimateError("The model takes no frames, only text.", hint, "data.frames")
     model = None if run.model is None else run.model.build(data)
     tokens = None if run.model is None else run.model.tokens_per_sample(data)
@@ -219,11 +221,6 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
         notes.append(Assumption("data.frames", frames, "", f"no frames are stated: {reason}"))
         bases["data.frames"] = "assumed"
         run = run.replaced("data", run.data.model_copy(update={"frames": frames}))
-    if lacks_text(run):
-        text, reason = typical().picture_text, "no text is stated: as usual beside an image"
-        notes.append(Assumption("data.text_tokens", text.value, "token", reason, text.source))
-        bases["data.text_tokens"] = "assumed"
-        return run.data.model_copy(update={"text_tokens": float(text.value)})
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
     if run.model.padded_to is not None:
@@ -244,14 +241,6 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
     notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
     bases["data.seq_len"] = "assumed"
     return run.data.model_copy(update={"seq_len": length})
-
-
-def lacks_text(run: Run) -> bool:
-    """Whether the samples of a vision-language model are single images, with no text stated."""
-    data = run.data
-    pictured = data.frames is not None and bool(np.all(np.equal(data.frames, 1)))
-    said = (data.text_tokens, data.seq_len, data.text_corpus, data.tokens)
-    return pictured and getattr(run.model, "kind", "") == "video-language" and all(one is None for one in said)
 
 
 def usual_frames(run: Run) -> tuple[int, str] | None:

@@ -129,8 +129,6 @@ class Typical(Section):
     seq_len: tuple[UsualLength, ...]
     sample_len: UsualLength
     """Length of one example if the data are counted in samples."""
-    picture_text: UsualLength
-    """Text tokens beside the image of a sample, for a vision-language model."""
     read_len: UsualLength
     """Length of the input that an encoder reads, for an encoder-decoder."""
     batch_tokens: tuple[UsualAtSize, ...]
