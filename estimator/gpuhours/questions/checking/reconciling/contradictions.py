@@ -80,6 +80,8 @@ class Judgement:
 
 
 MOST_COUNTED = 2
+COUNTED_EXACTLY = 0.01
+"""Largest relative error of a product with a count that the text leaves to the reader: 60 runs of 9 hours are 540 GPU-hours."""
 
 COUNTED = re.compile(
     r"(?i)\b(?:runs?|seeds?|folds?|sites?|islands?|racks?|jobs?|repetitions?|trials?|experiments?|replicas?)\b"
@@ -165,8 +167,8 @@ class Search:
     ) -> tuple[list[Measurement], Assumed] | None:
         """Resolve a contradiction by a count in the text, as in ``60 runs of 9 hours, 540 GPU-hours``.
 
-        Returns the measurements with one involved figure multiplied or divided by such a count, and the count as an assumption, if all
-        residuals are then below 1; otherwise None.
+        Returns the measurements with one involved figure multiplied or divided by such a count, and the count as an assumption, if the
+        product is exact and all residuals are then below 1; otherwise None, and the count is only a doubt (see ``readings``).
         """
         before = self._troubles(left, fit)
         for position in [i for i, m in enumerate(left) if m.claim in involved]:
@@ -175,6 +177,8 @@ class Search:
                 if COUNTED.search(one.text) is None:
                     continue
                 for sign in (1, -1):
+                    if abs(float(fit.left_out[position]) + sign * math.log(one.value)) > COUNTED_EXACTLY:
+                        continue
                     swapped = list(left)
                     swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
                     again = reconcile(swapped, self.equations, self.extra)
