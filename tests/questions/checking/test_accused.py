@@ -90,3 +90,11 @@ def test_sequences_of_a_batch_stay_sequences() -> None:
     assert only(text.format("1,024")).verdict == "consistent"
     found = only(text.format("4,194,304"))
     assert found.contradictions[0].likely_causes[0].cause == "tokens for sequences"
+
+
+def test_hours_of_many_jobs_on_one_node() -> None:
+    """8 GPUs for 5 hours are 40 GPU-hours; 1,600 are those of 40 such jobs, whether or not a text counts them."""
+    found = only(
+        "Each of the small models ran on one node with H100 GPUs for five hours; the campaign used 1,600 GPU hours."
+    )
+    assert found.verdict != "contradicted"

@@ -332,7 +332,8 @@ class Search:
             listed = ", ".join(self._says(left[i]) for i in involved)
             statement = f"{listed} together imply {_title(limit.quantity)} {shown(limit.quantity, middle)}; {limit.why}"
             indices = [index for i in involved if (index := left[i].claim) is not None]
-            charge = ContradictedClaims(names, middle / bound, statement, tuple(causes), condition=limit.condition)
+            condition = limit.condition or _of_one_job(limit.quantity, names, above=low > limit.most)
+            charge = ContradictedClaims(names, middle / bound, statement, tuple(causes), condition=condition)
             return charge, indices, left[accused]
         return None
 
@@ -403,6 +404,12 @@ class Search:
                     cause = Cause(mistake.cause, mistake.quantity, factor, explains, mistake.text)
                     ranked.append((mistake.habit * math.exp(-distance) / width**0.35, cause))
         return ordered(ranked)
+
+
+def _of_one_job(quantity: str, names: tuple[str, ...], *, above: bool) -> str:
+    """Return the condition for hours that exceed those of the counted nodes, where no GPUs are counted: many such jobs may have run."""
+    summed = above and quantity == "gpus_per_node" and "gpu_hours" in names and "gpus" not in names
+    return "all of the hours belong to one job" if summed else ""
 
 
 def _title(quantity: str) -> str:
