@@ -216,3 +216,13 @@ def test_a_list_for_the_models_is_in_their_order() -> None:
     found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
     assert found["Plover-10B"]["carbon"] == pytest.approx(18.1)
     assert found["Plover-3B"]["carbon"] == pytest.approx(3.7)
+
+
+def test_a_sentence_with_a_machine_goes_on_with_its_time() -> None:
+    """Two machines, each told in one sentence and timed in the next, are two parts, not two figures for one."""
+    text = (
+        "Our model moved house. From the first update on it lived on 512 A100 cards. These 29 days were 356,352 A100-hours.\n\n"
+        "The rest was read on 256 H100 cards. It took 15.5 days or 95,232 H100-hours."
+    )
+    found = [{c.quantity: c.value for c in run.claims} for run in read_paper(text).runs]
+    assert {(run.get("gpus"), run.get("gpu_hours")) for run in found} >= {(512, 356_352), (256, 95_232)}

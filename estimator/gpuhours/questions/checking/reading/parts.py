@@ -19,6 +19,7 @@ from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import (
     ALL_OF_THEM,
     IN_ORDER,
+    PRONOUNS,
     STAGES,
     VARIANTS,
     about_something_else,
@@ -305,10 +306,10 @@ def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner
         if not entry.scope and not entry.tagged and (owners[n] == NOBODY or owners[n].kind == "own"):
             held.setdefault(id(entry.sentence), []).append(n)
     jobs: list[tuple[list[int], dict[str, float]]] = []
-    for numbers in held.values():
+    for numbers in _joined_by_pronouns(read, list(held.values())):
         said = {
             read.placed[n].place.quantity: value_of(read.placed[n])
-            for n in numbers
+            for n in reversed(numbers)
             if read.placed[n].place.quantity in JOB
         }
         if "gpus" in said and len(said) > 1:
@@ -328,6 +329,25 @@ def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner
         for n in numbers:
             owners[n] = Owner("own", name if owners[n].kind != "own" else owners[n].name)
     return owners
+
+
+def _joined_by_pronouns(read: ReadProse, held: list[list[int]]) -> list[list[int]]:
+    """``The rest was read on 256 H100. It took 15 days``: joins a sentence that goes on with a time to the one before with the machine."""
+    joined: list[list[int]] = []
+    for numbers in held:
+        told = {read.placed[n].place.quantity for n in numbers} & set(JOB)
+        first = read.items[read.placed[numbers[0]].sentence.first].text.lower()
+        before = {read.placed[n].place.quantity for n in joined[-1]} & set(JOB) if joined else set()
+        same = joined and _block(read, joined[-1][-1]) == _block(read, numbers[0])
+        if same and told and "gpus" not in told and before == {"gpus"} and first in PRONOUNS:
+            joined[-1] = [*joined[-1], *numbers]
+        else:
+            joined.append(numbers)
+    return joined
+
+
+def _block(read: ReadProse, n: int) -> int:
+    return read.prose.block(read.placed[n].figure.start)
 
 
 def _counted(entry: Placed) -> str:
