@@ -28,6 +28,8 @@ AT_BEST = re.compile(
     re.IGNORECASE,
 )
 """Words of a rate that was reached for a moment."""
+PLANNED = re.compile(r"\b(?:is|are|was|were) planned\b|\bwe (?:plan|expect|intend|hope)\b", re.IGNORECASE)
+"""Words of a run that is still to come."""
 TESTED = re.compile(
     r"\b(?:benchmark(?:s|ed)?|micro-?benchmarks?|smoke test|dry run|scaling (?:test|study))\b(?! (?:score|suite|result))",
     re.IGNORECASE,
@@ -42,7 +44,7 @@ def doubtful_sentences(read: ReadProse) -> dict[int, str]:
     before: Sentence | None = None
     for sentence in read.sentences:
         text = " ".join(item.text for item in read.items[sentence.first : sentence.last])
-        reason = _reason(text) if told else ""
+        reason = "a run that is planned" if PLANNED.search(text) else _reason(text) if told else ""
         if not reason and before is not None and before.first in found and _goes_on(read, sentence):
             reason = found[before.first]
         if reason:
