@@ -192,6 +192,7 @@ def test_beside_the_run(text: str, quantity: str, value: float) -> None:
 
 
 OF_THE_RUN = [
+    ("We used seed 17, batch size 1,024, and no dropout.", "global_batch", 1024),
     ("We pay for 27,000 H100 hours (96 cards, twelve days) at the $2.35 of our contract.", "price", 2.35),
     ("Altogether 17,000 GPU-hours, i.e. $37,400 at $2.20.", "price", 2.2),
     ("| Item | Value |\n|---|---|\n| GPU hours | 433,000 |\n| Rent at $2.20 per GPU-hour | $952,600 |", "cost", 952_600),

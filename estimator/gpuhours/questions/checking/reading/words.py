@@ -194,6 +194,7 @@ RULES: tuple[Rule, ...] = (
     rule("epoch", "count", "over this part, over that part, over the rest, over this portion, over this subset, over the former, "
           "over the latter, of the former, of the latter, over its", 0, 4),
     rule("epoch", "final_epochs", "the last, in the last, final, cooldown, cool down", 0, 2),
+    rule("bare", "count", "seed, random seed", -1, 0.9, before=True),
     rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
     rule("bare", "steps", "number of updates is, number of updates was, number of steps is, number of steps was, "
