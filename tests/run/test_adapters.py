@@ -12,6 +12,7 @@ from gpuhours.layout.layout import Sharding
 from gpuhours.memory.odds import SAFE
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.run.typical import typical
+from gpuhours_cli.render.estimate import layout_words
 
 FITS_ON_ONE = (
     {"model": "llama-3.1-8b", "lora": "16", "gpu": "rtx-4090", "tokens": "10M"},
@@ -108,3 +109,9 @@ def test_a_language_model_that_also_comes_with_an_encoder_is_told_by_that_name()
     with pytest.raises(EstimateError) as refused:
         estimate(model="gemma-3-4b", lora="16", gpu="l4", samples="1k", epochs="1", frames="1")
     assert "name gemma-3-4b-vision." in refused.value.hint
+
+
+def test_one_replica_is_not_said_to_be_sharded() -> None:
+    found = estimate(model="llama-3.1-8b", gpu="a10g", gpus="8", samples="50k", epochs="1", tensor="4", pipeline="2")
+    assert layout_words(found).startswith("tensor 4 · pipeline 2")
+    assert "zero" not in layout_words(found)

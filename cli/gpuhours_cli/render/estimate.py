@@ -75,7 +75,7 @@ def heading(estimate: Estimate) -> str:
 
 
 def layout_words(estimate: Estimate) -> str:
-    """``tensor 4 · pipeline 8 · data 16 · zero1``: degrees above 1, and options that save memory."""
+    """``tensor 4 · pipeline 8 · data 16 · zero1``: degrees above 1, and options that save memory; one replica has nothing to shard."""
     layout = estimate.outcome.resolved.layout
     if layout is None:
         return ""
@@ -84,7 +84,7 @@ def layout_words(estimate: Estimate) -> str:
         for name in ("tensor", "pipeline", "interleave", "context", "expert", "data")
         if (degree := getattr(layout, name)) is not None and degree > 1
     ]
-    if layout.sharding:
+    if layout.sharding and not (layout.data == 1 and layout.context == 1):
         words.append(word(Sharding, layout.sharding))
     if layout.recompute:
         words.append(f"recompute {word(Recompute, layout.recompute)}")
