@@ -54,7 +54,7 @@ from gpuhours.run.spec import Run, from_dict, from_source
 from gpuhours.software.matching import software_named
 from gpuhours.software.profile import load_software
 from gpuhours_cli.estimate import day_of, money_of
-from tests.benchmarks import hostile
+from tests.benchmarks import hostile, valid_inputs
 
 Enter = Callable[[str], Any]
 UNITS = ("", "byte", "byte/s", "FLOP/s", "token", "GPU*hour", "USD", "USD/hour", "day", "FPS", "W", "gCO2e", "pixel")
@@ -86,7 +86,7 @@ def quantity(text: str) -> list[float]:
     """Parse the text in every unit that accepts it; raise the last error if none does."""
     found, refused = [], None
     for unit in UNITS:
-        for read in (partial(parse, unit=unit), measured_in(unit).func, whole(unit).func):
+        for read in (partial(parse, unit=unit), measured_in(unit).read, whole(unit).read):
             try:
                 found.append(read(text))
             except ValueError as error:
@@ -102,18 +102,22 @@ def conditioned(text: str) -> Any:
         **dict.fromkeys(RESULTS, ""),
         "wall_clock": "s",
         "memory_per_gpu": "byte",
+        "fits": "condition",
         "hardware.accelerator": None,
     }
     condition = where(text, kinds)
     numbers = np.array([0.0, 1.0, -1.0, 1e30, np.nan])
-    assert condition(lambda name: np.array(["h100"] * 5) if kinds[name] is None else numbers).dtype == bool
+    columns = {None: np.array(["h100"] * 5), "condition": numbers > 0}
+    assert condition(lambda name: columns.get(kinds[name], numbers)).dtype == bool
     return sorted(condition.names)
 
 
 def base() -> Run:
     """Return a run to which ``--set`` values and axes are applied."""
     return from_dict(
-        read_yaml_text(hostile.STAGED.partition("stages")[0] + "data: {tokens: 1T, seq_len: 8192}\n", "r.yaml").data
+        read_yaml_text(
+            valid_inputs.STAGED.partition("stages")[0] + "data: {tokens: 1T, seq_len: 8192}\n", "r.yaml"
+        ).data
     )
 
 
@@ -174,9 +178,11 @@ def priced(text: str) -> Any:
 
 def named(text: str) -> Any:
     """Look a name up in every list of names, including those that raise an error for unknown names; return the number of lists."""
-    found: list[Any] = [find_accelerator(text), software_named(text, 2024), grid(text, 2024), spelled(text)]
-    loads: tuple[Enter, ...] = (find_instance, instance_hint, load_accelerator, load_node, catalogue.named)
-    return len([*found, *(_refused(load, text) for load in loads)])
+    stack, country = (partial(read, year=2024) for read in (software_named, grid))
+    loads: tuple[Enter, ...] = (
+        find_accelerator, stack, country, spelled, find_instance, instance_hint, load_accelerator, load_node, catalogue.named,
+    )  # fmt: skip
+    return len([_refused(load, text) for load in loads])
 
 
 def dated(text: str) -> Any:
@@ -233,7 +239,7 @@ def judged(text: str) -> Any:
 
 def sampled(text: str) -> Any:
     """Run ``models show`` with lengths."""
-    return sample(*[*text.split("|"), "", "", ""][:4])
+    return sample(*[part or None for part in [*text.split("|"), "", "", ""][:4]])
 
 
 def sentences(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -252,7 +258,7 @@ def doors() -> Mapping[str, Door]:
 
 def lines() -> dict[str, Door]:
     """Return the doors for the content of a line: of a command, a file or a paper."""
-    source = read_yaml_text(hostile.KNOWN, "r.yaml")
+    source = read_yaml_text(valid_inputs.KNOWN, "r.yaml")
     spoken = ("H100 SXM5 80GB", "Megatron-LM v0.9", "France", "fp8")
     meant = ("1", "4096", "full", "1T", "{kind: decoder}", "[1, 2]")
     said = ("8", "40%", "1T", "h100-sxm-80gb", "France")
@@ -284,7 +290,7 @@ def lines() -> dict[str, Door]:
 
 def texts() -> dict[str, Door]:
     """Return the doors for the content of a paper, and for whole papers."""
-    papers = [seed for seed in hostile.texts() if seed.name != "c.yaml"]
+    papers = [seed for seed in valid_inputs.texts() if seed.name in ("p.txt", "p.html", "p.tex")]
     plain = tuple(dict.fromkeys(seed.content for seed in papers if seed.name == "p.txt"))
     marked_up = tuple(seed.content for seed in papers if seed.name != "p.txt")
     return {
@@ -292,13 +298,13 @@ def texts() -> dict[str, Door]:
         "sentences": Door(lambda text: read_paper(text), sentences(plain), words=True),
         "papers": Door(judged, plain),
         "marked-up papers": Door(lambda text: read_paper(text, "p", ".tex"), marked_up),
-        "claims": Door(of_file("c.yaml", claimed), (hostile.CLAIMS,)),
+        "claims": Door(of_file("c.yaml", claimed), (valid_inputs.CLAIMS,)),
     }
 
 
 def files() -> dict[str, Door]:
     """Return the doors for the content of other files."""
-    seeds = hostile.seeds()
+    seeds = valid_inputs.seeds()
     of = {surface: tuple(dict.fromkeys(seed.content for seed in fine)) for surface, fine in seeds.items()}
     checked, measured = (
         tuple(seed.content for seed in seeds["tables"] if seed.arguments[:2] == words)
@@ -316,14 +322,12 @@ def files() -> dict[str, Door]:
         "stacks": (of_file("stack.yaml", lambda path: load_software(str(path))), stacks()),
         "tables of totals": (of_file("t.csv", table), checked),
         "tables of steps": (of_file("t.csv", cases), measured),
-        "measured files": (of_file("m.yaml", read_described), (hostile.MEASURED,)),
+        "measured files": (of_file("m.yaml", read_described), (valid_inputs.MEASURED,)),
         "documents": (document, of["documents"]),
         "logs": (of_file("l.log", read_log), (*logs, *(f"{one.example}\n" for one in formats().lines))),
         "sites": (of_file("s.yaml", read_site), tuple(seed.content for seed in seeds["logs"] if seed.name == "s.yaml")),
     }
-    for seed in seeds["other code"]:
-        found[f"import {seed.name}"] = (
-            of_file(seed.name, lambda path: import_files([path]).to_dict()),
-            (seed.content,),
-        )
+    for name in dict.fromkeys(seed.name for seed in seeds["other code"]):
+        contents = dict.fromkeys(seed.content for seed in seeds["other code"] if seed.name == name)
+        found[f"import {name}"] = (of_file(name, lambda path: import_files([path]).to_dict()), tuple(contents))
     return {name: Door(enter, fine) for name, (enter, fine) in found.items()}

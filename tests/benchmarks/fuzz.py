@@ -17,7 +17,9 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from gpuhours_cli.app import main as command
-from tests.benchmarks.hostile import Seed, hostile, seeds
+from tests.benchmarks.hostile import hostile
+from tests.benchmarks.valid_inputs import Seed, seeds
 
 HANG = 30.0
 """Seconds of CPU time after which a case is aborted as a hang."""
@@ -51,7 +54,7 @@ def tried(case: Seed, usual: float = 0.0) -> str | None:
     sys.argv = ["gpuhours", *case.arguments]
     name = " ".join(word for word in case.arguments[:2] if word.isalpha())
     code: Any = 0
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    largest = peak_anew()
     before = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, HANG)
     try:
@@ -76,6 +79,13 @@ def tried(case: Seed, usual: float = 0.0) -> str | None:
     if (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - largest) * 1024 > LARGE:
         return f"takes too much memory: {name}"
     return next(misprints(case, out.getvalue(), err.getvalue(), code, name), None)
+
+
+def peak_anew() -> int:
+    """Let the peak memory of this process start anew, so that a large case does not hide the next one (Linux); return it in KiB."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def misprints(case: Seed, out: str, err: str, code: int, name: str) -> Iterator[str]:
@@ -114,15 +124,28 @@ def _too_long(*_: object) -> None:
     raise HangError
 
 
+def repository() -> None:
+    """Make the current folder a git repository with one commit, for ``gpuhours ci``."""
+    named = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
+    for words in (
+        ("init", "--quiet", "--initial-branch", "main"),
+        (*named, "commit", "--quiet", "--allow-empty", "-m", "none"),
+    ):
+        subprocess.run(("git", *words), check=True, capture_output=True)
+
+
 def emptied() -> None:
-    """Delete the files of earlier cases."""
+    """Delete the files of earlier cases, but not the repository and the files of doors."""
     for path in Path().iterdir():
         if path.is_file():
             path.unlink()
+        elif path.name == "papers":
+            shutil.rmtree(path)
 
 
 def written(case: Seed) -> None:
     """Write the file of a case."""
+    Path(case.name).parent.mkdir(exist_ok=True)
     Path(case.name).write_text(case.content, encoding="utf-8", errors="surrogatepass", newline="")
     Path("empty").touch()
 
@@ -139,6 +162,7 @@ def main() -> int:
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        repository()
         while time.monotonic() < end and cases < most:
             rng = random.Random(f"{number}-{cases}")
             surface = rng.choice(tuple(fine))

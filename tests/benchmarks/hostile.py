@@ -1,26 +1,17 @@
-"""Valid inputs for each surface, and the ways to break them; ``fuzz`` tries the results."""
+"""Ways to break the valid inputs of each surface; ``fuzz`` tries the results."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import random
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import yaml
 
 from gpuhours.architecture import catalogue
 from gpuhours.inputs.yaml_files import read_yaml_text
-from gpuhours.questions.interchange.exporting import export
-from gpuhours.run.spec import from_dict
+from tests.benchmarks.valid_inputs import Seed
 
-HERE = Path(__file__).parents[1]
-PUBLISHED = HERE.parent / "estimator" / "gpuhours" / "published"
-SPECIFICATIONS = HERE.parent / "hardware_specs"
 NUMBERS = [
     "0", "-1", "1e308", "1e-308", "1e999", "nan", "inf", "-inf", ".inf", "9223372036854775808", "0x1F", "1_000", "2 pixel", "3 s/0",
     "true", "~", "[]", "{}", "''", "1e30", "5e-324", "0.5", "１２", "1.8M", "2:30", "0o17", "1e3 parsec", "!!int x", "*a", "'\\u202e'",
@@ -64,198 +55,6 @@ KEYS = [
     "cost.storage", "cost.year", "input.decoder", "input.stored_fps", "input.cores_per_gpu", "input.storage_bandwidth", "assumptions",
     "stages", "site", "name", "input.sample_bytes", "cost.embodied", "cost.owned", "operation.checkpoint_steps", "training.convention",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A valid command and the file it reads, which is the part that gets broken."""
-
-    arguments: tuple[str, ...]
-    name: str = "r.yaml"
-    content: str = ""
-
-    @property
-    def prose(self) -> bool:
-        """Whether the file is prose."""
-        return self.name.endswith((".txt", ".html", ".tex", ".md"))
-
-
-def seeds() -> dict[str, list[Seed]]:
-    """Return surface -> valid inputs."""
-    runs = [path.read_text(encoding="utf-8") for path in sorted((HERE / "runs").glob("*.yaml"))]
-    return {
-        "runs": [
-            Seed((*words, "r.yaml", *more), "r.yaml", run)
-            for run in (*runs, STAGED, KNOWN, FED)
-            for words, more in (
-                (["estimate"], []), (["estimate"], ["--json"]), (["estimate"], ["--explain", "mfu"]), (["report"], ["-o", "o.html"]),
-                (["trace"], ["--json"]), (["trace"], ["-o", "t.json"]), (["export"], ["--to", "megatron"]),
-                (["export"], ["--to", "nemo", "--json"]), (["plan"], ["--gpus", "8"]), (["compare"], ["r.yaml", "--json"]),
-                (["sweep"], ["--vary", "hardware.gpus=64,128"]), (["compare"], ["r.yaml"]),
-            )
-        ],
-        "settings": [
-            Seed(("estimate", "r.yaml", *more), "r.yaml", run)
-            for run in (*runs, STAGED, KNOWN, FED) for more in ([], ["--json"])
-        ],
-        "words": list(flags()),
-        "texts": list(texts()),
-        "tables": list(tables()),
-        "profiles": list(profiles()),
-        "documents": [
-            Seed(("reproduce", "d.yaml", *more), "d.yaml", path.read_text(encoding="utf-8"))
-            for path in sorted((PUBLISHED / "documents").glob("*.yaml")) for more in ([], ["--json"])
-        ],
-        "configs": [
-            Seed(("models", "show", "config.json", *more), "config.json", json.dumps(json.loads(line)["config"], indent=1))
-            for line in (HERE / "architecture" / "hugging_face_configs.jsonl").read_text(encoding="utf-8").splitlines()
-            for more in ([], ["--json"])
-        ],
-        "other code": [Seed(("import", name, "-o", "i.yaml", "--force"), name, content) for name, content in imported(runs[0])],
-        "logs": [
-            Seed((*words, *more), name, (HERE / "steps" / source).read_text(encoding="utf-8"))
-            for words, name, source in (
-                (("watch", "l.log", "--once", "--model", "llama-3-8b", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--tokens", "1T"),
-                 "l.log", "train.log"),
-                (("calibrate", "o.csv", "-o", "s.yaml"), "o.csv", "own-steps.csv"),
-                (("estimate", "--model", "llama-3-8b", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--tokens", "1T", "--set", "site=s.yaml"),
-                 "s.yaml", "site.yaml"),
-            )
-            for more in ([], ["--json"])
-        ],
-    }  # fmt: skip
-
-
-STAGED = """name: staged
-model: llama-3-8b
-hardware: {accelerator: h100-sxm-80gb, gpus: 256}
-training: {global_batch: 1024}
-layout: {tensor: 4, sharding: zero1}
-stages:
-- data: {tokens: 1T, seq_len: 8192}
-- data: {tokens: 50B, seq_len: 65536}
-  training: {global_batch: 64}
-  layout: {context: 8, sequence_method: ring}
-"""
-KNOWN = """name: known
-model: {params: 70B}
-data: {tokens: 2T}
-hardware: {accelerator: a100-sxm-80gb, gpus: 2048}
-known: {gpu_hours: 1.7M, goodput: 0.95}
-cost: {price: 2 USD/GPU-hour, country: France, year: 2024, pue: 1.1}
-assumptions:
-  data.seq_len: {value: 4096, low: 2048, high: 8192, reason: usual}
-"""
-FED = """name: fed
-model:
-  vision: {name: siglip-so400m-14-384, trainable: frozen}
-  bridge: {kind: cross-attention, every: 4, resampler: {queries: 64, heads: 16}}
-  language: {name: llama-3-8b, trainable: frozen}
-data: {video_hours: 10k, fps: 1 FPS, frames: 32, resolution: 384, text_tokens: 128, longest_frames: 64}
-input: {decoder: cpu, stored_fps: 30 FPS, cores_per_gpu: 16, storage_bandwidth: 10 GB/s, sample_bytes: 5 MB}
-training: {global_batch: 256}
-hardware: {accelerator: h100-sxm-80gb, gpus: 64}
-"""
-CLAIMS = """name: a
-facts: {accelerator: a100-sxm-80gb, country: China}
-claims:
-- {quantity: wall_clock, value: approximately 3 months}
-- {quantity: gpu_hours, value: 1.8M GPU-hours}
-- {quantity: gpus, value: 1024}
-- {quantity: parameters, value: 30B, quote: a model of 30B, place: line 3}
-- {quantity: tokens, value: 500B}
-"""
-MEASURED = """title: t
-source: somewhere
-models:
-  m: {kind: decoder, layers: 2, hidden: 256, heads: 4, vocab: 1000}
-run:
-  training: {dtype: bf16}
-  hardware: {accelerator: h100-sxm-80gb, gpus: 1}
-  software: torch-eager
-rows:
-- id: a
-  step_time: 238.0 ms
-  foretold: 260.7 ms
-  allocated: 32.6 GB
-  run: {model: m, data: {seq_len: 128}, training: {global_batch: 2}}
-- id: b
-  step_time: 0.1
-  run: {model: llama-3.2-1b, data: {seq_len: 128}, training: {global_batch: 2}}
-"""
-
-
-def flags() -> Iterator[Seed]:
-    """Commands without a file of their own."""
-    quick = ("--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb")
-    for line in (
-        ("init", *quick), ("schema", "run"), ("prices", "--gpu", "h100", "--provider", "AWS"), ("hardware", "show", "h100-sxm-80gb"),
-        ("software", "show", "megatron-core"), ("estimate", *quick, "--mfu", "40%"), ("models", "show", "mae-l", "--resolution", "224"),
-        ("models", "show", "llama-3-8b", "--frames", "8", "--text-tokens", "128", "--json"), ("init", "--example", "lora"),
-        ("estimate", "--params", "7B", "--epochs", "2", "--mfu", "44%", "--batch", "512", "--steps", "1000", "--gpus", "512", "--json"),
-        ("estimate", *quick, "--gpus", "64", "--days", "30", "--precision", "fp8", "--sharding", "zero1"), ("models",), ("hardware",),
-        ("estimate", *quick, "--gpus", "64", "--by", "2027-01-01", "--budget", "1M USD"), ("plan", *quick, "--gpus", "8,16", "--json"),
-        ("sweep", *quick, "--vary", "hardware.gpus=64,128", "--vary", "layout.tensor=1..8", "--where", "mfu > 0.3"),
-        ("sweep", *quick, "--vary", "hardware.gpus=64..256:64", "--minimise", "cost", "-o", "s.csv", "--force"),
-        ("compare", *quick, "--gpus", "64", "--gpu", "h200-sxm-141gb", "--json"), ("reproduce", "list"),
-    ):  # fmt: skip
-        yield Seed(line)
-
-
-def texts() -> Iterator[Seed]:
-    """Papers, as plain text, Markdown and HTML, and claims taken from one."""
-    for path in sorted((HERE / "texts").glob("*.txt")):
-        text = path.read_text(encoding="utf-8")
-        for more in ((), ("--json",), ("-o", "c.yaml", "--markdown", "m.md", "--html", "h.html")):
-            yield Seed(("check", "p.txt", *more), "p.txt", text)
-        yield Seed(("check", "p.html"), "p.html", f"<html><body><p>{text}</p></body></html>")
-        yield Seed(
-            ("check", "p.tex", "--json"),
-            "p.tex",
-            f"\\documentclass{{article}}\\begin{{document}}{text}\\end{{document}}",
-        )
-    for more in ((), ("--json",), ("-o", "o.yaml", "--markdown", "m.md")):
-        yield Seed(("check", "c.yaml", *more), "c.yaml", CLAIMS)
-
-
-def tables() -> Iterator[Seed]:
-    """A few rows of published runs."""
-    for words, name in ((("check", "t.csv"), "run_totals.csv"), (("validate", "--runs", "t.csv"), "runs.csv"),
-                        (("validate", "--totals", "t.csv"), "run_totals.csv")):  # fmt: skip
-        rows = list(csv.reader(io.StringIO((PUBLISHED / name).read_text(encoding="utf-8"))))
-        for start in range(1, len(rows) - 3, 5):
-            out = io.StringIO()
-            csv.writer(out).writerows([rows[0], *rows[start : start + 3]])
-            for more in ((), ("--json",)):
-                yield Seed((*words, *more), "t.csv", out.getvalue())
-    for more in ((), ("--json",), ("--memory-only",)):
-        yield Seed(("validate", "--runs", "m.yaml", *more), "m.yaml", MEASURED)
-
-
-def profiles() -> Iterator[Seed]:
-    """User-defined accelerators and nodes."""
-    for path in sorted((SPECIFICATIONS / "accelerators").glob("*.yaml")):
-        content = path.read_text(encoding="utf-8")
-        yield Seed(("hardware", "show", "hw.yaml"), "hw.yaml", content)
-        yield Seed(
-            ("estimate", "--model", "llama-3-8b", "--gpu", "hw.yaml", "--gpus", "16", "--tokens", "1T", "--json"),
-            "hw.yaml",
-            content,
-        )
-    for path in sorted((SPECIFICATIONS / "nodes").glob("*.yaml")):
-        content = path.read_text(encoding="utf-8")
-        yield Seed(("hardware", "show", "hw.yaml", "--json"), "hw.yaml", content)
-        yield Seed(("estimate", "--model", "llama-3-8b", "--gpu", "h100-sxm-80gb", "--set", "hardware.node=hw.yaml", "--tokens", "1T"),
-                   "hw.yaml", content)  # fmt: skip
-
-
-def imported(run: str) -> list[tuple[str, str]]:
-    """Files for other training code, as our export writes them."""
-    names = {
-        "megatron": "m.sh", "torchtitan": "t.toml", "deepspeed": "d.json", "accelerate": "a.yaml", "nemo": "n.yaml", "axolotl": "x.yml",
-    }  # fmt: skip
-    described = from_dict(read_yaml_text(run, "r.yaml").data)
-    return [(name, export(described, code).text) for code, name in names.items()]
 
 
 def hostile(seed: Seed, surface: str, rng: random.Random) -> Seed:

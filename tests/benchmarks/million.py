@@ -32,6 +32,7 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError, UnitError
 from tests.benchmarks import fuzz, hostile
 from tests.benchmarks.doors import Door, doors
+from tests.benchmarks.valid_inputs import Seed, seeds
 
 TRACED = 12
 """One case in this many is traced."""
@@ -120,11 +121,11 @@ def at_door(name: str, door: Door) -> Surface:
     return Surface(name, knock, broken, list(door.seeds), str)
 
 
-def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
+def by_command(name: str, fine: list[Seed]) -> Surface:
     """Return whole commands as a surface."""
     usual = 0.0
 
-    def knock(case: hostile.Seed, longest: float) -> str | None:
+    def knock(case: Seed, longest: float) -> str | None:
         nonlocal usual
         started = time.process_time()
         fuzz.written(case)
@@ -135,10 +136,10 @@ def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
             if longest == math.inf:  # unbroken input: measure the usual time of such a command, imports included
                 usual = max(usual, time.process_time() - started)
 
-    def broken(seed: hostile.Seed, rng: random.Random) -> hostile.Seed:
+    def broken(seed: Seed, rng: random.Random) -> Seed:
         return hostile.hostile(seed, name, rng)
 
-    def written(case: hostile.Seed) -> str:
+    def written(case: Seed) -> str:
         return f"gpuhours {' '.join(case.arguments)!r}\n  {case.content[:2000]!r}"
 
     return Surface(f"{name} commands", knock, broken, list(fine), written)
@@ -146,7 +147,7 @@ def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
 
 def entered(name: str, enter: Callable[[str], Any], text: str, longest: float) -> str | None:
     """Pass a text to a door and return what goes wrong, or None."""
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    largest = fuzz.peak_anew()
     before, given = time.process_time(), None
     signal.setitimer(signal.ITIMER_PROF, fuzz.HANG)
     try:
@@ -194,7 +195,7 @@ def no_number(name: str, given: Any) -> str | None:
 def surfaces(names: tuple[str, ...]) -> list[Surface]:
     """Return all surfaces, or the named ones."""
     found = [at_door(name, door) for name, door in doors().items()]
-    found += [by_command(name, fine) for name, fine in hostile.seeds().items()]
+    found += [by_command(name, fine) for name, fine in seeds().items()]
     return [one for one in found if not names or one.name in names]
 
 
@@ -205,6 +206,8 @@ class Search:
     seed: str
     all: list[Surface]
     faults: dict[str, tuple[Surface, Any]] = field(default_factory=dict)
+    peak: int = 0
+    """Largest memory of this process during a case in KiB."""
 
     def warmed(self) -> None:
         """Run unbroken inputs on every surface first, so that imports and compilation do not count as time of a case."""
@@ -229,6 +232,7 @@ class Search:
             sys.settrace(None)
         if fault is not None and fault.startswith("takes"):  # repeat: compilation in the first run is not a fault
             fault = one.knock(case, LONGEST)
+        self.peak = max(self.peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         one.cases += 1
         one.took += time.process_time() - started
         if watched and len(one.kept) < MOST_KEPT and watch.new(one.seen):
@@ -253,11 +257,10 @@ class Search:
 
     def report(self) -> str:
         """Format the number of cases of each surface, and the totals."""
-        peak = (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        )  # 350 MB after all surfaces are warmed up, before the first case
         lines = [f"{one.name:22} {one.cases:9,} cases {one.took:8.1f} s {len(one.kept):5} kept" for one in self.all]
-        return "\n".join([*lines, f"{self.cases:,} cases, {len(self.faults)} faults, at most {peak:.0f} MB"])
+        return "\n".join(
+            [*lines, f"{self.cases:,} cases, {len(self.faults)} faults, at most {self.peak / 1024:.0f} MB"]
+        )
 
 
 def main() -> int:
@@ -272,6 +275,7 @@ def main() -> int:
     os.environ["COLUMNS"], os.environ["NO_COLOR"] = "80", "1"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        fuzz.repository()
         search = Search(number, surfaces(named))
         most = int(asked[:-1]) * len(search.all) if even else int(asked)
         search.warmed()

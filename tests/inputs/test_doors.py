@@ -18,6 +18,7 @@ from gpuhours.questions.sweeping.where import where
 from gpuhours.run.spec import from_dict
 from gpuhours.software.profile import load_software
 from hardware_specs import __file__ as specifications
+from tests.benchmarks.doors import lines
 from tests.conftest import Command
 
 RUN = ("--model", "llama-3-8b", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--tokens", "1T")
@@ -181,3 +182,16 @@ def test_a_condition_on_what_is_no_number(text: str) -> None:
 def test_a_condition_that_computes_with_words() -> None:
     with pytest.raises(EstimateError, match="Text cannot be used"):
         where("card == -'h100'", {"card": None})(lambda name: np.array(["h100"]))
+
+
+@pytest.mark.parametrize("name", sorted(lines()))
+def test_a_door_that_is_fed_hostile_lines_takes_usual_ones(name: str) -> None:
+    """Otherwise ``python -m tests.benchmarks.million`` tests nothing behind the first refusal: most of a door's own lines are taken."""
+    door = lines()[name]
+    refused = 0
+    for text in door.seeds[:40]:
+        try:
+            door.enter(text)
+        except (EstimateError, UnitError):
+            refused += 1
+    assert refused < (len(door.seeds[:40]) if name in {"settings", "shortcuts"} else 3)

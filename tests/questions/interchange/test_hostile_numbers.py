@@ -45,3 +45,18 @@ def test_toml_that_cannot_be_read(gpuhours_command: Command, tmp_path: Path, tex
     found = gpuhours_command("import", str(path))
     assert found.code == 2
     assert said in found.err
+
+
+@pytest.mark.parametrize(
+    "line", ["num_epochs: 1.0eO308", "lora_target_modules: [q_proj, {1: 2}]", "lora_target_modules: 127",
+             "lora_target_modules: (.+)+x", "lora_target_modules: .*.*.*.*.*.*.*.*x"],
+)  # fmt: skip
+def test_adapters_that_cannot_be_read(gpuhours_command: Command, tmp_path: Path, line: str) -> None:
+    """An expression that repeats a group takes longer than anyone waits."""
+    path = tmp_path / "x.yml"
+    path.write_text(
+        f"base_model: NousResearch/Meta-Llama-3-8B\nsequence_len: 4096\nadapter: lora\nlora_r: 16\nmicro_batch_size: 2\n{line}\n",
+        encoding="utf-8",
+    )
+    found = gpuhours_command("import", str(path))
+    assert (found.code, "epochs" in found.out.partition("not understood")[0]) == (0, False)

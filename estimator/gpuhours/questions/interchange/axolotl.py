@@ -8,17 +8,27 @@ from typing import Any
 
 from gpuhours.architecture.catalogue import names, plain
 from gpuhours.architecture.lora import ALL, ATTENTION, EVERY
-from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_one, paired, positive, written
+from gpuhours.questions.interchange.keys import (
+    ACCUMULATION,
+    ForeignFile,
+    Key,
+    above_one,
+    above_zero,
+    paired,
+    positive,
+    written,
+)
 
 TABLE = (
     Key("data.seq_len", ("sequence_len",), positive),
     Key("layout.microbatch", ("micro_batch_size",), positive),
     Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
-    Key("data.epochs", ("num_epochs",), float),
+    Key("data.epochs", ("num_epochs",), above_zero),
     Key("data.steps", ("max_steps",), positive),
     Key("layout.tensor", ("tensor_parallel_size",), positive, above_one),
     Key("layout.context", ("context_parallel_size", "sequence_parallel_degree"), positive, above_one),
 )
+MOST_REPETITIONS = 5
 PROJECTIONS = {f"{part}_proj": part for part in EVERY}
 
 
@@ -29,19 +39,23 @@ def model_called(name: str) -> str | None:
 
 
 def targeted(modules: Any) -> list[str]:
-    """LoRA targets for PEFT's ``target_modules``, a list or a regular expression that matches a module's full name.
+    """LoRA targets for PEFT's ``target_modules``, a list or a regular expression that matches a module's full name; none for an expression
+    that may take long to match: one that repeats a group, or with many repetitions.
 
     >>> targeted(r"model.layers.[\\d]+.(mlp|self_attn).(down|q|v)_proj")
     ['q', 'v', 'down']
     """
     if isinstance(modules, str):
+        if re.search(r"\)[*+{]", modules) or sum(map(modules.count, "*+{")) > MOST_REPETITIONS:
+            return []
         try:
             fits = re.compile(modules)
         except re.error:
             return []
         inside = {part: "self_attn" if part in ATTENTION else "mlp" for part in EVERY}
         return [part for part in EVERY if fits.fullmatch(f"model.layers.0.{inside[part]}.{part}_proj")]
-    return [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
+    named = modules if isinstance(modules, list) else []
+    return [PROJECTIONS[one] for one in named if isinstance(one, str) and one in PROJECTIONS]
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
@@ -98,7 +112,8 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
         keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
         targets = [ALL] if linear else targeted(modules)
         keys |= {"model.targets": targets} if targets else {}
-        if not linear and isinstance(modules, list) and set(modules) - set(PROJECTIONS):
+        named = len(modules) if isinstance(modules, list) else 1
+        if not linear and modules is not None and len(targets) < named:
             theirs.leave("lora_target_modules")
     if narrow or adapter == "qlora":
         keys["training.dtype"] = "nf4"

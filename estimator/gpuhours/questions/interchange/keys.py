@@ -167,6 +167,15 @@ def positive(value: Any) -> int | None:
     return number if number > 0 else None
 
 
+def above_zero(value: Any) -> float | None:
+    """The value as a finite number above zero, otherwise None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 < number < math.inf else None
+
+
 def rate(value: Any, usual: float) -> float:
     """Parse a share from 0 to 1 in another format; ``usual`` if unset."""
     try:

@@ -7,13 +7,13 @@ from typing import Any
 
 from gpuhours.architecture.lora import ALL
 from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called
-from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, paired, positive, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_zero, paired, positive, written
 
 TABLE = (
     Key("data.seq_len", ("cutoff_len",), positive),
     Key("layout.microbatch", ("per_device_train_batch_size",), positive),
     Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
-    Key("data.epochs", ("num_train_epochs",), float),
+    Key("data.epochs", ("num_train_epochs",), above_zero),
     Key("data.steps", ("max_steps",), positive),
     Key("data.packed", ("packing",), lambda value: True if value in (True, "true") else None),
 )
