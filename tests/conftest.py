@@ -34,7 +34,7 @@ ONE_RANK = (
 """Flags of a layout without parallelism other than data-parallel, sharding or recomputation."""
 TOGETHER = {
     "published runs": re.compile(
-        r"test_validation\.py|test_generic_names|test_published_memory|test_profiles_say_where"
+        r"validating/test_(validation|ranges)\.py|test_generic_names|test_published_memory|test_profiles_say_where"
     ),
     "documents": re.compile("reproduce"),
     "texts": re.compile(r"test_claims_(reading|verdict|file)\.py"),

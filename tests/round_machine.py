@@ -13,6 +13,7 @@ import numpy as np
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.decoder_shapes import Experts
+from gpuhours.architecture.operators import Ends, Pointwise, Stack
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.figures import SourcedFigure
@@ -28,7 +29,9 @@ from gpuhours.hardware.kernel_constants import (
 from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout
+from gpuhours.software.figures import PointwiseTraffic, Traffic
 from gpuhours.software.profile import Software, load_software
+from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 PEAK, MEMORY, LINK, NIC, PCIE = 1e15, 1e12, 1e11, 1e10, 1e10
@@ -130,3 +133,34 @@ def cells(asked: Workload, **varied: Sequence[Any]) -> tuple[Workload, list[Work
         return replace(asked, layout=Layout.model_construct(said, **{**known, **chosen}))
 
     return laid_out(together), [laid_out(row) for row in rows]
+
+
+STREAM = TOKENS * 1024
+"""Elements of the residual stream of one sample."""
+BATCH_AT_ONCE = Passes(1.0, 2.0, 3.0)
+
+
+def layer(asked: Workload) -> Stack:
+    return asked.model.stacks[0]
+
+
+def head(asked: Workload) -> Ends:
+    return asked.model.ends[-1]
+
+
+SHARED = MODEL.model_copy(update={"experts": Experts(count=8, top_k=3, width=512, shared_width=256)})
+"""Eight experts of 512, three of which see a token, and one of 256 that sees all."""
+WIDE = Traffic(forward=3.0, backward=5.0)
+"""An operator that moves 3 B an element forward and 5 B backward."""
+
+
+def facts(**groups: Any) -> Any:
+    """Return facts of a stack with no cost except those given: all operators move 0 B."""
+    none = {kind.value: Traffic(forward=0, backward=0) for kind in Pointwise}
+    moved = groups.pop("operators", {})
+    rows = groups.pop("rows", {})
+    return stack(
+        pointwise=PointwiseTraffic(source="by hand", operators={**none, **moved}, rows=rows),
+        adapters=groups.pop("adapters", {}),
+        **groups,
+    )

@@ -17,9 +17,8 @@ from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import plain_results
 from gpuhours.run.spec import from_dict
 from tests.benchmarks.random_runs import said
-from tests.benchmarks.tried import Tried
+from tests.benchmarks.tried import ROUNDING, Tried
 
-ROUNDING = 1e-9
 WIDE, MANY = 4096, 4096
 """Hidden size and tokens of a product on a rank from which it is compute-bound, so that a faster format gains more than its casts cost."""
 

@@ -56,3 +56,7 @@ class Tried:
     def without(self, key: str) -> Outcome:
         """Return the outcome without a key."""
         return evaluate(from_dict(said(self.described, (key, None))))
+
+
+ROUNDING = 1e-9
+"""Relative difference allowed between two ways of computing the same number."""

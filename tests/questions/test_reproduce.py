@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +15,13 @@ import yaml
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.checking import check
 from gpuhours.questions.checking.precision import spread
-from gpuhours.questions.reproducing import Finding, Reproduction, document_paths, reproduce
-from gpuhours.questions.reproducing.descent import ancestors, quotes
+from gpuhours.questions.reproducing import Finding, document_paths
 from gpuhours.questions.reproducing.document import Solve
 from gpuhours.questions.reproducing.findings import judged
 from gpuhours.questions.reproducing.taking import crossing, goodput_needed
 from gpuhours_cli.output import finite
 from tests.conftest import Command
+from tests.questions.documents import SIXTH, finding, worked
 
 TEXTS = Path(__file__).parents[1] / "texts"
 SETTLED = Path(__file__).parents[1] / "snapshots" / "verdicts.yaml"
@@ -87,17 +86,6 @@ VERDICTS = [
 DOCUMENTS = tuple(sorted({document for document, _, _ in VERDICTS}))
 
 
-@cache
-def worked(document: str) -> Reproduction:
-    """One of the five, computed once."""
-    (found,) = reproduce((document,)).documents
-    return found
-
-
-def finding(document: str, figure: str) -> Finding:
-    return next(found for found in worked(document).figures if found.figure == figure)
-
-
 @pytest.mark.parametrize(("document", "figure", "by_hand", "within", "arithmetic"), HAND)
 def test_agrees_with_the_hand_calculation(
     document: str, figure: str, by_hand: float, within: float, arithmetic: str
@@ -145,25 +133,6 @@ def test_json_has_the_promised_keys(gpuhours_command: Command) -> None:
         assert assumption["reason"]
 
 
-SIXTH = """
-name: Small-LM
-title: a made-up sixth document
-source: nowhere
-run:
-  model: llama-2-7b
-  data: {seq_len: 4096, tokens: 1T}
-  training: {global_batch: 1024, dtype: bf16}
-  hardware: {accelerator: a100-sxm-80gb, gpus: 128}
-  layout: {sharding: zero3, recompute: none}
-  software: fsdp-compile
-claims:
-  wall_clock: {value: 30 days, unit: s, words: [about], key: known.wall_clock}
-figures:
-  - {label: GPU-hours, result: gpu_hours, given: [wall_clock]}
-  - {label: wall-clock, result: wall_clock, claim: wall_clock}
-"""
-
-
 def test_a_sixth_document_needs_no_code(gpuhours_command: Command, tmp_path: Path) -> None:
     path = tmp_path / "sixth.yaml"
     path.write_text(SIXTH, encoding="utf-8")
@@ -171,20 +140,6 @@ def test_a_sixth_document_needs_no_code(gpuhours_command: Command, tmp_path: Pat
     assert ran.code == 0
     figures = json.loads(ran.out)["documents"][0]["figures"]
     assert figures[0]["computed"] == pytest.approx(128 * 30 * 24)
-
-
-def test_no_figure_sees_its_own_claim(gpuhours_command: Command, tmp_path: Path) -> None:
-    path = tmp_path / "own.yaml"
-    path.write_text(SIXTH.replace("claim: wall_clock}", "claim: wall_clock, given: [wall_clock]}"), encoding="utf-8")
-    ran = gpuhours_command("reproduce", str(path))
-    assert ran.code == 2
-    assert "may not use its own claim" in ran.err
-
-
-def test_no_figure_is_left_out() -> None:
-    for document in map(worked, document_paths()):
-        for found in document.figures:
-            assert not found.reason.startswith("not yet modelled"), (document.name, found.figure)
 
 
 BROKEN = [
@@ -227,71 +182,6 @@ def test_every_verdict_has_what_it_needs() -> None:
         assert all(assumption.reason for assumption in document.assumptions)
 
 
-# What a figure must not be judged with
-ASSUMED = SIXTH.replace(
-    "  software: fsdp-compile\n",
-    "  software: fsdp-compile\n  assumptions:\n    data.epochs: {value: 1, reason: not stated, ORIGIN}\n",
-)
-CHEATS = [
-    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clock]"), "using what is derived from it: data.epochs", id="made from the figure"),
-    pytest.param(
-        ASSUMED.replace("ORIGIN", "from: [hours]").replace("claims:", "claims:\n  hours: {value: 90 k, from: [wall_clock]}"),
-        "using what is derived from it: data.epochs", id="through another figure",
-    ),
-    pytest.param(ASSUMED.replace(", ORIGIN", ""), "does not say what it came from", id="of no origin"),
-    pytest.param(
-        ASSUMED.replace("not stated, ORIGIN", "what makes 30 days, source: arithmetic"),
-        "quotes the figure 'wall_clock'", id="a quoted figure",
-    ),
-    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clok]"), "Did you mean 'wall_clock'", id="a misspelt origin"),
-    pytest.param(
-        SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run must not contain any",
-        id="a result in the run",
-    ),
-    pytest.param(
-        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {known.mfu: 40%}}"),
-        "a document's run must not contain any", id="a result in a setting",
-    ),
-    pytest.param(
-        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {hardware.gpus: 120}, from: [wall_clock]}"),
-        "its settings", id="a setting",
-    ),
-    pytest.param(
-        SIXTH.replace("figures:", "open:\n  layout.recompute: {among: [none, full], reason: fits, from: [wall_clock]}\nfigures:"),
-        "layout.recompute", id="a reading",
-    ),
-    pytest.param(
-        SIXTH.replace("fsdp-compile", "longvila").replace("figures:", "settles: [{system: longvila, claims: [wall_clock]}]\nfigures:"),
-        "constants of its software profile", id="a profile that was settled on it",
-    ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "said"), CHEATS)
-def test_a_figure_is_not_judged_with_its_own_offspring(
-    gpuhours_command: Command, tmp_path: Path, text: str, said: str
-) -> None:
-    path = tmp_path / "cheat.yaml"
-    path.write_text(text, encoding="utf-8")
-    ran = gpuhours_command("reproduce", str(path), columns=200)
-    assert (ran.code, ran.out) == (2, "")
-    assert said in ran.err
-
-
-def test_no_shipped_figure_depends_on_itself() -> None:
-    for name in document_paths():
-        document = worked(name)
-        published = {found.figure for found in document.figures if found.published is not None}
-        assert published
-        for assumption in document.to_dict()["assumptions"]:
-            assert isinstance(assumption["depends_on"], list)
-    assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ()
-    assert finding("x-gen-video-30b", "MFU").depends_on == ()
-    assert finding("videomae-huge", "wall-clock").depends_on == ()
-    assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("on par", "ring")
-    assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "wall_clock")
-
-
 def turned(stored: dict[str, dict[str, str | None]], now: dict[str, dict[str, str | None]]) -> list[str]:
     """Return the figures whose verdict differs from the stored one, and new or missing figures, with the old and new verdict."""
     return [
@@ -319,14 +209,6 @@ def test_a_turned_verdict_is_told_with_the_old_and_the_new() -> None:
     stored: dict[str, dict[str, str | None]] = {"a": {"MFU": "agrees", "GPUs": None, "hours": "agrees"}}
     now: dict[str, dict[str, str | None]] = {"a": {"MFU": "contradicted", "GPUs": None}}
     assert turned(stored, now) == ["a, MFU: agrees -> contradicted", "a, hours: agrees -> not there"]
-
-
-def test_descent_goes_all_the_way() -> None:
-    assert ancestors(["a"], {"a": ["b"], "b": ["c"], "c": ["a"]}) == {"a", "b", "c"}
-    assert quotes("1.8M GPU-hours over 3 months", "1.8M GPU-hours")
-    assert quotes("ten passes of the 45 days", "45 days")
-    assert not quotes("145 days", "45 days")
-    assert not quotes("eight nodes", 8)
 
 
 @pytest.mark.parametrize(

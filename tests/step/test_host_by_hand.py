@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuhours.architecture.decoder_shapes import Experts
-from gpuhours.architecture.operators import Pointwise, Role, Stack, Trainable
+from gpuhours.architecture.operators import Pointwise, Role, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.weights import Weights
 from gpuhours.software.figures import Gathering, Kernels, Launches, Traffic
@@ -25,14 +24,18 @@ from gpuhours.step.host import (
 )
 from gpuhours.step.state import accumulation_time, gather_copies, optimiser_time, orthogonalisation_time
 from gpuhours.workload import Workload
-from tests.round_machine import ADAPTED, MEMORY, MIXTURE, MODEL, PEAK, TOKENS, stack, workload
-
-SHARED = MODEL.model_copy(update={"experts": Experts(count=8, top_k=3, width=512, shared_width=256)})
-"""Eight experts of 512, three of which see a token, and one of 256 that sees all."""
-
-
-def layer(asked: Workload) -> Stack:
-    return asked.model.stacks[0]
+from tests.round_machine import (
+    ADAPTED,
+    MEMORY,
+    MIXTURE,
+    MODEL,
+    PEAK,
+    SHARED,
+    TOKENS,
+    layer,
+    stack,
+    workload,
+)
 
 
 def test_layers_of_split_products_experts_and_shared_sequences() -> None:

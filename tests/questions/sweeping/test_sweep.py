@@ -11,64 +11,9 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.sweeping.pareto import front
 from gpuhours.questions.sweeping.values import read, varied
-from gpuhours.questions.sweeping.where import where
 from gpuhours.run.overlays import setting
-
-GPT = {
-    "name": "a decoder",
-    "model": {"layers": 24, "hidden": 2048, "heads": 16, "ffn_hidden": 8192, "vocab": 51200, "gated": False},
-    "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 512, "dtype": "bf16"},
-    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
-    "layout": {"tensor": 2, "pipeline": 2},
-    "software": "megatron-core",
-}
-VIDEO = {
-    "name": "a video model",
-    "model": {
-        "vision": {"name": "vit-l-14", "trainable": "frozen"},
-        "bridge": {"kind": "mlp"},
-        "language": {"params": "7B"},
-    },
-    "data": {"frames": 16, "text_tokens": 512, "dataset_samples": "10M", "epochs": 1},
-    "training": {"global_batch": 512, "dtype": "bf16"},
-    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
-    "layout": {"tensor": 2},
-    "software": "megatron-core",
-}
-MIXTURE = {
-    **GPT,
-    "model": {**GPT["model"], "gated": True, "experts": {"count": 16, "top_k": 2, "width": 2048}},  # type: ignore[dict-item]
-}
-
-
-def run_of(data: dict[str, Any]) -> gpuhours.Run:
-    return gpuhours.from_dict(data)
-
-
-CASES = {
-    "layout": (GPT, {
-        "layout.tensor": "1,2,4", "layout.pipeline": "1..8*2", "layout.microbatch": "1,2", "layout.recompute": "none,selective,full",
-        "layout.sharding": "none,zero1,zero2,zero3", "layout.schedule": "1f1b,zb-1p,gpipe", "layout.sequence_parallel": "true,false",
-    }),
-    "machine": (GPT, {
-        "hardware.accelerator": "a100-sxm-80gb,h100-sxm-80gb,v100-sxm-32gb", "hardware.gpus": "16..256*2",
-        "training.global_batch": "256,512,768", "layout.sharding": "zero1,zero3", "hardware.internode_bandwidth": "12..50 GB/s:19",
-    }),
-    "data": (GPT, {"data.seq_len": "1024..8192*2", "layout.context": "1,2,4", "data.tokens": "1B..1T*10",
-                   "layout.sequence_method": "ring,ulysses,all-gather"}),
-    "model": (GPT, {"model.layers": "12,24,48", "layout.pipeline": "1,2,4", "layout.interleave": "1,2,3", "training.dtype": "bf16,fp16"}),
-    "experts": (MIXTURE, {"layout.expert": "1,2,4,8,16", "layout.tensor": "1,2",
-                          "layout.microbatch": "1,2,4", "layout.expert_tensor": "1,2"}),
-    "video": (VIDEO, {"data.frames": "1,4..64*4", "data.text_tokens": "0,128,1024",
-                      "layout.tensor": "1,2,4", "layout.recompute": "none,full"}),
-    "no layout": ({**GPT, "layout": None}, {"hardware.gpus": "8,64,512", "training.global_batch": "512,1024"}),
-    "no software": ({**GPT, "software": None}, {"layout.sharding": "zero1,zero3", "layout.microbatch": "1,2"}),
-    "money": ({**GPT, "cost": {"price": "2 USD/hour"}}, {"known.goodput": "50%,90%,100%", "cost.price": "1,2.5", "layout.tensor": "1,8"}),
-    "solved": ({**GPT, "known": {"mfu": "40%"}}, {"known.mfu": "30%,45%", "hardware.gpus": "64,128"}),
-}  # fmt: skip
+from tests.questions.sweeping.several_runs import CASES, GPT, VIDEO, run_of
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -223,102 +168,6 @@ def test_bad_values_are_the_errors_of_estimate() -> None:
         with pytest.raises(EstimateError) as swept:
             gpuhours.sweep(run_of(GPT), {key: [value]})
         assert swept.value.problem == alone.value.problem
-
-
-COLUMNS = {
-    "mfu": np.array([0.3, 0.5, np.nan]), "wall_clock": np.array([10, 40, 1]) * 86400.0, "fits": np.array([True, True, False]),
-    "gpu_hours": np.array([1e3, 1e6, 2.0]), "memory_per_gpu": np.array([60e9, 70e9, 90e9]), "cost": np.array([1.0, 2e6, 3.0]),
-    "layout.recompute": np.array(["full", "none", "none"]), "layout.tensor": np.array([1.0, 2.0, 4.0]),
-}  # fmt: skip
-UNITS = {
-    "mfu": "", "wall_clock": "s", "fits": "condition", "gpu_hours": "GPU*hour", "memory_per_gpu": "byte", "cost": "USD",
-    "layout.recompute": None, "layout.tensor": "",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "rows"), [
-    ("fits and mfu > 40%", [1]),
-    ("wall_clock < 30 days", [0, 2]),
-    ("gpu_hours > 2k", [1]),
-    ("gpu_hours > 0.5M GPU-hours", [1]),
-    ("memory_per_gpu < 64 GiB or not fits", [0, 2]),
-    ("layout.recompute == full", [0]),
-    ("layout.recompute != 'none'", [0]),
-    ("cost / gpu_hours < 1.6 USD/GPU-hours", [0, 2]),
-    ("layout.tensor * 2 > 3", [1, 2]),
-    ("0.2 < mfu < 0.4", [0]),
-    ("mfu + 0.1 > 0.5", [1]),
-    ("-mfu < -0.4", [1]),
-    ("not (mfu > 0.4 or fits)", [2]),
-    ("layout.tensor ** 2 == 4", [1]),
-])  # fmt: skip
-def test_where(text: str, rows: list[int]) -> None:
-    assert np.flatnonzero(where(text, UNITS)(COLUMNS.__getitem__)).tolist() == rows
-
-
-@pytest.mark.parametrize("text", [
-    "", "mfu", "mfu >", "(mfu > 1", "foo > 1", "wall_clock < memory_per_gpu", "mfu > 3 days", "fits == 1", "mfu and fits",
-    "__import__('os').system('true')", "mfu > 1; fits", "mfu.__class__ == 1", "lambda: 1", "(" * 500 + "mfu", "mfu ** 9e9 ** 9e9 > cost",
-    "not " * 500 + "fits", "1" * 5000, "layout.recompute > full", "mfu > 'high'", "fits + fits > 1",
-])  # fmt: skip
-def test_hostile_where(text: str) -> None:
-    with pytest.raises(EstimateError):
-        where(text, UNITS)
-
-
-def test_where_keeps_the_rows_it_says() -> None:
-    data, vary = CASES["layout"]
-    whole = gpuhours.sweep(run_of(data), vary).table.to_pylist()
-    kept = gpuhours.sweep(
-        run_of(data),
-        vary,
-        where="fits and mfu > 30% and layout.recompute != full and hardware.gpus == 64",
-        block_rows=300,
-    )
-    expected = [
-        row for row in whole if row["valid"] and row["fits"] and row["mfu"] > 0.3 and row["layout.recompute"] != "full"
-    ]
-    assert expected
-    assert [row["step_time"] for row in kept.table.to_pylist()] == pytest.approx(
-        [row["step_time"] for row in expected], rel=1e-12
-    )
-
-
-def test_where_knows_the_inputs_that_stay_the_same() -> None:
-    run, vary = run_of({**GPT, "layout": {"tensor": 2, "recompute": "full"}}), {"layout.pipeline": [1, 2]}
-    for text, kept in (
-        ("layout.recompute == full", 2),
-        ("layout.recompute == none", 0),
-        ("hardware.accelerator == 'a100-sxm-80gb' and layout.sequence_parallel", 2),
-        ("training.global_batch >= 512 and layout.pipeline * layout.tensor == 4", 1),
-    ):
-        assert gpuhours.sweep(run, vary, where=text).kept == kept, text
-
-
-def test_best_rows_are_the_best() -> None:
-    data, vary = CASES["layout"]
-    whole = [row for row in gpuhours.sweep(run_of(data), vary).table.to_pylist() if row["valid"]]
-    least = gpuhours.sweep(run_of(data), vary, minimise="step_time", top=7, block_rows=900).table.to_pylist()
-    assert [row["step_time"] for row in least] == pytest.approx(
-        sorted(row["step_time"] for row in whole)[:7], rel=1e-12
-    )
-    most = gpuhours.sweep(run_of(data), vary, maximise="mfu", top=3).table.to_pylist()
-    assert [row["mfu"] for row in most] == pytest.approx(
-        sorted((row["mfu"] for row in whole), reverse=True)[:3], rel=1e-12
-    )
-    kept = gpuhours.sweep(run_of(data), vary, pareto=["step_time", "memory_per_gpu"], block_rows=900).table.to_pylist()
-    points = {(row["step_time"], row["memory_per_gpu"]) for row in whole}
-    expected = sorted(p for p in points if not any(q[0] <= p[0] and q[1] <= p[1] and q != p for q in points))
-    assert np.allclose([(row["step_time"], row["memory_per_gpu"]) for row in kept], expected, rtol=1e-12)
-
-
-def test_pareto_front_against_the_definition() -> None:
-    rng = np.random.default_rng(5)
-    for size in (0, 1, 2, 50):
-        first, second = rng.integers(0, 12, (2, size)).astype(float)
-        found = {(first[i], second[i]) for i in front(first, second)}
-        points = set(zip(first, second, strict=True))
-        assert found == {p for p in points if not any(q[0] <= p[0] and q[1] <= p[1] and q != p for q in points)}
 
 
 @pytest.mark.parametrize("options", [

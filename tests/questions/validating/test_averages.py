@@ -9,7 +9,7 @@ import yaml
 
 from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.averages import REMARK
-from tests.questions.validating.test_validation import judged
+from tests.questions.validating.tables import judged
 
 CLIPS = {
     "title": "clips",

@@ -1,0 +1,99 @@
+"""No figure of a document is judged with its own claim or with what follows from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuhours.questions.reproducing import document_paths
+from gpuhours.questions.reproducing.descent import ancestors, quotes
+from tests.conftest import Command
+from tests.questions.documents import SIXTH, finding, worked
+
+
+def test_no_figure_sees_its_own_claim(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(SIXTH.replace("claim: wall_clock}", "claim: wall_clock, given: [wall_clock]}"), encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path))
+    assert ran.code == 2
+    assert "may not use its own claim" in ran.err
+
+
+def test_no_figure_is_left_out() -> None:
+    for document in map(worked, document_paths()):
+        for found in document.figures:
+            assert not found.reason.startswith("not yet modelled"), (document.name, found.figure)
+
+
+# What a figure must not be judged with
+ASSUMED = SIXTH.replace(
+    "  software: fsdp-compile\n",
+    "  software: fsdp-compile\n  assumptions:\n    data.epochs: {value: 1, reason: not stated, ORIGIN}\n",
+)
+CHEATS = [
+    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clock]"), "using what is derived from it: data.epochs", id="made from the figure"),
+    pytest.param(
+        ASSUMED.replace("ORIGIN", "from: [hours]").replace("claims:", "claims:\n  hours: {value: 90 k, from: [wall_clock]}"),
+        "using what is derived from it: data.epochs", id="through another figure",
+    ),
+    pytest.param(ASSUMED.replace(", ORIGIN", ""), "does not say what it came from", id="of no origin"),
+    pytest.param(
+        ASSUMED.replace("not stated, ORIGIN", "what makes 30 days, source: arithmetic"),
+        "quotes the figure 'wall_clock'", id="a quoted figure",
+    ),
+    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clok]"), "Did you mean 'wall_clock'", id="a misspelt origin"),
+    pytest.param(
+        SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run must not contain any",
+        id="a result in the run",
+    ),
+    pytest.param(
+        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {known.mfu: 40%}}"),
+        "a document's run must not contain any", id="a result in a setting",
+    ),
+    pytest.param(
+        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {hardware.gpus: 120}, from: [wall_clock]}"),
+        "its settings", id="a setting",
+    ),
+    pytest.param(
+        SIXTH.replace("figures:", "open:\n  layout.recompute: {among: [none, full], reason: fits, from: [wall_clock]}\nfigures:"),
+        "layout.recompute", id="a reading",
+    ),
+    pytest.param(
+        SIXTH.replace("fsdp-compile", "longvila").replace("figures:", "settles: [{system: longvila, claims: [wall_clock]}]\nfigures:"),
+        "constants of its software profile", id="a profile that was settled on it",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), CHEATS)
+def test_a_figure_is_not_judged_with_its_own_offspring(
+    gpuhours_command: Command, tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "cheat.yaml"
+    path.write_text(text, encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path), columns=200)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_no_shipped_figure_depends_on_itself() -> None:
+    for name in document_paths():
+        document = worked(name)
+        published = {found.figure for found in document.figures if found.published is not None}
+        assert published
+        for assumption in document.to_dict()["assumptions"]:
+            assert isinstance(assumption["depends_on"], list)
+    assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ()
+    assert finding("x-gen-video-30b", "MFU").depends_on == ()
+    assert finding("videomae-huge", "wall-clock").depends_on == ()
+    assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("on par", "ring")
+    assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "wall_clock")
+
+
+def test_descent_goes_all_the_way() -> None:
+    assert ancestors(["a"], {"a": ["b"], "b": ["c"], "c": ["a"]}) == {"a", "b", "c"}
+    assert quotes("1.8M GPU-hours over 3 months", "1.8M GPU-hours")
+    assert quotes("ten passes of the 45 days", "45 days")
+    assert not quotes("145 days", "45 days")
+    assert not quotes("eight nodes", 8)
