@@ -8,7 +8,15 @@ import pytest
 
 from gpuhours.architecture.operators import Role
 from gpuhours.layout.layout import Layout
-from gpuhours.layout.recompute import EVERYTHING, MODULES, NOTHING, SELECTIVE, Policy, _elementwise_max, last_is_spared
+from gpuhours.layout.recompute import (
+    EVERYTHING,
+    MODULES,
+    NOTHING,
+    SELECTIVE,
+    Policy,
+    _elementwise_max,
+    skips_last_product,
+)
 from gpuhours.layout.validity import refuse
 from gpuhours.software.profile import load_software
 from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS
@@ -25,17 +33,17 @@ def test_what_one_policy_does_not_name_the_other_decides() -> None:
     assert _elementwise_max({}, {Role.QKV: 0.5}) == _elementwise_max({Role.QKV: 0.5}, {}) == {Role.QKV: 0.5}
 
 
-def test_the_last_product_is_spared_where_nothing_needs_what_follows_it() -> None:
+def test_the_last_product_is_skipped_where_nothing_needs_what_follows_it() -> None:
     """The second product of the MLP; not if it has an adapter, and not in an expert."""
     early = load_software("torch-eager").model_copy(update={"early_stop": True})
     late = early.model_copy(update={"early_stop": False})
     plain, adapted, routed = (one.model(TOKENS).stacks[-1] for one in (MODEL, ADAPTED, MIXTURE))
     beside = replace(adapted, adapters=tuple(replace(one, role=Role.MLP_OUT) for one in adapted.adapters))
-    assert last_is_spared(plain, early)
-    assert last_is_spared(adapted, early)
-    assert not last_is_spared(beside, early)
-    assert not last_is_spared(routed, early)
-    assert not last_is_spared(plain, late)
+    assert skips_last_product(plain, early)
+    assert skips_last_product(adapted, early)
+    assert not skips_last_product(beside, early)
+    assert not skips_last_product(routed, early)
+    assert not skips_last_product(plain, late)
 
 
 def test_one_rank_of_experts_is_none() -> None:

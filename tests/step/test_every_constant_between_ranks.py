@@ -75,7 +75,7 @@ def test_sums_of_experts_that_ranks_split() -> None:
     frozen = replace(layer(asked), trainable=Trainable.FROZEN)
     assert float(tensor_passes(frozen, asked, Passes()).backward) == 0
     hidden = workload(gpus=16, tensor=16, software=stack(exposed={"tensor": 0.0}))
-    assert float(tensor_passes(layer(hidden), hidden, Passes(1.0, 2.0)).forward) > 0, "sums between nodes are felt"
+    assert float(tensor_passes(layer(hidden), hidden, Passes(1.0, 2.0)).forward) > 0, "sums between nodes take time"
 
 
 def test_tokens_packed_for_other_ranks() -> None:

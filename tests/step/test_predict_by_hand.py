@@ -131,13 +131,13 @@ def test_an_encoder_stands_where_the_layout_has_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interleave", "pipeline", "one_chunk", "felt"),
+    ("interleave", "pipeline", "one_chunk", "waited"),
     [(1, 0.5, 0.25, 0.25), (2, 0.5, 0.25, 2 * 0.5), (1, 0.5, None, 0.5)],
 )
 def test_messages_of_one_chunk_hide_apart(
-    interleave: int, pipeline: float, one_chunk: float | None, felt: float
+    interleave: int, pipeline: float, one_chunk: float | None, waited: float
 ) -> None:
     """Hidden behind a layer of one second, by the stack's share for one chunk per stage or for several."""
     software = stack(exposed={"pipeline": pipeline, "one_chunk": one_chunk})
     found = sent(1.0, software, gpus=2, pipeline=2, interleave=interleave)
-    assert found == pytest.approx(felt * 2 * STREAM / LINK)
+    assert found == pytest.approx(waited * 2 * STREAM / LINK)

@@ -90,20 +90,20 @@ def test_arrays_give_what_floats_give() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "behind", "exposed", "felt"),
+    ("sent", "behind", "exposed", "waited"),
     [(1.0, 10.0, 0.0, 0.0), (1.0, 10.0, 0.3, 0.3), (1.0, 0.2, 0.0, 0.8), (1.0, 0.0, 0.5, 1.0)],
 )
-def test_what_overlap_leaves(sent: float, behind: float, exposed: float, felt: float) -> None:
-    assert float(left_over(sent, behind, exposed)) == pytest.approx(felt)
+def test_what_overlap_leaves(sent: float, behind: float, exposed: float, waited: float) -> None:
+    assert float(left_over(sent, behind, exposed)) == pytest.approx(waited)
 
 
 @pytest.mark.parametrize(
-    ("sent", "scale_up", "felt"),
+    ("sent", "scale_up", "waited"),
     [(1.0, 1.0, 0.3), (1.0, 0.1, 0.3 * 0.2), (12.0, 0.1, 0.06 + 12 - 0.06 - 10), (1.0, 5.0, 0.3)],
 )
-def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, felt: float) -> None:
+def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, waited: float) -> None:
     """0.3 of twice its time over the scale-up links, at most its own time; what does not fit behind 10 s is fully visible."""
-    assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(felt)
+    assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(waited)
 
 
 def test_every_schedule_has_an_order() -> None:

@@ -290,11 +290,11 @@ def test_sums_between_shard_groups_hide_on_slow_networks() -> None:
     software, model = load_software("fsdp-eager"), LLAMA8.model(8192)
     layout = Layout(sharding="zero3", shard_group=8, microbatch=2)
 
-    def felt(bandwidth: float) -> float:
+    def exposed_time(bandwidth: float) -> float:
         machine = cluster("h100-sxm-80gb", gpus=16, internode_bandwidth=bandwidth)
         return float(step(Workload(model, 32, layout, machine, software, Precision())).parts["data communication"])
 
-    fast, slow = felt(50e9), felt(10e9)
+    fast, slow = exposed_time(50e9), exposed_time(10e9)
     assert slow < 1.5 * fast
 
 

@@ -108,13 +108,13 @@ def self_attention(
     if gate != "none" or sinks:
         gated = queries if gate != "none" else 0
         operators.append(Elementwise(Pointwise.SWIGLU, gated, sharded=True, parameters=heads if sinks else 0))
-    turned = queries + (keys if made else 0)
+    rotated = queries + (keys if made else 0)
     if some(rotary):
-        operators.append(Elementwise(Pointwise.ROTARY, turned, sharded=True, worked=rotary))
+        operators.append(Elementwise(Pointwise.ROTARY, rotated, sharded=True, worked=rotary))
     if qk_norm != "none":
         each = head_dim * (2 if made else 1)
-        weights = {"head": each, "head-layer": 2 * each, "width": turned, "no-weights": 0}[qk_norm]
-        operators.append(Elementwise(Pointwise.QK_NORM, turned, sharded=True, parameters=weights))
+        weights = {"head": each, "head-layer": 2 * each, "width": rotated, "no-weights": 0}[qk_norm]
+        operators.append(Elementwise(Pointwise.QK_NORM, rotated, sharded=True, parameters=weights))
     core = AttentionCore(
         heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, disentangled=disentangled
     )  # fmt: skip

@@ -136,8 +136,10 @@ class EncoderDecoder(Spec):
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases, activation=self.activation)
         halves = 3 if decodes else 2
         glue = blocks.glue(h, self.norm, norms=halves * self.norms_per_half, residuals=halves, dropout=self.dropout)
-        turned = (Elementwise(Pointwise.TURNED, h, sharded=False),) if self.sound_channels and not decodes else ()
-        layer = blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv), blocks.Piece(elementwise=turned))
+        strided = (
+            (Elementwise(Pointwise.CHANNELS_FIRST, h, sharded=False),) if self.sound_channels and not decodes else ()
+        )
+        layer = blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv), blocks.Piece(elementwise=strided))
         return as_coded(layer, ("scaled-queries", "aligned-heads") if self.sound_channels else ())
 
     def _target(self, data: Data) -> Array:

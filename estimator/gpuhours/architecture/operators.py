@@ -194,7 +194,7 @@ class Pointwise(Enum):
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"
     """LayerScale: a learned factor per channel, after the attention or feed-forward half of a block."""
-    TURNED = "turned-stream", 0
+    CHANNELS_FIRST = "channels-first-stream", 0
     """Extra traffic of a block whose input keeps a convolution's channels-first layout: norms copy it, and additions read it strided."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights

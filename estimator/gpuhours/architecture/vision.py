@@ -225,12 +225,12 @@ class VisionEncoder(Spec):
         glue = blocks.glue(self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=False)
         scale = (Elementwise(Pointwise.SCALE, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
-        turned = (Elementwise(Pointwise.TURNED, self.hidden, sharded=False),) if self.turned else ()
-        layer = blocks.block(self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=turned))
+        strided = (Elementwise(Pointwise.CHANNELS_FIRST, self.hidden, sharded=False),) if self.channels_first else ()
+        layer = blocks.block(self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=strided))
         return as_coded(layer, ("split-gate",) if self.gated and self.layer_scale else ())
 
     @property
-    def turned(self) -> bool:
+    def channels_first(self) -> bool:
         """Whether the stream keeps the channels-first layout of the patch-embedding convolution; prepending a class
         token copies it to the usual layout."""
         return not self.class_token and self.positions == "learned" and bool(np.all(np.equal(self.tubelet, 1)))

@@ -158,7 +158,7 @@ def _modules(chosen: frozenset[Module]) -> Policy:
     return policy
 
 
-def last_is_spared(stack: Stack, software: Software) -> bool:
+def skips_last_product(stack: Stack, software: Software) -> bool:
     """Whether full recomputation of a layer skips its last product.
 
     It does if the stack stops after the last activation needed (``early_stop``), unless the last product has an adapter, which is computed
@@ -177,7 +177,7 @@ def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
     if not linears:
         return 0.0
     whole = all(policy.products.get(linear.role, 0.0) == 1.0 for linear in linears)
-    counted = linears[:-1] if whole and last_is_spared(stack, software) else linears
+    counted = linears[:-1] if whole and skips_last_product(stack, software) else linears
     some = sum((_flops(linear) * policy.products.get(linear.role, 0.0) for linear in counted), start=np.asarray(0.0))
     return np.divide(some, sum(_flops(linear) for linear in linears))
 

@@ -281,7 +281,7 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
     running = stops(run, resolved, seconds, productive, at)
     stated = run.known.goodput is not None
     alone = productive / running * float(np.max(cluster.gpus))
-    remainder = np.ones(DRAWS) if stated else rest.beside(alone, at["remainder"], np.max(cluster.nodes))
+    remainder = np.ones(DRAWS) if stated else rest.factors(alone, at["remainder"], np.max(cluster.nodes))
     return Times(seconds, running, remainder, alone * remainder)
 
 

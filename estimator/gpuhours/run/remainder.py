@@ -35,10 +35,10 @@ class Remainder:
     high: float
     rows: int = 0
     """Number of published runs it was fitted to."""
-    spared: float = 0.0
+    exempt: float = 0.0
     """Share of the remainder's logarithm that does not apply to the most expensive runs."""
 
-    def beside(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
+    def factors(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
         """The factor on each draw of a sample on ``nodes`` nodes: value^share x spread. ``alone``: GPU s of each draw without the factor;
         ``position``: quantiles of the spread.
 
@@ -46,7 +46,7 @@ class Remainder:
         factor equals the median of ``alone`` x value^share. Without this, a skewed spread would shift the median by up to a fifth.
         """
         spread = spread_over(self.low / self.value, 1.0, self.high / self.value, np.asarray(position, float))
-        share = felt(nodes, median(alone) / HOUR, self.spared)
+        share = applied_share(nodes, median(alone) / HOUR, self.exempt)
         centred: Floats = np.power(self.value, share) * spread * (median(alone) / median(alone * spread))
         return centred
 
@@ -63,7 +63,7 @@ class Likeness:
     """Component common to an organisation's runs of one kind."""
     run: float
     """Component of a single run."""
-    spared: float = 0.0
+    exempt: float = 0.0
     """Share of the common component that does not apply to the most expensive runs (not a standard deviation)."""
 
     def shared(self, some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Floats:
@@ -87,27 +87,27 @@ EXPENSIVE = (1e5, 1e7)
 """GPU-hours from which a run counts as partly expensive, and from which as fully expensive."""
 
 
-def felt(nodes: Array, hours: Array, spared: float) -> Array:
+def applied_share(nodes: Array, hours: Array, exempt: float) -> Array:
     """Share of the factor's logarithm that applies to a run.
 
-        min(1, log2(nodes) / log2(16)) x (1 - spared x log(hours / 1e5) / log(1e7 / 1e5)), the second between 1 and 1 - spared
+        min(1, log2(nodes) / log2(16)) x (1 - exempt x log(hours / 1e5) / log(1e7 / 1e5)), the second between 1 and 1 - exempt
 
     Published hours of single-node runs are those of their steps (as printed by llm.c, nanoGPT and nanochat); other losses occur at scale.
     Expensive runs are tuned before they start, and monitored: only the part that is not step-time error remains (``beyond_a_step``).
 
-    >>> [round(float(felt(nodes, hours, 0.5)), 3) for nodes, hours in ((1, 1e3), (4, 1e4), (64, 1e5), (256, 1e6), (2048, 3e7))]
+    >>> [round(float(applied_share(nodes, hours, 0.5)), 3) for nodes, hours in ((1, 1e3), (4, 1e4), (64, 1e5), (256, 1e6), (2048, 3e7))]
     [0.0, 0.5, 1.0, 0.75, 0.5]
     """
     many = np.clip(np.log2(np.maximum(nodes, 1.0)) / np.log2(WHOLE_FROM), 0.0, 1.0)
     expensive = np.clip(np.log(np.maximum(hours, 1.0) / EXPENSIVE[0]) / np.log(EXPENSIVE[1] / EXPENSIVE[0]), 0.0, 1.0)
-    share: Array = many * (1.0 - spared * expensive)
+    share: Array = many * (1.0 - exempt * expensive)
     return share
 
 
-def felt_by(runs: Sequence[Mapping[str, Any]], spared: float) -> Floats:
-    """``felt`` for each of the published runs."""
+def applied_shares(runs: Sequence[Mapping[str, Any]], exempt: float) -> Floats:
+    """``applied_share`` for each of the published runs."""
     nodes, hours = (np.array([run[key] for run in runs], float) for key in ("nodes", "hours"))
-    return np.asarray(felt(nodes, hours, spared))
+    return np.asarray(applied_share(nodes, hours, exempt))
 
 
 NOTHING = Remainder(1.0, 1.0, 1.0)
@@ -143,7 +143,7 @@ def table() -> Mapping[str, Any]:
 def expected(likeness: Likeness, runs: Sequence[Mapping[str, Any]], pulls: Floats, kind: str, year: float) -> float:
     """ln of the median factor of a kind and year at full effect: the sum over published runs of their covariance times their weight
     ``pulls`` (kriging; Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, equation 2.25)."""
-    share = felt_by(runs, likeness.spared)
+    share = applied_shares(runs, likeness.exempt)
     return float((likeness.shared([{"kind": kind, "year": year}], runs)[0] * share) @ pulls)
 
 
@@ -157,4 +157,4 @@ def remainder_of(kind: str, year: int, params: float) -> Remainder:
     middle = expected(likeness, runs, pulls, kind, year)
     below, above = learned["spread"][kind][SIZES[params >= LARGE]]
     value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
-    return Remainder(value, low, high, len(runs), likeness.spared)
+    return Remainder(value, low, high, len(runs), likeness.exempt)

@@ -175,7 +175,7 @@ class Software(Section):
     def _complete(self) -> "Software":
         """Check that every operator of an architecture has a figure, here or in the parent profile."""
         own = self.pointwise.operators
-        needed = (kind for kind in Operator if kind is not Operator.TURNED)
+        needed = (kind for kind in Operator if kind is not Operator.CHANNELS_FIRST)
         missing = [kind.value for kind in needed if not {kind.value, kind.like} & own.keys()]
         if missing:
             raise ValueError(
@@ -242,7 +242,7 @@ class Software(Section):
         return sum(one.forward for one in found), sum(one.backward for one in found)
 
 
-OF_CODE: Final = frozenset({Operator.TURNED, Operator.SCALED, Operator.ALIGNED, Operator.SLICED})
+OF_CODE: Final = frozenset({Operator.CHANNELS_FIRST, Operator.SCALED, Operator.ALIGNED, Operator.SLICED})
 """Operators that one library's code adds; other stacks have none of them."""
 RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx": "ada", "cdna4": "cdna3"}
 """Generations that use another's attention kernels: FlashAttention-2 requires Ampere, B200's kernel requires B200's tensor memory."""

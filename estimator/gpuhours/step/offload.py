@@ -51,8 +51,10 @@ def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
         17 * size * elements / np.asarray(ranks.tensor),
     )
     copied = 2 * kept / (PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth)
-    felt = left_over(copied, compute, EXPOSED)
-    return np.where(workload.layout.offload_activations, felt, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0
+    waited = left_over(copied, compute, EXPOSED)
+    return (
+        np.where(workload.layout.offload_activations, waited, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0
+    )
 
 
 def parameters_time(stack: Stack, workload: Workload, compute: Passes) -> Passes:

@@ -134,8 +134,8 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         near = np.where(sharding == Sharding.zero3, _sums_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
-    felt = left_over(sums / share, BACKWARD * beside, exposed, near / share)
-    return felt + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
+    waited = left_over(sums / share, BACKWARD * beside, exposed, near / share)
+    return waited + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
 
 
 def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:

@@ -88,14 +88,14 @@ def test_no_range_has_seen_its_own_source() -> None:
     assert {**one["without"]["s3"], **no_quantile} == {**other["without"]["s3"], **no_quantile}
 
 
-def test_a_trait_that_says_nothing_is_spared_and_widens_no_range() -> None:
+def test_a_trait_that_says_nothing_is_ignored_and_widens_no_range() -> None:
     """Of ten traits that are new together, the two skipped ones have no coefficient; the ranges of the others have the same coverage."""
-    counted, spared = learn(made(12, 0.05)), learn(made(12, 0.05), frozenset({"scale", "length"}))
+    counted, ignored = learn(made(12, 0.05)), learn(made(12, 0.05), frozenset({"scale", "length"}))
     at = [counted["features"].index(name) for name in ("scale", "length")]
     assert min(counted["all"]["coefficients"][place] for place in at) > 0
-    for one in (spared["all"], *spared["without"].values()):
+    for one in (ignored["all"], *ignored["without"].values()):
         assert [one["coefficients"][place] for place in at] == [0, 0]
-    assert 0.7 <= spared["coverage"]["rows"] <= 0.9
+    assert 0.7 <= ignored["coverage"]["rows"] <= 0.9
 
 
 def test_the_interval_score_is_least_for_the_percentiles() -> None:

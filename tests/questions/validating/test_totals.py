@@ -25,7 +25,7 @@ from gpuhours.questions.validating.totals import (
 from gpuhours.questions.validating.totals_rows import described, organisation
 from gpuhours.questions.validating.updating import COVERED
 from gpuhours.run.evaluate import evaluate
-from gpuhours.run.remainder import NOTHING, Likeness, Remainder, felt
+from gpuhours.run.remainder import NOTHING, Likeness, Remainder, applied_share
 from gpuhours_cli.render.totals import answer
 from tests.cli.test_readme import printed
 from tests.conftest import Command
@@ -286,15 +286,15 @@ def test_one_run_decides_no_tie_between_likenesses() -> None:
     for out in (0, 9):
         other = likely([*years[:out], *years[out + 1 :]])
         assert abs(other.year - whole.year) < 0.03
-        assert abs(other.spared - whole.spared) < 0.1
+        assert abs(other.exempt - whole.exempt) < 0.1
 
 
 def test_single_nodes_feel_no_remainder_and_the_most_expensive_runs_half_of_it() -> None:
     nodes, hours = np.array([1.0, 4.0, 16.0, 1000.0, 256.0, 2048.0]), np.array([1e3, 1e4, 1e5, 1e5, 1e6, 1e8])
-    assert np.asarray(felt(nodes, hours, 0.5)) == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.75, 0.5])
+    assert np.asarray(applied_share(nodes, hours, 0.5)) == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.75, 0.5])
     dear = [{**run, "hours": 1e7} for run in runs(*((who, 0.2) for who in "abcdefghij"))]
-    spared = Likeness(0.15, 0.2, 0.2, 0.3, spared=0.5)
-    assert learn(dear, spared).remainder("text", 2024, 7e9).value == pytest.approx(np.exp(0.4), rel=0.05)
+    exempt = Likeness(0.15, 0.2, 0.2, 0.3, exempt=0.5)
+    assert learn(dear, exempt).remainder("text", 2024, 7e9).value == pytest.approx(np.exp(0.4), rel=0.05)
 
 
 def test_a_remainder_moves_the_median_by_its_own_whatever_side_spreads_further() -> None:
@@ -302,8 +302,8 @@ def test_a_remainder_moves_the_median_by_its_own_whatever_side_spreads_further()
     place = (np.arange(101) + 0.5) / 101
     alone = np.exp(0.3 * np.sin(7 * np.arange(101))) * 3600
     one = Remainder(1.2, 1.1, 3.6)
-    assert np.median(alone * one.beside(alone, place, 16.0)) == pytest.approx(1.2 * np.median(alone))
-    ratio = one.beside(alone, place, 16.0)
+    assert np.median(alone * one.factors(alone, place, 16.0)) == pytest.approx(1.2 * np.median(alone))
+    ratio = one.factors(alone, place, 16.0)
     assert np.quantile(ratio, 0.9) / np.quantile(ratio, 0.5) == pytest.approx(3.0, rel=0.02)
 
 

@@ -199,9 +199,9 @@ def openai_gpt(config: Config) -> Fields:
 def gptj(config: Config) -> Fields:
     """GPT-J and CodeGen."""
     hidden, heads = config.number("n_embd"), config.number("n_head")
-    turned = config.number("rotary_dim", default=64) / (hidden // heads)
+    rotated = config.number("rotary_dim", default=64) / (hidden // heads)
     return {
-        **({"rotary_share": turned} if turned < 1 else {}),
+        **({"rotary_share": rotated} if rotated < 1 else {}),
         "layers": config.number("n_layer"), "hidden": hidden, "heads": heads,
         "ffn_hidden": config.number("n_inner", default=4 * hidden), "vocab": config.number("vocab_size"),
         "gated": False, "norm": "layer", "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,

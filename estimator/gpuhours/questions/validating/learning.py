@@ -25,7 +25,7 @@ USUAL = 0.2
 RIDGE = 0.2
 """Strength of that prior, as a share of all rows."""
 ROUNDS, RATE = 400, 0.3
-SPARED: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "length"}), "memory": frozenset()}
+WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "length"}), "memory": frozenset()}
 """Traits excluded as features because they do not predict the size of errors: without them the interval score (``interval_score``) of
 left-out systems is no worse and the range is narrower. For memory every trait is used."""
 FACTORS = np.exp(np.linspace(-0.7, 0.9, 161))
@@ -89,15 +89,15 @@ def world_of(rows: Sequence[Sample]) -> World:
     return {trait: {v: tuple(sorted(has)) for v, has in sorted(values.items())} for trait, values in systems.items()}
 
 
-def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[str, Any]:
+def learn(rows: Sequence[Sample], ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The range learned from all systems, one learned without each system, and their coverage.
 
     Coverage is nested: a system's rows are tested with the range learned without it. The factor on the 10th and 90th percentiles of the
-    scores is chosen so that the mean of coverage by row and by source is closest to ``WANTED``. ``spared``: features with a coefficient
+    scores is chosen so that the mean of coverage by row and by source is closest to ``WANTED``. ``ignored``: features with a coefficient
     of 0.
     """
     systems = sorted({one.system for one in rows})
-    worlds = _worlds(rows, systems, np.array([name not in spared for name in (*TRAITS, *BESIDES)], float))
+    worlds = _worlds(rows, systems, np.array([name not in ignored for name in (*TRAITS, *BESIDES)], float))
     factor = float(min(FACTORS, key=lambda factor: abs(_coverage(worlds, factor)["mean"] - WANTED)))
     found = _coverage(worlds, factor)
     curves = {out: _curve(one, factor) for out, one in worlds.items()}

@@ -13,7 +13,18 @@ import numpy as np
 
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.beyond import beyond
-from gpuhours.run.remainder import LARGE, NOTHING, SIZES, Floats, Likeness, Remainder, expected, felt_by, path, table
+from gpuhours.run.remainder import (
+    LARGE,
+    NOTHING,
+    SIZES,
+    Floats,
+    Likeness,
+    Remainder,
+    applied_shares,
+    expected,
+    path,
+    table,
+)
 
 Runs = Sequence[Mapping[str, Any]]
 INSIDE = 0.8
@@ -30,9 +41,9 @@ DEGREES = 4
 """Degrees of freedom of the Student t distribution used to compare covariances, since published hours have long tails."""
 TRIED: Mapping[str, tuple[float, ...]] = {
     "kind": (0.15,), "year": (0.0, 0.1, 0.2, 0.3, 0.4), "organisation": (0.0, 0.1, 0.2), "run": (0.2, 0.3, 0.4),
-    "spared": (0.0, 0.5, 1.0),
+    "exempt": (0.0, 0.5, 1.0),
 }  # fmt: skip
-"""Standard deviations, and shares of the remainder that expensive runs are ``spared``, over which the covariance is averaged: evenly spaced
+"""Standard deviations, and ``exempt`` shares of expensive runs, over which the covariance is averaged: evenly spaced
 on both sides of the likeliest ones. The one for kinds is a prior: there are too few kinds, and too few runs of kinds other than text, to
 determine it, and it does not change the likelihood of the runs."""
 
@@ -62,7 +73,7 @@ class Learned:
         middle = expected(self.likeness, self.runs, self.pulls, kind, year)
         below, above = self.spread(kind, large=params >= LARGE)
         value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
-        return Remainder(value, low, high, len(self.runs), self.likeness.spared)
+        return Remainder(value, low, high, len(self.runs), self.likeness.exempt)
 
     def spread(self, kind: str, *, large: bool) -> tuple[float, float]:
         """How far the range extends below and above the median, in log.
@@ -96,7 +107,7 @@ def learn(runs: Runs, likeness: Likeness) -> Learned:
     if not len(runs):
         return Learned(runs, likeness, residual, residual, residual)
     owners = np.array([f"{run['organisation']}/{run['kind']}" for run in runs])
-    share = felt_by(runs, likeness.spared)
+    share = applied_shares(runs, likeness.exempt)
     common = likeness.shared(runs, runs) * np.outer(share, share)
     common += likeness.organisation**2 * (owners[:, None] == owners)
     own = np.full(len(runs), likeness.run**2)

@@ -169,7 +169,7 @@ def judged(raw: Raw, learned: Learned) -> JudgedTotals:
         return JudgedTotals(raw)
     unseen = raw.without or raw.found
     rest = learned.remainder(unseen.kind, unseen.year, unseen.params)
-    drawn = unseen.gpu_time * rest.beside(unseen.gpu_time, unseen.at["remainder"], raw.nodes) / HOUR
+    drawn = unseen.gpu_time * rest.factors(unseen.gpu_time, unseen.at["remainder"], raw.nodes) / HOUR
     low, middle, high = (float(value) for value in np.quantile(drawn, [0.1, 0.5, 0.9]))
     return JudgedTotals(raw, middle, low, high)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuhours.memory.odds import odds, odds_of, odds_path
-from gpuhours.questions.validating.learning import SPARED, errors_by, learn, samples, world_of
+from gpuhours.questions.validating.learning import WITHOUT_EFFECT, errors_by, learn, samples, world_of
 from gpuhours.questions.validating.leaving_out import accelerator_without, refits, software_without
 from gpuhours.questions.validating.odds import learn as learn_odds
 from gpuhours.questions.validating.odds import memory_errors, trials
@@ -29,7 +29,7 @@ def learned(found: Validation) -> dict[str, Any]:
     rows = samples(found.judged)
     cases = [one.case for one in found.judged if one.case is not None and one.error is not None and not one.average]
     return {
-        "step": learn(rows, SPARED["step"]), "memory": learn(samples(found.judged, memory=True), SPARED["memory"]),
+        "step": learn(rows, WITHOUT_EFFECT["step"]), "memory": learn(samples(found.judged, memory=True), WITHOUT_EFFECT["memory"]),
         "world": world_of(rows),
         "dtypes": sorted({case.precision.dtype for case in cases}),
         "most": {"gpus": max(case.gpus for case in cases), "tokens": max(case.tokens for case in cases)},
