@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from gpuhours.run.flags import ELSEWHERE, spoken
+from gpuhours.run.flags import ELSEWHERE, flag_named
 
 Run = TypeVar("Run", bound=Callable[..., None])
 
@@ -91,7 +91,7 @@ def _as_option(word: str, known: Container[str]) -> str:
     if said in known or not said.startswith("--"):
         return word
     plain = said.removeprefix("--").replace("-", "_").lower()
-    option = f"--{spoken(plain)}".replace("_", "-")
+    option = f"--{flag_named(plain)}".replace("_", "-")
     if option in known:
         return option + equals + value
     if plain in ELSEWHERE and "--set" in known:  # a command about a run

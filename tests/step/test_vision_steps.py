@@ -89,7 +89,7 @@ def test_no_step_is_far_off(source: str, most: float) -> None:
 
 def test_h100_steps_were_foretold() -> None:
     """Predictions made before the measurements, with what the model did not know then; stored with the measurements and judged."""
-    errors = [one.foretold_error for one in judged("h100-video") if one.foretold_error is not None]
+    errors = [one.blind_error for one in judged("h100-video") if one.blind_error is not None]
     assert len(errors) == len(judged("h100-video"))
     assert np.median(np.abs(errors)) == pytest.approx(0.093, abs=0.001)
 

@@ -43,7 +43,7 @@ def steps(one: StackCalibrated) -> RenderableType:
         table.add_column(justify="right", no_wrap=True)
     table.add_row("", "measured", "before", "after", "left out", style="dim")
     for step, before, after, left in zip(one.steps, one.before, one.after, one.left_out, strict=True):
-        predicted = (beside(value, step.seconds) for value in (before, after, left))
+        predicted = (duration_and_error(value, step.seconds) for value in (before, after, left))
         table.add_row(step.name, numbers.duration(step.seconds), *predicted)
     if len(one.steps) > 1:
         sizes = (
@@ -54,7 +54,7 @@ def steps(one: StackCalibrated) -> RenderableType:
     return table
 
 
-def beside(value: float | None, measured: float) -> str:
+def duration_and_error(value: float | None, measured: float) -> str:
     """``2.08 s −35 %``."""
     return "–" if value is None else f"{numbers.duration(value)} {value / measured - 1:+.0%}"
 

@@ -16,7 +16,7 @@ from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.band import Band
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
-from gpuhours_cli.render.observed import beside
+from gpuhours_cli.render.observed import comparison
 from gpuhours_cli.render.spread import odds, spread, wanted
 
 BAR = 40
@@ -51,7 +51,7 @@ def screen(estimate: Estimate) -> RenderableType:
     if (first := wanted(estimate)) is not None:
         parts += [first]
     if estimate.observed is not None:
-        parts += [Text(), beside(estimate.observed)]
+        parts += [Text(), comparison(estimate.observed)]
     elif estimate.time:
         parts += [Text(), waterfall(estimate)]
     parts += [Text(), *closing(estimate)]

@@ -11,7 +11,7 @@ from gpuhours.questions.estimating.explanation import Explanation, PartResidual
 from gpuhours_cli.render import numbers
 
 
-def beside(explanation: Explanation) -> RenderableType:
+def comparison(explanation: Explanation) -> RenderableType:
     """Measured and predicted, the factor that each part alone would need, and which alternatives would explain the difference."""
     where = "inside" if explanation.inside else "outside"
     low_high = numbers.span(explanation.predicted, explanation.low, explanation.high, numbers.duration)

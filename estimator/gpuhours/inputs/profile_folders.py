@@ -90,7 +90,7 @@ def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
             return path
     if plain in shipped_profiles(kind):
         return shipped_profiles(kind)[plain]
-    stems = meant(kind, name)
+    stems = informally_named(kind, name)
     if len(stems) == 1:
         return profile_paths(kind)[stems[0]]
     where = f"{kind[:-1]} = {name[:LONGEST_NAME]!r}"
@@ -148,7 +148,7 @@ def _likeness(name: str, candidate: str) -> float:
     return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
 
 
-def meant(kind: Kind, name: str) -> list[str]:
+def informally_named(kind: Kind, name: str) -> list[str]:
     """The profiles to which an informal name may refer: one, several, or none.
 
     A profile matches if the words of ``name`` are those of one of its other names. If there is none, a profile matches if each word is a

@@ -49,7 +49,7 @@ ADAPTERS = ("lora", "qlora")
 """Shortcuts that set more than their own key."""
 
 
-SPOKEN: Mapping[str, tuple[str, ...]] = {
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "params": ("parameters", "n_params", "num_params", "size", "model_size"),
     "active": ("active_params",),
     "model": ("base_model", "model_name", "model_name_or_path"),
@@ -114,13 +114,13 @@ ELSEWHERE: Mapping[str, str] = {
 """What people say that is no option, and what to say instead."""
 
 
-def spoken(name: str) -> str:
+def flag_named(name: str) -> str:
     """The option that a name stands for: ``batch_size`` -> ``batch``; any other name is returned unchanged."""
     plain = name.replace("-", "_")
-    return next((flag for flag, others in SPOKEN.items() if plain in others), name)
+    return next((flag for flag, others in OTHER_NAMES.items() if plain in others), name)
 
 
 def key_of(name: str) -> str:
     """The key that a flag sets, ``gpus`` -> ``hardware.gpus``; any other name is returned unchanged."""
-    plain = spoken(name.strip().removeprefix("--")).replace("-", "_")
+    plain = flag_named(name.strip().removeprefix("--")).replace("-", "_")
     return SHORTCUTS[plain][0] if plain in SHORTCUTS and plain not in ADAPTERS else name

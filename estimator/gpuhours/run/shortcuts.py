@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, spoken
+from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, flag_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
     from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.spec import Run, run_file
 
-    shortcuts = {spoken(name) if name not in SHORTCUTS else name: value for name, value in shortcuts.items()}
+    shortcuts = {flag_named(name) if name not in SHORTCUTS else name: value for name, value in shortcuts.items()}
     for name in shortcuts:
         if name not in SHORTCUTS:
             hint = ELSEWHERE.get(name) or nearest(name, SHORTCUTS) or f"There are {', '.join(SHORTCUTS)}."

@@ -15,7 +15,7 @@ from gpuhours.questions.validating.architecture import decoder_of
 from gpuhours.questions.validating.case import case_of
 from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.stated import (
-    UnsaidError,
+    UnstatedError,
     chunks_of,
     degrees_of,
     dtype_of,
@@ -95,7 +95,7 @@ def test_words_for_formats_sharding_recompute_and_schedules() -> None:
     assert dtype_of(row(dtype="float8"), "bf16") == "fp8"
     assert dtype_of(row(dtype="4-bit nf4"), "bf16") == "nf4"
     assert dtype_of(row(dtype="amp"), "fp16") == "fp16"
-    with pytest.raises(UnsaidError, match="not known"):
+    with pytest.raises(UnstatedError, match="not known"):
         dtype_of(row(dtype="posit"), "bf16")
     shardings = [
         sharding_of(row(zero_stage=text), "zero1").name
@@ -132,9 +132,9 @@ def test_a_blank_degree_follows_from_the_others() -> None:
     for blank in ("tp", "pp", "dp", "gpus", "cp"):
         found = degrees_of(row(**{column: value for column, value in whole.items() if column != blank}))
         assert (found.tensor, found.pipeline, found.context, found.data, found.gpus) == (2, 2, 1, 4, 16)
-    with pytest.raises(UnsaidError, match="tp and pp not stated"):
+    with pytest.raises(UnstatedError, match="tp and pp not stated"):
         degrees_of(row(gpus=16, dp=4))
-    with pytest.raises(UnsaidError, match="does not divide"):
+    with pytest.raises(UnstatedError, match="does not divide"):
         degrees_of(row(gpus=16, tp=3, pp=2))
 
 

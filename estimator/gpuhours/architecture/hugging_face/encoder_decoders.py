@@ -40,7 +40,7 @@ def umt5(config: Config) -> Fields:
     return {**shape, "position_buckets": shape["encoder_layers"] * shape["position_buckets"]}
 
 
-def spoken(config: Config) -> Fields:
+def common_fields(config: Config) -> Fields:
     """Fields common to BART, Whisper and similar models: LayerNorm, biases, learned positions in encoder and decoder."""
     config.without_effect(
         "encoder_layerdrop",
@@ -83,7 +83,7 @@ def whisper(config: Config) -> Fields:
     ):
         config.get(key)  # fmt: skip
     return {
-        **spoken(config), "key_bias": False, "sound_channels": config.number("num_mel_bins"),
+        **common_fields(config), "key_bias": False, "sound_channels": config.number("num_mel_bins"),
         "encoder_positions": config.number("max_source_positions"), "decoder_positions": config.number("max_target_positions"),
         "target_tokens": config.number("max_target_positions"),
     }  # fmt: skip
@@ -96,7 +96,7 @@ def bart(config: Config) -> Fields:
         config.without_effect("prompt_length", "prompt_mid_dim")
     ends = config["model_type"] == "mbart"
     return {
-        **spoken(config),
+        **common_fields(config),
         "encoder_positions": places,
         "decoder_positions": places,
         "embedding_norm": True,
@@ -107,7 +107,7 @@ def bart(config: Config) -> Fields:
 def m2m(config: Config) -> Fields:
     """M2M-100 and NLLB: norms as in mBART, sinusoidal positions."""
     config.without_effect("activation_dropout")
-    return {**spoken(config), "final_norm": True}
+    return {**common_fields(config), "final_norm": True}
 
 
 def pegasus(config: Config) -> Fields:
@@ -119,7 +119,7 @@ def pegasus(config: Config) -> Fields:
     )
     if config.get("share_encoder_decoder_embeddings", True) is False:
         raise EstimateError("A Marian with a table of tokens for each side is not supported.", "Most share it.")
-    return {**spoken(config), "encoder_positions": places, "decoder_positions": places, "final_norm": not fixed}
+    return {**common_fields(config), "encoder_positions": places, "decoder_positions": places, "final_norm": not fixed}
 
 
 def t5gemma(config: Config) -> Fields:

@@ -108,11 +108,11 @@ def gemma4(config: Config) -> Fields:
     return {
         **gemma(config), "norms_per_layer": 4, "qk_norm": "head", "global_every": 0,
         "window": config.number("sliding_window", default=512), "layer_groups": grouped(layers),
-        **second_embedding(config, 262144), **experts_beside(config, width),
+        **second_embedding(config, 262144), **parallel_experts(config, width),
     }  # fmt: skip
 
 
-def experts_beside(config: Config, width: int) -> Fields:
+def parallel_experts(config: Config, width: int) -> Fields:
     """Experts whose output is added to that of the dense layer, which acts as a shared expert. There are three additional norms, and a
     scale for each input and output of the router."""
     if not config.get("enable_moe_block", False):

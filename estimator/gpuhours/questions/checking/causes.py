@@ -187,14 +187,14 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
         yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus.value, 0.6,
                         "the figure is for the whole machine, not per GPU")  # fmt: skip
     if each > 1:
-        spoken = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
-        yield from _one("nodes for GPUs", "gpus", 1 / each, spoken, f"counts nodes of {each:g} GPUs, not GPUs")
+        likely = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
+        yield from _one("nodes for GPUs", "gpus", 1 / each, likely, f"counts nodes of {each:g} GPUs, not GPUs")
         yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
         yield from _one(
             "GPUs of a node counted twice",
             "gpus",
             each,
-            0.4 * spoken,
+            0.4 * likely,
             f"multiplied by the {each:g} GPUs of a node once too often",
         )
         yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")

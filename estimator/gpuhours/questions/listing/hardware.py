@@ -8,7 +8,7 @@ from gpuhours.cost.prices import Price, PriceRow, choose_price, price_rows
 from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
 from gpuhours.hardware.nodes import Node, list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, meant, plain_name, suggestion
+from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, informally_named, is_path, plain_name, suggestion
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.envelope import envelope
@@ -65,9 +65,9 @@ def sheet(name: str) -> HardwareSheet:
         profile = load_accelerator(name) if isinstance(data, dict) and "peak" in data else load_node(name)
     elif plain in list_nodes():
         profile = load_node(plain)
-    elif meant("accelerators", name):
+    elif informally_named("accelerators", name):
         profile = load_accelerator(name)
-    elif meant("nodes", name):
+    elif informally_named("nodes", name):
         profile = load_node(name)
     else:
         hint = suggestion(plain, [*list_accelerators(), *list_nodes()])

@@ -10,7 +10,7 @@ from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
 from gpuhours.hardware.nodes import find_instance
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.profile_folders import meant, plain_name, profile_paths
+from gpuhours.inputs.profile_folders import informally_named, plain_name, profile_paths
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 
@@ -67,7 +67,7 @@ def _asked(gpu: str | None) -> tuple[list[str], str]:
         return list(rented.accelerators), rented.instance
     if plain_name(gpu) in list_accelerators():
         return [plain_name(gpu)], ""
-    return meant("accelerators", gpu) or [load_accelerator(gpu).name], ""
+    return informally_named("accelerators", gpu) or [load_accelerator(gpu).name], ""
 
 
 def _fits(row: PriceRow, provider: str | None, instance: str) -> bool:

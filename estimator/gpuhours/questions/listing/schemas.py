@@ -163,16 +163,16 @@ LONGEST_EXAMPLE = 60
 @cache
 def general() -> Mapping[str, str]:
     """Descriptions of keys that have none in their model, from ``keys.yaml`` next to this file."""
-    return {str(key): str(sentence) for key, sentence in beside("keys.yaml").items()}
+    return {str(key): str(sentence) for key, sentence in listing_file("keys.yaml").items()}
 
 
 @cache
 def examples() -> Mapping[str, Any]:
     """Values of keys that no included file uses, from ``examples.yaml`` next to this file."""
-    return beside("examples.yaml")
+    return listing_file("examples.yaml")
 
 
-def beside(name: str) -> Mapping[str, Any]:
+def listing_file(name: str) -> Mapping[str, Any]:
     """The contents of a file in this folder."""
     texts: Mapping[str, Any] = read_yaml(Path(str(files("gpuhours.questions.listing"))) / name).data
     return texts

@@ -29,7 +29,7 @@ from gpuhours.questions.validating.leaving_out import (
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.stated import (
     Degrees,
-    UnsaidError,
+    UnstatedError,
     chunks_of,
     degrees_of,
     dtype_of,
@@ -115,7 +115,7 @@ def case_of(row: Row, without: str = "", stack: str | None = None) -> Case | str
     this profile whatever the row says."""
     try:
         return _case(row, without, stack)
-    except UnsaidError as reason:
+    except UnstatedError as reason:
         return str(reason)
     except EstimateError as error:
         return " ".join((error.problem, error.hint)).strip()
@@ -126,12 +126,12 @@ def case_of(row: Row, without: str = "", stack: str | None = None) -> Case | str
 def _case(row: Row, without: str, stack: str | None) -> Case:
     reason = unusable(row)
     if reason:
-        raise UnsaidError(reason)
+        raise UnstatedError(reason)
     row, named = with_named(row)
     length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
-        raise UnsaidError("accelerator not stated, or without a matching profile")
+        raise UnstatedError("accelerator not stated, or without a matching profile")
     software, other = software_of(row) if stack is None else (load_software(stack), "")
     software = software.of_year(row.number("year"))
     chip, node = load_accelerator(accelerator), node_of(row, accelerator)
@@ -149,7 +149,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     software = unmet(software, left, without, stack_said(row) and stack_stands_in(row))
     decoder, why = decoder_of(row)
     if decoder is None:
-        raise UnsaidError(why)
+        raise UnstatedError(why)
     if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
         decoder = decoder.model_copy(update={"targets": software.adapters.targets})
     decoder = decoder.model_copy(update={"dropout": _drops(row, software, decoder)})
@@ -216,7 +216,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
     sharding = sharding_of(row, software.defaults.sharding)
     expert = row.positive("ep")
     if decoder.experts is not None and expert is None and degrees.gpus > 1 and sharding is not Sharding.zero3:
-        raise UnsaidError("expert degree (ep) not stated")
+        raise UnstatedError("expert degree (ep) not stated")
     schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
     shard_group, blocks = row.positive("shard_group"), row.positive("loss_blocks")
     fields: dict[str, Any] = {
@@ -238,11 +238,11 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
     except ValidationError as error:
         first = error.errors()[0]
         own = first["msg"].removeprefix("Value error, ")
-        raise UnsaidError(
+        raise UnstatedError(
             f"{first['loc'][0]} = {first['input']:g}: not possible in any layout" if first["loc"] else own
         ) from None
     except EstimateError as error:
-        raise UnsaidError(": ".join(one.removesuffix(".") for one in (error.problem, error.hint) if one)) from None
+        raise UnstatedError(": ".join(one.removesuffix(".") for one in (error.problem, error.hint) if one)) from None
     return layout
 
 

@@ -19,7 +19,7 @@ CENTRE = (0.0, np.log(12.0))
 """Prior mean of log(half) and log(steepness): half of the layouts fit if the predicted memory equals the capacity, 94 % at 0.8 of it."""
 FREE, HELD = 2.0, 0.5
 """Prior standard deviations in log: of the parameters common to measured stacks around ``CENTRE``, and of one stack's around these."""
-SPOKEN = 30
+ENOUGH = 30
 """Minimum number of a stack's layouts that ran, and that failed, for parameters of its own."""
 LAPSE = 0.002
 """``Odds.lapse``: of 0.001, 0.002 and 0.005 the most likely on layouts of systems that are left out."""
@@ -85,14 +85,16 @@ def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
 
 
 def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[str, Any]:
-    """The parameters without one system: ``stacks`` with at least ``SPOKEN`` layouts that ran and that failed have their own, with equal
+    """The parameters without one system: ``stacks`` with at least ``ENOUGH`` layouts that ran and that failed have their own, with equal
     weight per layout since a new layout runs the same code; other measured stacks share ``met``; unmeasured ones have ``unmet``, from
     memory errors."""
     kept = [row for row in rows if row.system != out]
     ran, failed = (Counter(row.stack for row in kept if row.ran is what) for what in (True, False))
-    spoken = sorted(stack for stack in ran if min(ran[stack], failed[stack]) >= SPOKEN)
-    common = _fitted([row for row in kept if row.stack not in spoken], np.array(CENTRE), FREE)
-    stacks = {stack: _fitted([row for row in kept if row.stack == stack], common, HELD, crowd=0.0) for stack in spoken}
+    frequent = sorted(stack for stack in ran if min(ran[stack], failed[stack]) >= ENOUGH)
+    common = _fitted([row for row in kept if row.stack not in frequent], np.array(CENTRE), FREE)
+    stacks = {
+        stack: _fitted([row for row in kept if row.stack == stack], common, HELD, crowd=0.0) for stack in frequent
+    }
     unmet, own = _rounded(of_errors(rows, errors, out)), {name: _rounded(one) for name, one in stacks.items()}
     return {"unmet": unmet, "met": _rounded(common), "stacks": own}
 

@@ -65,7 +65,7 @@ class Judged:
     skipped_because: str | None
 
     @property
-    def foretold_error(self) -> float | None:
+    def blind_error(self) -> float | None:
         """predicted / measured - 1 of a prediction made before the run was measured, if one was recorded."""
         foretold = self.row.positive("foretold_s")
         return None if foretold is None or self.measured is None else foretold / self.measured - 1
@@ -102,7 +102,7 @@ class Judged:
         return {
             "id": self.row.id, "source_title": self.row.word("source_title"), "measured": self.measured,
             "predicted": self.predicted, "low": self.low, "high": self.high, "error": self.error,
-            "foretold_error": self.foretold_error,
+            "blind_error": self.blind_error,
             "memory_measured": self.memory_measured, "memory_predicted": self.memory_predicted, "memory_low": self.memory_low,
             "memory_high": self.memory_high, "fits": self.fits, "fits_probability": self.fits_probability,
             "skipped_because": self.skipped_because, "remarks": self.remarks,
@@ -265,7 +265,7 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     judged = list(judged)
     scored = [one for one in judged if one.error is not None]
     errors = np.array([one.error for one in scored], float)
-    foretold = np.array([one.foretold_error for one in judged if one.foretold_error is not None], float)
+    foretold = np.array([one.blind_error for one in judged if one.blind_error is not None], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
     inside = [one.low <= one.measured <= one.high for one in scored if one.low and one.high and one.measured]
     widths = [one.high / one.low for one in scored if one.low and one.high]

@@ -49,7 +49,7 @@ MOST = 1e15
 """Largest plausible count in a cell."""
 
 
-class UnsaidError(Exception):
+class UnstatedError(Exception):
     """An input that a prediction needs is neither stated nor implied by the row."""
 
 
@@ -77,16 +77,16 @@ def degrees_of(row: Row) -> Degrees:
         product *= value or 1
     if gpus is None:
         if stated["dp"] is None or stated["tp"] is None or stated["pp"] is None:
-            raise UnsaidError("gpus not stated")
+            raise UnstatedError("gpus not stated")
         gpus = product
     missing = [name for name in ("tp", "pp") if stated[name] is None]
     if len(missing) == 1 and stated["dp"] is not None and gpus % product == 0:
         stated[missing.pop()] = gpus // product
     if missing and product != gpus:
-        raise UnsaidError(f"{' and '.join(missing)} not stated")
+        raise UnstatedError(f"{' and '.join(missing)} not stated")
     tensor, pipeline, context = (stated[name] or 1 for name in ("tp", "pp", "cp"))
     if gpus % (tensor * pipeline * context):
-        raise UnsaidError(f"tp x pp x cp = {tensor * pipeline * context} does not divide {gpus} GPUs")
+        raise UnstatedError(f"tp x pp x cp = {tensor * pipeline * context} does not divide {gpus} GPUs")
     data, batch = gpus // (tensor * pipeline * context), _whole(row, "global_batch") or gpus
     if data > batch and stated["dp"] is not None and gpus % (tensor * pipeline * stated["dp"]) == 0:
         data = stated["dp"]
@@ -96,23 +96,23 @@ def degrees_of(row: Row) -> Degrees:
 
 def microbatch_of(row: Row, global_batch: int, data: int) -> int:
     """Sequences per rank in a micro-batch: as stated or from the stated number of accumulation passes, at most the rank's share of the
-    batch; 1 if that share is 1. Raises ``UnsaidError`` if none of these is known."""
+    batch; 1 if that share is 1. Raises ``UnstatedError`` if none of these is known."""
     stated = _whole(row, "micro_batch")
     share = max(1, global_batch // data)
     passes = re.search(ACCUMULATION, (row.word("notes") or "").lower())
     if stated is None and passes is not None and int(passes[1]) > 0:
         stated = max(1, share // int(passes[1]))
     if stated is None and share > 1:
-        raise UnsaidError("micro_batch not stated")
+        raise UnstatedError("micro_batch not stated")
     return min(stated or 1, share)
 
 
 def needed(row: Row, column: str) -> int:
-    """A required whole number; raises ``UnsaidError`` if the cell does not have one."""
+    """A required whole number; raises ``UnstatedError`` if the cell does not have one."""
     value = _whole(row, column)
     if value is None:
         text = row.word(column)
-        raise UnsaidError(f"{column} not stated" if text is None else f"{column} = {text!r} is not one number")
+        raise UnstatedError(f"{column} not stated" if text is None else f"{column} = {text!r} is not one number")
     return value
 
 
@@ -132,7 +132,7 @@ def dtype_of(row: Row, usual: str) -> str:
         if known:
             return next((dtype for dtype in known if dtype), usual)
     if said:
-        raise UnsaidError(f"number format {said[0]!r} is not known")
+        raise UnstatedError(f"number format {said[0]!r} is not known")
     return usual
 
 

@@ -37,7 +37,7 @@ class Cast:
     sizes: dict[str, float] = field(default_factory=dict)
     main: str = ""
     """The model that the text is about."""
-    spoken: dict[tuple[str, str], str] = field(default_factory=dict)
+    informal: dict[tuple[str, str], str] = field(default_factory=dict)
     """The authors' own runs that are only mentioned in passing, by kind and key."""
 
     def run(self, name: str) -> str | None:

@@ -30,7 +30,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("many_hours", "video_hours", "clips, data, dataset, data set, corpus, collection, recordings, videos, footage", 0, 9),
     rule("hours", "wall_clock", "on", 8, 1),
     rule("hours", "wall_clock", "whole thing, thing takes, training takes, run takes", 0, 2, before=True),
-    rule("beside_a_run", "wall_clock", base=14),
+    rule("next_to_a_run", "wall_clock", base=14),
     rule("time", "count", "time limit, timelimit, limit", -6, 2, before=True),
     rule("gpu", "count", "is split, are split, is divided, are divided", -1, 1.5, before=True),
     rule("bare", "pipeline", "pipeline of, pipelines of", -0.5, 0.9, before=True),

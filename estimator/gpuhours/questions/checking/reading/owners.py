@@ -33,7 +33,7 @@ from gpuhours.questions.checking.reading.run_words import (
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import SHORT, about, goes_on_about_others, ours
-from gpuhours.questions.checking.reading.spoken_of import against, events_of
+from gpuhours.questions.checking.reading.subject_changes import against, subject_changes
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 SUBJECT = 4
@@ -129,7 +129,7 @@ WORK_UNITS = frozenset(["token", "epoch", "step", "sample", "time", "gpu_time", 
 
 def _opening(read: ReadProse, sentence: Sentence, cast: Cast) -> Owner:
     """The run that the first words of a block name; nobody if they name none."""
-    for index, owner in events_of(read.items, sentence, cast):
+    for index, owner in subject_changes(read.items, sentence, cast):
         if index <= sentence.first + SUBJECT and owner.kind in ("own", "other"):
             return owner
     return NOBODY
@@ -149,7 +149,7 @@ def _sentence(
     items = read.items
     lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
     compared = compares(lowered)
-    events = list(events_of(items, sentence, cast, compared=compared or default.kind == "other"))
+    events = list(subject_changes(items, sentence, cast, compared=compared or default.kind == "other"))
     named = any(owner.kind in ("own", "other") for _, owner in events)
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
     first_word = items[sentence.first].text.lower()

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gpuhours.questions.checking.reading.beside import beside_a_sign, beside_a_time, beside_figures
+from gpuhours.questions.checking.reading.adjacent import next_to_a_symbol, next_to_a_time, next_to_figures
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
 from gpuhours.questions.checking.reading.money import (
@@ -43,8 +43,8 @@ from gpuhours.questions.checking.reading.rates import by_rate, is_rate
 from gpuhours.questions.checking.reading.relations import (
     a_share_of,
     behind_a_batch,
-    beside_a_run,
     counts_clips,
+    next_to_a_run,
 )
 from gpuhours.questions.checking.reading.rules import Rule
 from gpuhours.questions.checking.reading.sizes_by_names import (
@@ -95,9 +95,9 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     unit, at = ("", index) if sized else head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     settled = (
-        beside_a_sign(items, index, unit, first)
-        or beside_figures(items, index, unit, at)
-        or beside_a_time(items, index, first, last)
+        next_to_a_symbol(items, index, unit, first)
+        or next_to_figures(items, index, unit, at)
+        or next_to_a_time(items, index, first, last)
     )
     decided = settled or _by_words(items, index, unit, at, first, last)
     if decided is not None and decided.quantity == "parameters" and figure.per == ("token",):
@@ -207,16 +207,16 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds.append("capped")
     if unit == "token" and figure.value <= 131_072 and not figure.per and behind_a_batch(items, index):
         kinds.append("short_token")
-    if unit == "dates" and (beside_a_run(items, index) or _opens_hours(items, index)):
-        kinds.append("beside_a_run")
+    if unit == "dates" and (next_to_a_run(items, index) or _opens_hours(items, index)):
+        kinds.append("next_to_a_run")
     if unit == "time" and figure.value < 3600:
         kinds.append("instant")
     if unit == "time" and figure.value >= 3600:
         kinds.append("hours")
         if figure.scale in ("k", "m", "thousand", "million"):
             kinds.append("many_hours")
-        if beside_a_run(items, index):
-            kinds.append("beside_a_run")
+        if next_to_a_run(items, index):
+            kinds.append("next_to_a_run")
     if unit == "" and figure.value >= 500 and not figure.joined and before_a_plural(items, index):
         kinds.append("plural")
     if unit == "" and not figure.scale and figure.value >= FEWEST_CLIPS and counts_clips(items, index):

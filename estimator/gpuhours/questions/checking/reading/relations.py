@@ -128,7 +128,7 @@ BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time", "to
 NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", "next", "per", "another", "old", "ago"])
 
 
-def beside_a_run(items: Sequence[Item], index: int) -> bool:
+def next_to_a_run(items: Sequence[Item], index: int) -> bool:
     """``36,600 steps, 70 hours``: whether a time is near the steps, GPUs or epochs of a run."""
     if index and items[index - 1].text.lower() in NO_RUN:
         return False

@@ -215,7 +215,7 @@ SIDE = {
     "a part of the machine": _phrases("""
         one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
     """),
-    "what is told elsewhere": _phrases("""
+    "described elsewhere": _phrases("""
         discussed in #, described in #, reported in #, tracked in #, covered in #, discussed elsewhere, described elsewhere,
         discussed in a separate, described in a separate, reported in a separate, discussed in another, described in another,
         has a page of its own, has its own page, has an issue of its own, its own thread, a thread of its own, a post of its own,

@@ -22,8 +22,9 @@ from gpuhours.questions.checking.reading.casting import (
     with_sizes_counted,
     with_sizes_in_order,
 )
+from gpuhours.questions.checking.reading.informal_runs import with_informal_runs
+from gpuhours.questions.checking.reading.main_model import main_model
 from gpuhours.questions.checking.reading.names import same_name, stem
-from gpuhours.questions.checking.reading.own_name import own_name
 from gpuhours.questions.checking.reading.owners import SEVERAL_RUNS, assign
 from gpuhours.questions.checking.reading.parts import (
     alike,
@@ -36,9 +37,8 @@ from gpuhours.questions.checking.reading.parts import (
 from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
-from gpuhours.questions.checking.reading.spoken_of import OF_A_BASE
+from gpuhours.questions.checking.reading.subject_changes import OF_A_BASE
 from gpuhours.questions.checking.reading.table_rows import TableReading, TableRow
-from gpuhours.questions.checking.reading.told_runs import with_told_runs
 
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "model_flops")
 """Quantities that add up over runs."""
@@ -106,10 +106,10 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         if block.kind == "heading" or (n == 0 and len(block.text) < TITLE)
     ][:2]
     rows = [row for table in tables for row in table.rows]
-    main = own_name(read, titles, said or titled(rows, titles))
+    main = main_model(read, titles, said or titled(rows, titles))
     cast = cast_of(read, tables, main, titles)
     cast = with_sizes_counted(read, with_sizes_in_order(read, with_family(read, cast, main)))
-    cast = with_told_runs(read, cast)
+    cast = with_informal_runs(read, cast)
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)

@@ -28,7 +28,7 @@ def compared_blocks(prose: Prose) -> set[int]:
     return found
 
 
-def beside_blocks(prose: Prose) -> set[int]:
+def side_blocks(prose: Prose) -> set[int]:
     """The blocks under a short heading about use or adaptation."""
     found, level = set(), 0
     for index, block in enumerate(prose.blocks):

@@ -32,7 +32,7 @@ from gpuhours.questions.checking.reading.prose import quote, read_prose
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
-from gpuhours.questions.checking.reading.sections import about, beside_blocks, compared_blocks
+from gpuhours.questions.checking.reading.sections import about, compared_blocks, side_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
 from gpuhours.questions.checking.reading.subjects import with_headings_values
@@ -158,12 +158,12 @@ TOTAL_BATCHES = ("total_train_batch_size", "global batch", "total batch size", "
 def _elsewhere(read: ReadProse, tables: Sequence[TableReading]) -> set[int]:
     """The blocks that say nothing about the run: about other models, use, or what was adapted from it later."""
     trained = _trains(read) or any(_of_training(table) for table in tables)
-    return compared_blocks(read.prose) | (beside_blocks(read.prose) if trained else set())
+    return compared_blocks(read.prose) | (side_blocks(read.prose) if trained else set())
 
 
 def _trains(read: ReadProse) -> bool:
     """Whether the prose gives figures of training outside sections about use or adaptation."""
-    beside = beside_blocks(read.prose)
+    beside = side_blocks(read.prose)
     return any(
         entry.place.quantity in RUN_QUANTITIES and read.prose.block(entry.figure.start) not in beside
         for entry in read.placed

@@ -17,7 +17,7 @@ from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
-from gpuhours.questions.checking.reconciling.doubts import Rivals, readings, unsaid
+from gpuhours.questions.checking.reconciling.doubts import Rivals, missing_condition, readings
 from gpuhours.questions.checking.reconciling.explaining import (
     CONTRADICTION,
     ROUNDING,
@@ -136,7 +136,7 @@ class Search:
                 left = [m for m in left if m is not removed]
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
-            condition = unsaid(
+            condition = missing_condition(
                 contradiction.likely_causes,
                 [self.document.claims[i] for i in involved],
                 self.document,
@@ -155,7 +155,7 @@ class Search:
             fit = reconcile(left, self.equations, self.extra)
         for contradiction, involved in self._undivided(left, fit):
             claims = [self.document.claims[index] for index in involved]
-            if any(self.rivals.of_claim(claim) for claim in claims) or unsaid((), claims, self.document):
+            if any(self.rivals.of_claim(claim) for claim in claims) or missing_condition((), claims, self.document):
                 continue
             contradictions.append(contradiction)
             for index in involved:

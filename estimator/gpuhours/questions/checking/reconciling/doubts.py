@@ -46,7 +46,9 @@ WORK = frozenset(["steps", "tokens", "samples", "epochs"])
 """Amounts of work that a time can cover: ``5 days (5M steps)`` is the whole time of these steps."""
 
 
-def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document, factor: float = 10.0) -> str:
+def missing_condition(
+    causes: Sequence[Cause], claims: Sequence[Claim], document: Document, factor: float = 10.0
+) -> str:
     """Return what the text would have to say for a misfit to be a contradiction; empty if the text already says it.
 
     In a text about a single run, all figures belong to that run. In other texts a contradiction needs a mistake as its cause. It is not

@@ -12,7 +12,7 @@ from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import UnitError, parse
 from gpuhours.run.ensemble import FACTS
-from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, SPOKEN, key_of
+from gpuhours.run.flags import ELSEWHERE, OTHER_NAMES, SHORTCUTS, key_of
 from gpuhours.run.shortcuts import run_of
 from tests.conftest import Command
 
@@ -136,11 +136,11 @@ def test_a_budget_is_answered_in_money_in_one_line(gpuhours_command: Command) ->
 
 
 def test_each_other_name_of_an_option_has_one_meaning() -> None:
-    names = [name for others in SPOKEN.values() for name in others]
+    names = [name for others in OTHER_NAMES.values() for name in others]
     assert len(names) == len(set(names))
     assert not set(names) & (SHORTCUTS.keys() | ELSEWHERE.keys())
     assert not ELSEWHERE.keys() & SHORTCUTS.keys()
-    assert SPOKEN.keys() <= SHORTCUTS.keys()
+    assert OTHER_NAMES.keys() <= SHORTCUTS.keys()
 
 
 @pytest.mark.parametrize(

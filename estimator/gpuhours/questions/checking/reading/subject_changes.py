@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
+from gpuhours.questions.checking.reading.informal_names import informal_name_at
 from gpuhours.questions.checking.reading.names import Mention, coined, mentions, stem, words_of
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
@@ -20,11 +21,10 @@ from gpuhours.questions.checking.reading.run_words import (
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import ours
-from gpuhours.questions.checking.reading.spoken_names import spoken_at
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 
-def events_of(
+def subject_changes(
     items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool = False
 ) -> Iterator[tuple[int, Owner]]:
     """The positions in a sentence where a new owner begins, in order."""
@@ -88,7 +88,7 @@ def events_of(
                 found[index] = Owner("own", run)
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
-        elif (spoken := spoken_at(items, index)) and (run := cast.spoken.get((spoken.kind, spoken.key))):
+        elif (informal := informal_name_at(items, index)) and (run := cast.informal.get((informal.kind, informal.key))):
             found[index] = Owner("own", run)
         elif stage := _stage(items, index, cast):
             found[index] = Owner("own", stage)

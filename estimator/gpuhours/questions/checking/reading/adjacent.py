@@ -67,7 +67,7 @@ LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
 """In seconds."""
 
 
-def beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
+def next_to_a_symbol(items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
     """The place of a figure that a name, letter or bracket directly beside it decides; None if nothing does."""
     figure = items[index]
     assert isinstance(figure, Figure)
@@ -132,7 +132,7 @@ def beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> P
     return None
 
 
-def beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Place | None:
+def next_to_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Place | None:
     """The place of a figure that follows from the figures before it; None if nothing follows."""
     figure = items[index]
     assert isinstance(figure, Figure)
@@ -160,7 +160,7 @@ def beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pla
     return None
 
 
-def beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
+def next_to_a_time(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
     """The place of a time or a number of hours that belongs to one trillion tokens, a bill, clips and so on; None for any other figure."""
     figure = items[index]
     assert isinstance(figure, Figure)

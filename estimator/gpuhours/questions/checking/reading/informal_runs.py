@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.cast import Cast, Owner
+from gpuhours.questions.checking.reading.informal_names import InformalName, informal_name_at
 from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import CLASHING, alike, value_of
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.sections import compared_blocks
-from gpuhours.questions.checking.reading.spoken_names import Spoken, spoken_at
 
 MOST = 12
 KINDS = ("size", "stage", "part", "variant", "component")
 
 
-def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
+def with_informal_runs(read: ReadProse, cast: Cast) -> Cast:
     """Adds the informal names of the first kind with different values to the cast, if no table names several runs."""
     if len(cast.own) > 1 or read.tagged:
         return cast  # tags are about one run
@@ -27,7 +27,7 @@ def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
         wider = replace(
             cast,
             own=[*cast.own, *(name.shown for name in names)],
-            spoken={(name.kind, name.key): name.shown for name in names},
+            informal={(name.kind, name.key): name.shown for name in names},
             sizes={**cast.sizes, **{name.shown: name.size for name in names if name.size}},
         )
         if clash(read, assign(read, wider), [name.shown for name in names]):
@@ -35,12 +35,12 @@ def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
     return cast
 
 
-def _told(read: ReadProse) -> Iterator[list[Spoken]]:
+def _told(read: ReadProse) -> Iterator[list[InformalName]]:
     """Groups of informal names in the prose: at least two of one kind."""
-    kinds: dict[str, dict[str, Spoken]] = {kind: {} for kind in KINDS}
+    kinds: dict[str, dict[str, InformalName]] = {kind: {} for kind in KINDS}
     elsewhere = compared_blocks(read.prose)
     for index, item in enumerate(read.items):
-        found = spoken_at(read.items, index)
+        found = informal_name_at(read.items, index)
         if (
             found is None
             or read.prose.blocks[block := read.prose.block(item.start)].kind != "text"

@@ -44,7 +44,7 @@ BEFORE_A_VARIANT = frozenset(
 """``Training takes 1.6 days for Base``: words before a variant that is named only by its size."""
 
 
-class Spoken(NamedTuple):
+class InformalName(NamedTuple):
     """An informal name: its kind, the key that distinguishes it within the kind, its spelling, and a model's size."""
 
     kind: str
@@ -61,7 +61,7 @@ def component_at(items: Sequence[Item], index: int) -> str:
     return items[index].text if items[index].text.lower() in COMPONENTS else ""
 
 
-def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
+def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
     """The informal name that begins at an item; None if there is none."""
     item = items[index]
     behind = items[index + 1] if index + 1 < len(items) else None
@@ -74,27 +74,27 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
     shown = f"{item.text} {behind.text}" if behind is not None else item.text
     before = items[index - 1].text.lower() if index else ""
     if STAGES.fullmatch(shown):
-        return Spoken("stage", NUMBERS.get(follows, follows), shown)
+        return InformalName("stage", NUMBERS.get(follows, follows), shown)
     if word == "initial" and follows == "training":
-        return Spoken("stage", "1", shown)
+        return InformalName("stage", "1", shown)
     if word in ORDINALS and follows in PARTS_OF_TRAINING:
-        return Spoken("stage", NUMBERS.get(word, word), shown)
+        return InformalName("stage", NUMBERS.get(word, word), shown)
     if word in ORDINALS and before == "the" and follows in GOES_ON:
-        return Spoken("stage", NUMBERS.get(word, word), f"{item.text} stage")
+        return InformalName("stage", NUMBERS.get(word, word), f"{item.text} stage")
     if follows in ("stage", "phase") and word not in EVERY_STAGE and re.fullmatch(r"[a-z][a-z-]{2,30}", word):
-        return Spoken("part", word, shown)
+        return InformalName("part", word, shown)
     if (whole := component_at(items, index)) and before in ("the", "our", "a", "both", ",", "and", ""):
-        return Spoken("component", whole.lower(), whole)
+        return InformalName("component", whole.lower(), whole)
     if word in VARIANTS and follows in VARIED:
-        return Spoken("variant", word, shown)
+        return InformalName("variant", word, shown)
     near = "".join(one.text for one in items[max(index - 3, 0) : index + 4] if one is not item)
     if item.text in CAPITALS and near != near.upper():
-        return Spoken("variant", word, item.text)
+        return InformalName("variant", word, item.text)
     capital = item.text.upper() in CAPITALS and item.text[:1].isupper() and item.text[1:].islower()
     alone = before in BEFORE_A_VARIANT or (
         (index == 0 or items[index - 1].kind == "stop") and follows in GOES_ON - {",", ":"}
     )
-    return Spoken("variant", word, item.text) if capital and alone and near != near.title() else None
+    return InformalName("variant", word, item.text) if capital and alone and near != near.title() else None
 
 
 TAKES_ON = frozenset(
@@ -119,13 +119,13 @@ TAKES_ON = frozenset(
 """Words after ``the 410M`` when the noun ``model`` is omitted."""
 
 
-def _sized(figure: Figure, word: str, follows: str, *, alone: bool = False) -> Spoken | None:
+def _sized(figure: Figure, word: str, follows: str, *, alone: bool = False) -> InformalName | None:
     """``the 3B model``, ``15B parameter model`` and ``for the 410M:``: a model named by its size; None if the figure is not one."""
     if figure.scale not in ("b", "m", "t", "billion", "million") or figure.hedges or figure.per or figure.value < 1e6:
         return None
     models = figure.unit in ("model", "parameter", "run") or (figure.unit == "" and (follows in VARIED or alone))
     return (
-        Spoken("size", f"{figure.value:.3g}", f"{figure.digits}{figure.scale[0].upper()}", figure.value)
+        InformalName("size", f"{figure.value:.3g}", f"{figure.digits}{figure.scale[0].upper()}", figure.value)
         if models
         else None
     )

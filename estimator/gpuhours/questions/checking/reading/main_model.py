@@ -10,7 +10,7 @@ from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, SIDE, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
-from gpuhours.questions.checking.reading.spoken_of import is_compared, is_measure
+from gpuhours.questions.checking.reading.subject_changes import is_compared, is_measure
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 TRAINS = (
@@ -71,7 +71,7 @@ OF_THE_RUN = ("an allocation", "a part of the machine")
 """Sentences that are not about the run's own figures but still contain its name."""
 
 
-def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
+def main_model(read: ReadProse, titles: Sequence[str], said: str) -> str:
     """The model that a text is about, from its title, its label and what is trained; empty if nothing decides it."""
     scores: Counter[str] = Counter()
     first = True
