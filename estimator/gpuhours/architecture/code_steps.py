@@ -10,7 +10,14 @@ from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, P
 from gpuhours.inputs.arrays import Array
 
 CodeStep = Literal[
-    "wide-rotary", "scaled-queries", "aligned-heads", "sliced-heads", "split-gate", "wide-loss", "capped-logits"
+    "wide-rotary",
+    "scaled-queries",
+    "aligned-heads",
+    "sliced-heads",
+    "split-gate",
+    "written-norm",
+    "wide-loss",
+    "capped-logits",
 ]
 """Steps by name. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
 scores as well."""
@@ -18,6 +25,7 @@ scores as well."""
 INSTEAD = {
     "wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY),
     "split-gate": (Pointwise.SWIGLU, Pointwise.SPLIT_SWIGLU),
+    "written-norm": (Pointwise.LAYER_NORM, Pointwise.WRITTEN_NORM),
 }
 
 

@@ -24,6 +24,9 @@ KEYS = {
     "double_layers": "two-stream",
     "time_width": "single-stream",
     "latent_channels": "diffusion",
+    "stage_layers": "staged-vision",
+    "position_kernel": "sound",
+    "weight_sets": "shared-layers",
     "patch": "vision",
 }
 """Keys specific to one kind of model."""
@@ -41,6 +44,9 @@ HOMES = {
     "two-stream": "gpuhours.architecture.two_stream:TwoStream",
     "single-stream": "gpuhours.architecture.single_stream:SingleStream",
     "encoder-decoder": "gpuhours.architecture.encoder_decoder:EncoderDecoder",
+    "staged-vision": "gpuhours.architecture.staged_vision:StagedVision",
+    "sound": "gpuhours.architecture.sound:SoundEncoder",
+    "shared-layers": "gpuhours.architecture.shared_layers:SharedLayers",
 }
 """The module and class of each kind of model."""
 

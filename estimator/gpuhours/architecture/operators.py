@@ -30,7 +30,7 @@ class Split(Enum):
 
 
 class Role(Enum):
-    """The role of a GEMM in its layer; recomputation, memory and communication depend on it, never on the GEMM's name."""
+    """A GEMM's role in its layer; recomputation, memory and communication depend on it, never on its name."""
 
     QKV = "qkv"
     """Query, key and value projections of the layer's input, fused or separate."""
@@ -67,8 +67,7 @@ class Trainable(Enum):
 class Linear:
     """One GEMM over all tokens: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
 
-    ``outputs`` is the sum over GEMMs that kernels fuse (qkv; gate and up). There are ``experts`` such weights, ``active`` of which process
-    each token. ``bias`` only affects the parameter count. Nothing depends on ``name``."""
+    ``outputs`` is the sum over GEMMs that kernels fuse. Of ``experts`` weights ``active`` process each token."""
 
     name: str
     inputs: Array
@@ -99,8 +98,7 @@ class Linear:
 class AttentionCore:
     """Scores and weighted sum: softmax(Q K^T) V, per sequence of ``length`` tokens.
 
-    Q [length, heads, head_dim], K [keys, kv_heads, head_dim], V [keys, kv_heads, value_dim]; ``keys`` =
-    length for self-attention. Heads are split over tensor ranks. ``window`` limits the keys per query."""
+    Q [length, heads, head_dim], K [keys, kv_heads, head_dim], V [keys, kv_heads, value_dim]; ``window`` limits the keys per query."""
 
     heads: Array
     kv_heads: Array
@@ -140,7 +138,7 @@ class AttentionCore:
 
 
 class Family(Enum):
-    """Groups of memory-bound operators, used for recomputation and memory."""
+    """Groups of memory-bound operators, for recomputation and memory."""
 
     NORM = "norm"
     """Norms: the input is the residual stream, in the stream's format."""
@@ -195,11 +193,12 @@ class Pointwise(Enum):
     SCALE = "layer-scale", None, Family.OTHER, "residual"
     """LayerScale: a learned factor per channel, after the attention or feed-forward half of a block."""
     CHANNELS_FIRST = "channels-first-stream", 0
-    """Extra traffic of a block whose input keeps a convolution's channels-first layout: norms copy it, and additions read it strided."""
+    """Traffic that a convolution's channels-first layout adds to a block: norms copy it, additions read it strided."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
     """Copying tokens into expert order and back."""
     QK_NORM = "qk-norm", 1, Family.ATTENTION
+    WRITTEN_NORM = "written-norm", None, Family.NORM, "layer-norm"  # in fp32, unfused: DeBERTa's first version
     MODULATION = "modulation", 2  # the norm's output, and what is gated
     """adaLN in one half of a block: shift and scale after the norm, and the gate before the residual addition."""
 
@@ -255,6 +254,7 @@ class Stack:
                    for the language model, visible tubelets for a masked encoder)
     ``sequence``   tokens that attend to each other (one frame's patches); ``tokens`` when None
     ``trainable``  how the blocks are trained; ``adapters``: LoRA weights per block
+    ``uses``       layers that run one and the same weights (ALBERT)
     """
 
     name: str
@@ -264,6 +264,7 @@ class Stack:
     sequence: Array | None = None
     trainable: Trainable = Trainable.FULL
     adapters: tuple[Linear, ...] = ()
+    uses: Array = 1
 
     @property
     def with_mask(self) -> Stack:
@@ -274,7 +275,7 @@ class Stack:
     @property
     def parameters(self) -> Array:
         """Parameters of all blocks and adapters."""
-        return self.layers * self.block.parameters + self.adapter_parameters
+        return self.layers / self.uses * self.block.parameters + self.adapter_parameters
 
     @property
     def adapter_parameters(self) -> Array:
@@ -289,7 +290,7 @@ class Stack:
     @property
     def active_parameters(self) -> Array:
         """Parameters used per token: inactive experts are not counted."""
-        return self.layers * self.block.active_parameters + self.adapter_parameters
+        return self.layers / self.uses * self.block.active_parameters + self.adapter_parameters
 
 
 @dataclass(frozen=True)

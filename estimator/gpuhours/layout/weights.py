@@ -35,20 +35,18 @@ NOTHING = Weights(0.0, 0.0)
 
 
 def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
-    """Parameters of one layer on a rank: all, or only the trainable ones."""
+    """Parameters of one layer on a rank: all, or only the trainable ones; its share of them if layers share their weights."""
     adapters = sum((local_parameters(linear, ranks) for linear in stack.adapters), start=0.0)
     if trained and stack.trainable is not Trainable.FULL:
         return Weights(adapters, 0.0)
-    dense: Array = adapters + sum(
-        (np.asarray(operator.parameters, float) for operator in stack.block.elementwise), start=0.0
-    )
+    dense: Array = sum((np.asarray(operator.parameters, float) for operator in stack.block.elementwise), start=0.0)
     experts: Array = 0.0
     for linear in stack.block.linears:
         if has_experts(linear):
             experts = experts + local_parameters(linear, ranks)
         else:
             dense = dense + local_parameters(linear, ranks)
-    return Weights(dense, experts)
+    return Weights(adapters + dense / stack.uses, experts / stack.uses)
 
 
 def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:

@@ -144,6 +144,7 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     if autocast and workload.software.autocast is not None and stack.trainable is Trainable.FULL:
         casts = workload.software.autocast.weights
         held = sum((local_parameters(linear, ranks) for linear in stack.block.linears), start=np.asarray(0.0))
+        held = held / stack.uses  # autocast keeps a weight's copy till the pass ends
         forward, backward = forward + casts.forward * held, backward + casts.backward * held
     chip = workload.accelerator
     return Passes(memory_time(forward * usual, chip), memory_time(backward * usual, chip)) + rows

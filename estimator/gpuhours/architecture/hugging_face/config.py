@@ -169,6 +169,7 @@ HOMES = (
     "encoders",
     "text_encoders",
     "encoder_decoders",
+    "stages_and_sound",
     "multimodal",
     "diffusers",
 )

@@ -9,13 +9,13 @@ from gpuhours.inputs.errors import EstimateError, nearest
 
 MISSING: dict[str, str] = {
     r"gemma4_unified|fuyu": "images (and audio) as raw patches in the language model's sequence",
-    r"wav2vec2|hubert|wavlm|unispeech|data2vec-audio|sew|speecht5|mctct": "strided convolutions over audio before its layers",
+    r"wav2vec2-|wavlm|unispeech|data2vec-audio|sew|speecht5|mctct": "strided convolutions over audio and more between or behind its layers",
     r"parakeet|conformer|lasr|nemotron.*asr|seamless|canary": "convolutions inside its layers (a conformer)",
     r"audio|omni|voxtral|asr|speech|moonshine|musicgen|vibevoice|bark|moshi|csm|dia$|clap|tts|xcodec|encodec|dac$|mimi$|vits|AudioDiT|Music":
         "audio besides or instead of text; of audio models only Whisper is supported",
     r"resnet|convnext|efficientnet|mobilenet|regnet|^bit$|hgnet|focalnet|poolformer|cvt|levit|mobilevit|vgg|^pvt|van$|timm":
         "convolutions",
-    r"swin|hiera|segformer|sam|glpn|swiftformer|donut|maxvit|dinat": "stages of different widths, or windows that shift",
+    r"swinv2|swin2sr|hiera|maskformer-swin|segformer|sam|glpn|swiftformer|donut|maxvit|dinat": "stages of different widths",
     r"detr|dino$|yolos|owl|mask2former|maskformer|oneformer|table-transformer|d_fine|deim|omdet|layoutlmv2|doclayout":
         "an object detector on top of an encoder",
     r"^UNet|UNet\\d|ControlNet|Autoencoder|VQModel": "convolutions (a U-Net or an autoencoder)",
@@ -25,7 +25,6 @@ MISSING: dict[str, str] = {
     r"^WanVACE|^WanAnimate|ConsisID|Framepack": "a second stack of layers that steers the first",
     r"^Cosmos": "low-rank modulation and, in some, a third attention",
     r"^CogView|^GlmImage": "size embeddings added to the time step at another width",
-    r"albert": "layers that share weights",
     r"longformer|big_?bird|led$|longt5|nystromformer|yoso|fnet|funnel|reformer|squeezebert|mobilebert|convbert":
         "attention over parts of a text, or a replacement of attention",
     r"longcat_flash": "layers of two attentions each, and zero-computation experts",

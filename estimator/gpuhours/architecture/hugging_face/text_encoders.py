@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
 from gpuhours.architecture.hugging_face.encoders import bert, masked_head
+from gpuhours.architecture.hugging_face.text import activation
 from gpuhours.inputs.errors import EstimateError
 
 
@@ -62,6 +63,41 @@ def deberta_v2(config: Config) -> Fields:
     }  # fmt: skip
 
 
+def deberta(config: Config) -> Fields:
+    """DeBERTa's first version: queries, keys and values by one product, biases on queries and values alone, norms written out in fp32."""
+    config.without_effect("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size", "legacy", "talking_head")
+    config.only(talking_head=False)
+    shape = {**bert(config), "pooler": False, **masked_head(config), "attention_bias": "output"}
+    shape |= {"segments": config.number("type_vocab_size", default=0), "code_steps": ["written-norm"]}
+    hidden, places = shape["hidden"], shape["max_positions"]
+    biased = config.get("position_biased_input", True)
+    if not config.get("relative_attention", False):
+        return {**shape, "layer_weights": 2 * hidden, "positions": "learned" if biased else "none"}
+    if biased:
+        raise EstimateError(
+            "Relative distances together with a position table (position_biased_input) are not modelled."
+        )
+    most, kinds = config.get("max_relative_positions", -1), str(config.get("pos_att_type", ""))
+    content, query = ("c2p" in kinds) * hidden**2, ("p2c" in kinds) * (hidden**2 + hidden)
+    return {
+        **shape, "positions": "disentangled", "max_positions": 2 * (most if most > 0 else places),
+        "layer_weights": 2 * hidden + content + query,
+    }  # fmt: skip
+
+
+def albert(config: Config) -> Fields:
+    """ALBERT: BERT's layers with one set of weights, or a set per group, and narrower embeddings."""
+    config.without_effect("inner_group_num", "classifier_dropout_prob", "down_scale_factor", "net_structure_type")
+    config.without_effect("gap_size", "num_memory_blocks")
+    config.only(inner_group_num=1)
+    shape = topped(config, bert(config.supplied({"max_position_embeddings": 512})))
+    return {
+        **shape, "kind": "shared-layers", "embedding_width": config.number("embedding_size", default=128),
+        "weight_sets": config.number("num_hidden_groups", default=1), "dropout": bool(config.get("hidden_dropout_prob", 0.0)),
+        "activation": activation(config, "hidden_act", "gelu_new"),
+    }  # fmt: skip
+
+
 def topped(config: Config, shape: Fields, *, pooled: bool = True) -> Fields:
     """``shape`` with BERT's masked-language-model head if the file names that class, otherwise with a pooler if the family has one."""
     head = masked_head(config)
@@ -98,6 +134,7 @@ def nomic_bert(config: Config) -> Fields:
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({
-    "esm": esm, "electra": electra, "deberta-v2": deberta_v2, "mpnet": mpnet, "ernie": ernie, "nomic_bert": nomic_bert,
+    "esm": esm, "electra": electra, "deberta": deberta, "deberta-v2": deberta_v2, "albert": albert,
+    "mpnet": mpnet, "ernie": ernie, "nomic_bert": nomic_bert,
     **dict.fromkeys(("roberta-prelayernorm", "xlm-roberta-xl"), pre_normed),
 })  # fmt: skip
