@@ -65,7 +65,7 @@ def test_every_reader_has_a_row() -> None:
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("wav2vec2", "convolutions over audio"), ("convnextv2", "has convolutions"), ("UNet2DConditionModel", "U-Net"), ("albert", "share"),
+    [("wavlm", "convolutions over audio"), ("convnextv2", "has convolutions"), ("UNet2DConditionModel", "U-Net"),
      ("SanaTransformer2DModel", "linear attention"), ("LTX2VideoTransformer3DModel", "audio stream"), ("qwen2_audio", "audio"),
      ("segformer", "stages"), ("detr", "object detector"), ("longcat_flash", "two attentions"), ("instructblip", "Q-Former")],
 )  # fmt: skip

@@ -75,7 +75,8 @@ def test_a_models_code_changes_the_operators_of_its_layers():
 
 
 def test_zero_lies_amid_its_hosts():
-    """Eighteen steps under ZeRO on six days: hooks took one host twice as long as another, 0.65 to 1.5 ms a module and pass."""
+    """Eighteen steps under ZeRO on six days. Stages 1 and 2, which wait for no hooks, are each within 7 %. ZeRO-3's hooks took one host
+    twice as long as another, 0.65 to 1.5 ms a module and pass: single steps are a quarter off, and only their mean is met."""
     runs = [
         run
         for path in described_runs()
@@ -84,7 +85,11 @@ def test_zero_lies_amid_its_hosts():
         if "deepspeed" in run.software.name and run.row.word("step_time_s")
     ]
     found = zip(runs, predict_described(runs), strict=True)
-    ratios = np.log([one.time / run.row.number("step_time_s") for run, one in found])
-    assert len(ratios) == 18
-    assert abs(np.mean(ratios)) < 0.05
-    assert np.median(np.abs(ratios)) < 0.08
+    ratios = {run.row.word("id"): np.log(one.time / run.row.number("step_time_s")) for run, one in found}
+    hooked = [ratio for name, ratio in ratios.items() if "zero3" in name]
+    plain = np.abs([ratio for name, ratio in ratios.items() if "zero3" not in name])
+    assert (len(plain), len(hooked)) == (9, 9)
+    assert np.max(plain) < 0.07
+    assert np.median(plain) < 0.03
+    assert abs(np.mean(hooked)) < 0.08
+    assert np.max(np.abs(hooked)) < np.log(2)

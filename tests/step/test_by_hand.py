@@ -25,6 +25,7 @@ from gpuhours.step.compute import (
     convolution_passes,
     elementwise_passes,
     ends_compute,
+    grouped_passes,
     issue_bound,
     layer_compute,
     operator_share,
@@ -237,6 +238,19 @@ def test_patches_by_a_convolution() -> None:
     assert found.weight == pytest.approx(flops / 0.25 / PEAK)
     with pytest.raises(ValueError, match="by products"):
         convolution_passes(patches, np.asarray(256), workload(), Trainable.FULL, "bf16")
+
+
+def test_a_convolution_in_groups_runs_on_tensor_cores_if_they_are_wide() -> None:
+    """256 steps of 768 outputs, each of 48 channels over 128 steps, at a hundredth of the peak in each pass; of 64, at a fiftieth."""
+    near = Linear("positions", 48 * 128, 768, Split.WHOLE)
+    asked = workload(software=stack(grouped_convolution=(0.01, 0.02)))
+    narrow, wide = (Ends("positions", (near,), 0, 256, first=True, grouped=channels) for channels in (48, 64))
+    alone = 2 * 256 * 6144 * 768 / 0.01 / PEAK
+    found = grouped_passes(narrow, near, np.asarray(256), asked)
+    assert [found.forward, found.backward, found.weight] == pytest.approx([alone] * 3)
+    assert ends_compute(wide, asked)[PRODUCTS].forward == pytest.approx(alone / 2)
+    with pytest.raises(ValueError, match="as products"):
+        grouped_passes(narrow, near, np.asarray(256), workload())
 
 
 def test_the_head_and_its_loss() -> None:

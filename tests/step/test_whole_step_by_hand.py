@@ -44,6 +44,7 @@ from tests.round_machine import (
     LINK,
     MEMORY,
     MIXTURE,
+    MODEL,
     PCIE,
     PEAK,
     STREAM,
@@ -113,6 +114,18 @@ def test_a_measured_pace_slows_all_that_a_micro_batch_meets() -> None:
     assert slower.all_layers["a"].total == 9
     totals = [added(parts).total for parts in (slower.first, slower.last, slower.spread, slower.apart)]
     assert totals == [1.5, 3.0, 1.5, 6.0]
+
+
+def test_work_is_placed_on_stages_and_each_is_late_by_its_layers() -> None:
+    """Eight layers of 6 s on two stages: 24 s on either, 1 s more on the first, 2 on the last, a half of 1 s on both; late by 4 s of half
+    the layers. On one stage all of it, late by 8 s of all layers."""
+    work = Work(8, True, {"a": Passes(8, 16, 24)}, {"a": Passes(1)}, {"b": Passes(0, 2)}, {"c": Passes(0, 0, 1)})
+    eight = MODEL.model_copy(update={"layers": 8})
+    two, one = workload(eight, gpus=2, pipeline=2), workload(eight)
+    assert float(work.placed(two).slowest) == pytest.approx(24 + 2 + 0.5)
+    assert float(work.placed(two, lambda share: 8 * share).slowest) == pytest.approx(24 + 2 + 0.5 + 4)
+    assert float(work.placed(one, lambda share: 8 * share).slowest) == pytest.approx(48 + 1 + 2 + 1 + 8)
+    assert float(work.placed(two).together.total) == pytest.approx(48 + 1 + 2 + 1)
 
 
 def test_kinds_are_added_and_joined() -> None:

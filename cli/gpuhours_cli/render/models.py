@@ -24,6 +24,9 @@ KINDS = {
     "single-stream": "Diffusion transformers of one stream",
     "self-distillation": "Self-distillation (student and teacher)",
     "encoder-decoder": "Encoder-decoders",
+    "staged-vision": "Vision encoders in stages",
+    "sound": "Encoders of sound",
+    "shared-layers": "Language models whose layers share weights",
 }
 
 

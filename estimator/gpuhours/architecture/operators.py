@@ -172,6 +172,7 @@ class Pointwise(Enum):
     RMS_NORM = "rms-norm", 1, Family.NORM  # saves its input
     LAYER_NORM = "layer-norm", 1, Family.NORM
     RESIDUAL = "residual", 0
+    DROP_PATH = "drop-path", 0, Family.OTHER, "residual"  # a half of a block dropped for some samples, the rest scaled
     ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy besides the projection, whose storage the values keep alive
     WIDE_ROTARY = "wide-rotary", None, Family.ATTENTION, "rotary"  # in fp32: ModernBERT, ESM
     SCALED = "scaled-queries", 0, Family.ATTENTION, "residual"  # by a number, before attention
@@ -190,8 +191,7 @@ class Pointwise(Enum):
     """SwiGLU on the concatenated outputs of routed experts."""
     DROPOUT = "dropout", 0.5  # the mask, one byte
     BIAS = "bias", 0
-    SCALE = "layer-scale", None, Family.OTHER, "residual"
-    """LayerScale: a learned factor per channel, after the attention or feed-forward half of a block."""
+    SCALE = "layer-scale", None, Family.OTHER, "residual"  # a learned factor per channel after either half of a block
     CHANNELS_FIRST = "channels-first-stream", 0
     """Traffic that a convolution's channels-first layout adds to a block: norms copy it, additions read it strided."""
     ROUTER = "router", 2  # probabilities in fp32
@@ -212,8 +212,7 @@ class Pointwise(Enum):
 class Elementwise:
     """A memory-bound operator applied to ``width`` elements per token.
 
-    ``sharded``: the elements are split over tensor ranks (inside attention or the MLP); otherwise every rank
-    processes all of them, unless sequence parallelism splits them."""
+    ``sharded``: the elements are split over tensor ranks; otherwise only sequence parallelism splits them."""
 
     kind: Pointwise
     width: Array
@@ -297,8 +296,7 @@ class Stack:
 class Ends:
     """Operators before and after the stacks of one stream: embeddings, final norms, heads, patch embedding.
 
-    ``linears`` are GEMMs (head, patch embedding, projections); ``tables`` is the number of parameters that are looked up
-    or added."""
+    ``linears`` are GEMMs (head, projections); ``tables`` is the number of parameters that are looked up or added."""
 
     name: str
     linears: tuple[Linear, ...]
@@ -307,17 +305,19 @@ class Ends:
     first: bool
     """Whether it is on the first pipeline stage (embeddings) rather than the last (heads)."""
     vocabulary: Array = 0
-    """Number of classes of a softmax loss over the outputs; 0 if there is none."""
+    """Number of classes of a softmax loss over the outputs, if any."""
     compared: Array = 0
     """Width of the features that a contrastive loss compares across all samples of the batch; 0 if there is no such loss."""
     tied: bool = False
     """Whether the head shares the embedding's weight: its parameters are counted once, its GEMM still runs."""
     from_pixels: bool = False
     """Whether the GEMM is a convolution over non-overlapping patches of pixels."""
+    grouped: Array = 0
+    """Channels to a group of a convolution in groups over neighbouring steps; 0: it is none."""
     narrow_loss: bool = False
     """Whether the loss reads logits in their own number format without casting them, as for masked words."""
     capped: bool = False
-    """Whether logits are capped: divided, tanh, multiplied (Gemma 2)."""
+    """Whether logits are capped (Gemma 2)."""
     tabled: Array = 0
     """Elements per token of a fixed position table that is added to the embedding."""
     split: Split = Split.WHOLE

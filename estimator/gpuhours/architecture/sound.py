@@ -64,7 +64,8 @@ class SoundEncoder(Spec):
         return Model(self.name or "sound encoder", parts, self.hidden)
 
     def _convolutions(self, steps: Array) -> tuple[Stack, ...]:
-        """Each convolution [k c, c'] with its norm and activation, on the steps that it leaves."""
+        """Each convolution [k c, c'] with its norm and activation, on the steps that it leaves. cuDNN copies its input and output to and
+        from channels-last order; norms over channels turn them again, and the activation reads them turned."""
         parts: list[Stack] = []
         before, left = 1, steps * self._shortening
         for place, (wide, kernel, stride) in enumerate(zip(self.channels, self.kernels, self.strides, strict=True)):
@@ -72,8 +73,11 @@ class SoundEncoder(Spec):
             product = Linear("convolution", kernel * before, wide, Split.WHOLE, self.convolution_bias)
             normed = self.convolution_norms == "all" or place == 0
             norms = (blocks.norm("layer", wide),) if normed else ()
-            turned = (Elementwise(Pointwise.ALIGNED, wide, sharded=False),) if self.convolution_norms == "all" else ()
-            operators = (*norms, *turned, Elementwise(Pointwise.GELU, wide, sharded=False))
+            strided = (Elementwise(Pointwise.CHANNELS_FIRST, wide, sharded=False),) * (
+                2 if self.convolution_norms == "all" else 0
+            )
+            laid_out = Elementwise(Pointwise.ALIGNED, wide, sharded=False)
+            operators = (*norms, *strided, laid_out, Elementwise(Pointwise.GELU, wide, sharded=False))
             piece = blocks.Piece((product,), (), (*operators, *blocks.biases((product,))))
             parts.append(Stack(f"convolution {place + 1}", blocks.block(wide, piece), 1, left))
             before = wide
@@ -96,7 +100,7 @@ class SoundEncoder(Spec):
         near = Linear("positions", self.position_kernel * h // self.position_groups, h, Split.WHOLE, bias=True)
         return (
             Ends("projection", (projection,), norm, steps, first=True),
-            Ends("positions", (near,), self.position_kernel, steps, first=True, from_pixels=True),
+            Ends("positions", (near,), self.position_kernel, steps, first=True, grouped=h // self.position_groups),
         )
 
     def _block(self) -> Block:

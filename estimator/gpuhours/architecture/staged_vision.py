@@ -105,7 +105,7 @@ class StagedVision(Spec):
         table = blocks.weights((2 * self.window - 1) ** 2 * heads)
         core = AttentionCore(heads, heads, h // heads, h // heads, causal=False, padded=True, from_table=True)
         copies = Elementwise(Pointwise.ALIGNED, 1.5 * h, sharded=False)
-        dropped = (Elementwise(Pointwise.SCALED, h, sharded=False),) * 2 if self.layer_drop else ()
+        dropped = (Elementwise(Pointwise.DROP_PATH, h, sharded=False),) if self.layer_drop else ()
         windows = blocks.Piece(elementwise=(copies, *dropped, table))
         mixer = blocks.feed_forward(h, int(self.ffn_ratio * h), gated=False, bias=True)
         glue = blocks.glue(h, "layer", norms=2, residuals=2, dropout=False)

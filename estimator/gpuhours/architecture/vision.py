@@ -77,6 +77,8 @@ class VisionEncoder(Spec):
     mlp_bias: bool = True
     qk_norm: blocks.QKNorm = "none"
     layer_scale: bool = False
+    drop_path: bool = False
+    """Whether samples skip halves of layers at random (stochastic depth), as BEiT's do in fine-tuning."""
     attends: Literal["frame", "clip", "divided"] = "frame"
     """Which tokens attend to each other: those of a frame, those of the clip, or (``divided``) in turn those of a frame and those at one
     position over time."""
@@ -226,7 +228,10 @@ class VisionEncoder(Spec):
         scale = (Elementwise(Pointwise.SCALE, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
         strided = (Elementwise(Pointwise.CHANNELS_FIRST, self.hidden, sharded=False),) if self.channels_first else ()
-        layer = blocks.block(self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=strided))
+        skipped = (Elementwise(Pointwise.DROP_PATH, self.hidden, sharded=False),) * (2 if self.drop_path else 0)
+        layer = blocks.block(
+            self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=(*strided, *skipped))
+        )
         return as_coded(layer, ("split-gate",) if self.gated and self.layer_scale else ())
 
     @property

@@ -97,6 +97,8 @@ class Software(Section):
     convolution: Traffic | None = None
     """Shares of peak FLOP/s that patch-embedding convolutions (forward) and their weight gradients (backward) reach; None: patches are
     embedded by a product."""
+    grouped_convolution: tuple[NotNegative, NotNegative] | None = None
+    """Shares of peak FLOP/s of convolutions in groups of fewer than 64 channels, and of wider groups; None: as products."""
     frozen_carry_gradients: bool = False
     """Whether under full recomputation gradients are passed through frozen parts too (``enable_input_require_grads``)."""
     unpacking: NotNegative = 2.6

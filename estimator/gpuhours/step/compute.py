@@ -257,6 +257,27 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
     return Passes(flops / (shares.forward * peak), 0.0, weight)
 
 
+TENSOR_CHANNELS = 64
+"""Channels to a group from which on cuDNN runs a convolution in groups on tensor cores (48 did not, 64 did)."""
+
+
+def grouped_passes(part: Ends, linear: Linear, tokens: Array, workload: Workload) -> Passes:
+    """Seconds of a convolution in groups over neighbouring steps: forward and both gradients alike.
+
+    t = 2 T k n / (u P)        T steps, k inputs of an output, n width, u share of the peak P
+
+    Source: kernels of wav2vec 2.0's positions on H200. With 48 channels to a group cuDNN runs no tensor cores: 5 TFLOP/s, several groups
+    at once; with 64, 22. Raises ``ValueError`` for a stack that runs them as products.
+    """
+    shares, peak = workload.software.grouped_convolution, workload.accelerator.peak_for(workload.wide)
+    if shares is None:
+        raise ValueError("this stack runs convolutions in groups as products")
+    share = np.where(np.less(part.grouped, TENSOR_CHANNELS), *shares)
+    t = linear.flops_per_token * tokens / (share * peak)
+    trained, full = part.trainable is not Trainable.FROZEN, part.trainable is Trainable.FULL
+    return Passes(t, t if trained else 0.0, t if full else 0.0)
+
+
 def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) -> Passes:
     """A head's ``passes`` if T tokens are processed in n blocks: each pass takes at least the time of reading its weights and logits.
 
@@ -278,6 +299,15 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
     return Passes(forward, backward, weight)
 
 
+def _end_product(part: Ends, linear: Linear, tokens: Array, workload: Workload) -> Passes:
+    """Seconds of one product of an end: as a convolution where it is one and the stack's rates are known."""
+    if some(part.grouped) and workload.software.grouped_convolution is not None:
+        return grouped_passes(part, linear, tokens, workload)
+    embedded = part.from_pixels and workload.software.convolution is not None
+    passes = convolution_passes if embedded else product_passes
+    return passes(linear, tokens, workload, part.trainable, workload.wide)
+
+
 def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
     """Seconds of an end of the model (embedding, patch embedding, or final products and loss) for one micro-batch on a rank, by kind of
     kernel. Head and loss are processed in blocks of tokens if ``loss_blocks`` gives several."""
@@ -285,9 +315,7 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
     products = Passes()
     for linear in part.linears:
-        embedded = part.from_pixels and workload.software.convolution is not None
-        passes = convolution_passes if embedded else product_passes
-        found = passes(linear, tokens, workload, part.trainable, workload.wide)
+        found = _end_product(part, linear, tokens, workload)
         words = linear.split is Split.VOCABULARY and some(part.vocabulary)
         products += read_again(found, linear, tokens, workload) if words else found
     head = workload.software.head

@@ -190,11 +190,12 @@ def beit(config: Config) -> Fields:
         **tower(config), "attention_bias": "no-key", "layer_scale": float(config.get("layer_scale_init_value", 0.1)) > 0,
         "positions": "learned" if absolute else "fixed", "place_bias": "layer" if own else "shared" if shared else "none",
         "extra_weights": tower(config)["hidden"] if config.get("use_mask_token") else 0,
+        "drop_path": float(config.get("drop_path_rate", 0.1)) > 0, **({"classes": labels(config)} if classifies(config) else {}),
     }  # fmt: skip
 
 
 BEIT_ENDS = (
-    "drop_path_rate", "use_mean_pooling", "out_features", "out_indices", "stage_names", "add_fpn", "reshape_hidden_states",
+    "use_mean_pooling", "out_features", "out_indices", "stage_names", "add_fpn", "reshape_hidden_states",
     "pool_scales", "use_auxiliary_head", "auxiliary_loss_weight", "auxiliary_channels", "auxiliary_num_convs",
     "auxiliary_concat_input", "semantic_loss_ignore_index", "vocab_size",
 )  # fmt: skip
