@@ -49,27 +49,34 @@ def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
     return np.divide(np.multiply(capex, np.divide(share, YEAR)), utilisation)
 
 
+def _capex(owned: Owned, cluster: Cluster | None) -> tuple[float, str] | None:
+    """The purchase price of an accelerator in USD, given or of its list price, and its source; None if it is not known."""
+    if owned.capex is not None:
+        return owned.capex, "given"
+    bought = None if cluster is None else cluster.accelerator.figures.get("purchase")
+    return None if bought is None else (bought.value, f"{bought.source}; {bought.note}")
+
+
+def _assumed(owned: Owned, capex: float, source: str) -> tuple[Assumption, ...]:
+    """The assumptions for what ``owned`` leaves open."""
+    usual = ((YEARS, owned.years), (UTILISATION, owned.utilisation), (ELECTRICITY, owned.electricity))
+    price = Assumption(
+        "cost.owned.capex", capex, "USD", "list price of the card alone, without node and network", source
+    )
+    return (*((price,) if owned.capex is None else ()), *(one for one, given in usual if given is None))
+
+
 def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, energy: Array | None) -> Bill:
     """Depreciation, electricity and, if its share is given, upkeep in USD, for ``gpu_time`` GPU s that consume ``energy`` J."""
     owned = inputs.owned or Owned()
-    capex, source = owned.capex, "given"
-    if capex is None:
-        bought = None if cluster is None else cluster.accelerator.figures.get("purchase")
-        if bought is None:
-            return unknown("the purchase price of an owned accelerator is not known; give cost.owned.capex", "cost")
-        capex, source = bought.value, f"{bought.source}; {bought.note}"
+    bought = _capex(owned, cluster)
+    if bought is None:
+        return unknown("the purchase price of an owned accelerator is not known; give cost.owned.capex", "cost")
+    capex, source = bought
     if energy is None:
         return unknown("the electricity of the machines is not known", "cost")
     years = float(YEARS.value) if owned.years is None else owned.years
     use = float(UTILISATION.value) if owned.utilisation is None else owned.utilisation
-    assumed = [
-        one
-        for one, given in ((YEARS, owned.years), (UTILISATION, owned.utilisation), (ELECTRICITY, owned.electricity))
-        if given is None
-    ]
-    if owned.capex is None:
-        reason = "list price of the card alone, without node and network"
-        assumed.insert(0, Assumption("cost.owned.capex", capex, "USD", reason, source))
     hours = Amount(gpu_time, "GPU*hour")
 
     def line(name: str, rate: Array, terms: str, said: str) -> Line:
@@ -100,4 +107,4 @@ def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, ene
     total: Array = 0.0
     for one in lines:
         total = np.add(total, one.amount.si)
-    return Bill(tuple(lines), cost=total, assumptions=tuple(assumed))
+    return Bill(tuple(lines), cost=total, assumptions=_assumed(owned, capex, source))

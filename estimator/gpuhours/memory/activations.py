@@ -65,6 +65,23 @@ class Saved:
         return self.entry / ranks.whole + (self.attended * attended + self.outputs * outputs) / ranks.tensor
 
 
+def _of_operator(operator: Elementwise, *, element: float, heads: float, stream: Array) -> tuple[str, Array]:
+    """Where a memory-bound operator's saved tensor lies, and the bytes of each of its elements."""
+    if operator.kind.family is Family.ATTENTION:
+        return ("attention" if operator.sharded else "stream"), heads
+    if operator.sharded:
+        return "mlp", element
+    return "stream", stream if operator.kind.family is Family.NORM else element
+
+
+def _scores_saved(stack: Stack, element: float, facts: MemoryFacts, unfused: bool, wide: bool) -> Array:
+    """Bytes of the attention scores of a block that are written out, per token; ``wide``: all of them in fp32."""
+    length = stack.tokens if stack.sequence is None else stack.sequence
+    held = [core for core in stack.block.attention if unfused or (core.biased and facts.biased_scores is not None)]
+    known, each = (facts.model_copy(update={"scores": None}), FP32) if wide else (facts, element)
+    return _sum(_scores(core, stack.block, each, length, known) for core in held)
+
+
 def saved(
     stack: Stack,
     precision: Precision,
@@ -88,12 +105,9 @@ def saved(
     heads = precision.operand if precision.wide_stream and precision.autocast else element  # cast for attention
     shared: dict[str, Array] = dict.fromkeys(("stream", "whole", "attention", "mlp", "expert", "nowhere"), 0.0)
     for operator in _saving_operators(block):
-        inside = "attention" if operator.kind.family is Family.ATTENTION else "mlp"
-        place = inside if operator.sharded else "stream"
-        each = stream if operator.kind.family is Family.NORM and place == "stream" else element
-        each = heads if operator.kind.family is Family.ATTENTION else each
-        kept = 0.0 if operator.kind in unkept.operators else _elements_saved(operator.kind, precision, facts)
-        shared[place] = shared[place] + kept * each * operator.width
+        if operator.kind not in unkept.operators:
+            place, each = _of_operator(operator, element=element, heads=heads, stream=stream)
+            shared[place] = shared[place] + _elements_saved(operator.kind, precision, facts) * each * operator.width
     operand = FP32 if precision.all_wide else precision.operand
     own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA and not precision.all_wide
     for linear, width in () if own else _inputs_saved(stack):
@@ -107,15 +121,9 @@ def saved(
         each = precision.operand if precision.autocast else facts.adapter_inputs
         shared["stream"] += each * adapter.active * adapter.inputs
     wide = FP32 if wide_attention else heads
-    shared["attention"] += (
-        0.0
-        if unkept.heads
-        else _sum(_operands(core, wide, unfused, repeated=wide_attention) for core in block.attention)
-    )
-    length = stack.tokens if stack.sequence is None else stack.sequence
-    held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
-    known, each = (facts.model_copy(update={"scores": None}), FP32) if wide_attention else (facts, element)
-    scores = 0.0 if unkept.scores else _sum(_scores(core, block, each, length, known) for core in held)
+    if not unkept.heads:
+        shared["attention"] += _sum(_operands(core, wide, unfused, repeated=wide_attention) for core in block.attention)
+    scores = 0.0 if unkept.scores else _scores_saved(stack, element, facts, unfused, wide_attention)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]

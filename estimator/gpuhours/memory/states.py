@@ -121,12 +121,9 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     alone = np.equal(ranks.copies, 1)
     own = np.where((level >= Sharding.zero1) | alone, facts.partition.get(precision.dtype, 0.0), 0.0)
     frozen = weights.frozen * precision.frozen + weights.frozen_ends * precision.element
-    unsharded_weights = (
-        weights.trained * facts.weights.get(precision.dtype, precision.weights + precision.copies) + frozen
-    )
-    frozen = frozen / np.where(stage3, ranks.shards, 1)
+    whole = weights.trained * facts.weights.get(precision.dtype, precision.weights + precision.copies) + frozen
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
-    stored = sharded_from(Sharding.zero3) * each_weight + frozen
+    stored = sharded_from(Sharding.zero3) * each_weight + frozen / np.where(stage3, ranks.shards, 1)
     on_host = (level >= Sharding.zero2) & layout.offload_optimizer
     gradients, early = _gradients(weights, ranks, layout, facts, each, sharded_from(Sharding.zero2))
     states = sharded_from(Sharding.zero1) * (precision.optimiser + own)
@@ -134,10 +131,10 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * sharded_from(Sharding.zero1)
     regathered = (level >= Sharding.zero1) & np.logical_not(stage3 | alone)
-    through = np.where(regathered, facts.flat_gather * (weights.trained + sharded_from(Sharding.zero1)), 0.0)
+    flat = np.where(regathered, facts.flat_gather * (weights.trained + sharded_from(Sharding.zero1)), 0.0)
     used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
     fetched = np.where(layout.offload_parameters, used, 0)
-    lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(unsharded_weights - stored, 0), 0)
+    lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(whole - stored, 0), 0)
     gathered = np.minimum(used + weights.ends * precision.element, lacking)
     return States(
         weights=np.where(layout.offload_parameters, 0, stored),
@@ -149,7 +146,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         layer_gradients=unit * (each + np.where(np.greater(ranks.copies, 1), precision.element, 0)),
         whole_gradients=np.where(layout.optimizer_in_backward, gradients, each * weights.trained),
         optimiser=np.where(layout.offload_optimizer, 0, states),
-        update=np.minimum(temporary, facts.update_most) + through,
+        update=np.minimum(temporary, facts.update_most) + flat,
         bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),
         host=np.where(layout.offload_optimizer, states + np.where(on_host, each * sharded_from(Sharding.zero2), 0), 0)
         + np.where(layout.offload_parameters, stored, 0),

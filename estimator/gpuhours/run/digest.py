@@ -23,11 +23,6 @@ def digest() -> str:
     return hashed.hexdigest()[:LENGTH]
 
 
-def by_file() -> dict[str, str]:
-    """The digest of each file separately, to show which file changed."""
-    return {name: hashlib.sha256(content).hexdigest()[:LENGTH] for name, content in sorted(covered())}
-
-
 def covered() -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every file that the digest covers, with line endings normalised to LF."""
     ours, hardware = Path(str(files("gpuhours"))), Path(str(files("hardware_specs")))

@@ -8,6 +8,7 @@ from dataclasses import field, replace
 import numpy as np
 
 from gpuhours.architecture.catalogue import known_as, named, names
+from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
@@ -112,16 +113,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     ]
     bases = dict.fromkeys(run.assumptions, "assumed")
     data = _data(run, notes, bases)
-    if run.model is not None and data.frames is not None and not run.model.sees_frames(data):
-        seeing = f"{known_as(run.model.name)}-vision"
-        model_with = f"name {seeing}" if seeing in names() else "name a model with a vision encoder"
-        hint = f"Leave data.frames out, give data.tokens_per_frame, or {model_with}."
-        raise EstimateError("The model takes no frames, only text.", hint, "data.frames")
-    model = None if run.model is None else run.model.build(data)
-    tokens = None if run.model is None else run.model.tokens_per_sample(data)
-    if tokens is not None and np.any(np.equal(tokens, 0)):
-        hint = "Give the text per sample, or leave it out if data.seq_len gives the length of a sample."
-        raise EstimateError("A sample is empty: no frames and no text.", hint, "data.text_tokens")
+    model, tokens = (None, None) if run.model is None else _model(run.model, data)
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
@@ -308,6 +300,21 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
     return degree if layout.data is None else layout.data
 
 
+def _model(spec: ModelSpec, data: Data) -> tuple[Model, Array | None]:
+    """The model as it sees a sample, and the tokens of a sample. Raises ``EstimateError`` for frames that it does not take and for samples
+    that are empty."""
+    if data.frames is not None and not spec.sees_frames(data):
+        seeing = f"{known_as(spec.name)}-vision"
+        model_with = f"name {seeing}" if seeing in names() else "name a model with a vision encoder"
+        hint = f"Leave data.frames out, give data.tokens_per_frame, or {model_with}."
+        raise EstimateError("The model takes no frames, only text.", hint, "data.frames")
+    model, tokens = spec.build(data), spec.tokens_per_sample(data)
+    if tokens is not None and np.any(np.equal(tokens, 0)):
+        hint = "Give the text per sample, or leave it out if data.seq_len gives the length of a sample."
+        raise EstimateError("A sample is empty: no frames and no text.", hint, "data.text_tokens")
+    return model, tokens
+
+
 def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]) -> Software:
     """The stated stack, or if none is stated or it is unknown, the most common one for adapters, otherwise the default for the layout's
     sharding."""
@@ -321,7 +328,7 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
             return found
         reason = f"not measured: {name} stands in for it, and such stacks took that much longer in the median"
         notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
-        return found.model_copy(update={"unmet": unmet_stack()})
+        return found.standing_in(unmet_stack())
     layout = run.layout
     if model is not None and has_adapters(model):
         name, reason = usual_stack(model, data.frames, run.year or this_year()), f"{unknown}the usual one for adapters"

@@ -76,6 +76,8 @@ class Software(Section):
     """Whether the profile describes a single system, measured in at most one source, so that only that system's name matches it."""
     unmet: Positive = 1.0
     """Factor on the step time if the profile only stands in for an unmeasured stack (``run.conformal.unmet_stack``)."""
+    is_stand_in: bool = False
+    """Whether the profile only stands in for an unmeasured stack."""
     attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
     uncausal_attention: str | None = None
@@ -228,10 +230,9 @@ class Software(Section):
         """What its host takes to launch a small nn.Linear, s; None if its times do not depend on that."""
         return None if self.host.kernels is None else self.host.kernels.linear
 
-    @property
-    def is_stand_in(self) -> bool:
-        """Whether the profile only stands in for an unmeasured stack."""
-        return self.unmet != 1.0
+    def standing_in(self, unmet: float) -> "Software":
+        """The profile where it stands in for an unmeasured stack, whose steps take ``unmet`` times as long."""
+        return self.model_copy(update={"unmet": unmet, "is_stand_in": True})
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""

@@ -70,6 +70,14 @@ def _core_passes(
     return _shared_passes(core, length, sequences, workload, kernel, whole=whole)
 
 
+def _traffic_per_score(core: AttentionCore, workload: Workload) -> list[float]:
+    """Equivalent bytes per score that unfused attention moves beyond its kernels, forward and backward."""
+    kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
+    kind = "disentangled-scores" if core.disentangled else kind
+    added = workload.software.traffic(kind, autocast=workload.precision.autocast)
+    return [usual + cap for usual, cap in zip(added, CAPPED if core.capped else (0.0, 0.0), strict=True)]
+
+
 def _shared_passes(
     core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
 ) -> Passes:
@@ -111,17 +119,12 @@ def _shared_passes(
     ]
     if kernel == "unfused":
         scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)
-        kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
-        kind = "disentangled-scores" if core.disentangled else kind
-        added = workload.software.traffic(kind, autocast=workload.precision.autocast)
-        caps = CAPPED if core.capped else (0.0, 0.0)
-        moved = [usual + cap for usual, cap in zip(added, caps, strict=True)]
-        own = [time + memory_time(each * scores, chip) for time, each in zip(own, moved, strict=True)]
+        added = (memory_time(each * scores, chip) for each in _traffic_per_score(core, workload))
+        own = [time + more for time, more in zip(own, added, strict=True)]
     if every(np.equal(r, 1)):
         return Passes(*own)
     plain = np.equal(ranks.method, SequenceMethod.ring)
-    keys = np.where(plain, part, part / 2) if core.causal else part
-    blocks = np.subtract(r, 1)
+    keys, blocks = np.where(plain, part, part / 2) if core.causal else part, np.subtract(r, 1)
     if facts.helped and core.causal:
         keys, blocks = part, np.floor_divide(r, 2)
     other = [

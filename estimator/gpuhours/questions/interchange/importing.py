@@ -91,6 +91,21 @@ class Imported:
         return envelope("import", {"run": dict(self.data), "files": files, "open": list(self.open)})
 
 
+def _origin(path: Path, code: str, theirs: ForeignFile, *, optimiser_read: bool) -> Origin:
+    """What was taken from a file once it has been read: the settings that were not understood, and those without effect."""
+    name = theirs.get(*OPTIMISER_KEYS[code])
+    unknown = [f"{OPTIMISER_KEYS[code][0]} = {name}"] if name is not None and not optimiser_read else []
+    left = [*theirs.meaningless(), *((name, value) for name, value in theirs.left() if not without_effect(name))]
+    automatic = (name for name in theirs.automatic() if not without_effect(name))
+    not_read = (
+        *unknown,
+        *(f"{name} = {_short(value)}" for name, value in left),
+        *(f"{name} = auto: decided by the trainer" for name in automatic),
+    )
+    mute = tuple(name for name, value in theirs.left() if without_effect(name))
+    return Origin(str(path), CODES[code].title, not_read, mute)
+
+
 def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
     """Build a run from files of training frameworks (``files.CODES``) and a model's config.json. Later files override earlier ones, and
     ``settings`` override all files."""
@@ -110,28 +125,7 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
         waiting += _named_beside(path, theirs, {one.file for one in origins} | set(map(str, waiting)))
         ours = {key: value for key, value in said.items() if value is not None}
         stated |= _beside(stated, ours)
-        name = theirs.get(*OPTIMISER_KEYS[code])
-        unknown = (
-            [f"{OPTIMISER_KEYS[code][0]} = {name}"] if name is not None and "training.optimizer" not in said else []
-        )
-        left = [*theirs.meaningless(), *((name, value) for name, value in theirs.left() if not without_effect(name))]
-        mute = tuple(name for name, value in theirs.left() if without_effect(name))
-        origins.append(
-            Origin(
-                str(path),
-                CODES[code].title,
-                (
-                    *unknown,
-                    *(f"{name} = {_short(value)}" for name, value in left),
-                    *(
-                        f"{name} = auto: decided by the trainer"
-                        for name in theirs.automatic()
-                        if not without_effect(name)
-                    ),
-                ),
-                mute,
-            )
-        )
+        origins.append(_origin(path, code, theirs, optimiser_read="training.optimizer" in said))
     other: list[str] = []
     if models:
         other = _other_shape(stated, models[-1])

@@ -123,6 +123,26 @@ def case_of(row: Row, without: str = "", stack: str | None = None) -> Case | str
         return f"implausible figures: {str(error).splitlines()[0][:80]}"
 
 
+def _profiles_without(
+    without: str, row: Row, software: Software, accelerator: str, node: Node
+) -> tuple[Software, Accelerator, Node, tuple[str, ...]]:
+    """The profiles of the stack, the accelerator and the node without what was measured by the system ``without``, and what that was."""
+    software, profile = software_without(software.name, without)
+    software = software.of_year(row.number("year"))
+    libraries, newer = libraries_without(software.libraries, without)
+    software = software.model_copy(update={"libraries": libraries})
+    chip, kernels = accelerator_without(accelerator, without)
+    node, network = node_without(node, without)
+    return software, chip, node, (*profile, *newer, *kernels, *network)
+
+
+def _as_trained(decoder: Decoder, row: Row, software: Software) -> Decoder:
+    """The model with the dropout of the row, and with adapters where the stack puts them unless the row says where."""
+    if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
+        decoder = decoder.model_copy(update={"targets": software.adapters.targets})
+    return decoder.model_copy(update={"dropout": _drops(row, software, decoder)})
+
+
 def _case(row: Row, without: str, stack: str | None) -> Case:
     reason = unusable(row)
     if reason:
@@ -137,22 +157,14 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     chip, node = load_accelerator(accelerator), node_of(row, accelerator)
     left: tuple[str, ...] = ()
     if without:
-        software, profile = software_without(software.name, without)
-        software = software.of_year(row.number("year"))
-        libraries, newer = libraries_without(software.libraries, without)
-        software = software.model_copy(update={"libraries": libraries})
-        chip, kernels = accelerator_without(accelerator, without)
-        node, network = node_without(node, without)
-        left = (*profile, *newer, *kernels, *network)
+        software, chip, node, left = _profiles_without(without, row, software, accelerator, node)
     launch = row.positive("launch_us")
     software = software.on_host(None if launch is None else launch * 1e-6)
     software = unmet(software, left, without, stack_said(row) and stack_stands_in(row))
     decoder, why = decoder_of(row)
     if decoder is None:
         raise UnstatedError(why)
-    if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
-        decoder = decoder.model_copy(update={"targets": software.adapters.targets})
-    decoder = decoder.model_copy(update={"dropout": _drops(row, software, decoder)})
+    decoder = _as_trained(decoder, row, software)
     precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})

@@ -174,7 +174,7 @@ def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool
     profile was left out); otherwise unchanged."""
     if not stands_in and not any(what.startswith("the profile ") for what in left):
         return software
-    return software.model_copy(update={"unmet": unmet_stack(without)})
+    return software.standing_in(unmet_stack(without))
 
 
 def owner_of(software: Software, group: str) -> str:
