@@ -17,9 +17,11 @@ class CompiledLoss(Section):
     """The loss of a stack that compiles it only from some year on."""
 
     since: int
+    """The first year of releases that compile the loss."""
     logits: float
     """As in ``MemoryFacts``, from then on."""
     logits_forward: float
+    """As in ``MemoryFacts``, from then on."""
 
 
 class MemoryFacts(Section):

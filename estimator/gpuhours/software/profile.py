@@ -74,10 +74,8 @@ class Software(Section):
     """Groups that follow from the stack's name or code, so that no measured run was needed to determine them."""
     narrow: bool = False
     """Whether the profile describes a single system, measured in at most one source, so that only that system's name matches it."""
-    unmet: Positive = 1.0
-    """Factor on the step time if the profile only stands in for an unmeasured stack (``run.conformal.unmet_stack``)."""
-    is_stand_in: bool = False
-    """Whether the profile only stands in for an unmeasured stack."""
+    unmet: Positive | None = Field(None, examples=[1.09])
+    """Factor on the step time of an unmeasured stack that the profile stands in for (``run.conformal.unmet_stack``); None for any other."""
     attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
     uncausal_attention: str | None = None
@@ -232,7 +230,12 @@ class Software(Section):
 
     def standing_in(self, unmet: float) -> "Software":
         """The profile where it stands in for an unmeasured stack, whose steps take ``unmet`` times as long."""
-        return self.model_copy(update={"unmet": unmet, "is_stand_in": True})
+        return self.model_copy(update={"unmet": unmet})
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether the profile only stands in for an unmeasured stack."""
+        return self.unmet is not None
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""

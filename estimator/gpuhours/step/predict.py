@@ -137,7 +137,8 @@ def unmet_factor(workload: Workload) -> float:
     """Factor on every part of an unmeasured stack's step relative to its stand-in profile: ``Software.unmet`` for dense models, 1 for
     mixtures of experts, since none contributed to the fit of that factor."""
     experts = any(has_experts(linear) for stack in workload.model.stacks for linear in stack.block.linears)
-    return 1.0 if experts else workload.software.unmet
+    unmet = workload.software.unmet
+    return 1.0 if experts or unmet is None else unmet
 
 
 def waiting_share(cluster: Cluster, software: Software) -> Array:

@@ -145,7 +145,7 @@ def test_the_factor_of_the_stored_table_was_learned_without_the_system_judged(pu
     )
     untouched = by["pythia"].case
     assert untouched is not None
-    assert untouched.software.unmet == 1.0
+    assert not untouched.software.is_stand_in
 
 
 def test_every_source_weighs_the_same_beside_every_row(tmp_path: Path) -> None:

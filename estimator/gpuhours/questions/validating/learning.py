@@ -57,9 +57,9 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
         ratio = one.memory_error if memory else one.error
         if ratio is not None and one.predicted:
             system, software = system_of(one.row.word("source_title") or ""), one.case.software
-            unmet = software.is_stand_in and one.case.traits.kind != MIXTURE and not memory
-            error = float(np.log(software.unmet if unmet else 1.0) - np.log1p(ratio))
-            learned.append(Sample(system, one.case.traits, one.predicted, error, unmet))
+            factor = None if one.case.traits.kind == MIXTURE or memory else software.unmet
+            error = float(np.log(1.0 if factor is None else factor) - np.log1p(ratio))
+            learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None))
     return learned
 
 
