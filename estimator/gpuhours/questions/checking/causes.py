@@ -79,18 +79,10 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
         peak = f"{accelerator.sparse_peak / 1e12:,.0f} TFLOP/s"
         dense = f"{accelerator.peak / 1e12:,.0f}"
         yield from _one(
-            "sparse peak",
-            "mfu hfu",
-            0.5,
-            1.0,
-            f"divided by the peak with 2:4 sparsity ({peak}); dense is {dense}",
+            "sparse peak", "mfu hfu", 0.5, 1.0, f"divided by the peak with 2:4 sparsity ({peak}); dense is {dense}"
         )
         yield from _one(
-            "sparse peak",
-            "peak_flops",
-            2.0,
-            1.0,
-            f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}",
+            "sparse peak", "peak_flops", 2.0, 1.0, f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}"
         )
         yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
         yield from _other_peaks(accelerator, _in_full(document))
@@ -137,11 +129,7 @@ def _other_peaks(accelerator: Named, in_full: float) -> Iterator[Mistake]:
 
 def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _one(
-        "2ND for 6ND",
-        "model_flops",
-        1 / 3,
-        0.7,
-        "2 x parameters x tokens is the forward pass alone; training needs 6",
+        "2ND for 6ND", "model_flops", 1 / 3, 0.7, "2 x parameters x tokens is the forward pass alone; training needs 6"
     )
     yield from _recomputed(
         "8ND for 6ND",
@@ -169,51 +157,51 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
                         f"the encoder sees {100 * kept:.0f} % of the patches; all of them were counted")  # fmt: skip
 
 
+def _of_all_gpus(gpus: float, document: Document) -> Iterator[Mistake]:
+    """Figures of one GPU or one replica given for all GPUs, and the reverse."""
+    yield from _one("wall-clock for aggregate hours", "gpu_hours", 1 / gpus, 1.0,
+                    "the figure is the wall-clock time of the job, not hours x GPUs")  # fmt: skip
+    yield from _one("aggregate for wall-clock hours", "wall_clock", gpus, 0.7,
+                    "the time is GPU-hours summed over all GPUs, not the wall-clock time")  # fmt: skip
+    yield from _one("per GPU for all", "global_batch global_batch_tokens tokens_per_second samples_per_second flops_per_second",
+                    1 / gpus, 0.7, "the figure is per GPU")  # fmt: skip
+    ranks = document.claim("data_parallel")
+    least, most = (1 / ranks.value,) * 2 if ranks is not None and ranks.value > 1 else (1 / gpus, 0.5)
+    yield from _one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
+                    "the figure is for one replica, not for the whole machine", most)  # fmt: skip
+    yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus, 0.6,
+                    "the figure is for the whole machine, not per GPU")  # fmt: skip
+
+
+def _of_a_node(each: float, run: Setting) -> Iterator[Mistake]:
+    """Figures of a node of ``each`` GPUs given for a GPU, and the reverse."""
+    likely = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
+    yield from _one("nodes for GPUs", "gpus", 1 / each, likely, f"counts nodes of {each:g} GPUs, not GPUs")
+    yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
+    yield from _one(
+        "GPUs of a node counted twice",
+        "gpus",
+        each,
+        0.4 * likely,
+        f"multiplied by the {each:g} GPUs of a node once too often",
+    )
+    yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
+    yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
+                    f"the figure is per node of {each:g} GPUs")  # fmt: skip
+    yield from _one("per GPU for per node", "price gpu_power", 1 / each, 0.3, "the figure is per GPU, not per node")
+
+
 def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
     gpus = document.claim("gpus")
     per_node = document.claim("gpus_per_node")
     each = per_node.value if per_node else float(run.accelerator.gpus_per_node) if run.accelerator else 8.0
     if gpus is not None and gpus.value > 1:
-        yield from _one("wall-clock for aggregate hours", "gpu_hours", 1 / gpus.value, 1.0,
-                        "the figure is the wall-clock time of the job, not hours x GPUs")  # fmt: skip
-        yield from _one("aggregate for wall-clock hours", "wall_clock", gpus.value, 0.7,
-                        "the time is GPU-hours summed over all GPUs, not the wall-clock time")  # fmt: skip
-        yield from _one("per GPU for all", "global_batch global_batch_tokens tokens_per_second samples_per_second flops_per_second",
-                        1 / gpus.value, 0.7, "the figure is per GPU")  # fmt: skip
-        ranks = document.claim("data_parallel")
-        least, most = (1 / ranks.value,) * 2 if ranks is not None and ranks.value > 1 else (1 / gpus.value, 0.5)
-        yield from _one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
-                        "the figure is for one replica, not for the whole machine", most)  # fmt: skip
-        yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus.value, 0.6,
-                        "the figure is for the whole machine, not per GPU")  # fmt: skip
+        yield from _of_all_gpus(gpus.value, document)
     if each > 1:
-        likely = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
-        yield from _one("nodes for GPUs", "gpus", 1 / each, likely, f"counts nodes of {each:g} GPUs, not GPUs")
-        yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
-        yield from _one(
-            "GPUs of a node counted twice",
-            "gpus",
-            each,
-            0.4 * likely,
-            f"multiplied by the {each:g} GPUs of a node once too often",
-        )
-        yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
-        yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
-                        f"the figure is per node of {each:g} GPUs")  # fmt: skip
-        yield from _one(
-            "per GPU for per node",
-            "price gpu_power",
-            1 / each,
-            0.3,
-            "the figure is per GPU, not per node",
-        )
+        yield from _of_a_node(each, run)
     if run.accelerator is not None and "TPU" in run.accelerator.name:
         yield from _one(
-            "cores for chips",
-            "gpus gpu_hours",
-            2.0,
-            0.8,
-            "TPU v2 and v3 chips have two cores; cores were counted",
+            "cores for chips", "gpus gpu_hours", 2.0, 0.8, "TPU v2 and v3 chips have two cores; cores were counted"
         )
     if run.experts:
         yield from _one("peak of a smaller format", "mfu", 2.0, 0.2, "FP8 work divided by the 16-bit peak")

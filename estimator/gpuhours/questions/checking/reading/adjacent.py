@@ -71,6 +71,15 @@ def next_to_a_symbol(items: Sequence[Item], index: int, unit: str, first: int) -
     """The place of a figure that a name, letter or bracket directly beside it decides; None if nothing does."""
     figure = items[index]
     assert isinstance(figure, Figure)
+    return (
+        _by_a_name(figure, items, index, unit, first)
+        or _by_what_is_counted(figure, items, index, unit, first)
+        or _by_a_symbol(figure, items, index, unit, first)
+    )
+
+
+def _by_a_name(figure: Figure, items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
+    """The place of a figure before or behind the name of a model, a tool, a card or an adapter."""
     if figure.unit == "parameter" and in_brackets_of_a_tower(items, index):
         return Place("vision_parameters", "in brackets behind its name", 0.0)
     if figure.scale and not figure.unit and of_the_name_before(items, index):
@@ -89,6 +98,11 @@ def next_to_a_symbol(items: Sequence[Item], index: int, unit: str, first: int) -
         return Place("model_flops", "", 0.0)
     if not figure.unit and not figure.scale and of_adapters(items, index):
         return Place("lora_rank", "r", 0.0)
+    return None
+
+
+def _by_what_is_counted(figure: Figure, items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
+    """The place of experts, tokens, samples, steps or money, by the words directly beside them."""
     if figure.unit == "expert" and figure.value <= MOST_AT_WORK and at_work(items, index):
         return Place("count", "at work on a token", 0.0)
     if figure.unit == "node" and each_of_several(items, index):
@@ -119,6 +133,11 @@ def next_to_a_symbol(items: Sequence[Item], index: int, unit: str, first: int) -
         return Place("count", "paid to people", 0.0)
     if figure.unit == "money" and not figure.per and of_a_thing(items, index, first):
         return Place("count", "the price of a thing", 0.0)
+    return None
+
+
+def _by_a_symbol(figure: Figure, items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
+    """The place of a figure beside a letter or symbol, and of GPUs to a node."""
     if not figure.unit and 0.5 < figure.value < 1 and (beta := of_two_betas(items, index)):
         return Place(beta, "two betas", 0.0)
     if unit in ("", "gpu") and figure.unit in ("", "gpu") and 1 < figure.value <= 16 and to_a_node(items, index):

@@ -15,7 +15,7 @@ from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fa
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.belonging import doubtful_sentences, marked
 from gpuhours.questions.checking.reading.bills import read_bill
-from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
+from gpuhours.questions.checking.reading.blocks import Cell, Passage, Prose, Table, prose_of
 from gpuhours.questions.checking.reading.casting import RUN_QUANTITIES
 from gpuhours.questions.checking.reading.energies import before_and_behind
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
@@ -43,39 +43,39 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 LONGEST_DOCUMENT = 2_000_000
 
 
-def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
-    """All figures of a text, by run; ``kind`` is the file's suffix, which decides the format if the text does not."""
-    if len(text) > LONGEST_DOCUMENT:
-        raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    found = pieces(with_bars(with_mean_time(in_grams(text))), kind)
-    found = [
-        replace(piece, caption=before.text)
-        if isinstance(piece, Table)
-        and not piece.caption
-        and isinstance(before, Passage)
-        and before.text.startswith("Table")
-        else piece
-        for before, piece in zip([None, *found], found, strict=False)
-    ]
-    found = [
-        replace(piece, caption=behind.text)
-        if isinstance(piece, Table)
-        and not piece.caption
-        and isinstance(behind, Passage)
-        and behind.text.startswith("Table")
-        else piece
-        for piece, behind in zip(found, [*found[1:], None], strict=False)
-    ]
-    found, foreign = _in_english(with_headings_values(found))
+def _captioned(found: Sequence[Passage | Table]) -> list[Passage | Table]:
+    """The pieces of a text, its tables with the caption that stands in the passage before them, or else behind them."""
+
+    def with_caption(piece: Passage | Table, beside: Passage | Table | None) -> Passage | Table:
+        captions = isinstance(beside, Passage) and beside.text.startswith("Table")
+        if isinstance(piece, Table) and isinstance(beside, Passage) and captions and not piece.caption:
+            return replace(piece, caption=beside.text)
+        return piece
+
+    found = [with_caption(piece, before) for before, piece in zip([None, *found], found, strict=False)]
+    return [with_caption(piece, behind) for piece, behind in zip(found, [*found[1:], None], strict=True)]
+
+
+def _prose(found: Sequence[Passage | Table], text: str) -> Prose:
+    """The passages as prose, with pairs of keys and values and lent units written out."""
     total_batch = any(name in text.lower() for name in TOTAL_BATCHES)
     accumulates = "block_size" in text and "gradient_accumulation_steps" in text
-    prose = prose_of(
+    return prose_of(
         [
             replace(p, text=with_lent_units(with_pairs(p.text, total_batch=total_batch, accumulates=accumulates)))
             for p in found
             if isinstance(p, Passage)
         ]
     )
+
+
+def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
+    """All figures of a text, by run; ``kind`` is the file's suffix, which decides the format if the text does not."""
+    if len(text) > LONGEST_DOCUMENT:
+        raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
+    found = _captioned(pieces(with_bars(with_mean_time(in_grams(text))), kind))
+    found, foreign = _in_english(with_headings_values(found))
+    prose = _prose(found, text)
     read = read_prose(prose, name)
     tables = _tables(found, read)
     said = next((" ".join(text.split()) for tag, text in _tagged(read) if tag == "model"), "")
@@ -94,19 +94,8 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if not any(fact.name == "accelerator" for fact in facts):
         facts = (*facts, *_device_of_tables(division, tables))
     if len(division.runs) == 1 and not any(fact.name == "model" for fact in facts):
-        facts = (
-            *facts,
-            *_base_of(
-                read,
-                [
-                    cell
-                    for piece in found
-                    if isinstance(piece, Table)
-                    for row in piece.rows[: piece.head]
-                    for cell in row
-                ],
-            ),
-        )
+        heads = (row for piece in found if isinstance(piece, Table) for row in piece.rows[: piece.head])
+        facts = (*facts, *_base_of(read, [cell for row in heads for cell in row]))
     several = len(division.runs) > 1
     shared = [(entry, replace(claim_of(entry), shared=several)) for entry in division.shared]
     doubtful = doubtful_sentences(read)
