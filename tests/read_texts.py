@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from gpuhours.questions.checking.claim import Paper
+from gpuhours.questions.checking.one_run import check_document
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.reading.text import read_paper
-from gpuhours.questions.checking.verdict import check_document
 
 TEXTS = Path(__file__).parent / "texts"
 

@@ -7,10 +7,10 @@ import math
 import pytest
 
 from gpuhours.questions.checking.claim import Claim, Document, Fact
+from gpuhours.questions.checking.one_run import check_document
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.setting import attention_share
-from gpuhours.questions.checking.verdict import check_document
 
 # a consistent run: 13B, 1.5T tokens, 256 H100 at 41 % MFU
 N, D, G, MFU, PEAK = 13e9, 1.5e12, 256, 0.41, 989.4e12

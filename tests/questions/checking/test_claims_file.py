@@ -9,7 +9,7 @@ import pytest
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import NAME_OF_CARD
 from gpuhours.questions.checking.file import read_claims, write_claims
-from gpuhours.questions.checking.verdict import check_document
+from gpuhours.questions.checking.one_run import check_document
 from tests.conftest import Command
 from tests.read_texts import TEXTS, judged, paper
 

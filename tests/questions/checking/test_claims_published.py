@@ -7,9 +7,9 @@ from importlib.resources import files
 
 import pytest
 
+from gpuhours.questions.checking.one_run import check_document
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.reading.text import read_paper
-from gpuhours.questions.checking.verdict import check_document
 
 TOTALS = files("gpuhours") / "published" / "run_totals.csv"
 ROWS = {

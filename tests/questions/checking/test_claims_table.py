@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from gpuhours.questions.checking.markdown import as_html, as_markdown
+from gpuhours.questions.checking.one_run import check_document
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.table import COLUMNS, TableCheck, documents, read_rows
-from gpuhours.questions.checking.verdict import check_document, check_table
+from gpuhours.questions.checking.verdict import check_table
 from tests.conftest import Command
 
 TOTALS = Path(str(files("gpuhours") / "published" / "run_totals.csv"))

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuhours.questions.checking.claim import Claim, Document, Fact
+from gpuhours.questions.checking.one_run import check_document
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.precision import Spread
-from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
 from tests.read_texts import TEXTS, judged
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.checking.one_run import check_document
 from gpuhours.questions.checking.outcome import Check, Checked, Implied
 from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.verdict import check, check_document
+from gpuhours.questions.checking.verdict import check
 from gpuhours.questions.reproducing.findings import Finding, Reproduction
 from gpuhours.questions.verdicts import AGREES
 
