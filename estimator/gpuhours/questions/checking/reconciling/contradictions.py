@@ -22,19 +22,18 @@ from gpuhours.questions.checking.reconciling.explaining import (
     CONTRADICTION,
     ROUNDING,
     STILL,
-    USUAL,
     another_factor,
-    brought_back,
+    explanations,
     ordered,
     out_of_reach,
     residual,
     unusual_mfu,
+    worst_misfit,
 )
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
 
-LEAST_FACTOR = 1.03
 UNUSUAL = 0.4
 """Distance of an MFU from its usual range (in logarithms) that makes a correction e^0.5 times less likely."""
 WHOLE = ("data_parallel", "gpus_per_node")
@@ -46,9 +45,6 @@ LEVER = 0.2
 EXPLAINED = 0.6
 """Share of the squared misfit that a mistake must remove to be named as a cause."""
 MOST_CONTRADICTIONS = 6
-AT_LEAST = 50.0
-"""Divisor of the upper limit that gives the usual lower end of a quantity without a lower limit: nobody shards so far that a card is
-only a fiftieth full."""
 VARIANT = math.log(1.15)
 """Log difference beyond which a memory size belongs to another variant of the card or to none; GB for GiB is 7 %."""
 BINARY_GIGABYTE, NEARLY = math.log(1.024**3), 0.01
@@ -119,14 +115,11 @@ class Search:
         doubtful: dict[int, tuple[str, ...]] = {}
         counted: list[Assumed] = []
         while len(contradictions) + len(doubts) < MOST_CONTRADICTIONS:
-            worst = _worst(fit, len(left))
-            if worst is not None:
-                contradiction, involved, removed = self._misfit(left, fit, worst)
-            else:
-                beyond = self._beyond(left, fit)
-                if beyond is None:
-                    break
-                contradiction, involved, removed = beyond
+            worst = worst_misfit(fit, len(left))
+            found = self._beyond(left, fit) if worst is None else self._misfit(left, fit, worst)
+            if found is None:
+                break
+            contradiction, involved, removed = found
             if len(counted) < MOST_COUNTED and (times := self._times_over(left, fit, involved)) is not None:
                 left, said = times
                 counted.append(said)
@@ -136,12 +129,9 @@ class Search:
                 left = [m for m in left if m is not removed]
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
-            condition = missing_condition(
-                contradiction.likely_causes,
-                [self.document.claims[i] for i in involved],
-                self.document,
-                contradiction.factor,
-            )
+            claims = [self.document.claims[i] for i in involved]
+            causes, factor = contradiction.likely_causes, contradiction.factor
+            condition = missing_condition(causes, claims, self.document, factor)
             condition = condition or self._condition(left, fit, involved) or contradiction.condition
             if condition:
                 for index in involved:
@@ -325,7 +315,7 @@ class Search:
             if not involved:
                 continue
             bound = limit.most if low > limit.most else limit.least
-            causes = self._explain_limit(left, involved, limit)
+            causes = explanations(left, involved, limit, self.mistakes, reconcile(left, self.equations, self.extra))
             named = [i for i in involved if causes and left[i].quantity == causes[0].quantity]
             accused = named[0] if named else max(involved, key=lambda i: left[i].sigma)
             names = tuple(left[i].quantity for i in (accused, *(i for i in involved if i != accused)))
@@ -387,24 +377,6 @@ class Search:
         worst, factor, troubles, unusual = min(tried)
         return factor, worst, troubles, unusual
 
-    def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
-        """Return the known mistakes whose correction brings an impossible value back into its usual range, best first."""
-        usual = USUAL.get(limit.quantity, (limit.least or limit.most / AT_LEAST, limit.most))
-        fit = reconcile(left, self.equations, self.extra)
-        ranked = []
-        for mistake in self.mistakes:
-            for i in involved:
-                if left[i].quantity != mistake.quantity:
-                    continue
-                outcome = brought_back(fit, i, mistake, limit.quantity, usual)
-                if outcome is not None:
-                    factor, distance = outcome
-                    width = 1 + abs(math.log(mistake.most / mistake.least))
-                    explains = round(math.exp(-distance), 3)
-                    cause = Cause(mistake.cause, mistake.quantity, factor, explains, mistake.text)
-                    ranked.append((mistake.habit * math.exp(-distance) / width**0.35, cause))
-        return ordered(ranked)
-
 
 def _of_one_job(quantity: str, names: tuple[str, ...], *, above: bool) -> str:
     """Return the condition for hours that exceed those of the counted nodes, where no GPUs are counted: many such jobs may have run."""
@@ -414,13 +386,3 @@ def _of_one_job(quantity: str, names: tuple[str, ...], *, above: bool) -> str:
 
 def _title(quantity: str) -> str:
     return QUANTITIES[quantity].title if quantity in QUANTITIES else quantity.replace("_", " ")
-
-
-def _worst(fit: Fit, claims: int) -> int | None:
-    """Return the claim with the largest residual if it is a contradiction, else None."""
-    beyond = [
-        i
-        for i in range(claims)
-        if residual(fit, i) > CONTRADICTION and abs(float(fit.left_out[i])) > math.log(LEAST_FACTOR)
-    ]
-    return max(beyond, key=lambda i: (round(residual(fit, i), 3), -i)) if beyond else None

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.outcome import Cause
-from gpuhours.questions.checking.reconciling.reconcile import Fit
+from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement
+from gpuhours.questions.checking.setting import Limit
 
 ROUNDING = 1e-9
 """Relative tolerance for floating-point error: 32 / (4 x 8) must not count as less than 1."""
 CONTRADICTION = 2.6
 """Normalised residual beyond which figures contradict each other (happens by chance once in a hundred)."""
+LEAST_FACTOR = 1.03
+AT_LEAST = 50.0
+"""Divisor of the upper limit that gives the usual lower end of a quantity without a lower limit: nobody shards so far that a card is
+only a fiftieth full."""
 
 
 USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
@@ -95,3 +101,33 @@ def residual(fit: Fit, i: int) -> float:
     """Return the absolute normalised residual of a claim; 0 if nothing tests it."""
     z = float(fit.residual[i])
     return 0.0 if math.isnan(z) else abs(z)
+
+
+def worst_misfit(fit: Fit, claims: int) -> int | None:
+    """Return the claim with the largest residual if it is a contradiction, else None."""
+    beyond = [
+        i
+        for i in range(claims)
+        if residual(fit, i) > CONTRADICTION and abs(float(fit.left_out[i])) > math.log(LEAST_FACTOR)
+    ]
+    return max(beyond, key=lambda i: (round(residual(fit, i), 3), -i)) if beyond else None
+
+
+def explanations(
+    left: Sequence[Measurement], involved: Sequence[int], limit: Limit, mistakes: Sequence[Mistake], fit: Fit
+) -> list[Cause]:
+    """Return the known mistakes whose correction brings an impossible value back into its usual range, best first."""
+    usual = USUAL.get(limit.quantity, (limit.least or limit.most / AT_LEAST, limit.most))
+    ranked = []
+    for mistake in mistakes:
+        for i in involved:
+            if left[i].quantity != mistake.quantity:
+                continue
+            outcome = brought_back(fit, i, mistake, limit.quantity, usual)
+            if outcome is not None:
+                factor, distance = outcome
+                width = 1 + abs(math.log(mistake.most / mistake.least))
+                explains = round(math.exp(-distance), 3)
+                cause = Cause(mistake.cause, mistake.quantity, factor, explains, mistake.text)
+                ranked.append((mistake.habit * math.exp(-distance) / width**0.35, cause))
+    return ordered(ranked)
