@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from gpuhours.questions.checking.reading.cast import Owner
@@ -11,6 +11,7 @@ from gpuhours.questions.checking.reading.run_words import (
     holds,
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.spans import clause_numbers
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 HYPOTHETICAL = "a hypothetical case"
@@ -116,3 +117,55 @@ def clause_of(
     holding = [n for n, words in enumerate(said) if holds(words, phrases)]
     trained = any(verb in words for n, words in enumerate(said) if n not in holding for verb in verbs)
     return clauses[holding[0]] if len(holding) == 1 and trained else None
+
+
+DONE = ("trained", "read", "took", "ran", "needed", "lasted", "saw", "consumed", "used", "cost", "required", "spent")
+"""Verbs that tell what a run did."""
+OF_A_SENTENCE = (*OF_A_CLAUSE, "a figure that is withdrawn", "what is told elsewhere")
+"""Reasons that have rules of their own for how far they reach."""
+
+
+def sides_apart(items: Sequence[Item], sentence: Sentence, anchors: Sequence[int]) -> dict[str, set[int]]:
+    """The reasons that hold in some clauses of a sentence whose others tell of the run, each with the items of those clauses.
+
+    ``anchors`` are the items that name the run.
+    """
+    found: dict[str, set[int]] = {}
+    for name, phrases in SIDE.items():
+        if name in OF_A_SENTENCE:
+            continue
+
+        def told(said: str, name: str = name, phrases: tuple[str, ...] = phrases) -> bool:
+            return holds(said, phrases) or (name == HYPOTHETICAL and would(said.split()))
+
+        inside = apart_from_the_run(items, sentence, told, anchors)
+        if inside is not None:
+            found[name] = inside
+    return found
+
+
+def apart_from_the_run(
+    items: Sequence[Item], sentence: Sentence, told: Callable[[str], bool], anchors: Sequence[int]
+) -> set[int] | None:
+    """The items of the clauses that are ``told`` to be about something else, if another clause tells of the run; else None.
+
+    A clause behind such a one continues it unless it names the run and says what was done: ``the ablations took 3 days, and X took 18``.
+    """
+    if not told(" ".join(item.text.lower() for item in items[sentence.first : sentence.last])):
+        return None
+    clauses: dict[int, list[int]] = {}
+    for at, number in enumerate(clause_numbers(items, sentence.first, sentence.last), sentence.first):
+        clauses.setdefault(number, []).append(at)
+    inside: set[int] = set()
+    beside = runs = False
+    for places in clauses.values():
+        words = [items[at].text.lower() for at in places]
+        if told(" ".join(words)):
+            beside = True
+        else:
+            named, done = any(at in anchors for at in places), any(word in DONE for word in words)
+            of_run = named and done if beside else named or done
+            beside = beside and not of_run
+            runs = runs or (of_run and any(isinstance(items[at], Figure) for at in places))
+        inside |= set(places) if beside else set()
+    return inside if inside and runs else None

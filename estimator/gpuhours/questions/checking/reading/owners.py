@@ -11,12 +11,16 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from gpuhours.questions.checking.reading.behind import NEAR, behind_it, named_behind
 from gpuhours.questions.checking.reading.cast import NOBODY, OURS, Cast, Owner
 from gpuhours.questions.checking.reading.clauses import (
+    DONE,
     HYPOTHETICAL,
     OF_A_CLAUSE,
+    apart_from_the_run,
     clause_of,
     outside_brackets,
+    sides_apart,
     sides_of_clauses,
     would,
 )
@@ -33,12 +37,12 @@ from gpuhours.questions.checking.reading.run_words import (
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import SHORT, about, goes_on_about_others, ours
+from gpuhours.questions.checking.reading.spans import end_of_opening
 from gpuhours.questions.checking.reading.subject_changes import against, subject_changes
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 SUBJECT = 4
 """A name among this many first items of a block is the subject of the block."""
-NEAR = 7
 LABEL = 6
 """The most items in a first sentence that is a paragraph's label: ``Stage 2 (video).``"""
 SUMMING = frozenset(
@@ -86,9 +90,9 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
                     this.depth: default
                 }
             else:
-                intro = Owner("other", "others") if len(this.text) < SHORT and compares(this.text.lower()) else NOBODY
-                named = read.items[sentence.first].text.lower() in words_of(opening.name)
+                named = bool(set(words_of(read.items[sentence.first].text)[:1]) & set(words_of(opening.name)))
                 labels = sentence.last - sentence.first <= LABEL and opening.kind == "own" and named
+                intro = _introduces(this.text, opening if labels else NOBODY)
                 default, parents = opening if labels else above, {}
             carried = default
             if not default.kind and this.kind == "text" and holds(lowered, SIDE[ELSEWHERE]):
@@ -103,6 +107,13 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             parents[read.prose.blocks[block].depth] = carried
     found = [owners.get(entry.index, NOBODY) for entry in read.placed]
     return [NOBODY if owner == OURS else owner for owner in found]
+
+
+def _introduces(text: str, label: Owner) -> Owner:
+    """The owner that a short paragraph gives to the list under it: others, or the run whose name it is; nobody if it gives none."""
+    if len(text) >= SHORT:
+        return NOBODY
+    return Owner("other", "others") if compares(text.lower()) else label
 
 
 LEFT_OUT = "what was left out"
@@ -149,14 +160,19 @@ def _sentence(
     items = read.items
     lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
     compared = compares(lowered)
-    events = list(subject_changes(items, sentence, cast, compared=compared or default.kind == "other"))
+    events = list(subject_changes(items, sentence, cast, compared=default.kind == "other"))
+    anchors = [index for index, owner in events if owner.kind in ("own", "us")]
+    compared_apart = apart_from_the_run(items, sentence, compares, anchors) if compared else None
+    if compared and compared_apart is None:
+        events = list(subject_changes(items, sentence, cast, compared=True))
     named = any(owner.kind in ("own", "other") for _, owner in events)
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
     first_word = items[sentence.first].text.lower()
     goes_on = not named and carried.kind in ("own", "us") and not _of_every_run(items, sentence)
     begin = carried if goes_on or first_word in PRONOUNS else default
-    side = _side(items, sentence, lowered, default, but)
-    if compared and not ours(items, sentence):
+    apart = sides_apart(items, sentence, anchors)
+    side = _side(items, sentence, lowered, default, (but, *apart))
+    if compared and compared_apart is None and not ours(items, sentence):
         other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
         begin = other if not any(owner.kind == "own" for _, owner in events) else begin
     elif side is not None and begin.kind != "other":
@@ -167,11 +183,17 @@ def _sentence(
     ):
         begin = Owner("total")
     _give(items, sentence, lowered, events, begin, default, wanted, owners)
+    for name, inside in apart.items():
+        owners |= {index: Owner("side", name) for index in wanted if index in inside and name != but}
+    theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
+    owners |= dict.fromkeys(theirs, Owner("other", "others"))
     for index, clause in sides_of_clauses(items, sentence, wanted):
         owners[index] = clause
     if (found := EXCEPT.search(lowered)) is not None:
         at = sentence.first + lowered[: found.start()].count(" ")
-        owners |= {index: Owner("side", LEFT_OUT) for index in wanted if index > at}
+        opened = end_of_opening(items, sentence.first, sentence.last) if at == sentence.first else -1
+        end = opened if opened > 0 else sentence.last  # Apart from the tokenizer, X took 18 days
+        owners |= {index: Owner("side", LEFT_OUT) for index in wanted if at < index < end}
     if side is None and (span := _of_one_clause(items, sentence, SIDE[HYPOTHETICAL])) is not None:
         owners |= {index: Owner("side", HYPOTHETICAL) for index in wanted if span[0] <= index < span[1]}
     if side is None and (span := clause_of(items, sentence, SIDE[PREPARATION])) is not None:
@@ -182,15 +204,15 @@ def _sentence(
     return default if last.name == WITHDRAWN else last
 
 
-def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owner, but: str) -> str | None:
-    """The reason why a whole sentence is not about the run; None if it is."""
+def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owner, but: tuple[str, ...]) -> str | None:
+    """The reason, none of ``but``, why a whole sentence is not about the run; None if it is."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
     said = EXCEPT.sub("", said.replace("training and inference", "training"))
-    if but != SEVERAL_RUNS and _tells_several_runs(items, sentence):
+    if SEVERAL_RUNS not in but and _tells_several_runs(items, sentence):
         return SEVERAL_RUNS
     for name, phrases in SIDE.items():
-        if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
+        if name not in but and name not in OF_A_CLAUSE and holds(said, phrases):
             if name == PREPARATION and clause_of(items, sentence, phrases) is not None:
                 continue  # trained on 128 A100, latents computed in advance
             outside = " ".join(outside_brackets(items, sentence.first, sentence.last))
@@ -201,7 +223,7 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
             if name == "use" and _only_in_passing(items, sentence, phrases):
                 continue  # it took 24,000 GPU hours, and inference is cheap as well
             return name
-    if but != HYPOTHETICAL and would(outside_brackets(items, sentence.first, sentence.last)):
+    if HYPOTHETICAL not in but and would(outside_brackets(items, sentence.first, sentence.last)):
         return HYPOTHETICAL
     if default.name == ELSEWHERE and ours(items, sentence):
         return None
@@ -240,8 +262,6 @@ def _of_one_clause(items: Sequence[Item], sentence: Sentence, phrases: tuple[str
     return span if any(item.text.lower() in DONE for item in items[sentence.first : span[0]]) else None
 
 
-DONE = ("trained", "read", "took", "ran", "needed", "lasted", "saw", "consumed")
-"""Verbs that tell what a run did."""
 OTHERS_TRAINED = "a part that others trained"
 
 
@@ -297,13 +317,13 @@ def _give(
     """Gives each figure of a sentence the last name before it, or a following name that a preposition ties to it."""
     summed = [at for at in range(sentence.first, sentence.last) if items[at].text.lower() in SUMMING]
     of_each = items[sentence.first].text.lower() in ("both", "all") and not holds(lowered, TOGETHER)
-    trailing = _named_behind(items, sentence, events, wanted)
+    trailing = named_behind(items, sentence, events, wanted)
     for index in wanted:
         if trailing:
             owners[index] = next((owner for at, owner in events if at > index), events[-1][1])
             continue
         before = [(at, owner) for at, owner in events if at <= index]
-        behind = _behind(items, index, [event for event in events if event[0] > index], CLOSE)
+        behind = behind_it(items, index, [event for event in events if event[0] > index], CLOSE)
         if before and behind is not None and not any(isinstance(item, Figure) for item in items[before[-1][0] : index]):
             behind = None
         if behind is not None:
@@ -313,7 +333,7 @@ def _give(
             if owner == OURS and begin.kind != "other":
                 owner = next((one for _, one in reversed(before) if one.kind == "own"), begin)
         else:
-            owner = _behind(items, index, events) or begin
+            owner = behind_it(items, index, events) or begin
         if owner.kind == "total" and not any(
             (at <= sentence.first + SUBJECT or abs(at - index) <= NEAR) and _sums(items, at, index) for at in summed
         ):
@@ -354,42 +374,3 @@ def _clause_before(items: Sequence[Item], sentence: Sentence) -> str:
             break
         words.insert(0, item.text.lower())
     return " ".join(words)
-
-
-def _named_behind(
-    items: Sequence[Item], sentence: Sentence, events: list[tuple[int, Owner]], wanted: Sequence[int]
-) -> bool:
-    """``64 nodes for the 80B, 16 nodes for the 9B``: whether each name in a sentence follows its figures after a ``for`` or similar."""
-    named = [at for at, owner in events if owner.kind in ("own", "other")]
-    if len(named) < 2 or len(named) < len(events) or not wanted or wanted[0] > named[0]:
-        return False
-    bound = any(
-        all(
-            at > sentence.first
-            and items[at - 1].text.lower() in (preposition, "the")
-            and preposition in (items[at - 1].text.lower(), items[at - 2].text.lower())
-            for at in named
-        )
-        for preposition in ("for", "in", "during")
-    )
-    between = all(any(one < index < two for index in wanted) for one, two in pairwise(named))
-    return bound and between
-
-
-YARDSTICKS = frozenset([",", "what", "than", "as", "like", "half", "twice"])
-"""Words that make a name after a figure a comparison and not its owner."""
-
-
-def _behind(items: Sequence[Item], index: int, events: list[tuple[int, Owner]], near: int = NEAR) -> Owner | None:
-    """``9 days for Tern-7B``: the name after a figure that a preposition ties to it; None if there is none."""
-    if not events or events[0][0] - index > near:
-        return None
-    between = {item.text.lower() for item in items[index + 1 : events[0][0]]}
-    if between & YARDSTICKS:
-        return None  # 257 tonnes, about half of what GPT-3 caused
-    bound = between & {"for", "of", "by", "train", "training", "trained", "took", "went", "into", "("}
-    return (
-        events[0][1]
-        if bound and not any(isinstance(item, Figure) for item in items[index + 1 : events[0][0]])
-        else None
-    )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.run_words import PRONOUNS
+from gpuhours.questions.checking.reading.spans import TURNING, clause_numbers, end_of_opening
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun", "supervised tun",
@@ -101,8 +102,11 @@ def _bounds(items: Sequence[Item]) -> list[int]:
 
 def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Iterator[tuple[int, str]]:
     """The scope words of a sentence, in order; a word about the run itself has the empty scope."""
+    resumes = frozenset(_resumes(items, first, last))
     for index in range(first, last):
         item = items[index]
+        if index in resumes:
+            yield index, ""
         if item.kind not in ("word", "device"):
             continue
         lowered = item.text.lower()
@@ -125,6 +129,21 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
             continue  # energy consumption during training and inference
         elif any(lowered.startswith(word) for word in EVALUATION) and not _on_machines(items, index, first, last):
             yield index, "evaluation"
+
+
+def _resumes(items: Sequence[Item], first: int, last: int) -> Iterator[int]:
+    """Where a clause about training follows one about evaluation: ``While evaluation took three days, the model was trained for 20``."""
+    numbers = clause_numbers(items, first, last)
+    opened = end_of_opening(items, first, last)
+    for at in range(first + 1, last):
+        before, number = numbers[at - 1 - first], numbers[at - first]
+        turns = at == opened or items[at].text.lower() in TURNING | {"before"}
+        if number == before or not turns:
+            continue
+        clause = [item for item, its in zip(items[first:last], numbers, strict=True) if its == number]
+        beside = any(item.text.lower().startswith((*EVALUATION, *FINE_TUNING)) for item in items[first:at])
+        if beside and _trains(clause, 0, len(clause)):
+            yield at
 
 
 CONDUCTED = frozenset(["conducted", "run", "performed", "done", "executed", "made", "carried"])

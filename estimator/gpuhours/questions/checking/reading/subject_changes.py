@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
 from gpuhours.questions.checking.reading.informal_names import informal_name_at
-from gpuhours.questions.checking.reading.names import Mention, coined, mentions, stem, words_of
+from gpuhours.questions.checking.reading.names import Mention, coined, mentions, same_name, stem, words_of
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
@@ -35,7 +35,7 @@ def subject_changes(
         owner = cast.owner(mention)
         if is_measure(items, mention.first, mention.last, sentence):
             continue  # results comparable to GPT-3 are reached after 280B tokens
-        if is_compared(items, mention.first, sentence):
+        if is_compared(items, mention.first, sentence) and not _is_contrasted(items, mention, owner, cast):
             owner = Owner("other", mention.shown)
         if compared and not cast.stems:
             owner = Owner("other", mention.shown)
@@ -86,6 +86,10 @@ def subject_changes(
                 found[index] = Owner("other", f"the other {item.text}")
             elif run is not None and not item.hedges:
                 found[index] = Owner("own", run)
+        elif (one := _one_of_two(items, index, cast)) is not None:
+            found[index] = Owner("own", one)
+        elif lowered in OLDER and _is_version(items, index, sentence):
+            found[index] = Owner("other", f"the {lowered} {items[index + 1].text}")
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
         elif (informal := informal_name_at(items, index)) and (run := cast.informal.get((informal.kind, informal.key))):
@@ -166,6 +170,12 @@ def is_compared(items: Sequence[Item], first: int, sentence: Sentence) -> bool:
     return any(" ".join(before[-n:]) in AGAINST for n in (1, 2, 3))
 
 
+def _is_contrasted(items: Sequence[Item], mention: Mention, owner: Owner, cast: Cast) -> bool:
+    """``The ablations took 3 days, whereas Tern-7B took 18``: whether the run itself, or one of several, stands behind a conjunction."""
+    mine = same_name(cast.main, mention.shown) or (len(cast.own) > 1 and owner.name in cast.own)
+    return mine and items[mention.first - 1].text.lower() == "whereas"
+
+
 def _is_predecessor(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
     """``our earlier 13B model``: whether a size is that of an earlier model."""
     before = items[index - 1].text.lower() if index > sentence.first else ""
@@ -176,6 +186,36 @@ def _is_predecessor(items: Sequence[Item], index: int, sentence: Sentence) -> bo
     )
 
 
+OLDER = frozenset(["older", "old", "previous", "earlier", "preceding"])
+VERSIONS = frozenset(["model", "models", "version", "versions", "generation", "network", "system"])
+DETERMINERS = frozenset(["the", "our", "its", "their", "a", "an", "best", "largest", "most"])
+
+
+def _is_version(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
+    """``the previous version needed 96 GPUs``: whether a word of time makes a model another one, and the subject of what follows."""
+    if not sentence.first < index < sentence.last - 2 or items[index + 1].text.lower() not in VERSIONS:
+        return False
+    first = index - 1
+    while first > sentence.first and items[first].text.lower() in ("best", "largest", "most"):
+        first -= 1
+    before = items[first - 1].text.lower() if first > sentence.first else ""
+    return items[first].text.lower() in DETERMINERS and before not in BASES | CONTINUED
+
+
+def _one_of_two(items: Sequence[Item], index: int, cast: Cast) -> str | None:
+    """The own run that ``the former`` or ``the latter`` means: of the last two that were named; None if there are not two."""
+    lowered = items[index].text.lower()
+    if lowered not in ("former", "latter") or items[max(index - 1, 0)].text.lower() != "the" or len(cast.own) < 2:
+        return None
+    names: list[str] = []
+    for mention in mentions(items, max(index - FAR, 0), index, cast.own):
+        if (own := cast.run(mention.shown)) is not None:
+            names = [name for name in names if name != own] + [own]
+    return names[-2:][lowered == "latter"] if len(names) > 1 else None
+
+
+FAR = 60
+"""The most items between a name and ``the former``."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
 BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])
 
@@ -296,10 +336,17 @@ def _tells(items: Sequence[Item], first: int, last: int) -> bool:
 
 
 def _sized_noun(items: Sequence[Item], index: int) -> bool:
+    before = items[index - 1].text.lower() if index else ""
+    if before == "the" and index + 1 < len(items) and items[index + 1].text.lower() in DID:
+        return True  # the larger used
     behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
     return behind.startswith(
         ("size", "model", "one", "variant", "run", "sibling", "version", "of", "member", "network")
     )
+
+
+DID = frozenset(["used", "took", "needed", "ran", "was", "had", "required", "saw", "read", "cost", "has", "is"])
+"""Verbs behind a size that stands for a model."""
 
 
 def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:

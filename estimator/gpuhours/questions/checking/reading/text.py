@@ -227,12 +227,14 @@ def _base_of(read: ReadProse, heads: Sequence[Cell]) -> list[Fact]:
 
 
 def _of_others(read: ReadProse, division: Division) -> set[int]:
-    """Positions of others' figures, and of all words in sentences where every figure is set aside: their devices are not the run's."""
+    """Positions of figures set aside, and of all words in sentences where every figure is: their devices are not the run's."""
     aside = {entry.index: why for entry, why in division.aside if entry.index >= 0}
     whole: dict[int, bool] = {}
     for entry in read.placed:
         whole[id(entry.sentence)] = whole.get(id(entry.sentence), True) and entry.index in aside
-    found = {read.items[index].start for index, why in aside.items() if why.startswith("belongs to")}
+    found = {read.items[index].start for index, why in aside.items() if why.startswith(("belongs to", "about "))}
+    if any(entry.place.quantity == "gpus" and not entry.scope for entry in read.placed):
+        found |= {entry.figure.start for entry in read.placed if entry.scope == "evaluation"}
     for sentence in {id(entry.sentence): entry.sentence for entry in read.placed if whole[id(entry.sentence)]}.values():
         found |= {item.start for item in read.items[sentence.first : sentence.last]}
     return found

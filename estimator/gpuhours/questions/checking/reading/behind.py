@@ -1,0 +1,60 @@
+"""Finds a name behind a figure that a preposition ties to it: ``9 days for Tern-7B``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from gpuhours.questions.checking.reading.cast import Owner
+from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+NEAR = 7
+"""The most items between a figure and a name behind it."""
+
+
+def named_behind(
+    items: Sequence[Item], sentence: Sentence, events: list[tuple[int, Owner]], wanted: Sequence[int]
+) -> bool:
+    """``64 nodes for the 80B, 16 nodes for the 9B``: whether each name in a sentence follows its figures after a ``for`` or similar."""
+    named = [at for at, owner in events if owner.kind in ("own", "other")]
+    if len(named) < 2 or len(named) < len(events) or not wanted or wanted[0] > named[0]:
+        return False
+    bound = any(
+        all(
+            at > sentence.first
+            and items[at - 1].text.lower() in (preposition, "the")
+            and preposition in (items[at - 1].text.lower(), items[at - 2].text.lower())
+            for at in named
+        )
+        for preposition in ("for", "in", "during")
+    )
+    between = all(any(one < index < two for index in wanted) for one, two in pairwise(named))
+    return bound and between
+
+
+YARDSTICKS = frozenset([",", "what", "than", "as", "like", "half", "twice"])
+"""Words that make a name after a figure a comparison and not its owner."""
+
+
+def behind_it(items: Sequence[Item], index: int, events: list[tuple[int, Owner]], near: int = NEAR) -> Owner | None:
+    """``9 days for Tern-7B``: the name after a figure that a preposition ties to it; None if there is none."""
+    if not events or events[0][0] - index > near:
+        return None
+    between = {item.text.lower() for item in items[index + 1 : events[0][0]]}
+    if "(" in between and _tells_more(items, events[0][0]):
+        return None  # 18 days (Tern-7B: 9 days)
+    if between & YARDSTICKS:
+        return None  # 257 tonnes, about half of what GPT-3 caused
+    bound = between & {"for", "of", "by", "train", "training", "trained", "took", "went", "into", "("}
+    return (
+        events[0][1]
+        if bound and not any(isinstance(item, Figure) for item in items[index + 1 : events[0][0]])
+        else None
+    )
+
+
+def _tells_more(items: Sequence[Item], at: int) -> bool:
+    """Whether a bracket goes on with figures behind the name at ``at``."""
+    closed = next((n for n in range(at, min(at + 30, len(items))) if items[n].text == ")"), at)
+    return any(isinstance(item, Figure) for item in items[at + 1 : closed])

@@ -1,0 +1,97 @@
+"""Who a figure belongs to, in frames of structure times cue words: a word about something else acts on its own clause; texts are ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_paper
+
+DAY = 86_400.0
+TITLE = "# Plover-30B\n\n"
+MAIN = "Plover-30B was trained on 2T tokens with 512 H100 GPUs for 18 days"
+OF_MAIN = {("tokens", 2e12), ("gpus", 512.0), ("wall_clock", 18 * DAY)}
+THEIRS = "96 A100 GPUs for 40 days"
+OF_THEM = {("gpus", 96.0), ("wall_clock", 40 * DAY)}
+
+BEHIND_OR_BEFORE = [
+    "{main}; {beside}.", "{main}, and {beside}.", "{main}, whereas {beside}.", "{main}, while {beside}.", "{main}, but {beside}.",
+    "{main} ({beside}).", "{main} — {beside}.", "{main}. {Beside}.", "{Beside}; {main}.", "{Beside}, whereas {main}.",
+    "While {beside}, {main}.", "Although {beside}, {main}.", "{Beside}. {main}.", "{Beside}, but {main}.",
+]  # fmt: skip
+"""Ways to join a clause about the run and one about something else."""
+BESIDE = [
+    "the ablations took {theirs}", "evaluation took {theirs}", "fine-tuning took {theirs}", "captioning the images took {theirs}",
+    "a pilot with smaller models took {theirs}", "training the tokenizer took {theirs}", "Gannet-65B needed {theirs}",
+    "the baseline of Smith et al. needed {theirs}", "we had planned {theirs}", "V100s would have needed {theirs}",
+]  # fmt: skip
+"""Clauses about something else."""
+KNOWN = {("{Beside}; {main}.", 2), ("{Beside}. {main}.", 2)}
+"""Cells that are not read yet, a frame and the number of the clause: fine-tuning lasts to the end of its paragraph."""
+NO_FIGURES = [
+    "{main}, and no ablations were run.", "{main}, excluding evaluation.", "{main} (without ablations).", "Excluding ablations, {main}.",
+    "Not counting evaluation and debugging, {main}.", "After the ablations were done, {main}.", "With the settings of the pilot, {main}.",
+    "{main}, with the hyperparameters that a sweep had found.", "{main}, while data preparation ran on CPUs.", "{main}, as we had planned.",
+    "{main}, better than every baseline.", "{main}; the allocation came from the national centre.", "{main}, and inference is cheap.",
+]  # fmt: skip
+"""Clauses about something else that give no figure."""
+
+
+def claimed(text: str) -> set[tuple[str, float]]:
+    """What the runs of a text state."""
+    return {(claim.quantity, claim.value) for run in read_paper(text).runs for claim in run.claims}
+
+
+def wrong(text: str, own: set[tuple[str, float]], never: set[tuple[str, float]]) -> list[object]:
+    """What is missed, what is given to the run although it is not its own, and a contradiction, which none of these texts has."""
+    found = claimed(text)
+    accused = ["contradicted"] if check_paper(read_paper(text)).verdict == "contradicted" else []
+    return [*sorted(own - found), *sorted(never & found), *accused]
+
+
+@pytest.mark.parametrize("frame", BEHIND_OR_BEFORE)
+def test_a_cue_acts_on_the_figures_of_its_clause(frame: str) -> None:
+    failed = {}
+    for number, told in enumerate(BESIDE):
+        beside = told.format(theirs=THEIRS)
+        text = TITLE + frame.format(main=MAIN, beside=beside, Beside=beside[0].upper() + beside[1:])
+        if (frame, number) not in KNOWN and (found := wrong(text, OF_MAIN, OF_THEM)):
+            failed[number, text] = found
+    assert not failed
+
+
+@pytest.mark.parametrize("frame", NO_FIGURES)
+def test_a_cue_without_figures_takes_none_from_the_run(frame: str) -> None:
+    assert not wrong(TITLE + frame.format(main=MAIN), OF_MAIN, set())
+
+
+LARGE, SMALL = "512 H100 GPUs for 18 days, 221,184 GPU-hours", "64 H100 GPUs for 9 days, 13,824 GPU-hours"
+OF_LARGE = {"gpus": 512, "wall_clock": 18 * DAY, "gpu_hours": 221_184}
+OF_SMALL = {"gpus": 64, "wall_clock": 9 * DAY, "gpu_hours": 13_824}
+TWO = [
+    "Plover-30B used {large}, whereas Plover-3B used {small}.",
+    "While Plover-30B used {large}, Plover-3B used {small}.",
+    "Plover-30B used {large} (Plover-3B: {small}).",
+    "Plover-30B and Plover-3B are our models. The former used {large}. The latter used {small}.",
+    "Plover-30B and Plover-3B are our models. The larger used {large}; the smaller used {small}.",
+    "We release Plover-30B and Plover-3B. The larger model used {large}. The smaller model used {small}.",
+    "**Plover-30B**\n\n- 512 H100 GPUs\n- 18 days\n- 221,184 GPU hours\n\n**Plover-3B**\n\n- 64 H100 GPUs\n- 9 days\n- 13,824 GPU hours",
+    "We release Plover-30B and Plover-3B. The former ran on 512 H100 GPUs for 18 days, the latter on 64 for 9 days. They took 221,184 and "
+    "13,824 GPU-hours, respectively.",
+]
+
+
+@pytest.mark.parametrize("lead", ["", "# Plover\n\n", "We trained two models.\n\n"])
+@pytest.mark.parametrize("text", TWO)
+def test_each_of_two_models_has_its_own_figures(text: str, lead: str) -> None:
+    runs = read_paper(lead + text.format(large=LARGE, small=SMALL)).runs
+    found = {run.name: {claim.quantity: claim.value for claim in run.claims} for run in runs}
+    assert found["Plover-30B"].items() >= OF_LARGE.items()
+    assert found["Plover-3B"].items() >= OF_SMALL.items()
+
+
+def test_an_earlier_model_is_not_ours() -> None:
+    text = (
+        f"{TITLE}The best earlier model needed {THEIRS}. Ours was trained on 2T tokens with 512 H100 GPUs for 18 days."
+    )
+    assert not wrong(text, OF_MAIN, OF_THEM)
