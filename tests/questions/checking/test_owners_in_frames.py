@@ -95,3 +95,28 @@ def test_an_earlier_model_is_not_ours() -> None:
         f"{TITLE}The best earlier model needed {THEIRS}. Ours was trained on 2T tokens with 512 H100 GPUs for 18 days."
     )
     assert not wrong(text, OF_MAIN, OF_THEM)
+
+
+WHOLE = [
+    "Pre-training took 10,000 GPU-hours, post-training took 500 GPU-hours, in total 10,500 GPU-hours.",
+    "Pre-training took 10,000 GPU-hours. Post-training took 500 GPU-hours. In total, Plover needed 10,500 GPU-hours.",
+    "The first stage took 10,000 GPU-hours, the second 500 GPU-hours; altogether 10,500 GPU-hours.",
+]
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_what_stages_add_up_to_is_the_whole(text: str) -> None:
+    hours = {run.kind: {c.value for c in run.claims if c.quantity == "gpu_hours"} for run in read_paper(text).runs}
+    assert hours["total"] == {10_500}
+    assert 10_500 not in hours["own"]
+
+
+def test_a_list_that_ends_with_its_sum_is_in_the_order_of_the_models() -> None:
+    text = (
+        "We train Plover at 1.5B, 3B and 7B parameters. On 64 A100 GPUs the three models took 3, 8 and 16 days, respectively; this equals "
+        "4.6k, 12.3k and 24.6k GPU-hours, 41.5k altogether."
+    )
+    found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
+    assert {name: run.get("gpu_hours") for name, run in found.items()} == {
+        "1.5B": 4600, "3B": 12_300, "7B": 24_600, "all together": 41_500,
+    }  # fmt: skip

@@ -79,7 +79,8 @@ def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
         return InformalName("stage", "1", shown)
     if word in ORDINALS and follows in PARTS_OF_TRAINING:
         return InformalName("stage", NUMBERS.get(word, word), shown)
-    if word in ORDINALS and before == "the" and follows in GOES_ON:
+    counted = isinstance(behind, Figure) and word in ("second", "third", "fourth")  # but not: the first 500 steps
+    if word in ORDINALS and before == "the" and (follows in GOES_ON or counted):
         return InformalName("stage", NUMBERS.get(word, word), f"{item.text} stage")
     if follows in ("stage", "phase") and word not in EVERY_STAGE and re.fullmatch(r"[a-z][a-z-]{2,30}", word):
         return InformalName("part", word, shown)

@@ -196,6 +196,24 @@ def whole_of_a_stage(name: str, entries: list[Placed]) -> None:
         entries[partial[0]] = replace(entry, place=replace(entry.place, quantity=whole))
 
 
+def with_later_stages(entries: list[Placed]) -> list[Placed]:
+    """Takes out and returns the sums of a run and its later stages: ``pre-training 10,000, post-training 500, in total 10,500``."""
+    sums: list[Placed] = []
+    for quantity in ADDED:
+        told = [entry for entry in entries if entry.place.quantity == quantity]
+        own = [value_of(entry) for entry in told if not entry.scope]
+        for entry in told:
+            later = sum(value_of(other) for other in told if other.scope == "fine-tuning" and other is not entry)
+            if later and any(abs((value + later) / value_of(entry) - 1) < ROUNDED for value in own[:1]):
+                sums.append(entry)
+    entries[:] = [entry for entry in entries if not any(entry is one for one in sums)]
+    return [replace(entry, scope="") for entry in sums]
+
+
+ROUNDED = 0.003
+"""The relative difference between a sum and its parts that rounding explains."""
+
+
 def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:
     """The quantities for which two parts give different values."""
     clash = set()
@@ -274,9 +292,16 @@ def _lists_of_figures(read: ReadProse) -> dict[int, list[list[int]]]:
         while run[-1] + 1 < len(read.placed) and _goes_on(read, run[-1]):
             run.append(run[-1] + 1)
         if len(run) > 1:
-            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(run)
+            listed = run[:-1] if _ends_with_its_sum(read, run) else run
+            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(listed)
         at = run[-1] + 1
     return lists
+
+
+def _ends_with_its_sum(read: ReadProse, run: Sequence[int]) -> bool:
+    """``5.7k, 11.4k and 25.3k GPU-hours, 42.4k altogether``: whether the last of a list is what the others add up to."""
+    *parts, whole = [value_of(read.placed[n]) for n in run]
+    return len(parts) > 1 and abs(sum(parts) / whole - 1) < ROUNDED if whole else False
 
 
 def lists_in_order(read: ReadProse) -> Iterator[list[Placed]]:

@@ -32,6 +32,7 @@ from gpuhours.questions.checking.reading.parts import (
     by_sentences,
     value_of,
     whole_of_a_stage,
+    with_later_stages,
     with_lists,
 )
 from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
@@ -279,7 +280,8 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
                 found.aside += [(entry, f"belongs to {run.name}") for entry in run.entries]
         merged.entries += found.shared + (total.entries if total else [])
         merged.entries.sort(key=_place_in_text)
-        found.runs, found.shared = [merged], []
+        whole = with_later_stages(merged.entries)
+        found.runs, found.shared = [merged, *([TextRun("all together", "total", whole)] if whole else [])], []
         return
     found.runs = real
     for run in own:
