@@ -45,23 +45,30 @@ THING_UNITS = frozenset(
 )
 
 
+def _known_noun(figure: Figure, items: Sequence[Item], index: int) -> str | None:
+    """The noun that a figure brings with it, or has from a pronoun, its list or a bracket; None if the words behind it decide."""
+    if figure.joined and figure.unit:
+        return figure.unit
+    if figure.unit and figure.unit not in THING_UNITS and not (figure.unit == "gpu" and figure.device):
+        return figure.unit
+    if figure.per:
+        return figure.unit
+    if not figure.unit and not figure.joined and (meant := _of_them(items, index)):
+        return meant
+    if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
+        return listed
+    if not figure.unit and figure.scale and (lent := _bracketed(items, index)):
+        return lent
+    return None
+
+
 def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     """The noun that a figure counts (``150 million high-quality video-text pairs``), and its index."""
     figure = items[index]
     assert isinstance(figure, Figure)
     best, at = (figure.unit, index) if figure.unit in THING_UNITS else ("", index)
-    if figure.joined and figure.unit:
-        return figure.unit, index
-    if figure.unit and figure.unit not in THING_UNITS and not (figure.unit == "gpu" and figure.device):
-        return figure.unit, index
-    if figure.per:
-        return figure.unit, index
-    if not figure.unit and not figure.joined and (meant := _of_them(items, index)):
-        return meant, index
-    if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
-        return listed, index
-    if not figure.unit and figure.scale and (lent := _bracketed(items, index)):
-        return lent, index
+    if (known := _known_noun(figure, items, index)) is not None:
+        return known, index
     hopped = 0
     network = items[index + 1].text.lower() in NETWORKS if index + 1 < len(items) else False
     if figure.unit == "sample" and figure.scale and network:

@@ -190,6 +190,38 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
     return frozenset(barred)
 
 
+def _kinds_of_time(figure: Figure, items: Sequence[Item], index: int) -> list[str]:
+    """The kinds of a time by its length and by what it stands next to."""
+    if figure.value < 3600:
+        return ["instant"]
+    many = figure.scale in ("k", "m", "thousand", "million")
+    return ["hours", *(["many_hours"] if many else []), *(["next_to_a_run"] if next_to_a_run(items, index) else [])]
+
+
+def _kinds_of_money(figure: Figure, items: Sequence[Item], index: int) -> list[str]:
+    """The kinds of a sum of money: the price of an hour, a sum that could be one, or any other."""
+    if times_hours(items, index):
+        return ["unit_price"]
+    if figure.value >= DEAREST_HOUR or figure.scale:
+        return ["money"]
+    return ["money", "small_money", *(["hourly_money"] if behind_hours(items, index) else [])]
+
+
+def _kinds_of_flops(figure: Figure, unit: str, items: Sequence[Item], index: int) -> list[str]:
+    """The kinds of a count of FLOPs or a rate, whichever it is by its size and words."""
+    if (unit == "flop/s" and figure.value > MOST_PER_SECOND) or (unit == "flop" and not is_rate(figure)):
+        return ["flop"]  # training FLOPS: 9.3e22
+    of_which = ["of_which"] if a_share_of(items, index) else []
+    return ["flop/s", *of_which, "small_rate" if figure.value < 5e15 else "large_rate"]
+
+
+def _kinds_below_one(value: float) -> list[str]:
+    """The kinds of a bare number that may be a rate, a decay or a share."""
+    tiny = ["tiny"] if 0 < value < LARGEST_RATE else []
+    small = ["small"] if 0 < value < 1 else []
+    return [*tiny, *small, *(["tenths"] if 0 < value < min(1, LARGEST_DECAY) else [])]
+
+
 def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: int = 0) -> tuple[str, ...]:
     """The units under which rules for a figure are looked up."""
     kinds = [unit]
@@ -209,44 +241,26 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds.append("short_token")
     if unit == "dates" and (next_to_a_run(items, index) or _opens_hours(items, index)):
         kinds.append("next_to_a_run")
-    if unit == "time" and figure.value < 3600:
-        kinds.append("instant")
-    if unit == "time" and figure.value >= 3600:
-        kinds.append("hours")
-        if figure.scale in ("k", "m", "thousand", "million"):
-            kinds.append("many_hours")
-        if next_to_a_run(items, index):
-            kinds.append("next_to_a_run")
+    if unit == "time":
+        kinds += _kinds_of_time(figure, items, index)
     if unit == "" and figure.value >= 500 and not figure.joined and before_a_plural(items, index):
         kinds.append("plural")
     if unit == "" and not figure.scale and figure.value >= FEWEST_CLIPS and counts_clips(items, index):
         kinds.append("cut")
     if unit == "step" and index and items[index - 1].text.lower() == "every":
         kinds.append("every_step")
-    if unit == "money" and times_hours(items, index):
-        kinds = ["unit_price"]
-    elif unit == "money" and figure.value < DEAREST_HOUR and not figure.scale:
-        kinds += ["small_money", *(["hourly_money"] if behind_hours(items, index) else [])]
+    if unit == "money":
+        kinds = _kinds_of_money(figure, items, index)
     if unit == "time" and figure.joined and figure.value < 3600:
         kinds.append("short_time")
     if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):
         kinds = ["time_word"]
     if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
         kinds = [unit, "picture"]
-    if unit == "" and 0 < figure.value < LARGEST_RATE:
-        kinds.append("tiny")
-    if unit == "" and 0 < figure.value < 1:
-        kinds += ["small", "tenths"] if figure.value < LARGEST_DECAY else ["small"]
-    if unit == "" and figure.text[-1:] in "x×":
-        kinds = ["ratio"]
-    if unit == "flop/s" and figure.value > MOST_PER_SECOND:
-        return ("flop",)  # training FLOPS: 9.3e22
-    if unit == "flop" and is_rate(figure):
-        kinds = ["flop/s"]
-    if kinds[0] == "flop/s":
-        if a_share_of(items, index):
-            kinds.append("of_which")
-        kinds.append("small_rate" if figure.value < 5e15 else "large_rate")
+    if unit == "":
+        kinds = ["ratio"] if figure.text[-1:] in "x×" else [*kinds, *_kinds_below_one(figure.value)]
+    if unit in ("flop", "flop/s"):
+        kinds = _kinds_of_flops(figure, unit, items, index)
     if unit == "power" and figure.value > 5000:
         kinds = ["large_power"]
     if unit == "" and 1990 <= figure.value <= 2035 and len(figure.digits) == 4 and figure.text.strip().isdigit():

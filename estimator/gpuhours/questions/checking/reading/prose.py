@@ -102,15 +102,8 @@ def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str,
     ]
 
 
-def _place(
-    items: Sequence[Item],
-    index: int,
-    sentence: Sentence,
-    tagged: Iterable[tuple[str, int, int]],
-    before: list[Placed],
-) -> Placed | None:
-    figure = items[index]
-    assert isinstance(figure, Figure)
+def _by_tag(figure: Figure, index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]]) -> Placed | None:
+    """The place of a figure inside a tag that says what it is; None if no tag does."""
     for name, start, end in tagged:
         if figure.start < end and figure.end > start and name in TAGGED:
             if name == "gpu_count" and figure.sides:
@@ -120,6 +113,26 @@ def _place(
                 return Placed(
                     index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index)
                 )
+    return None
+
+
+def _scope(scope: str, found: Place, figure: Figure) -> str:
+    """The scope of a figure in a sentence of a scope: none for what belongs to the site or to the network."""
+    if found.quantity in OF_THE_SITE and figure.unit != "money":
+        return ""
+    of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
+    if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
+        return ""  # the network is the same before and after tuning
+    return scope
+
+
+def _place(
+    items: Sequence[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
+) -> Placed | None:
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    if (by_tag := _by_tag(figure, index, sentence, tagged)) is not None:
+        return by_tag
     found = gapped(items, index, before, sentence) or place(items, index, sentence.first, sentence.last)
     if found is None or found.by_default:
         found = as_the_list_before(items, index, before, sentence) or found
@@ -148,12 +161,7 @@ def _place(
         return None
     if found.quantity == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
         figure = replace(figure, per=("mwh",))
-    scope = sentence.scope_at(index)
-    if found.quantity in OF_THE_SITE and figure.unit != "money":
-        scope = ""
-    of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
-    if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
-        scope = ""  # the network is the same before and after tuning
+    scope = _scope(sentence.scope_at(index), found, figure)
     of_cores = found.quantity in ("gpus", "gpus_per_node") and figure.word.lower().startswith("core")
     if of_cores and _names_processors(items, index, sentence):
         found = Place("count", "cores of CPUs", 0.0)

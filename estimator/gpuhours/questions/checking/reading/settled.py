@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.accelerators import by_name, find_accelerator
@@ -117,6 +117,56 @@ OF_A_DIE = re.compile(r"\b(?:per|each|every|a|one)[ -]GCD\b", re.IGNORECASE)
 DIES = re.compile(r"\bgcds?\b", re.IGNORECASE)
 
 
+def _of_a_model(claim: Claim, main: Mapping[str, Claim], facts: tuple[Fact, ...]) -> str:
+    """The quantity of a size or of layers: of a part, or of the whole model if the text has no whole."""
+    quantity = claim.quantity
+    if quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
+        whole = not main.keys() & {"parameters", "language_parameters", "trainable_parameters"}
+        quantity = "parameters" if whole else quantity
+    elif (
+        quantity == "trainable_parameters"
+        and not main.keys() & SIZES
+        and not _adapts(facts)
+        and claim.because in ("trainable", "learnable")
+    ):
+        quantity = "parameters"  # 290 million trainable parameters, and no other size
+    elif quantity == "language_parameters" and claim.because == "decoder" and not main.keys() & PARTS_OF_MODELS:
+        quantity = "parameters"
+    elif quantity == "decoder_layers" and "encoder_layers" not in main and "layers" not in main:
+        quantity = "layers"
+    return quantity
+
+
+def _of_a_batch(claim: Claim, main: Mapping[str, Claim]) -> str:
+    """The quantity of samples and tokens: those of one batch if batch x length says so."""
+    quantity = claim.quantity
+    if (
+        quantity in ("samples", "dataset_samples")
+        and {"global_batch_tokens", "seq_len"} <= main.keys()
+        and claim.value < LARGEST_COUNT
+        and abs(claim.value * main["seq_len"].value / main["global_batch_tokens"].value - 1) < ROUNDED
+    ):
+        quantity = "global_batch"  # 6.3M tokens, that is 1,536 sequences of 4,096
+    elif (
+        quantity == "global_batch"
+        and "seq_len" in main
+        and claim.value >= LARGEST_COUNT
+        and claim.value % main["seq_len"].value == 0
+        and not COUNTED_WHOLE.search(claim.quote if claim.breath < GIVEN else claim.text)
+    ):
+        quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
+    elif (
+        quantity in ("tokens", "dataset_tokens", "seq_len")
+        and {"global_batch", "seq_len"} <= main.keys()
+        and claim is not main["seq_len"]
+    ):
+        batch = main["global_batch"].value * main["seq_len"].value
+        rounded = claim.value < LARGEST_BATCH and (quantity != "seq_len" or claim.value > 8 * main["seq_len"].value)
+        near = ROUNDED if rounded else EXACTLY
+        quantity = "global_batch_tokens" if abs(claim.value / batch - 1) < near else quantity
+    return quantity
+
+
 def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]:
     """Corrects the quantity of a figure whose word makes it a part, if the text has no whole for it.
 
@@ -133,20 +183,6 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
         quantity = claim.quantity
         if id(claim) in batches:
             quantity = "global_batch_tokens" if quantity == "tokens" else "global_batch"
-        elif quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
-            whole = not main.keys() & {"parameters", "language_parameters", "trainable_parameters"}
-            quantity = "parameters" if whole else quantity
-        elif (
-            quantity == "trainable_parameters"
-            and not main.keys() & SIZES
-            and not _adapts(facts)
-            and claim.because in ("trainable", "learnable")
-        ):
-            quantity = "parameters"  # 290 million trainable parameters, and no other size
-        elif quantity == "language_parameters" and claim.because == "decoder" and not main.keys() & PARTS_OF_MODELS:
-            quantity = "parameters"
-        elif quantity == "decoder_layers" and "encoder_layers" not in main and "layers" not in main:
-            quantity = "layers"
         elif (
             quantity in ("flops_per_second_per_gpu", "flops_per_second")
             and peak
@@ -168,31 +204,10 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             and TOTAL_TOKENS.search(claim.quote)
         ):
             quantity = "tokens"  # after 38,000 updates, i.e. after 17B tokens
-        elif (
-            quantity in ("samples", "dataset_samples")
-            and {"global_batch_tokens", "seq_len"} <= main.keys()
-            and claim.value < LARGEST_COUNT
-            and abs(claim.value * main["seq_len"].value / main["global_batch_tokens"].value - 1) < ROUNDED
-        ):
-            quantity = "global_batch"  # 6.3M tokens, that is 1,536 sequences of 4,096
-        elif (
-            quantity == "global_batch"
-            and "seq_len" in main
-            and claim.value >= LARGEST_COUNT
-            and claim.value % main["seq_len"].value == 0
-            and not COUNTED_WHOLE.search(claim.quote if claim.breath < GIVEN else claim.text)
-        ):
-            quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
-        elif (
-            quantity in ("tokens", "dataset_tokens", "seq_len")
-            and {"global_batch", "seq_len"} <= main.keys()
-            and claim is not main["seq_len"]
-        ):
-            batch = main["global_batch"].value * main["seq_len"].value
-            rounded = claim.value < LARGEST_BATCH and (quantity != "seq_len" or claim.value > 8 * main["seq_len"].value)
-            quantity = (
-                "global_batch_tokens" if abs(claim.value / batch - 1) < (ROUNDED if rounded else EXACTLY) else quantity
-            )
+        elif quantity in ("vision_parameters", "trainable_parameters", "language_parameters", "decoder_layers"):
+            quantity = _of_a_model(claim, main, facts)
+        else:
+            quantity = _of_a_batch(claim, main)
         found.append(claim if quantity == claim.quantity else replace(claim, quantity=quantity))
     return found
 

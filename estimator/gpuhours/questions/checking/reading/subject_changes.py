@@ -24,10 +24,10 @@ from gpuhours.questions.checking.reading.sections import ours
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 
-def subject_changes(
-    items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool = False
-) -> Iterator[tuple[int, Owner]]:
-    """The positions in a sentence where a new owner begins, in order."""
+def _named(
+    items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool
+) -> tuple[dict[int, Owner], set[int]]:
+    """The owners that a sentence names, by position, and the positions of all names."""
     found: dict[int, Owner] = {}
     covered: set[int] = set()
     for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
@@ -54,6 +54,14 @@ def subject_changes(
                 )  # the batch of Tern-2 70B, 4M tokens: only the size is that model's
             continue
         found[mention.first] = owner
+    return found, covered
+
+
+def subject_changes(
+    items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool = False
+) -> Iterator[tuple[int, Owner]]:
+    """The positions in a sentence where a new owner begins, in order."""
+    found, covered = _named(items, sentence, cast, compared=compared)
     found |= (
         dict(_labelled_brackets(items, sentence, cast))
         | dict(_reporting(items, sentence, cast))
