@@ -13,12 +13,12 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.groups import Group
-from gpuhours.software.figures import Traffic
+from gpuhours.software.figures import LearnedMask, Traffic
 from gpuhours.step.compute import OTHER, PRODUCTS, elementwise_passes, ends_compute, layer_compute, product_passes
-from gpuhours.step.context import context_passes, ring_time
+from gpuhours.step.context import attention_passes, context_passes, learned_mask_passes, ring_time
 from gpuhours.step.host import host_time, table_copies
 from gpuhours.step.schedule import Passes
-from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, TOKENS, stack, workload
+from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, PEAK, TOKENS, layer, stack, workload
 
 BLOCK = 128 * 2 * 256 * 2
 """Keys and values of a quarter of 512 tokens: two heads of 2 x 128 in 2 bytes."""
@@ -198,3 +198,21 @@ def test_bytes_on_a_card_that_issues_no_faster() -> None:
     plain, issued = (workload(card=card, software=stack(pointwise={"issued": share})) for share in (0.0, 0.5))
     usual, found = (elementwise_passes(asked.model.stacks[0], np.asarray(TOKENS), asked) for asked in (plain, issued))
     assert (found.forward, found.backward) == (pytest.approx(1.5 * usual.forward), pytest.approx(1.5 * usual.backward))
+
+
+def test_a_learned_mask_takes_whole_blocks_of_64() -> None:
+    """Two samples' 10 windows of 49 tokens with heads of 32, at a tenth of the peak: as of 64 tokens and 64 channels. A mask of padding
+    does not run there."""
+    shares = LearnedMask(source="by hand", forward=0.1, backward=0.2)
+    asked = workload(microbatch=2, software=stack(learned_mask=shares))
+    learned = replace(layer(asked).block.attention[0], head_dim=32, causal=False, padded=True, from_table=True)
+    windows = replace(layer(asked), tokens=490, sequence=49, block=replace(layer(asked).block, attention=(learned,)))
+    pairs = 20 * learned.heads * 64**2 * 64
+    found = learned_mask_passes(learned, np.asarray(49), np.asarray(20), asked, shares)
+    assert (found.forward, found.backward) == (
+        pytest.approx(4 * pairs / 0.1 / PEAK),
+        pytest.approx(10 * pairs / 0.2 / PEAK),
+    )
+    assert attention_passes(windows, asked).forward == pytest.approx(found.forward)
+    given = replace(windows, block=replace(windows.block, attention=(replace(learned, from_table=False),)))
+    assert attention_passes(given, asked).forward != pytest.approx(found.forward)

@@ -82,6 +82,13 @@ class Masking(Sourced):
     backward: Positive
 
 
+class LearnedMask(Sourced):
+    """Shares of peak FLOP/s that attention reaches under a mask that is learned, in whole blocks of 64 tokens and 64 channels."""
+
+    forward: Positive
+    backward: Positive
+
+
 class Head(Sourced):
     """The softmax loss, per logit."""
 
@@ -153,8 +160,7 @@ class OptimiserTraffic(Sourced):
 
 
 class Gathering(Sourced):
-    """Copies before and after ZeRO-3's all-gathers of weights, in equivalent bytes per byte read or written. They take memory bandwidth
-    from concurrent kernels."""
+    """Copies around ZeRO-3's all-gathers of weights, in equivalent bytes per byte; they take bandwidth from concurrent kernels."""
 
     shares: NotNegative
     """Copying a rank's own shard from its stored format into the send buffer, in the products' format."""

@@ -22,6 +22,7 @@ from gpuhours.kernels.memory_bound import CAPPED, memory_time
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import SequenceMethod
 from gpuhours.layout.ranks import Ranks
+from gpuhours.software.figures import LearnedMask
 from gpuhours.step.schedule import Passes, left_over
 from gpuhours.workload import Workload
 
@@ -57,6 +58,9 @@ def _core_passes(
     shorter than the sequence or an explicit causal mask is treated in the same way if the profile has a figure for it
     (``window_mask``).
     """
+    learned = workload.software.learned_mask
+    if core.from_table and learned is not None and kernel != "unfused":
+        return learned_mask_passes(core, length, sequences, workload, learned)
     masking = workload.software.padding_mask
     if core.padded and masking is not None and kernel != "unfused":
         seen = replace(core, causal=False, window=None, padded=False)
@@ -76,6 +80,28 @@ def _traffic_per_score(core: AttentionCore, workload: Workload) -> list[float]:
     kind = "disentangled-scores" if core.disentangled else kind
     added = workload.software.traffic(kind, autocast=workload.precision.autocast)
     return [usual + cap for usual, cap in zip(added, CAPPED if core.capped else (0.0, 0.0), strict=True)]
+
+
+BLOCK = 64
+"""Tokens and channels of a block of the kernel that learned masks run on."""
+
+
+def learned_mask_passes(
+    core: AttentionCore, length: Array, sequences: Array, workload: Workload, shares: LearnedMask
+) -> Passes:
+    """Seconds of one attention core on one rank whose bias has gradients, which PyTorch runs on its memory-efficient kernel.
+
+        forward 4 b a s^2 d / (u P);  backward 10 b a s^2 d / (u P)
+
+    b sequences, a heads on the rank, s tokens and d channels rounded up to 64, u share of the peak P. Source: kernels of profiled steps on
+    H200: Swin-L, -B and -T (49 tokens, 32 channels) and BEiT base (197, 64) take 8.7, 6.0, 5.3 and 13.0 ms, this gives 8.6, 5.7, 5.2 and
+    13.2; BEiT large, which was not used, 17.8 and 17.7. Left out: a ring.
+    """
+    ranks, peak = workload.ranks, workload.accelerator.peak_for(workload.wide)
+    heads = np.ceil(np.divide(core.heads, np.multiply(ranks.tensor, ranks.ulysses)))
+    tokens, channels = (BLOCK * np.ceil(np.divide(size, BLOCK)) for size in (length, core.head_dim))
+    pairs = sequences * heads * tokens**2 * channels
+    return Passes(4 * pairs / (shares.forward * peak), 10 * pairs / (shares.backward * peak))
 
 
 def _shared_passes(
