@@ -53,7 +53,7 @@ def _captioned(found: Sequence[Passage | Table]) -> list[Passage | Table]:
         return piece
 
     found = [with_caption(piece, before) for before, piece in zip([None, *found], found, strict=False)]
-    return [with_caption(piece, behind) for piece, behind in zip(found, [*found[1:], None], strict=True)]
+    return [with_caption(piece, behind) for piece, behind in zip(found, [*found[1:], None], strict=False)]
 
 
 def _prose(found: Sequence[Passage | Table], text: str) -> Prose:
