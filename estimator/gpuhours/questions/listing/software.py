@@ -60,6 +60,7 @@ class StackSheet:
     def facts(self) -> dict[str, Any]:
         """Its keys outside the groups."""
         said = self.entry.software.model_dump(mode="json")
+        said["unmet"] = said["unmet"] or 1.0  # a profile shown as its own stack's
         other = {"name", "title", "note", "aliases", "met", "narrow", *self.groups}
         return {name: value for name, value in said.items() if name not in other and value not in (None, {}, [])}
 
