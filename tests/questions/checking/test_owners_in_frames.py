@@ -120,3 +120,15 @@ def test_a_list_that_ends_with_its_sum_is_in_the_order_of_the_models() -> None:
     assert {name: run.get("gpu_hours") for name, run in found.items()} == {
         "1.5B": 4600, "3B": 12_300, "7B": 24_600, "all together": 41_500,
     }  # fmt: skip
+
+
+def test_a_size_behind_its_time_names_the_run_whatever_stands_between() -> None:
+    text = "We trained two. On 512 V100 GPUs, 30 days were needed for the 3B-parameter model and 60 days for the one with 15B parameters."
+    found = {run.name: {c.quantity: c.value for c in run.claims} for run in read_paper(text).runs}
+    assert found["3B"]["wall_clock"] == 30 * DAY
+    assert found["15B"].items() >= {"wall_clock": 60 * DAY, "parameters": 15e9}.items()
+
+
+def test_what_a_user_needs_is_not_the_runs() -> None:
+    text = f"{TITLE}{MAIN}. It fits a single machine with 8 A100 cards, since anybody who wants to use it should not need more."
+    assert not wrong(text, OF_MAIN, {("gpus", 8.0)})

@@ -21,16 +21,22 @@ def named_behind(
     if len(named) < 2 or len(named) < len(events) or not wanted or wanted[0] > named[0]:
         return False
     bound = any(
-        all(
-            at > sentence.first
-            and items[at - 1].text.lower() in (preposition, "the")
-            and preposition in (items[at - 1].text.lower(), items[at - 2].text.lower())
-            for at in named
-        )
-        for preposition in ("for", "in", "during")
+        all(_is_tied(items, sentence.first, at, preposition) for at in named) for preposition in ("for", "in", "during")
     )
     between = all(any(one < index < two for index in wanted) for one, two in pairwise(named))
     return bound and between
+
+
+BETWEEN = frozenset(["the", "our", "one", "model", "with", "of"])
+"""Words between a preposition and a name: ``for the one with 15B parameters``."""
+
+
+def _is_tied(items: Sequence[Item], first: int, at: int, preposition: str) -> bool:
+    """Whether a preposition stands before a name, with words between that belong to the name."""
+    before = at - 1
+    while before > first and at - before < 5 and items[before].text.lower() in BETWEEN:
+        before -= 1
+    return before >= first and items[before].text.lower() == preposition
 
 
 YARDSTICKS = frozenset([",", "what", "than", "as", "like", "half", "twice"])

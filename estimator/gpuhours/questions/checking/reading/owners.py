@@ -320,7 +320,7 @@ def _give(
     trailing = named_behind(items, sentence, events, wanted)
     for index in wanted:
         if trailing:
-            owners[index] = next((owner for at, owner in events if at > index), events[-1][1])
+            owners[index] = next((owner for at, owner in events if at >= index), events[-1][1])
             continue
         before = [(at, owner) for at, owner in events if at <= index]
         behind = behind_it(items, index, [event for event in events if event[0] > index], CLOSE)

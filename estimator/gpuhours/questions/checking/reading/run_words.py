@@ -226,6 +226,7 @@ SIDE = {
         drawing a sample, to draw a sample, sampling an image, sampling a picture, sampling a video, sampling a clip, sampling takes,
         generating an image, generating a picture, generating a video, generating a clip, generating a sample, to generate an image,
         to generate a picture, to generate a video, to generate a sample, a sample takes, sampling speed, decoding takes,
+        wants to use it, want to use it, who use it, who uses it, to use it, to try it, to run it,
         answers within, after int4, after int8, int4 quant*, int8 quant*, after quantiz*, after quantis*, quantized to, quantised to,
         weights fit, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
         takes, prediction takes, rolls out to, roll out to, forecasts take, forecasts to, forecast needs, prediction needs, predictions take
