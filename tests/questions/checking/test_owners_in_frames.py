@@ -132,3 +132,8 @@ def test_a_size_behind_its_time_names_the_run_whatever_stands_between() -> None:
 def test_what_a_user_needs_is_not_the_runs() -> None:
     text = f"{TITLE}{MAIN}. It fits a single machine with 8 A100 cards, since anybody who wants to use it should not need more."
     assert not wrong(text, OF_MAIN, {("gpus", 8.0)})
+
+
+def test_a_list_whose_last_happens_to_be_the_sum_has_one_for_each_model() -> None:
+    text = "We train models of 300M, 1.5B and 3.3B parameters on 32, 64 and 96 GPUs, respectively."
+    assert sorted(c.value for run in read_paper(text).runs for c in run.claims if c.quantity == "gpus") == [32, 64, 96]

@@ -300,6 +300,10 @@ def _lists_of_figures(read: ReadProse) -> dict[int, list[list[int]]]:
 
 def _ends_with_its_sum(read: ReadProse, run: Sequence[int]) -> bool:
     """``5.7k, 11.4k and 25.3k GPU-hours, 42.4k altogether``: whether the last of a list is what the others add up to."""
+    last = read.placed[run[-1]]
+    near = {item.text.lower() for item in read.items[last.index - 1 : last.index + 4]}
+    if not near & {"altogether", "total", "together", "sum", "combined", "overall", "all"}:
+        return False  # on 32, 64 and 96 GPUs
     *parts, whole = [value_of(read.placed[n]) for n in run]
     return len(parts) > 1 and abs(sum(parts) / whole - 1) < ROUNDED if whole else False
 
