@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 import gpuhours
@@ -68,6 +69,8 @@ def test_what_is_stored_is_what_the_published_runs_say() -> None:
 
 
 def test_a_known_step_leaves_stops_and_what_is_beyond_it() -> None:
+    """Independent spreads add in squares: stops and what is beyond a step make the range of a run whose step is known, and together with
+    the range of the predicted step no more than that of a run whose step is not known."""
     run = gpuhours.from_dict({}, "x", settings=SEVENTY)
     predicted, known = gpuhours.estimate(run), gpuhours.estimate(run.replaced("known.step_time", 19.6))
     step, hours, open_hours = known.results["step_time"], known.results["gpu_hours"], predicted.results["gpu_hours"]
@@ -82,7 +85,17 @@ def test_a_known_step_leaves_stops_and_what_is_beyond_it() -> None:
     alone = steps.value * 19.6 * 1024 / 3600
     assert alone < hours.low < hours.value < hours.high
     assert hours.value / alone == pytest.approx(beyond_a_step().value / 0.96, rel=0.02)
-    assert hours.high / hours.low < 0.7 * open_hours.high / open_hours.low
+    stops = ensemble(run.replaced("known.step_time", 19.6), NOTHING)
+    assert stops is not None
+    shortest, longest = np.quantile(stops.gpu_time, [0.1, 0.9])
+    beyond_it = math.log(beyond_a_step().high / beyond_a_step().low)
+    known_range, open_range = (math.log(one.high / one.low) for one in (hours, open_hours))
+    assert math.exp(known_range) == pytest.approx(
+        math.exp(math.hypot(beyond_it, math.log(longest / shortest))), rel=0.02
+    )
+    open_step = predicted.results["step_time"]
+    assert open_step is not None
+    assert math.hypot(known_range, math.log(open_step.high / open_step.low)) < open_range
     stated = gpuhours.estimate(run.replaced("known.step_time", 19.6).replaced("known.goodput", 0.9)).results[
         "gpu_hours"
     ]
