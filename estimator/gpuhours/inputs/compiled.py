@@ -2,7 +2,8 @@
 
 A compiled file stands where Python puts a module's: in ``__pycache__`` beside the file, or under ``PYTHONPYCACHEPREFIX``. It begins with a
 hash of the text and of the code that it was made from, so after a change of either it is made anew. Nothing depends on it: under
-``PYTHONDONTWRITEBYTECODE``, or where the folder is read-only, every process parses the text.
+``PYTHONDONTWRITEBYTECODE``, or where the folder is read-only, every process parses the text. ``pip uninstall`` does not know these files
+and leaves them behind in their ``__pycache__`` folders.
 """
 
 from __future__ import annotations
@@ -73,10 +74,14 @@ def _read(stored: Path, stamp: bytes) -> tuple[Any] | None:
 
 def _write(stored: Path, content: bytes) -> None:
     """Write a file in one piece, so that a process which reads it meanwhile sees the old one or the new one."""
+    from tempfile import NamedTemporaryFile  # imported only where something is kept
+
     stored.parent.mkdir(parents=True, exist_ok=True)
-    draft = stored.with_suffix(f".{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, stored)
-    finally:
-        draft.unlink(missing_ok=True)
+    with NamedTemporaryFile(dir=stored.parent, prefix=f"{stored.stem}.", suffix=".draft", delete=False) as draft:
+        try:
+            draft.write(content)
+            draft.close()
+            os.replace(draft.name, stored)
+        except BaseException:
+            os.unlink(draft.name)
+            raise

@@ -113,7 +113,7 @@ def read_yaml(path: Path | str) -> Source:
     """Read one YAML file, or standard input for ``-``; raises ``EstimateError`` with the position if it cannot be read."""
     name = "standard input" if str(path) == PIPE else str(path)
     content = read_bytes(path)
-    if not name.startswith(_own_folders()):
+    if not os.path.realpath(name).startswith(_own_folders()):
         return read_yaml_text(_decoded(content, name), name)
     data, places = compiled(Path(path), content, lambda: _parsed(_decoded(content, name), name))
     return Source(name, data, places, content)
@@ -122,7 +122,7 @@ def read_yaml(path: Path | str) -> Source:
 @cache
 def _own_folders() -> tuple[str, ...]:
     """The folders of the files included in gpuhours, whose parsed contents are kept (``compiled``)."""
-    return tuple(f"{files(package)}{os.sep}" for package in ("gpuhours", "hardware_specs"))
+    return tuple(f"{os.path.realpath(str(files(package)))}{os.sep}" for package in ("gpuhours", "hardware_specs"))
 
 
 class ReadOnce(Generic[Kept]):
