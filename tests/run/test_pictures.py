@@ -24,7 +24,12 @@ def test_pictures_have_one_frame_and_that_is_said(model: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "key", "value"),
-    [("videomae-h", "data.frames", 16), ("wan-2.1-14b", "data.frames", 81), ("whisper-small", "data.seq_len", 1500)],
+    [
+        ("videomae-h", "data.frames", 16),
+        ("wan-2.1-14b", "data.frames", 81),
+        ("open-sora-1.2", "data.frames", 102),
+        ("whisper-small", "data.seq_len", 1500),
+    ],
 )
 def test_a_named_model_brings_the_clip_of_its_recipe(model: str, key: str, value: int) -> None:
     found = resolve(gpuhours.from_dict({"model": model, "hardware": HARDWARE}))
@@ -39,5 +44,7 @@ def test_a_picture_gets_no_longer() -> None:
 
 
 def test_a_patch_that_reaches_over_frames_is_asked_for_their_number() -> None:
+    """A model described by its shape, with a latent that joins four frames, has no recipe that would give their number."""
+    shape = {"kind": "diffusion", "layers": 56, "hidden": 1152, "heads": 16, "image_size": 512, "time_compression": 4}
     with pytest.raises(EstimateError, match="number of frames"):
-        resolve(gpuhours.from_dict({"model": "open-sora-1.2", "hardware": HARDWARE}))
+        resolve(gpuhours.from_dict({"model": shape, "hardware": HARDWARE}))
