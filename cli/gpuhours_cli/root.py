@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from gpuhours.run.flags import ELSEWHERE, flag_named
+from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, flag_named, named_once
 
 Run = TypeVar("Run", bound=Callable[..., None])
 
@@ -81,16 +81,23 @@ def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
 
 def _as_options(words: list[str], known: Container[str]) -> list[str]:
     """The words of a command line, with what people call its options replaced by the options: ``--batch-size=8`` -> ``--batch=8``. Raises
-    ``EstimateError`` for what is said in another way."""
+    ``EstimateError`` for what is said in another way, and for two names of one option."""
     end = words.index("--") if "--" in words else len(words)
+    said = ((word.partition("=")[0], _plain(word)) for word in words[:end] if word.startswith("--"))
+    named_once(name for option, name in said if option not in known or name in SHORTCUTS)
     return [_as_option(word, known) for word in words[:end]] + words[end:]
+
+
+def _plain(word: str) -> str:
+    """The name in an option as typed: ``--Batch-size=8`` -> ``batch_size``."""
+    return word.partition("=")[0].removeprefix("--").replace("-", "_").lower()
 
 
 def _as_option(word: str, known: Container[str]) -> str:
     said, equals, value = word.partition("=")
     if said in known or not said.startswith("--"):
         return word
-    plain = said.removeprefix("--").replace("-", "_").lower()
+    plain = _plain(word)
     option = f"--{flag_named(plain)}".replace("_", "-")
     if option in known:
         return option + equals + value

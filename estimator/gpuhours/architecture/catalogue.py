@@ -17,7 +17,13 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 
 ALIASES: Mapping[str, str] = MappingProxyType(
-    {"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14", "deepseek-r1": "deepseek-v3"}
+    {
+        "ViT-G/14": "vit-bigg-14",
+        "vit-G-14": "vit-bigg-14",
+        "deepseek-r1": "deepseek-v3",
+        "devstral": "mistral-small-24b",
+        "magistral": "mistral-small-24b",
+    }
 )
 """Names that lower-casing would confuse (ViT-G/14 with ViT-g/14, which is half as large), and other names of a model."""
 
@@ -51,7 +57,7 @@ SHAPED_LIKE = tuple(
         (r"flux(\.1)?", "flux.1-dev"),
         (r"qwen-image-edit(-\d{4}|-plus)?", "qwen-image"),
         (r"z-image-turbo", "z-image"),
-        (r"wan-?2\.2-(t2v-)?a?14b(-.*)?", "wan-2.1-14b"),
+        (r"wan-?2\.2-(t2v-)?a?14b(?!.*(i2v|s2v|animate))(-.*)?", "wan-2.1-14b"),
         (r"wan-?2\.2-ti2v-5b(-.*)?", "wan-2.2-5b"),
         (r"ltx-video", "ltx-video-2b"),
         (r"cogvideox-?1\.5-5b(-i2v)?", "cogvideox-1.5-5b"),
@@ -60,7 +66,7 @@ SHAPED_LIKE = tuple(
         (r"deepseek-v3\.2-(exp|speciale)", "deepseek-v3.2"),
         (r"qwen3-coder-30b-a3b", "qwen3-30b-a3b"),
         (r"qwen3-next", "qwen3-next-80b-a3b"),
-        (r"(devstral|magistral)(-small)?(-\d{4})?", "mistral-small-24b"),
+        (r"(devstral|magistral)-small(-\d{4})?", "mistral-small-24b"),
         (r"internvl-?2-5-(\d+b)(-.*)?", r"internvl2.5-\1"),
         (r"(internvl3-\d+b)-.*", r"\1"),
         (r"llava-onevision-qwen2-(0\.5b|7b|72b)(-.*)?", r"llava-onevision-\1"),
@@ -117,7 +123,11 @@ def names() -> tuple[str, ...]:
 def plain(name: str) -> str:
     """Normalise a name: ``ViT-L/14`` -> ``vit-l-14``. The owner and fine-tuning suffix of a hub name are dropped if that leaves a known
     model: ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``."""
-    spelt = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
+    spelt = (
+        ALIASES.get(name)
+        or ALIASES.get(name.lower())
+        or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
+    )
     if "/" not in name or spelt in names():
         return of_one_size(spelt)
     own = name.rpartition("/")[2].strip().lower().replace("_", "-").removeprefix("meta-")

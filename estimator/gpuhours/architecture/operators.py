@@ -181,22 +181,19 @@ class Pointwise(Enum):
     GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is saved by the product that reads it
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused: GPT-2
     ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"  # unfused: ESM
-    QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"
-    """x sigmoid(1.702 x), unfused, as in OpenAI's CLIP."""
+    QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"  # x sigmoid(1.702 x), unfused: OpenAI's CLIP
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
     SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"
     """A gated activation on two halves of one product's output, whose gradients are put together again (Phi-3, DINOv2's giant)."""
-    EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"
-    """SwiGLU on the concatenated outputs of routed experts."""
+    EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"  # on the concatenated outputs of routed experts
     DROPOUT = "dropout", 0.5  # the mask, one byte
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"  # a learned factor per channel after either half of a block
     CHANNELS_FIRST = "channels-first-stream", 0
     """Traffic that a convolution's channels-first layout adds to a block: norms copy it, additions read it strided."""
     ROUTER = "router", 2  # probabilities in fp32
-    PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
-    """Copying tokens into expert order and back."""
+    PERMUTE = "permute", 2  # tokens into expert order and back: saves experts' outputs, and those times weights
     QK_NORM = "qk-norm", 1, Family.ATTENTION
     WRITTEN_NORM = "written-norm", None, Family.NORM, "layer-norm"  # in fp32, unfused: DeBERTa's first version
     MODULATION = "modulation", 2  # the norm's output, and what is gated
@@ -249,8 +246,7 @@ class Block:
 class Stack:
     """``layers`` identical blocks over one stream of tokens.
 
-    ``tokens``     tokens of this stream per training sample (patches for an encoder, text and visual tokens
-                   for the language model, visible tubelets for a masked encoder)
+    ``tokens``     tokens of this stream per sample (an encoder's patches, a language model's text and visual tokens, visible tubelets)
     ``sequence``   tokens that attend to each other (one frame's patches); ``tokens`` when None
     ``trainable``  how the blocks are trained; ``adapters``: LoRA weights per block
     ``uses``       layers that run one and the same weights (ALBERT)
@@ -327,8 +323,7 @@ class Ends:
     @property
     def parameters(self) -> Array:
         """Parameters of tables and GEMMs; the weight of a tied head is only counted in its table."""
-        products = sum(part.parameters for part in self.linears)
-        return self.tables + (0 if self.tied else products)
+        return self.tables + (0 if self.tied else sum(part.parameters for part in self.linears))
 
     @property
     def trainable_parameters(self) -> Array:
@@ -359,6 +354,11 @@ class Model:
     def stacks(self) -> tuple[Stack, ...]:
         """The parts that are stacks of repeated blocks."""
         return tuple(part for part in self.parts if isinstance(part, Stack))
+
+    @property
+    def trains_adapters(self) -> bool:
+        """Whether adapters are trained, beside frozen weights."""
+        return any(stack.adapters for stack in self.stacks)
 
     @cached_property
     def ends(self) -> tuple[Ends, ...]:

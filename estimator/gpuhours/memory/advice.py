@@ -97,7 +97,7 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
 
 def _narrower(workload: Workload) -> Iterator[tuple[str, Workload]]:
     """The run with its frozen weights in 4 bits under autocast, if it trains adapters on wider ones."""
-    if any(stack.adapters for stack in workload.model.stacks) and not workload.precision.format.unpacked:
+    if workload.model.trains_adapters and not workload.precision.format.unpacked:
         narrow = Precision("nf4", "amp", workload.precision.optimizer)
         yield "--qlora", replace(workload, precision=workload.software.as_run(narrow))
 

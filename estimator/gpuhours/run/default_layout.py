@@ -213,7 +213,7 @@ def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str,
     }
     if model.encoder:
         axes["vision"] = [VisionPlacement.first_stage, VisionPlacement.replicated]
-    if np.max(model.parameters) >= PARTLY and not _trains_adapters(model):
+    if np.max(model.parameters) >= PARTLY and not model.trains_adapters:
         axes["recompute_share"] = [1.0, 0.5]
     if np.max(model.parameters) >= LARGEST:
         axes["offload_activations"] = [False, True]
@@ -230,11 +230,7 @@ def _shardings(model: Model, gpus: float) -> list[Sharding]:
     nothing on one accelerator."""
     if gpus <= 1:
         return [Sharding.none]
-    return [Sharding.none if _trains_adapters(model) else Sharding.zero1, Sharding.zero3]
-
-
-def _trains_adapters(model: Model) -> bool:
-    return any(stack.adapters for stack in model.stacks)
+    return [Sharding.none if model.trains_adapters else Sharding.zero1, Sharding.zero3]
 
 
 def _pipelines(gpus: float, layers: float) -> list[float]:

@@ -28,7 +28,7 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import has_adapters, this_year, typical, usual_stack
+from gpuhours.run.typical import this_year, typical, usual_stack
 from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
@@ -132,9 +132,8 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
-    split = model is not None and not has_adapters(
-        model
-    )  # a copy over several: trainers of adapters shard it, each rank with samples
+    # a copy over several: trainers of adapters shard it, each rank with samples
+    split = model is not None and not model.trains_adapters
     many = split and machine is not None and (layout_open or layout is None)
     parts = parts_of_a_copy(model, machine.accelerator.memory) if many and machine is not None else 1.0
     batch = global_batch(run, model, tokens, whole, notes, bases, parts, pictures=data.frames is not None)
@@ -330,7 +329,7 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
         notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
         return found.standing_in(unmet_stack())
     layout = run.layout
-    if model is not None and has_adapters(model):
+    if model is not None and model.trains_adapters:
         name, reason = usual_stack(model, data.frames, run.year or this_year()), f"{unknown}the usual one for adapters"
     elif layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
         name, reason = "fsdp-compile", f"{unknown}fully sharded data parallelism without a stack named: PyTorch FSDP"

@@ -21,7 +21,6 @@ from gpuhours.run.typical import (
     Typical,
     UsualWeights,
     first,
-    has_adapters,
     is_mixture,
     kind_of,
     this_year,
@@ -104,7 +103,7 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     table, model = practice.table, resolved.model
     kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
-    traits = {"mixture": is_mixture(model), "adapters": has_adapters(model)}
+    traits = {"mixture": is_mixture(model), "adapters": model.trains_adapters}
     stacks = first(table.stacks, kind, year, gpus, params, **traits)
     modes = first(table.recompute, kind, year, gpus, params, **traits)
     slack = first(table.layout, kind, year, gpus, params, **traits)
@@ -132,7 +131,7 @@ def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
     if flops is None and not alone.priced:
         return run, []
     node = float(np.max(alone.cluster.gpus_per_node))
-    if has_adapters(alone.model):
+    if alone.model.trains_adapters:
         held = parts_of_a_copy(alone.model, alone.cluster.accelerator.memory, alone.precision.frozen)
         usual, least, most = practice.table.adapter_accelerators, held, max(held, node)
         reason = "no number of accelerators is stated: as usual for adapters of its cost" + (

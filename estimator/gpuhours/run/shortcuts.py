@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, flag_named
+from gpuhours.run.flags import ELSEWHERE, SHORTCUTS, named_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +26,15 @@ def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str
 
 
 def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
-    """A ``Run`` from a run, its file, its mapping, or shortcuts alone. Raises ``EstimateError`` for an unknown shortcut, and for shortcuts
-    together with a ``Run``."""
+    """A ``Run`` from a run, its file, its mapping, or shortcuts alone. Raises ``EstimateError`` for an unknown shortcut, for two names
+    of the same one, and for shortcuts together with a ``Run``."""
     from pathlib import Path
 
     from gpuhours.inputs.errors import EstimateError, nearest
     from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.spec import Run, run_file
 
-    shortcuts = {flag_named(name) if name not in SHORTCUTS else name: value for name, value in shortcuts.items()}
+    shortcuts = {flag: shortcuts[name] for name, flag in named_once(shortcuts).items()}
     for name in shortcuts:
         if name not in SHORTCUTS:
             hint = ELSEWHERE.get(name) or nearest(name, SHORTCUTS) or f"There are {', '.join(SHORTCUTS)}."

@@ -153,7 +153,7 @@ class Typical(Section):
     ) -> tuple[Array, str, str]:
         """Typical tokens per step for a model with ``tokens`` per sample, which are ``pictures`` or not: (tokens, what the value is typical
         for, its source)."""
-        if model is not None and has_adapters(model):
+        if model is not None and model.trains_adapters:
             usual = self.adapter_image_batch if pictures else self.adapter_batch
             return usual.value * tokens, "as usual for training adapters", usual.source
         if kind in self.kind_batch:
@@ -219,11 +219,6 @@ def is_mixture(model: Model) -> bool:
     return any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
 
 
-def has_adapters(model: Model) -> bool:
-    """Whether adapters are trained, beside frozen weights."""
-    return any(stack.adapters for stack in model.stacks)
-
-
 def kind_of(model: Model, frames: Array | None) -> Kind:
     """The kind of a run by its frames per sample: text for None, vision for one, video for more."""
     if frames is None:
@@ -234,7 +229,7 @@ def kind_of(model: Model, frames: Array | None) -> Kind:
 def usual_stack(model: Model, frames: Array | None, year: int) -> str:
     """The most common stack on one accelerator."""
     params, kind = float(np.max(model.trainable_parameters)), kind_of(model, frames)
-    mixture, adapters = is_mixture(model), has_adapters(model)
+    mixture, adapters = is_mixture(model), model.trains_adapters
     rule = first(typical().stacks, kind, year, 1.0, params, mixture=mixture, adapters=adapters)
     return max(rule.weights, key=lambda name: rule.weights[name])
 
