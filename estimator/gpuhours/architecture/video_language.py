@@ -25,7 +25,8 @@ Language = Annotated[
 
 
 TEXT_OF_PAIR = 300.0
-"""Tokens of question and answer with an image or a clip: LLaVA-1.5's mixture has 200 to 400 per sample (arXiv:2310.03744)."""
+"""Tokens of question and answer with an image or a clip: our judgement for tuning on visual instructions, whose samples go from one
+question with a short answer to several turns; no source that we read states it. A run that knows its own gives ``data.text_tokens``."""
 CAPTION = 30.0
 """Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector about as many;
 alt texts from the web are not longer."""

@@ -200,7 +200,7 @@ class Kernels(Sourced):
     linear: Positive | None = None
     """s that the hosts on which these times were measured take to launch a small nn.Linear: the reference for other hosts
     (``on_host``)."""
-    stand_in: str | None = None
+    launches_from: str | None = None
     """The profile whose launch times replace the figures in ``settled`` if the runs that determined them are left out."""
     follows: Share = 1.0
     """Exponent with which launch times scale with a host's relative launch time (``on_host``)."""

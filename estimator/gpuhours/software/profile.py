@@ -238,7 +238,7 @@ class Software(Section):
     @property
     def is_stand_in(self) -> bool:
         """Whether the profile only stands in for an unmeasured stack."""
-        return self.unmet is not None
+        return self.unmet not in (None, 1.0)
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""

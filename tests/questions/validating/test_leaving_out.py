@@ -81,6 +81,29 @@ def test_what_hugging_face_steps_settled_of_others_is_left_out_with_them() -> No
     assert "alignment.even (as odd)" in said
 
 
+def test_memory_that_hugging_face_steps_settled_is_left_out_with_them() -> None:
+    """What was read from steps becomes the parent's, or the default of plain PyTorch; what is counted in code stays."""
+    settled = {
+        "huggingface": {"logits_forward", "logits_narrow", "biased_scores"}, "huggingface-compile": {"logits"},
+        "huggingface-deepspeed": {"update_most"}, "huggingface-trl": {"loss_blocks"}, "huggingface-liger": {"logits"},
+        "llama-factory": {"update_most"},
+    }  # fmt: skip
+    for name, fields in settled.items():
+        own, known = load_software(name).memory, software_without(name, "hugging-face")[0].memory
+        plain = load_software("torch-compile" if name == "huggingface-compile" else "torch-eager").memory
+        assert known.saved == own.saved, name
+        for field in fields:
+            assert getattr(known, field) == getattr(plain, field) != getattr(own, field), (name, field)
+
+
+def test_compiled_dropout_and_scores_read_from_hugging_face_rows_are_of_that_stack_alone() -> None:
+    own, parent = load_software("huggingface-compile"), load_software("torch-compile")
+    known, _ = software_without("huggingface-compile", "hugging-face")
+    differ = {kind for kind, moved in own.pointwise.operators.items() if moved != parent.pointwise.operators.get(kind)}
+    assert differ == {"dropout", "scores"}
+    assert known.pointwise.operators == parent.pointwise.operators
+
+
 def test_what_was_counted_in_code_or_measured_kernel_by_kernel_stays() -> None:
     """Counts from transformers' code and constants from single kernels on two cards stay known; launch times and host waits do not."""
     known, left = software_without("huggingface-trainer", "hugging-face")

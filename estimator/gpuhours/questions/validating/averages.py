@@ -24,7 +24,8 @@ def averaged(time: float, one: Case | Described) -> float:
         max(time, input pipeline) x beyond / goodput
 
     goodput at typical stops (``run.goodput``) for a day of training; ``beyond`` (``run.remainder.beyond_a_step``) was learned from runs of
-    text models that state hours and MFU. Nothing was fitted to averages of steps.
+    text models that state hours and MFU. Nothing was fitted to averages of steps; but ``beyond`` is not learned again without the row's
+    organisation (Meta has rows here, and one of the ten runs).
     """
     model, cluster = _trained(one)
     fed = None

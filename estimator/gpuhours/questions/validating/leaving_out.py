@@ -109,12 +109,12 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
 
 
 def _launched_elsewhere(kernels: Kernels, system: str) -> tuple[Kernels, tuple[str, ...]]:
-    """Launches as counted, with the times that the system determined replaced by those of the ``stand_in``; and what was replaced."""
-    if kernels.stand_in is None or system not in _settled_on(kernels):
+    """Launches as counted, with the times that the system determined replaced by those of ``launches_from``; and what was replaced."""
+    if kernels.launches_from is None or system not in _settled_on(kernels):
         return kernels, ()
-    theirs = load_software(kernels.stand_in).host.kernels
+    theirs = load_software(kernels.launches_from).host.kernels
     update = {field: getattr(theirs, field) for field in kernels.settled}
-    return kernels.model_copy(update=update), (f"host.kernels (launch times as in {kernels.stand_in})",)
+    return kernels.model_copy(update=update), (f"host.kernels (launch times as in {kernels.launches_from})",)
 
 
 def _independent_groups(software: Software, known: Software, system: str) -> dict[str, Any]:

@@ -22,7 +22,8 @@ FREE, HELD = 2.0, 0.5
 ENOUGH = 30
 """Minimum number of a stack's layouts that ran, and that failed, for parameters of its own."""
 LAPSE = 0.002
-"""``Odds.lapse``: of 0.001, 0.002 and 0.005 the most likely on layouts of systems that are left out."""
+"""``Odds.lapse``: of 0.001, 0.002 and 0.005 the most likely on layouts of systems that are left out, chosen once with all of them in view;
+the same value judges every one of them."""
 FURTHEST = 0.5
 """Upper limit of one memory error, in log, so that a single unusual stack does not dominate."""
 ROUNDS = 200
