@@ -82,6 +82,7 @@ SAID = [
     ("- Passes over the data: 4", "epochs", 4),
     ("Per-GPU throughput: 2,640 tokens/s", "tokens_per_second_per_gpu", 2640),
     ("We fed 96 rows of 2,048 tokens to every card.", "seq_len", 2048),
+    ("It runs at 96 sequences of 1,024 tokens per update.", "seq_len", 1024),
     ("A batch has 0.5M tokens (524,288) per step.", "global_batch_tokens", 524_288),
     ("| Model | $/GPU-hour |\n|---|---|\n| Plover | 1.80 |", "price", 1.8),
     ("| Model | Hourly rate ($) |\n|---|---|\n| Plover | 1.80 |", "price", 1.8),

@@ -55,6 +55,14 @@ def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
     return PER_STEP[unit] if (named and named[0].startswith(A_STEP)) or _is_taken_by_a_step(items, index) else ""
 
 
+def length_of_sequences(items: Sequence[Item], index: int) -> bool:
+    """``192 sequences of 2,048 tokens per step``: whether the figure is the length of sequences that were counted before it."""
+    if index < 3 or items[index - 1].text.lower() != "of":
+        return False
+    counted = next((item for item in reversed(items[max(index - 4, 0) : index - 1]) if isinstance(item, Figure)), None)
+    return counted is not None and PER_STEP.get(counted.unit) == "global_batch"
+
+
 def _opens_each(items: Sequence[Item], index: int) -> bool:
     """``1,500 updates. In each, 256 prompts are drawn``: whether the figure describes each of the steps in the sentence before."""
     before = index - 1

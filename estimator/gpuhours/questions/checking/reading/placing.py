@@ -38,6 +38,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_parts,
     of_something,
 )
+from gpuhours.questions.checking.reading.per_step import length_of_sequences
 from gpuhours.questions.checking.reading.place import Place, plausible
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate
 from gpuhours.questions.checking.reading.relations import (
@@ -110,6 +111,8 @@ def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | Non
     figure = items[index]
     assert isinstance(figure, Figure)
     told = by_rate(figure)
+    if told == "global_batch_tokens" and length_of_sequences(items, index):
+        return "seq_len"
     if told == "tokens_per_second" and of_media(items, index):
         return "setting"
     if told == "tokens_per_second" and each_device(items, index, first, last):

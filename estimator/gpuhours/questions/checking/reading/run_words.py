@@ -84,7 +84,7 @@ COMPARISONS = _phrases("""
     the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
     beside, published figures for, others report*, others have, others achieve*, others reach*, others claim*, others quote*, others saw,
     last year's, previous year's, winning system, winning entry, winner of, previous winner,
-    as reported, compare dense, as its authors report,
+    as reported, we compare with, we compare to, we compare against, compare dense, as its authors report,
     others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
     by way of comparison, as a comparison, for orientation,
     published elsewhere, reported elsewhere, published values, literature values, in the literature
