@@ -105,6 +105,13 @@ def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
     return offered(layouts) & chunks & filled
 
 
+def fills_its_shard_group(stated: Layout, layouts: Layout, cluster: Cluster) -> Mask:
+    """Mask of layouts with replicas for a whole shard group, if one is stated but no degree that decides how many replicas there are."""
+    if stated.shard_group is None or stated.model_fields_set & {"tensor", "pipeline", "context", "data"}:
+        return np.asarray(True)
+    return np.greater_equal(ranks_of(layouts, cluster, 1).copies, stated.shard_group)
+
+
 def customary(layouts: Layout, software: Software, model: Model) -> Mask:
     """Mask of layouts without rarely used features: activation offloading (used only by Kimi K2, a trillion parameters: arXiv:2507.20534,
     section 2.4.2), and ZeRO-3 in the Megatron family, whose runs combine pipelines with sharded optimiser states instead (BLOOM, GLM-130B,

@@ -20,7 +20,15 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
-from gpuhours.run.default_layout import base_of, chosen_layout, customary, laid_out, layout_axes, usual
+from gpuhours.run.default_layout import (
+    base_of,
+    chosen_layout,
+    customary,
+    fills_its_shard_group,
+    laid_out,
+    layout_axes,
+    usual,
+)
 from gpuhours.run.typical import Slack
 from gpuhours.software.profile import Software
 from gpuhours.step import step
@@ -137,7 +145,7 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
         held.filled,
         held.safe,
         held.fits,
-        predicted.valid,
+        predicted.valid & fills_its_shard_group(base, layouts, sized),
         plain,
         fields["recompute"].astype(np.int64),
         layouts.model_parallel,
