@@ -157,6 +157,20 @@ def test_any_text_can_be_read(text: str) -> None:
         assert claim.spread.low <= claim.spread.high
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        r"\begin{table}\begin{tabular}{lrr}\toprule\end{tabular}\caption{Cost.}\end{table}",
+        r"\begin{tabular}{lr}\end{tabular}",
+        "<table></table>",
+        "<table><thead></thead><tbody></tbody></table>",
+    ],
+)
+def test_a_table_without_rows_is_read_past(table: str) -> None:
+    document = read_paper(f"We train on 64 A100 GPUs.\n\n{table}\n\nTraining took 45 days.\n").single
+    assert {claim.quantity for claim in document.claims} >= {"gpus", "wall_clock"}
+
+
 TAGS = {
     "<gpu_count>8x8</gpu_count> <hardware>H100s</hardware>": ("gpus", 64),
     "<gpu_count>eight</gpu_count> <hardware>V100 GPUs</hardware>": ("gpus", 8),

@@ -36,12 +36,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first ``head`` rows are headers."""
+    """Rows of cells; the first ``head`` rows are headers, and no more than there are rows."""
 
     rows: tuple[tuple[Cell, ...], ...]
     head: int
     line: int
     caption: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", min(self.head, len(self.rows)))
 
     @property
     def width(self) -> int:
