@@ -212,6 +212,10 @@ MOST_LINKED, MOST_IN_A_NODE = 16.0, 72.0
 """Most accelerators in a node: A100, H100 and H200 (a2-megagpu-16g), and GB200 NVL72."""
 LEAST_INTENSITY, MOST_INTENSITY = 0.004, 1.4
 """Carbon intensity (kgCO2e/kWh) of the cleanest and the dirtiest grid, with a margin."""
+LEAST_POWER, MOST_NODE_POWER = 0.2, 2.6
+"""The least mean power of an accelerator, and the most of its share of a node, relative to its rated power."""
+MOST_PUE = 1.6
+"""Of the centres whose energy is compared with work done."""
 FROM_OFFERS = 6.0, 5.0
 """Factors by which a published price may lie below (long contracts) and above (early years) the median of today's offers."""
 
@@ -253,30 +257,27 @@ def limits(run: Setting) -> Iterator[Limit]:
     most = MOST_LINKED if run.linked else MOST_IN_A_NODE
     yield Limit("gpus_per_node", 1.0, most, f"nodes with these accelerators hold 1 to {most:g}", hard=True)
     yield Limit("data_parallel", 1.0, math.inf, "fewer GPUs than the model-parallel group needs", hard=True)
-    if run.accelerator is not None and run.accelerator.memory is not None:
-        yield Limit(
-            "state_per_gpu",
-            0.0,
-            1.1 * run.accelerator.memory,
-            "more than the accelerator's memory",
-            hard=True,
-        )
-    if run.accelerator is not None and run.accelerator.power is not None:
-        power = run.accelerator.power
-        if run.peak is not None:
-            yield _work_for_energy(run.peak, power)
-        yield Limit(
-            "gpu_power",
-            0.2 * power,
-            2.6 * power,
-            f"the accelerator draws up to {power:.0f} W, a node up to twice that per GPU",
-        )
-        yield Limit(
-            "carbon_rate",
-            LEAST_INTENSITY * 0.2 * power / 1e3,
-            MOST_INTENSITY * 2.6 * power / 1e3 * 1.6,
-            f"an accelerator of {power:.0f} W emits from a fifth of its power on hydropower to a whole node's draw on coal",
-        )
+    if run.accelerator is not None:
+        yield from _limits_of_the_card(run.accelerator, run.peak)
+
+
+def _limits_of_the_card(card: Named, peak: float | None) -> Iterator[Limit]:
+    """Yield the limits that follow from an accelerator's memory and power (W). ``peak``: its FLOP/s in the run's number format."""
+    if card.memory is not None:
+        yield Limit("state_per_gpu", 0.0, 1.1 * card.memory, "more than the accelerator's memory", hard=True)
+    if card.power is None:
+        return
+    if peak is not None:
+        yield _work_for_energy(peak, card.power)
+    most = MOST_NODE_POWER * card.power
+    why = f"the accelerator draws up to {card.power:.0f} W, a node up to twice that per GPU"
+    yield Limit("gpu_power", LEAST_POWER * card.power, most, why)
+    yield Limit(
+        "carbon_rate",
+        LEAST_INTENSITY * LEAST_POWER * card.power / 1e3,
+        MOST_INTENSITY * most / 1e3 * MOST_PUE,
+        f"an accelerator of {card.power:.0f} W emits from a fifth of its power on hydropower to a whole node's draw on coal",
+    )
 
 
 def _work_for_energy(peak: float, power: float) -> Limit:
@@ -286,7 +287,7 @@ def _work_for_energy(peak: float, power: float) -> Limit:
     """
     full = peak / power / 1e9
     why = f"at 40 % of its peak an accelerator of {power:.0f} W delivers {0.4 * full:.3g} GFLOP/J"
-    return Limit("flops_per_energy", LEAST_MFU * full / 1.6, MOST_MFU * full / 0.2, why)
+    return Limit("flops_per_energy", LEAST_MFU * full / MOST_PUE, MOST_MFU * full / LEAST_POWER, why)
 
 
 def attention_share(parameters: float, seq_len: float) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.reading.names import coined, mentions, stem, words_of
+from gpuhours.questions.checking.reading.names import Mention, coined, mentions, stem, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, SIDE, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
@@ -54,7 +54,7 @@ FOLLOWED = (
 
 SHORT_TITLE = 4
 """A text before a title's colon with fewer words than this is a name: ``JetMoE: better than Llama-2``."""
-TOLD_OF = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
+REPORTED = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
 """``GPT-3 is estimated at 552 t``: verbs used about other people's models."""
 BASE_LABELS = (
     "base_model",
@@ -73,7 +73,9 @@ OF_THE_RUN = ("an allocation", "a part of the machine")
 
 def main_model(read: ReadProse, titles: Sequence[str], said: str) -> str:
     """The model that a text is about, from its title, its label and what is trained; empty if nothing decides it."""
-    scores: Counter[str] = Counter()
+    if said:
+        return said
+    scores: defaultdict[str, float] = defaultdict(float)
     first = True
     others = compared_blocks(read.prose)
     last, about_others = -1, False
@@ -88,38 +90,42 @@ def main_model(read: ReadProse, titles: Sequence[str], said: str) -> str:
         beside = any(holds(lowered, phrases) for name, phrases in SIDE.items() if name not in OF_THE_RUN)
         if first and not compared and (subject := _coined_subject(items, sentence)):
             scores[subject] += 3
-        for found in mentions(items, sentence.first, sentence.last, ()):
-            before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
-            behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
-            if is_measure(items, found.first, found.last, sentence) or is_compared(items, found.first, sentence):
+        for mention in mentions(items, sentence.first, sentence.last, ()):
+            if is_measure(items, mention.first, mention.last, sentence) or is_compared(items, mention.first, sentence):
                 continue
-            told = items[found.last + 2].text.lower() if found.last + 2 < sentence.last else ""
-            compared_here = compared or (behind in ("is", "was") and told in TOLD_OF)
-            based = bool(before) and before[-1] in BASES and not any(word.startswith(TRAINS) for word in before)
-            continued = bool(before) and before[-1] in CONTINUED
-            score = 0.5 + first - 4.0 * (compared_here or continued or beside) - 2.0 * based
-            score += (
-                3.0 * any(word.startswith(TRAINS) for word in before)
-                + 1.5 * (behind in FOLLOWED)
-                + 0.5 * (found.size is not None)
-            )
-            block = read.prose.blocks[read.prose.block(items[found.first].start)]
-            score -= BASE_LABEL * block.text.lower().lstrip("-* ").startswith(BASE_LABELS)
-            score += 4.0 * (block.kind == "heading" or len(block.text) < 40) * (not compared)
-            scores[found.shown] += score  # type: ignore[assignment]
+            scores[mention.shown] += first + _score(read, sentence, mention, compared=compared, beside=beside)
             first = False
-    for title in titles:
-        for name in scores:
-            if stem(name) and stem(name) in words_of(title):
-                scores[name] += 3
-        named = title.partition(":")[0].strip(" #*") if ":" in title else ""
-        for name in scores if named and len(named.split()) < SHORT_TITLE else ():
-            if stem(name) and stem(name) in words_of(named):
-                scores[name] += 4
-    if said:
-        return said
+    for name in scores:
+        scores[name] += sum(_score_of_title(name, title) for title in titles)
     best = max(scores, key=lambda name: scores[name], default="")
     return best if best and scores[best] > 0 else ""
+
+
+def _score(read: ReadProse, sentence: Sentence, mention: Mention, *, compared: bool, beside: bool) -> float:
+    """How strongly a mention suggests that the text is about its model. ``compared``, ``beside``: the sentence compares, or is about
+    something other than the run."""
+    items = read.items
+    before = [item.text.lower() for item in items[max(sentence.first, mention.first - 4) : mention.first]]
+    after = [item.text.lower() for item in items[mention.last + 1 : min(mention.last + 3, sentence.last)]]
+    next_word, next_but_one = (*after, "", "")[:2]
+    trained = any(word.startswith(TRAINS) for word in before)
+    reported = next_word in ("is", "was") and next_but_one in REPORTED
+    based = bool(before) and before[-1] in BASES and not trained
+    continued = bool(before) and before[-1] in CONTINUED
+    score = 0.5 - 4.0 * (compared or reported or continued or beside) - 2.0 * based
+    score += 3.0 * trained + 1.5 * (next_word in FOLLOWED) + 0.5 * (mention.size is not None)
+    block = read.prose.blocks[read.prose.block(items[mention.first].start)]
+    score -= BASE_LABEL * block.text.lower().lstrip("-* ").startswith(BASE_LABELS)
+    return score + 4.0 * (block.kind == "heading" or len(block.text) < 40) * (not compared)
+
+
+def _score_of_title(name: str, title: str) -> int:
+    """How strongly a title suggests the model of this name: more if the name is all that stands before its colon."""
+    if not stem(name):
+        return 0
+    label = title.partition(":")[0].strip(" #*") if ":" in title else ""
+    labels = len(label.split()) < SHORT_TITLE and stem(name) in words_of(label)
+    return 3 * (stem(name) in words_of(title)) + 4 * labels
 
 
 def _coined_subject(items: Sequence[Item], sentence: Sentence) -> str:

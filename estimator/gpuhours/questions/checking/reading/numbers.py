@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.questions.checking.reading.dates import spans_of_dates
+from gpuhours.questions.checking.reading.listed_units import with_listed_units
 from gpuhours.questions.checking.reading.phrases import next_items
 from gpuhours.questions.checking.reading.tokens import Figure, Item, Unit, tokens_of
 from gpuhours.questions.checking.reading.unit_tokens import unit_at
@@ -38,7 +39,7 @@ def _scanned(text: str) -> list[Item]:
     while at < len(tokens):
         found, at = next_items(tokens, at, text)
         items += found
-    items = _refined(_sums_of_time(_with_listed_units(_with_subjects(items)), text))
+    items = _refined(_sums_of_time(with_listed_units(_with_subjects(items)), text))
     _parts_of_sums(items)
     _rates_behind(items)
     return _with_dates(items, text)
@@ -79,81 +80,6 @@ def _as_unit(words: str) -> Unit | None:
     tokens = tokens_of(words)
     unit, end = unit_at(tokens, 0)
     return unit if unit.kind and end == len(tokens) and not unit.per else None
-
-
-OWN_NAMES = frozenset(
-    [
-        "pipeline",
-        "tensor",
-        "batch",
-        "batches",
-        "pue",
-        "effectiveness",
-        "factor",
-        "ratio",
-        "size",
-        "degree",
-        "mfu",
-        "epoch",
-        "rank",
-    ]
-)
-"""Words that say what a bare number is, so that it is not part of the list after it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
-LIST_WORDS = frozenset([",", "and", "or", "+"])
-
-
-def _with_listed_units(items: list[Item]) -> list[Item]:
-    """``60.1, 50.2 and 44.4 seconds``: gives the last item's unit to the whole list."""
-    for end in range(len(items)):
-        last = items[end]
-        if (
-            not isinstance(last, Figure)
-            or not last.unit
-            or last.joined
-            or last.until is not None
-            or items[end - 1].text.lower() not in ("and", "or", "+")
-        ):
-            continue
-        at = end - 1
-        bare: list[int] = []
-        while at >= 1 and len(bare) < 12:
-            while at >= 0 and items[at].text.lower() in LIST_WORDS:
-                at -= 1
-            item = items[at] if at >= 0 else None
-            year = isinstance(item, Figure) and len(item.text) == 4 and 1950 <= item.value <= 2040 and last.value < 1000
-            if (
-                not isinstance(item, Figure)
-                or year
-                or item.unit
-                or item.per
-                or item.sides
-                or item.scale not in ("", last.scale)
-                or at == end - 1
-            ):
-                break
-            if any(one.text.lower() in OWN_NAMES for one in items[max(at - 3, 0) : at]):
-                break
-            bare.append(at)
-            if items[at - 1].text.lower() not in LIST_WORDS:
-                break
-            at -= 1
-        scale = SCALES.get(last.scale, 1.0)
-        size = factor(last.unit, last.word) if last.unit not in ("gpu", "node", "money") else 1.0
-        for index in bare:
-            item = items[index]
-            assert isinstance(item, Figure)
-            value = item.value * size * (scale if last.scale and not item.scale else 1.0)
-            if 1 / 60 < value / last.value < 60 if last.value and value else False:
-                items[index] = replace(
-                    item,
-                    value=value,
-                    unit=last.unit,
-                    per=last.per,
-                    word=last.word,
-                    device=last.device,
-                    scale=last.scale,
-                )
-    return items
 
 
 def _sums_of_time(items: list[Item], text: str) -> list[Item]:

@@ -25,6 +25,7 @@ from gpuhours.questions.checking.reading.clauses import (
     would,
 )
 from gpuhours.questions.checking.reading.names import words_of
+from gpuhours.questions.checking.reading.outline import Outline
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     BESIDE_SECTIONS,
@@ -67,10 +68,9 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
     for entry in read.placed:
         wanted.setdefault(id(entry.sentence), []).append(entry.index)
     last, last_block = None, -1
-    block, default, carried, above = -1, NOBODY, NOBODY, NOBODY
+    block, default, carried = -1, NOBODY, NOBODY
     about_others = False
-    parents: dict[int, Owner] = {}
-    intro = NOBODY
+    outline = Outline()
     for sentence in read.sentences:
         here = read.prose.block(read.items[sentence.first].start)
         lowered = " ".join(item.text.lower() for item in read.items[sentence.first : sentence.last])
@@ -79,21 +79,12 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             block = here
             this = read.prose.blocks[block]
             opening = _opening(read, sentence, cast)
-            if this.kind == "heading":
-                above = (
-                    opening if opening.kind or not block else about(this.text[:SHORT], but)
-                )  # a title is about the run
-                intro, parents, default = NOBODY, {}, above
+            if this.kind == "heading":  # a title is about the run
+                default = outline.heading(opening if opening.kind or not block else about(this.text[:SHORT], but))
             elif this.kind == "item":
-                default = opening if opening.kind else parents.get(this.depth - 1, intro if intro.kind else above)
-                parents = {depth: owner for depth, owner in parents.items() if depth < this.depth} | {
-                    this.depth: default
-                }
+                default = outline.item(this.depth, opening)
             else:
-                named = bool(set(words_of(read.items[sentence.first].text)[:1]) & set(words_of(opening.name)))
-                labels = sentence.last - sentence.first <= LABEL and opening.kind == "own" and named
-                intro = _introduces(this.text, opening if labels else NOBODY)
-                default, parents = opening if labels else above, {}
+                default = outline.paragraph(this.text, opening if _labels(read.items, sentence, opening) else NOBODY)
             carried = default
             if not default.kind and this.kind == "text" and holds(lowered, SIDE[ELSEWHERE]):
                 default = Owner("side", ELSEWHERE)
@@ -104,16 +95,15 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
         begin = Owner("other", "others") if about_others and not default.kind else default
         carried = _sentence(read, sentence, cast, begin, carried, wanted.get(id(sentence), []), owners, but)
         if read.prose.blocks[block].kind == "item" and carried.kind and default == NOBODY:
-            parents[read.prose.blocks[block].depth] = carried
+            outline.items[read.prose.blocks[block].depth] = carried
     found = [owners.get(entry.index, NOBODY) for entry in read.placed]
     return [NOBODY if owner == OURS else owner for owner in found]
 
 
-def _introduces(text: str, label: Owner) -> Owner:
-    """The owner that a short paragraph gives to the list under it: others, or the run whose name it is; nobody if it gives none."""
-    if len(text) >= SHORT:
-        return NOBODY
-    return Owner("other", "others") if compares(text.lower()) else label
+def _labels(items: Sequence[Item], sentence: Sentence, opening: Owner) -> bool:
+    """``Stage 2 (video).``: whether a paragraph's first sentence is only the name of the run that it opens with."""
+    named = not set(words_of(items[sentence.first].text)[:1]).isdisjoint(words_of(opening.name))
+    return sentence.last - sentence.first <= LABEL and opening.kind == "own" and named
 
 
 LEFT_OUT = "what was left out"
@@ -167,9 +157,8 @@ def _sentence(
         events = list(subject_changes(items, sentence, cast, compared=True))
     named = any(owner.kind in ("own", "other") for _, owner in events)
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
-    first_word = items[sentence.first].text.lower()
     goes_on = not named and carried.kind in ("own", "us") and not _of_every_run(items, sentence)
-    begin = carried if goes_on or first_word in PRONOUNS else default
+    begin = carried if goes_on or items[sentence.first].text.lower() in PRONOUNS else default
     apart = sides_apart(items, sentence, anchors)
     side = _side(items, sentence, lowered, default, (but, *apart))
     if compared and compared_apart is None and not ours(items, sentence):
@@ -178,30 +167,35 @@ def _sentence(
     elif side is not None and begin.kind != "other":
         begin = Owner("side", side)
         events = [(index, owner) for index, owner in events if owner.kind == "other"]
-    elif (
-        not named and begin.kind in ("", "own") and holds(lowered, SUMMED_UP if begin.kind == "" else SUMMED_OVER_RUNS)
-    ):
+    elif not named and holds(lowered, {"": SUMMED_UP, "own": SUMMED_OVER_RUNS}.get(begin.kind, ())):
         begin = Owner("total")
     _give(items, sentence, lowered, events, begin, default, wanted, owners)
     for name, inside in apart.items():
         owners |= {index: Owner("side", name) for index in wanted if index in inside and name != but}
     theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
     owners |= dict.fromkeys(theirs, Owner("other", "others"))
-    for index, clause in sides_of_clauses(items, sentence, wanted):
-        owners[index] = clause
-    if (found := EXCEPT.search(lowered)) is not None:
-        at = sentence.first + lowered[: found.start()].count(" ")
-        opened = end_of_opening(items, sentence.first, sentence.last) if at == sentence.first else -1
-        end = opened if opened > 0 else sentence.last  # Apart from the tokenizer, X took 18 days
-        owners |= {index: Owner("side", LEFT_OUT) for index in wanted if at < index < end}
-    if side is None and (span := _of_one_clause(items, sentence, SIDE[HYPOTHETICAL])) is not None:
-        owners |= {index: Owner("side", HYPOTHETICAL) for index in wanted if span[0] <= index < span[1]}
-    if side is None and (span := clause_of(items, sentence, SIDE[PREPARATION])) is not None:
-        owners |= {index: Owner("side", PREPARATION) for index in wanted if span[0] <= index < span[1]}
+    owners |= _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
     last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other", "us")), begin)
     if last == OURS and default.kind == "own":
         return default  # Stage 2. We then switch to longer clips
     return default if last.name == WITHDRAWN else last
+
+
+def _parts_aside(
+    items: Sequence[Item], sentence: Sentence, lowered: str, wanted: Sequence[int], *, whole: bool
+) -> dict[int, Owner]:
+    """The figures in parts of a sentence that are not about the run. ``whole``: the whole sentence is set aside already."""
+    aside = dict(sides_of_clauses(items, sentence, wanted))
+    if (exception := EXCEPT.search(lowered)) is not None:
+        at = sentence.first + lowered[: exception.start()].count(" ")
+        opened = end_of_opening(items, sentence.first, sentence.last) if at == sentence.first else -1
+        end = opened if opened > 0 else sentence.last  # Apart from the tokenizer, X took 18 days
+        aside |= {index: Owner("side", LEFT_OUT) for index in wanted if at < index < end}
+    if not whole and (span := _of_one_clause(items, sentence, SIDE[HYPOTHETICAL])) is not None:
+        aside |= {index: Owner("side", HYPOTHETICAL) for index in wanted if span[0] <= index < span[1]}
+    if not whole and (span := clause_of(items, sentence, SIDE[PREPARATION])) is not None:
+        aside |= {index: Owner("side", PREPARATION) for index in wanted if span[0] <= index < span[1]}
+    return aside
 
 
 def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owner, but: tuple[str, ...]) -> str | None:

@@ -94,16 +94,25 @@ def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], in
     )  # fmt: skip
     if until is None:
         return [figure], end
+    return _with_upper_end(tokens, cut, figure, until._replace(value=until.value * scale_up), text), end
+
+
+WIDEST_RANGE = 3.0
+"""The largest ratio of the ends of a range."""
+
+
+def _with_upper_end(tokens: Sequence[Token], cut: int, figure: Figure, until: ReadNumber, text: str) -> list[Item]:
+    """One figure for the range ``20-24 days``; both ends for the progression ``from 4k to 128k``. ``cut``: the token between."""
+    start = figure.start
     rising = text[max(start - 6, 0) : start].rstrip().lower().endswith("from")
-    if value > 0 and 1.0 < until.value / value <= 3.0 and not rising:
-        return [replace(figure, until=until.value * scale_up)], end
-    middle = tokens[cut - 1].end
+    if figure.value > 0 and 1.0 < until.value / figure.value <= WIDEST_RANGE and not rising:
+        return [replace(figure, until=until.value)]
+    middle, begin = tokens[cut - 1].end, tokens[cut + 1].start
     low = replace(figure, text=text[start:middle], end=middle, joined=False, progression=True)
-    begin = tokens[cut + 1].start
     high = replace(
-        figure, text=text[begin:stop], start=begin, value=until.value * scale_up, digits=until.digits, progression=True
+        figure, text=text[begin : figure.end], start=begin, value=until.value, digits=until.digits, progression=True
     )
-    return [low, Item("word", tokens[cut].text, tokens[cut].start, tokens[cut].end), high], end
+    return [low, Item("word", tokens[cut].text, tokens[cut].start, tokens[cut].end), high]
 
 
 def _spaced(tokens: Sequence[Token], at: int) -> bool:
@@ -210,38 +219,17 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
         start, stop = tokens[first].start, tokens[at - 1].end
         return [Figure("figure", text[start:stop], start, stop, value=float(sides[0]), digits=str(sides[0]), unit="gpu", word="GPUs",
                        device=f"RTX {sides[1]}")], at  # fmt: skip
-    if (
-        len(sides) == 2
-        and (pair := _batch_of(tokens, at - 1, at, text, (float(sides[0]), float(sides[1])))) is not None
-    ):
+    if len(sides) == 2 and (pair := _batch_of(tokens, at - 1, at, text, (sides[0], sides[1]))) is not None:
         return pair
     if type_at(tokens, at) == "MARK" and tokens[at].text == "=":
         stop = tokens[at - 1].end
         return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
     at += type_at(tokens, at) == "TIMES"
     unit, end = unit_at(tokens, at)
-    if (
-        len(sides) == 3
-        and sides[0] < min(sides[1:])
-        and min(sides[1:]) >= SMALLEST_PICTURE
-        and unit.kind in ("", "pixel")
-    ):
-        begin, stop = tokens[first].start, tokens[max(end, at) - 1].end
-        cut = begin + len(str(sides[0]))
-        frames = Figure(
-            "figure",
-            text[begin:cut],
-            begin,
-            cut,
-            value=float(sides[0]),
-            digits=str(sides[0]),
-            unit="frame",
-            word="frames",
-        )
-        picture = Figure("figure", text[cut + 1 : stop], cut + 1, stop, value=float(sides[-1]), digits=str(sides[-1]),
-                         sides=tuple(sides[1:]), unit="dims")  # fmt: skip
-        return [frames, picture], end
     start, stop = tokens[first].start, tokens[max(end, at) - 1].end
+    pictures = len(sides) == 3 and sides[0] < min(sides[1:]) and min(sides[1:]) >= SMALLEST_PICTURE
+    if pictures and unit.kind in ("", "pixel"):
+        return _frames_of_a_clip(sides, start, stop, text), end
     counts = unit.kind in ("gpu", "gpu_time", "token", "node")
     if unit.kind == "sample" and min(sides[:2]) >= SMALLEST_PICTURE:
         unit = unit._replace(kind="dims")  # steps at 384x384 images
@@ -249,6 +237,17 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
     digits = f"{value:g}"
     return [Figure("figure", text[start:stop], start, stop, value=value * unit.factor, digits=digits, sides=tuple(sides[:4]),
                    unit=unit.kind or "dims", per=unit.per, word=unit.word, device=unit.device)], end  # fmt: skip
+
+
+def _frames_of_a_clip(sides: Sequence[int], start: int, stop: int, text: str) -> list[Item]:
+    """``16 x 224 x 224``: the frames of a clip, and the sides of one."""
+    count, *picture = sides
+    cut = start + len(str(count))
+    return [
+        Figure("figure", text[start:cut], start, cut, value=float(count), digits=str(count), unit="frame", word="frames"),
+        Figure("figure", text[cut + 1 : stop], cut + 1, stop, value=float(picture[-1]), digits=str(picture[-1]),
+               sides=tuple(picture), unit="dims"),
+    ]  # fmt: skip
 
 
 CONSUMER, MOST_CONSUMER = frozenset([2080, 3080, 3090, 4080, 4090, 5080, 5090]), 64

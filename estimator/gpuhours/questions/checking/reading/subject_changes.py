@@ -74,11 +74,7 @@ def subject_changes(
         if index in covered:
             continue
         compared_to = index > sentence.first and items[index - 1].text.lower() in ("as", "than", "like", "of", "to")
-        if (
-            lowered in ("we", "us")
-            and index > sentence.first
-            and items[index - 1].text.lower() in ("which", "that", "whom", "whose")
-        ):
+        if lowered in ("we", "us") and index > sentence.first and items[index - 1].text.lower() in RELATIVE:
             continue  # GPT-Neo, which we use as a baseline, saw 380B tokens
         if lowered in OURSELVES and item.kind == "word" and not compared_to:
             found.setdefault(index, OURS)
@@ -89,11 +85,8 @@ def subject_changes(
             and item.scale in ("b", "m", "t", "billion", "million")
             and item.unit in ("", "model", "parameter")
         ):
-            run = cast.by_size(item.value) if len(cast.own) > 1 else None
-            if _is_predecessor(items, index, sentence) or _is_baseline(items, index, sentence):
-                found[index] = Owner("other", f"the other {item.text}")
-            elif run is not None and not item.hedges:
-                found[index] = Owner("own", run)
+            if (sized := _owner_of_size(items, index, sentence, cast)) is not None:
+                found[index] = sized
         elif (one := _one_of_two(items, index, cast)) is not None:
             found[index] = Owner("own", one)
         elif lowered in OLDER and _is_version(items, index, sentence):
@@ -105,6 +98,19 @@ def subject_changes(
         elif stage := _stage(items, index, cast):
             found[index] = Owner("own", stage)
     yield from sorted(found.items())
+
+
+RELATIVE = frozenset(["which", "that", "whom", "whose"])
+
+
+def _owner_of_size(items: Sequence[Item], index: int, sentence: Sentence, cast: Cast) -> Owner | None:
+    """``the 7B``: the model of this size, another's if it is called a predecessor or baseline; None if the size names none."""
+    size = items[index]
+    assert isinstance(size, Figure)
+    if _is_predecessor(items, index, sentence) or _is_baseline(items, index, sentence):
+        return Owner("other", f"the other {size.text}")
+    run = cast.by_size(size.value) if len(cast.own) > 1 and not size.hedges else None
+    return None if run is None else Owner("own", run)
 
 
 OF_A_BASE = "its base "
