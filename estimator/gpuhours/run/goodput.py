@@ -77,6 +77,8 @@ class UsualRate(UsualSpread):
     value: Bandwidth
     low: Bandwidth
     high: Bandwidth
+    serves: float | None = None
+    """Accelerators per file system of this rate, where larger clusters have proportionally more; otherwise None."""
 
 
 class Usual(Section):
@@ -90,6 +92,8 @@ class Usual(Section):
     launch_at_scale: UsualTime
     interval: UsualTime
     blocked: UsualTime
+    client: UsualRate
+    """Rate at which one node writes to a parallel file system."""
     storage: Mapping[Literal["lustre", "nvme", "object"], UsualRate]
 
 
@@ -222,13 +226,34 @@ def blocked_time(operation: Operation, position: Array, size: Array, nodes: Arra
     If ``blocking`` is not stated, draws with a quantile above 0.5 wait for the write; with ``AT_SCALE`` accelerators or more none do.
     """
     known, place = usual(), np.asarray(position, float)
-    tier = known.storage[operation.storage or "lustre"]
     bandwidth: Array | None = operation.checkpoint_bandwidth
     if bandwidth is None:
-        bandwidth = tier.draw(1.0 - place) * (nodes if operation.storage == "nvme" else 1.0)
+        bandwidth = write_rate(operation.storage or "lustre", 1.0 - place, nodes, gpus)
     written, copied = write_time(size, bandwidth), known.blocked.draw(place)
     waits = np.greater(place, 0.5) & np.less(gpus, AT_SCALE) if operation.blocking is None else operation.blocking
     return np.where(waits, written, np.minimum(copied, written))
+
+
+def write_rate(storage: Literal["lustre", "nvme", "object"], position: Array, nodes: Array, gpus: Array) -> Array:
+    """Write rate in byte/s of all ranks together, at a quantile ``position``.
+
+        parallel file system   min(client x nodes, rate x max(1, gpus / serves))
+        drives of the nodes    rate x nodes
+        object store           rate
+
+    A parallel file system is bought with the cluster: NVIDIA's reference architecture asks four scalable units for four times the rate
+    of one. A few nodes are limited by what each of them can send.
+
+    >>> [round(float(write_rate("lustre", 0.5, nodes, 8 * nodes)) / 1e9) for nodes in (1, 32, 256)]    # GB/s
+    [4, 20, 160]
+    """
+    tier = usual().storage[storage]
+    rate = tier.draw(position)
+    if storage == "nvme":
+        return rate * nodes
+    if tier.serves is None:
+        return rate
+    return np.minimum(usual().client.draw(position) * nodes, rate * np.maximum(1.0, np.divide(gpus, tier.serves)))
 
 
 def interval_of(operation: Operation, position: Array, step_time: Array, blocked: Array, failures: Array) -> Array:
