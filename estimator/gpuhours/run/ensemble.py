@@ -321,7 +321,7 @@ def assembled(
             "operation.failures is per GPU and day: 5e-4; operation.checkpoint_bandwidth is for all ranks together: 50 GB/s.",
             "operation",
         )
-    nearest = shown_draw(times.gpu_time, times.seconds, choices)
+    nearest = shown_draw(times.seconds, choices)
     named = as_named(run, resolved, choices, nearest)
     outcome, ratio = at_median(named, median(times.gpu_time), notes)
     opens = opened(run, resolved, choices, kind)

@@ -20,29 +20,33 @@ from gpuhours.run.spec import Interconnect, Run, Supplied
 from gpuhours.run.typical import network_share
 
 SHARE = "hardware.network.share"
-NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
+NAMED = "not stated: as in a run of the sample whose step takes about the median time"
 USUAL = "not stated: the usual value, whatever else the run leaves open"
 ALIKE = 0.05
 """Additional distance from the medians, in log, that is accepted for a simpler layout."""
 STOPS = "stops, and the ratio of published hours to those of steps: the median of the sample"
 
 
-def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
-    """Index of the draw whose GPU time and predicted step time are nearest to the medians, in log.
+def shown_draw(seconds: Draws, choices: Choices) -> int:
+    """Index of the draw whose predicted step time is nearest to the median, in log. Its stops do not matter: they are set such that the
+    run takes the median GPU time.
 
-    Among draws with the same stack and recompute mode within ``ALIKE`` of the nearest one, the draw with the simplest layout is chosen: it
-    is the shortest to describe, and most others differ from it by one key.
+    Of the draws within ``ALIKE`` of the nearest one, those that recompute least are preferred, then those with the simplest layout and
+    the most common stack: such a run is the shortest to describe, and readers take the run shown for advice.
     """
-    step = np.log(choices.usual_time / median(seconds))
-    far = np.sqrt(np.log(gpu_time / median(gpu_time)) ** 2 + 4 * step**2)
-    nearest = int(np.argmin(far))
-    alike = (choices.stack == choices.stack[nearest]) & (choices.mode == choices.mode[nearest])
-    near = np.flatnonzero(alike & (far <= far[nearest] + ALIKE))
+    far = np.abs(np.log(choices.usual_time / median(seconds)))
+    near = np.flatnonzero(far <= far.min() + ALIKE)
     said = {(int(choices.stack[draw]), int(choices.cell[draw])): 0 for draw in near}
     for stack, cell in said:
         grid = choices.grids[stack]
         said[stack, cell] = len(departures(grid.layout(cell), grid))
-    return int(min(near, key=lambda draw: (said[int(choices.stack[draw]), int(choices.cell[draw])], far[draw])))
+    common = np.bincount(choices.stack)
+
+    def preferred(draw: int) -> tuple[int, int, int, float]:
+        stack, cell = int(choices.stack[draw]), int(choices.cell[draw])
+        return int(choices.mode[draw]), said[stack, cell], -int(common[stack]), float(far[draw])
+
+    return int(min(near, key=preferred))
 
 
 def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
