@@ -50,7 +50,9 @@ def test_checkpoints() -> None:
         ({"blocking": True, "checkpoint_bandwidth": 1e10}, 0.5, 64, 100.0),
         ({"blocking": False, "checkpoint_bandwidth": 1e10}, 0.5, 64, 3.0),  # a copy only, as usual
         ({"blocking": False, "checkpoint_bandwidth": 1e12}, 0.5, 64, 1.0),  # never more than the writing
-        ({"blocking": True}, 0.5, 64, 20.0),  # 50 GB/s of a parallel file system
+        ({"blocking": True}, 0.5, 8, 250.0),  # 4 GB/s: what one node can send
+        ({"blocking": True}, 0.5, 256, 50.0),  # 20 GB/s: the parallel file system of 256 accelerators
+        ({"blocking": True}, 0.5, 1024, 12.5),  # four times as much for four times as many
         ({"blocking": True, "storage": "nvme"}, 0.5, 64, 1e12 / (8 * 8e9)),  # of every node
         ({"checkpoint_bandwidth": 1e10}, 0.6, 64, 100.0),  # not said: the upper half waits,
         ({"checkpoint_bandwidth": 1e10}, 0.5, 64, 3.0),
