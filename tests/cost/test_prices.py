@@ -27,7 +27,7 @@ def test_every_price_is_dated_sourced_and_plausible(name: str) -> None:
     for row in rows:
         assert "2022" < row.as_of < "2027", row.name
         assert len(row.source) > 10
-        assert 0.2 <= row.price * HOUR <= 30, row.name
+        assert 0.1 <= row.price * HOUR <= 30, row.name  # an RTX 3060 on a marketplace: 0.14
         assert row.seen_at.startswith("https://"), row.name
         assert (row.years is not None) == (row.terms == "reserved"), row.name
 
@@ -169,7 +169,7 @@ def test_the_sheet_of_an_instance_has_its_price() -> None:
     assert isinstance(shown.price, Price)
     assert shown.price.row.price * HOUR == pytest.approx(55.04 / 8)
     assert {row.offering for row in shown.prices} == {"p5.48xlarge"}
-    unpriced, own = sheet("g4dn.metal").price, sheet("dgx-h100").price
+    unpriced, own = sheet("p3dn.24xlarge").price, sheet("dgx-h100").price
     assert isinstance(unpriced, Unknown)
-    assert "no dated AWS g4dn.metal price of t4 is known" in unpriced.reason
+    assert "no dated AWS p3dn.24xlarge price of v100-sxm-32gb is known" in unpriced.reason
     assert isinstance(own, Unknown)

@@ -46,7 +46,7 @@ def shown_draw(seconds: Draws, choices: Choices) -> int:
         stack, cell = int(choices.stack[draw]), int(choices.cell[draw])
         return int(choices.mode[draw]), said[stack, cell], -int(common[stack]), float(far[draw])
 
-    return int(min(near, key=preferred))
+    return int(min(near, key=lambda draw: preferred(int(draw))))
 
 
 def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
