@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.cast import NOBODY, Owner
 from gpuhours.questions.checking.reading.run_words import compares
 from gpuhours.questions.checking.reading.sections import SHORT
