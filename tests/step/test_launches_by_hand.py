@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.architecture.operators import Ends, Trainable
 from gpuhours.layout.weights import Weights
-from gpuhours.software.figures import Gathering, Kernels, Launches, Masking, Traffic
+from gpuhours.software.figures import NO_LAUNCHES, Gathering, Kernels, Launches, Masking, Traffic
 from gpuhours.step.compute import (
     narrowing_bytes,
     read_again,
@@ -27,6 +27,7 @@ from gpuhours.step.host import (
     modules,
     table_copies,
 )
+from gpuhours.step.hosts import over_hosts
 from gpuhours.step.predict import (
     added,
     shared_work,
@@ -122,6 +123,23 @@ def test_launches_kernel_by_kernel() -> None:
     assert modules(layer(asked), asked) == 7 + 2, "products and norms"
     with pytest.raises(ValueError, match="by layers"):
         kernel_launches(layer(asked), workload())
+
+
+def test_a_step_spreads_over_hosts_as_far_as_it_launches() -> None:
+    """Layers whose launches take far longer than their computation: twice as fast a host saves half of them in each of eight
+    micro-batches, half as fast a one adds as much again. Nothing spreads where the host is stated, or where the card takes longer."""
+    kernels = KERNELS.model_copy(
+        update={"each": Launches(forward=1e-2, backward=2e-2), "linear": 20e-6, "hosts": (10e-6, 40e-6)}
+    )
+    asked = workload(software=stack(host={"kernels": kernels}))
+    time, launching = float(step(asked).time), 8 * 4 * (1e-4 + 8e-2 + 2e-4 + 17 * 2e-2)
+    assert over_hosts(asked, time) == (pytest.approx(1 - launching / 2 / time), pytest.approx(1 + launching / time))
+    there = workload(software=stack(host={"kernels": kernels}).on_host(40e-6))
+    assert over_hosts(there, step(there).time) == (1.0, 1.0)
+    busy = workload(
+        software=stack(host={"kernels": kernels.model_copy(update={"each": NO_LAUNCHES, "layer": NO_LAUNCHES})})
+    )
+    assert over_hosts(busy, step(busy).time) == (1.0, 1.0)
 
 
 def test_a_loss_that_reads_back_parts_the_passes() -> None:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.run.conformal import curve, table
+from gpuhours.run.conformal import HostFactors, curve, table
 from gpuhours.run.novelty import Traits, features, kind_of_model
+from gpuhours.step import over_hosts
+from gpuhours.workload import Workload
 
 if TYPE_CHECKING:
     from gpuhours.run.evaluate import Outcome
@@ -54,8 +57,9 @@ def band(outcome: Outcome) -> Band | None:
         return None
     chip = outcome.resolved.cluster.accelerator
     rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
-    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on)
     met = outcome.resolved.met
+    hosts = host_limits(outcome.resolved.workload, outcome.step.time)
+    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on, hosts)
     if met is None:
         return earned
     low, high = step_limits(outcome.resolved, float(np.max(outcome.step.time)))
@@ -74,9 +78,15 @@ def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
     )  # fmt: skip
 
 
+def host_limits(workload: Workload, time: Array) -> tuple[float, float]:
+    """Factors on the predicted step time ``time`` (s) on a fast and a slow host (``step.hosts``)."""
+    fast, slow = over_hosts(workload, time)
+    return float(np.min(fast)), float(np.max(slow))
+
+
 def step_limits(run: Resolved, time: float) -> tuple[float, float]:
-    """10th and 90th percentile of measured / predicted step time, for a run whose stack is given or drawn; ``time`` is the predicted step
-    time in s. Raises ``ValueError`` for a run without a step time."""
+    """10th and 90th percentile of measured / predicted step time on a host of known pace, for a run whose stack is given or drawn;
+    ``time`` is the predicted step time in s. Raises ``ValueError`` for a run without a step time."""
     traits = traits_of(run, stack_said=True)
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
@@ -84,14 +94,15 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
     return curve("step").limits(traits_new) if run.met is None else run.met.limits(curve("step").usual(traits_new))
 
 
-def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
+def band_of(traits: Traits, time: float, rests_on: str = "its data sheet", hosts: HostFactors = (1.0, 1.0)) -> Band:
     """The error band of a run with these traits and a predicted step time of ``time`` s: 10th and 90th percentile of the factors on step
-    time and memory, and the traits that were never measured. ``rests_on``: what the accelerator's step times are based on."""
+    time and memory, and the traits that were never measured. ``rests_on``: what the accelerator's step times are based on; ``hosts``:
+    ``host_limits``."""
     new = features(traits, time, table()["world"])
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
     return Band(
-        *curve("step").limits(new), *curve("memory").limits(new), traits.words,
+        *curve("step").limits(new, hosts), *curve("memory").limits(new), traits.words,
         like["runs"], like["sources"], like["median_error"], stack["runs"], stack["median_error"],
         novelty(traits, rests_on),
     )  # fmt: skip

@@ -11,6 +11,13 @@ Papadopoulos et al. 2002; Lei et al. 2018, "Distribution-free predictive inferen
     score = (e - shift) / s                              shift: median over sources of each source's median error
     range = predicted x exp(shift - below x s) to exp(shift + above x s)
 
+An error has another cause where a run does not say how fast its host launches kernels: the step would take f times as long on a fast host
+and F times on a slow one (``step.hosts``, 10th and 90th percentile of hosts). Both causes are independent, so their distances from the
+centre add up as squares, and a score is what is left of an error without the host's part:
+
+    range = predicted x exp(shift - sqrt((below x s)^2 + ln^2 f)) to exp(shift + sqrt((above x s)^2 + ln^2 F))
+    score = sign(e - shift) sqrt(max(0, (e - shift)^2 - ln^2 f or F)) / s
+
 ``below`` and ``above`` are the magnitudes of the scores' 10th and 90th percentile, times a common factor chosen so that left-out sources
 are covered as intended (similar to the correction of quantiles in Romano, Patterson and Candes 2019, arXiv:1905.03222). They differ
 because more runs are far slower than predicted than far faster.
@@ -20,6 +27,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -28,7 +36,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
+
+HostFactors = tuple[float, float]
+"""Factors on a step time on a fast and a slow host, the 10th and the 90th percentile of hosts."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,12 @@ class Curve:
     below: float
     above: float
 
-    def limits(self, features: Sequence[float]) -> tuple[float, float]:
-        """Factors on a prediction, 10th and 90th percentile; 1 is always between them."""
+    def limits(self, features: Sequence[float], hosts: HostFactors = (1.0, 1.0)) -> tuple[float, float]:
+        """Factors on a prediction, 10th and 90th percentile; 1 is always between them. ``hosts``: factors on a fast and a slow host."""
         usual = self.usual(features)
-        low, high = self.shift - self.below * usual, self.shift + self.above * usual
-        return min(1.0, float(np.exp(low))), max(1.0, float(np.exp(high)))
+        low = self.shift - float(with_hosts(self.below * usual, hosts[0]))
+        high = self.shift + float(with_hosts(self.above * usual, hosts[1]))
+        return min(1.0, math.exp(low)), max(1.0, math.exp(high))
 
     def usual(self, features: Sequence[float]) -> float:
         """The typical error of such a run, |ln(measured / predicted)|: exp(base + coefficients . features)."""
@@ -54,6 +67,22 @@ class Curve:
     def to_dict(self) -> dict[str, Any]:
         """For ``bands.json``."""
         return {name: _rounded(value) for name, value in asdict(self).items()}
+
+
+def with_hosts(distance: Array, factor: Array) -> Array:
+    """Distance in log of a percentile from the centre, with that of a host that takes ``factor`` times as long: the root of the sum of
+    both squares."""
+    return np.hypot(distance, np.log(factor))
+
+
+def without_hosts(off: Array, fast: Array, slow: Array) -> Array:
+    """What is left of an error (in log, relative to the centre) without the part of a fast or a slow host; inverse of ``with_hosts``.
+
+    >>> without_hosts(np.array([-0.5, 0.1]), 0.741, 1.5).round(2).tolist()  # ln 0.741 = -0.3, ln 1.5 = 0.41
+    [-0.4, 0.0]
+    """
+    own = np.log(np.where(np.less(off, 0), fast, slow))
+    return np.sign(off) * np.sqrt(np.maximum(np.square(off) - np.square(own), 0.0))
 
 
 def _rounded(value: Any) -> Any:

@@ -7,7 +7,7 @@ stops (``goodput``), and the remainder between steps and published hours (``rema
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.run import input_pipeline
-from gpuhours.run.band import step_limits
+from gpuhours.run.band import host_limits, step_limits
 from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
@@ -46,23 +46,27 @@ from gpuhours.run.typical import (
     recompute_modes,
     typical,
 )
+from gpuhours.step import step
 
-OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
+OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS, "host")
 """Unknowns that may be drawn, each with its own coordinate."""
 LEAST_GOODPUT = 1e-6
 """Share of productive time below which a run is considered never to finish."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "software": ("software",), "recomputation": ("recompute",), "layout": ("layout",), "network": ("network",),
     "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
-    "remainder": ("remainder",),
+    "host pace": ("host",), "remainder": ("remainder",),
 }  # fmt: skip
 """Groups of unknowns as shown to users, and the ``OPEN`` unknowns that each consists of."""
+TIMED = 'python -m timeit -s "import torch; f, x = torch.nn.Linear(64, 64).cuda(), torch.ones(64, 64).cuda()" "f(x)"'
+"""How a user measures ``hardware.launch`` in one line."""
 FACTS: Mapping[str, str] = {
     "software": "--software", "recompute": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
     "network": "--set hardware.network.share=80%", "padding": "--set data.padding=10%",
     "data": "--set input.cores_per_gpu=16", "failures": "--set operation.failures=5e-4 (per GPU and day)",
     "restart": "--set operation.restart=15min", "checkpoints": "--set operation.checkpoint_interval=1h",
     "evaluation": "--set operation.evaluation=1%", "launch": "--set operation.launch=10min",
+    "host": f"--set hardware.launch=27us (the time per loop of `{TIMED}`)",
 }  # fmt: skip
 """``OPEN`` unknowns that a user can settle before the run, and the option that does so, with an example. The remainder beyond steps and
 stops is known only after the run."""
@@ -294,8 +298,25 @@ def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> D
     low, high = step_limits(resolved, median(choices.step_time))
     middle = choices.step_time if resolved.measured is None else resolved.measured
     seconds = middle * spread_over(low, 1.0, high, at["step model"])
+    if resolved.met is None:
+        seconds = seconds * by_host(asked, choices, at["host"])
     seconds = seconds * padded(run, asked.kind, at["padding"])
     return np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
+
+
+def by_host(asked: Samplable, choices: Choices, position: Draws) -> Draws:
+    """Factor on the step time of every draw by the pace of its host (``step.hosts``), as in the stack's draw of median step time."""
+    factor = np.ones(DRAWS)
+    for number, grid in enumerate(choices.grids):
+        here = np.flatnonzero(choices.stack == number)
+        if grid.software.says_host or not here.size:
+            continue
+        middle = here[np.argsort(choices.step_time[here])[here.size // 2]]
+        layout = grid.layout(int(choices.cell[middle]))
+        workload = replace(asked.resolved.workload, software=grid.software, layout=layout)
+        fast, slow = host_limits(workload, step(workload).time)
+        factor[here] = spread_over(fast, 1.0, slow, position[here])
+    return factor
 
 
 def assembled(
@@ -375,6 +396,7 @@ def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozen
         "network": not rated(run, resolved) and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,
+        "host pace": resolved.met is None and not all(grid.software.says_host for grid in choices.grids),
     }  # fmt: skip
     beyond = ("goodput", "remainder") if run.known.step_time is not None else GROUPS
     return frozenset(name for name, yes in open_to.items() if yes and name in beyond)

@@ -105,7 +105,7 @@ class Hardware(Section):
     """Per GPU and direction; from the node's network cards by default."""
     launch: Seconds | None = None
     """CPU time to launch a small nn.Linear (PyTorch, 64 by 64, from Python), 12 to 46 us: determines the time of steps limited by kernel
-    launches; typical by default."""
+    launches. If not given, the typical time, and a range that covers other hosts; `Say first` of an estimate shows how to measure it."""
     network: Interconnect | None = None
     """Its kind, or its measured rate, which replaces ``internode_bandwidth``."""
 

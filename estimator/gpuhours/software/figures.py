@@ -198,8 +198,9 @@ class Kernels(Sourced):
     layer: Launches
     """s per layer and micro-batch: overhead of the layer's modules, independent of the number of kernels."""
     linear: Positive | None = None
-    """s that the hosts on which these times were measured take to launch a small nn.Linear: the reference for other hosts
-    (``on_host``)."""
+    """s that the hosts of these times take to launch a small nn.Linear: the reference for other hosts (``on_host``)."""
+    hosts: tuple[Positive, Positive] | None = None
+    """10th and 90th percentile of ``linear`` among hosts, s; None if a run states its own."""
     launches_from: str | None = None
     """The profile whose launch times replace the figures in ``settled`` if the runs that determined them are left out."""
     follows: Share = 1.0
@@ -225,11 +226,10 @@ class Kernels(Sourced):
     def on_host(self, linear: float) -> "Kernels":
         """The same figures for a host that takes ``linear`` s to launch a small nn.Linear.
 
-        All launch times are scaled by (linear / reference)^``follows``; waits and gaps are unchanged. Nothing is scaled if the profile has
-        no reference.
+        All launch times are scaled by (linear / reference)^``follows``, if the profile has a reference; waits and gaps are unchanged.
 
         The default exponent is 1: on five H200 hosts (own measurements) the time per kernel is proportional to the host's mean, 17 to
-        33 us. Single readings on one host vary from minute to minute (15 to 46 us) and hardly correlate with the concurrent step time.
+        33 us. Single readings of one host vary by the minute (15 to 46 us), hardly in step with its launches.
         """
         if self.linear is None:
             return self
@@ -240,7 +240,7 @@ class Kernels(Sourced):
 
         pairs = {name: slower(getattr(self, name)) for name in ("each", "layer", "recomputed", "call")}
         single = {name: getattr(self, name) * pace for name in ("causal", "update", "module")}
-        return self.model_copy(update={**pairs, **single, "linear": linear})
+        return self.model_copy(update={**pairs, **single, "linear": linear, "hosts": None})
 
 
 class StageEnds(Sourced):

@@ -231,6 +231,11 @@ class Software(Section):
         """What its host takes to launch a small nn.Linear, s; None if its times do not depend on that."""
         return None if self.host.kernels is None else self.host.kernels.linear
 
+    @property
+    def says_host(self) -> bool:
+        """Whether its launch times are those of one host, or do not depend on hosts."""
+        return self.host.kernels is None or self.host.kernels.hosts is None
+
     def standing_in(self, unmet: float) -> "Software":
         """The profile where it stands in for an unmeasured stack, whose steps take ``unmet`` times as long."""
         return self.model_copy(update={"unmet": unmet})

@@ -122,6 +122,34 @@ def test_the_fact_to_say_first_narrows_most() -> None:
     assert narrow.narrowed() is None
 
 
+def test_the_host_is_to_be_said_first_where_it_bounds_the_step() -> None:
+    """A small model in eager PyTorch waits for launches: the range is that of hosts until the host is stated; large ones do not wait."""
+
+    def asked(model: str, **keys: object) -> Estimate:
+        settings = {key.replace("__", "."): value for key, value in keys.items()}
+        small = {
+            "model.name": model,
+            "software": "huggingface",
+            "hardware.accelerator": "h100-sxm-80gb",
+            "hardware.gpus": 1,
+        }
+        small |= {"data.steps": 100_000, "data.seq_len": 512, "training.global_batch": 8, "layout.microbatch": 8}
+        return estimate(gpuhours.from_dict({}, settings={**small, **settings}))
+
+    opened, stated, large = asked("gpt2-medium"), asked("gpt2-medium", hardware__launch="27us"), asked("llama-3-8b")
+    assert opened.sample is not None
+    assert stated.sample is not None
+    assert large.sample is not None
+    first = opened.sample.narrowed()
+    assert first is not None
+    assert first[:2] == ("host pace", FACTS["host"])
+    assert "host pace" not in {**stated.sample.shares(), **large.sample.shares()}
+    steps = [one.results["step_time"] for one in (opened, stated)]
+    wide, narrow = (one.high / one.low for one in steps if one and one.low and one.high)
+    assert wide > 1.4 * narrow
+    assert hours(opened).value == pytest.approx(hours(stated).value, rel=0.1)
+
+
 def test_days_without_gpus_are_solved() -> None:
     found = said(known__days=30)
     days = found.results["wall_clock"]

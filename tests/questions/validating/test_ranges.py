@@ -15,7 +15,7 @@ from gpuhours.questions.validating.sources import system_of
 from gpuhours.questions.validating.updating import worse
 from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
-from gpuhours.run.conformal import Curve
+from gpuhours.run.conformal import Curve, with_hosts, without_hosts
 from gpuhours.run.novelty import OF_STACK, TRAITS, Traits, features
 from tests.benchmarks.swaps import ranked
 from tests.questions.validating.tables import judged
@@ -75,6 +75,41 @@ def test_ranges_hold_on_sources_that_they_have_not_seen_and_widen_with_novelty()
     usual = features(made(1, 0.05)[0].traits, 5.0, world_of(made(24, 0.05)))
     new = (1.0, *usual[1:3], 1.0, *usual[4:])
     assert narrow.usual(new) > 1.3 * narrow.usual(usual)
+
+
+def test_a_host_that_nobody_states_adds_to_the_range_as_squares() -> None:
+    """A model that is 0.3 off to either side, and hosts that take exp(-0.4) and exp(0.4) times as long: 0.5 together."""
+    curve = Curve(base=np.log(0.3), coefficients=(), shift=0.0, below=1.0, above=1.0)
+    assert curve.limits((), (np.exp(-0.4), np.exp(0.4))) == pytest.approx((np.exp(-0.5), np.exp(0.5)))
+    assert curve.limits(()) == curve.limits((), (1.0, 1.0)) == pytest.approx((np.exp(-0.3), np.exp(0.3)))
+    assert with_hosts(without_hosts(np.array([-0.5, 0.5]), 0.7, 1.4), np.array([0.7, 1.4])) == pytest.approx(0.5)
+
+
+def test_errors_that_hosts_explain_widen_no_other_range() -> None:
+    """Rows of hosts that are nobody's fault, a factor of 1.5 to either side: told apart, ranges of known hosts stay as they were."""
+    random = np.random.default_rng(7)
+    known = made(12, 0.05)
+    hosted = [
+        dataclasses.replace(one, error=one.error + random.normal(0, np.log(1.5) / 1.28), hosts=(1 / 1.5, 1.5))
+        for one in known
+    ]
+    told, untold = (
+        learn([*known, *hosted]),
+        learn([*known, *(dataclasses.replace(one, hosts=(1.0, 1.0)) for one in hosted)]),
+    )
+    width = [
+        np.ptp(
+            np.log(
+                Curve(
+                    **{name: one["all"][name] for name in ("base", "coefficients", "shift", "below", "above")}
+                ).limits((0.0,) * 13)
+            )
+        )
+        for one in (learn(known), told, untold)
+    ]
+    assert width[1] < 1.4 * width[0]
+    assert width[2] > 2 * width[0]
+    assert 0.75 <= told["coverage"]["rows"] <= 0.85
 
 
 def test_no_range_has_seen_its_own_source() -> None:

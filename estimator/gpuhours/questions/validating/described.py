@@ -37,7 +37,8 @@ from gpuhours.run.spec import Run, from_source, run_file
 from gpuhours.software.matching import under
 from gpuhours.software.memory import GIB
 from gpuhours.software.profile import Software
-from gpuhours.step import step
+from gpuhours.step import over_hosts, step
+from gpuhours.step.hosts import SAME
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 BATCH = "training.global_batch"
@@ -218,13 +219,22 @@ def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> l
     outcomes = []
     for one in runs:
         held = memory(one.resolved.workload)
-        time, parts = None, {}
+        time, parts, hosts = None, {}, SAME
         problem = None
         if step_time:
             predicted = step(one.resolved.workload)
             problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
+            fast, slow = over_hosts(one.resolved.workload, predicted.time)
+            hosts = float(fast), float(slow)
             time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
         outcomes.append(
-            Prediction(None if problem else time, parts, float(held.allocated), float(held.filled), problem=problem)
+            Prediction(
+                None if problem else time,
+                parts,
+                float(held.allocated),
+                float(held.filled),
+                problem=problem,
+                hosts=hosts,
+            )
         )
     return outcomes

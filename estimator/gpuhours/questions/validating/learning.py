@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
-from gpuhours.run.conformal import Curve
+from gpuhours.run.conformal import Curve, HostFactors, with_hosts, without_hosts
 from gpuhours.run.novelty import BESIDES, MIXTURE, TRAITS, Traits, World, features
 from gpuhours.run.ranges import HIGH, LOW
 
@@ -46,6 +46,8 @@ class Sample:
     """log(measured / predicted), without the slowdown of unmeasured stacks in the prediction."""
     unmet: bool = False
     """Whether its stack is unmeasured without its system, and its model has no experts."""
+    hosts: HostFactors = (1.0, 1.0)
+    """Step time on a fast and a slow host, relative to ``time``, if it does not say how fast its host is."""
 
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
@@ -59,7 +61,8 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
             system, software = system_of(one.row.word("source_title") or ""), one.case.software
             factor = None if one.case.traits.kind == MIXTURE or memory else software.unmet
             error = float(np.log(1.0 if factor is None else factor) - np.log1p(ratio))
-            learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None))
+            hosts = (1.0, 1.0) if memory else one.hosts
+            learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None, hosts))
     return learned
 
 
@@ -123,6 +126,8 @@ class _World:
     base: float
     coefficients: Floats
     shift: float
+    hosts: Floats
+    """Factors on a fast and a slow host."""
 
     @cached_property
     def usual(self) -> Floats:
@@ -133,7 +138,8 @@ class _World:
     def edges(self) -> tuple[float, float]:
         """The 10th and 90th percentile of the other systems' scores: errors (less ``shift``) over typical errors."""
         kept = self.owners != self.out
-        scores, weight = ((self.errors - self.shift) / self.usual)[kept], _weights(self.owners[kept])
+        scores = (without_hosts(self.errors - self.shift, *self.hosts) / self.usual)[kept]
+        weight = _weights(self.owners[kept])
         order = np.argsort(scores)
         reached = np.cumsum(weight[order])
         low, high = (
@@ -145,10 +151,11 @@ class _World:
 def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> dict[str, _World]:
     """System left out -> what is learned without it; "" for all systems. ``counts`` is 0 for unused features, otherwise 1."""
     world, owners = world_of(rows), np.array([one.system for one in rows])
-    worlds = {}
+    worlds, hosts = {}, np.array([one.hosts for one in rows]).T
     for out in ("", *systems):
         seen, errors, kept = _features(rows, world, out), _errors_without_slowdown(rows, out), owners != out
-        worlds[out] = _World(out, owners, seen, errors, *_fit_scale(seen[kept], errors[kept], owners[kept], counts))
+        found = _fit_scale(seen[kept], errors[kept], owners[kept], counts, hosts[:, kept])
+        worlds[out] = _World(out, owners, seen, errors, *found, hosts)
     return worlds
 
 
@@ -164,12 +171,14 @@ def _weights(owners: NDArray[np.str_]) -> Floats:
     return weight / weight.sum()
 
 
-def _fit_scale(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats) -> tuple[float, Floats, float]:
-    """(base, coefficients, shift) with the maximum Laplace likelihood of errors of scale exp(base + coefficients x features), with
-    non-negative coefficients and a prior at ``USUAL``. Convex; solved by projected gradient descent."""
+def _fit_scale(
+    found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats, hosts: Floats
+) -> tuple[float, Floats, float]:
+    """(base, coefficients, shift) with the maximum Laplace likelihood of errors, less what ``hosts`` explain, of scale exp(base +
+    coefficients x features), with non-negative coefficients and a prior at ``USUAL``. Convex; solved by projected gradient descent."""
     weight = _weights(owners)
     shift = float(np.median([np.median(errors[owners == system]) for system in set(owners)]))
-    size = abs(errors - shift)
+    size: Floats = np.abs(without_hosts(errors - shift, *hosts))
     base, coefficients = float(np.log(weight @ size)), USUAL * counts
     for _ in range(ROUNDS):
         slope = weight * (1 - size * np.exp(-base - found @ coefficients))
@@ -195,7 +204,9 @@ def _coverage(worlds: dict[str, _World], factor: float) -> dict[str, float]:
     for out in set(owners):
         mine, one = owners == out, worlds[str(out)]
         curve, usual, off = _curve(one, factor), one.usual[mine], one.errors[mine] - one.shift
-        low, high = -curve.below * usual, curve.above * usual
+        fast, slow = one.hosts[:, mine]
+        low = -np.asarray(with_hosts(curve.below * usual, fast))
+        high = np.asarray(with_hosts(curve.above * usual, slow))
         inside[mine] = (off >= low) & (off <= high)
         widths[mine] = high - low
         scores[mine] = interval_score(low, high, off)

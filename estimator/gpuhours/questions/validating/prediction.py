@@ -16,7 +16,8 @@ from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.memory import memory
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.rows import Row
-from gpuhours.step import PARTS, step
+from gpuhours.step import PARTS, over_hosts, step
+from gpuhours.step.hosts import SAME
 from gpuhours.workload import Workload
 
 Key = tuple[Any, ...]
@@ -48,6 +49,8 @@ class Prediction:
     open: bool = False
     """Whether the row does not state recomputation or sharding; ``filled`` then assumes those that need least memory."""
     problem: str | None = None
+    hosts: tuple[float, float] = SAME
+    """Step time on a fast and a slow host, relative to ``time``, if the row does not say how fast its host is."""
 
 
 def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction]:
@@ -88,13 +91,18 @@ def _predict_together(cases: Sequence[Case], step_time: bool) -> list[Prediction
     columns["open"], columns["filled"] = _least_filled(cases, together, held.filled)
     if step_time:
         predicted = step(together)
-        columns |= {"time": predicted.time, **predicted.parts}
+        fast, slow = over_hosts(together, predicted.time)
+        columns |= {"time": predicted.time, "fast": fast, "slow": slow, **predicted.parts}
     size = len(cases)
     wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
     parts = [{name: wide[name][place] for name in PARTS if name in wide} for place in range(size)]
     times = wide.get("time", [None] * size)
     counted = [wide[memory_counts(case.row)][at] for at, case in enumerate(cases)]
-    return [Prediction(times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at]) for at in range(size)]
+    hosts = list(zip(wide["fast"], wide["slow"], strict=True)) if step_time else [SAME] * size
+    return [
+        Prediction(times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at], hosts=hosts[at])
+        for at in range(size)
+    ]
 
 
 def _with_short_memory_defaults(cases: Sequence[Case], together: Workload) -> Workload:
@@ -153,7 +161,7 @@ def _words(case: Case) -> Key:
         (case.node.name, case.node.gpus, case.node.nics, case.node.network, case.node.sharp), case.kernel, case.precision, case.without,
         case.layout.stage_layers,
         (case.software.name, case.software.unmet, case.software.selective, repr(case.software.dispatch)),
-        case.software.launch,
+        case.software.launch, case.software.says_host,
     )  # fmt: skip
 
 

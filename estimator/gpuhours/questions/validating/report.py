@@ -27,12 +27,13 @@ from gpuhours.questions.validating.rows import (
     unread_columns,
 )
 from gpuhours.questions.validating.sources import system_of
-from gpuhours.run.conformal import curve, table
+from gpuhours.run.conformal import HostFactors, curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import features
 from gpuhours.run.ranges import share_limits
 from gpuhours.run.site import Site, StackMet
 from gpuhours.software.memory import GIB
+from gpuhours.step.hosts import SAME
 
 SHORTEST = 1e-6
 """Shortest plausible measured step, s."""
@@ -56,6 +57,8 @@ class Judged:
     memory_predicted: float | None
     memory_low: float | None
     memory_high: float | None
+    hosts: HostFactors
+    """Step time on a fast and a slow host, relative to ``predicted``; 1 if the row says how fast its host is."""
     fits_probability: float | None
     filled: float | None
     """The minimum memory needed, relative to the accelerator's."""
@@ -234,7 +237,7 @@ def judge(
     if isinstance(case, str) or found is None:
         unknown: tuple[None, None, None] = (None, None, None)
         return Judged(
-            row, None, measured, *unknown, memory and memory * GIB, *unknown, None, None, False, {}, str(case)
+            row, None, measured, *unknown, memory and memory * GIB, *unknown, SAME, None, None, False, {}, str(case)
         )
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
@@ -248,7 +251,7 @@ def judge(
     found = at_pace(found, met)
     time, held, system = found.time, found.memory, _system(row) if left_out else ""
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
-    low, high = curve("step", system).limits(new) if met is None else met.limits(curve("step").usual(new))
+    low, high = curve("step", system).limits(new, found.hosts) if met is None else met.limits(curve("step").usual(new))
     parts = found.parts
     if time is not None and row.word("outcome") == AVERAGE:
         step, time, (low, high) = time, averaged(time, case), widened(low, high)
@@ -258,7 +261,7 @@ def judge(
     chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,
-        held and held * most, chance, found.filled, found.open, parts, why,
+        held and held * most, found.hosts, chance, found.filled, found.open, parts, why,
     )  # fmt: skip
 
 
