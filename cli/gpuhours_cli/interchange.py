@@ -56,7 +56,7 @@ def export_run(
         typer.Option(
             metavar="CODE",
             autocompletion=completion.offered(completion.codes),
-            help="megatron, torchtitan, deepspeed, accelerate, nemo, nanotron, axolotl or llama-factory.",
+            help="megatron, torchtitan, deepspeed, accelerate, nemo, nanotron, axolotl, llama-factory or trainer.",
         ),
     ] = "megatron",
     output: Output = None,

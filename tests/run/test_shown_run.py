@@ -78,3 +78,29 @@ def test_the_run_that_is_shown_recomputes_only_where_none_as_fast_does_not(param
     assert sample.run.layout is not None
     assert sample.run.layout.recompute == Recompute.none
     assert np.median(sample.slower) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("model", ["llama-3-8b", "llama-2-13b", "qwen2.5-7b"])
+def test_adapters_are_shown_as_most_of_the_sample_trains_them(model: str, dropout: bool) -> None:
+    """85 of 100 trainers of adapters recompute everything, whatever that costs; the run shown is one of these."""
+    asked = {"model": {"name": model, "trainable": "lora", "rank": 16, "dropout": dropout}, "data": {"tokens": "100M"}}
+    sample = ensemble(gpuhours.from_dict({**asked, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 1}}))
+    assert sample is not None
+    assert sample.run.layout is not None
+    assert sample.run.layout.recompute.name == "full"
+
+
+def test_dropout_costs_time_whatever_is_open() -> None:
+    """Its masks are work: neither another stack nor another recompute mode makes up for them."""
+    for model in ("llama-3-8b", "llama-2-13b"):
+        spent = []
+        for dropout in (False, True):
+            asked = {
+                "model": {"name": model, "trainable": "lora", "rank": 16, "dropout": dropout},
+                "data": {"tokens": "100M"},
+            }
+            sample = ensemble(gpuhours.from_dict({**asked, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 1}}))
+            assert sample is not None
+            spent.append(np.median(sample.gpu_time))
+        assert 1.0 < spent[1] / spent[0] < 1.1

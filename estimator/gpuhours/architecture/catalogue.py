@@ -120,6 +120,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in os.listdir(folder()) if name.endswith(".yaml")))
 
 
+@functools.cache
 def plain(name: str) -> str:
     """Normalise a name: ``ViT-L/14`` -> ``vit-l-14``. The owner and fine-tuning suffix of a hub name are dropped if that leaves a known
     model: ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``."""
@@ -136,6 +137,7 @@ def plain(name: str) -> str:
     return own if own in names() else of_one_size(own) if of_one_size(own) in names() else spelt
 
 
+@functools.cache
 def known_as(name: str) -> str:
     """The known model that a name refers to: the name normalised by ``plain``, without fine-tuning suffixes, replaced by the model of the
     same shape (``SHAPED_LIKE``), or with different hyphens. If none is known, the result of ``plain``.
@@ -204,11 +206,37 @@ def fields(value: Any) -> Any:
     """
     if isinstance(value, str):
         return _from_text(value)
+    if isinstance(value, Mapping) and _changes_parts(value):
+        return _with_parts(_from_text(value["name"]), value)
     if isinstance(value, Mapping) and {"vision", "name"} <= value.keys() and not _is_whole(value):
         return {**{key: item for key, item in value.items() if key != "name"}, "language": value["name"]}
     if isinstance(value, Mapping) and isinstance(value.get("name"), str) and not _is_whole(value):
         return {**_from_text(value["name"]), **value}
     return value
+
+
+PARTS = ("vision", "bridge", "language")
+"""Parts of a video-language model."""
+
+
+def _changes_parts(value: Mapping[Any, Any]) -> bool:
+    """Whether a mapping changes parts of a named video-language model: ``{name: qwen2.5-vl-7b, vision: {trainable: frozen}}``."""
+    name = value.get("name")
+    if (
+        not isinstance(name, str)
+        or "unread" in value
+        or not any(isinstance(value.get(part), Mapping) for part in PARTS)
+    ):
+        return False
+    return not name.endswith(".json") and _is_known(name) and named(name).kind == "video-language"
+
+
+def _with_parts(shape: Mapping[str, Any], value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The fields of a named model with those of its parts replaced one by one."""
+    changed = {
+        part: {**shape[part], **value[part]} for part in PARTS if isinstance(value.get(part), Mapping) and part in shape
+    }
+    return {**shape, **value, **changed}
 
 
 def _is_whole(value: Mapping[Any, Any]) -> bool:

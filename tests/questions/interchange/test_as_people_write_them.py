@@ -252,7 +252,6 @@ def test_nanotron(tmp_path: Path) -> None:
         ("GPT-NeoX", '{"pipe-parallel-size": 1, "num-layers": 2, "train_micro_batch_size_per_gpu": 1}'),
         ("llm-foundry", "device_train_microbatch_size: 8\nfsdp_config: {sharding_strategy: FULL_SHARD}"),
         ("torchtune", "model: {_component_: torchtune.models.llama3_1.lora_llama3_1_70b}\nbatch_size: 2"),
-        ("TRL", "model_name_or_path: a/b\ndataset_name: c/d\nper_device_train_batch_size: 2"),
     ],
 )
 def test_another_codes_file_is_not_taken_for_one_that_is_read(tmp_path: Path, code: str, text: str) -> None:

@@ -268,6 +268,7 @@ WHOLE = {"tensor": 1, "pipeline": 1, "context": 1, "microbatch": 1, "sharding": 
 HOLDS = {
     "megatron": set(ROUND), "nemo": {"staged"}, "torchtitan": {"plain", "split"}, "deepspeed": {"plain", "split"},
     "accelerate": {"plain", "split"}, "axolotl": {"plain", "split"},
+    "trainer": {"plain"},
 }  # fmt: skip
 """Which of them each file can say whole."""
 NOT_HELD = {"accelerate": 2, "deepspeed": 1}

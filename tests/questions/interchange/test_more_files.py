@@ -74,7 +74,8 @@ def test_adapters_of_llama_factory(tmp_path: Path) -> None:
     assert found.data["model"] == {"name": "llama-3-8b", "trainable": "lora", "rank": 16, "targets": ["q", "v"]}
     assert found.data["training"] == {"dtype": "nf4", "global_batch": 2 * 8 * 2}
     assert found.data["layout"] == {"microbatch": 2, "recompute": "full"}
-    assert (found.data["software"], found.data["data"]) == ("llama-factory", {"seq_len": 1024, "epochs": 3.0})
+    assert (found.data["software"], found.data["data"]) == ("huggingface-trainer", {"epochs": 3.0})
+    assert any("cut to 1,024 tokens" in one for one in found.open)  # they are as long as they are, unless packed
     assert found.origins[0].not_understood == ("max_samples = 1000",)
 
 
@@ -82,17 +83,20 @@ def test_a_whole_model_under_its_deepspeed_file(tmp_path: Path) -> None:
     found = imported(tmp_path, "sft.yaml", WHOLE)
     assert found.data["model"] == {"name": "qwen2.5-7b"}
     assert found.data["layout"] == {
-        "microbatch": 2, "recompute": "none", "sharding": "zero3", "offload_optimizer": True,
+        "microbatch": 2, "recompute": "none", "sharding": "zero3", "offload_optimizer": True, "offload_parameters": True,
     }  # fmt: skip
 
 
 def test_what_is_left_out_is_its_default(tmp_path: Path) -> None:
-    """Rank 8 on every product, 2,048 tokens, checkpointed."""
+    """Rank 8 on every product, samples cut to 2,048 tokens, checkpointed; pre-training packs them."""
     found = imported(
         tmp_path, "sft.yaml", "model_name_or_path: google/gemma-2-9b-it\nfinetuning_type: lora\nbf16: true\n"
     )
     assert found.data["model"] == {"name": "gemma-2-9b", "trainable": "lora", "rank": 8, "targets": ["all-linear"]}
-    assert (found.data["data"], found.data["layout"]) == ({"seq_len": 2048}, {"recompute": "full"})
+    assert ("data" in found.data, found.data["layout"]) == (False, {"recompute": "full"})
+    assert any("cut to 2,048 tokens" in one for one in found.open)
+    stage = imported(tmp_path, "pt.yaml", "model_name_or_path: google/gemma-2-9b\nstage: pt\nfinetuning_type: full\n")
+    assert stage.data["data"] == {"seq_len": 2048, "packed": True}
 
 
 def test_a_model_that_nobody_knows_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,16 @@ TABLE = (
 STRATEGIES = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
 """FSDP sharding strategies in the order of accelerate's numbers, which start at 1."""
 
+OFFLOADED = {"layout.offload_optimizer": True, "layout.offload_parameters": True}
+"""What FSDP's ``offload_params`` keeps in host memory: the shards, and with them their optimiser states."""
+
+
+def sharded_as(words: str) -> dict[str, Any]:
+    """The layout of Trainer's ``fsdp``: ``full_shard auto_wrap offload``."""
+    level = "zero2" if "shard_grad_op" in words or "zero2" in words else "none" if "no_shard" in words else "zero3"
+    group = {"layout.shard_group": 8} if "hybrid" in words else {}
+    return {"layout.sharding": level, **group, **(OFFLOADED if "offload" in words else {})}
+
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert an accelerate configuration to the run's keys."""
@@ -33,10 +43,14 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         return keys | _sharded(theirs) | {"training.state": "amp", "software": "huggingface-fsdp2"}
     if kind == "DEEPSPEED":
         stage = theirs.get("deepspeed_config.zero_stage", "deepspeed_config.zero_optimization.stage")
-        theirs.get("deepspeed_config.zero3_init_flag", "deepspeed_config.zero3_save_16bit_model")
-        offloaded = theirs.get("deepspeed_config.offload_optimizer_device")
+        inside = "deepspeed_config."
+        theirs.get(
+            f"{inside}zero3_init_flag", f"{inside}zero3_save_16bit_model", f"{inside}deepspeed_multinode_launcher"
+        )
+        offloaded, weights = (theirs.get(f"{inside}offload_{part}_device") for part in ("optimizer", "param"))
         keys |= {"layout.sharding": f"zero{stage}" if positive(stage) else "none"} if stage is not None else {}
         keys |= {"layout.offload_optimizer": True} if str(offloaded) in ("cpu", "nvme") else {}
+        keys |= {"layout.offload_parameters": True} if str(weights) in ("cpu", "nvme") else {}
         return keys | {"software": "huggingface-deepspeed"}
     if kind == "MEGATRON_LM":
         inside = "megatron_lm_config.megatron_lm_"
@@ -71,7 +85,7 @@ def _sharded(theirs: ForeignFile) -> dict[str, Any]:
     if str(strategy).upper().startswith("HYBRID"):
         keys["layout.shard_group"] = 8
     keys |= {"layout.recompute": "full"} if theirs.on(f"{inside}activation_checkpointing") else {}
-    return keys | ({"layout.offload_optimizer": True} if theirs.on(f"{inside}offload_params") else {})
+    return keys | (OFFLOADED if theirs.on(f"{inside}offload_params") else {})
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:

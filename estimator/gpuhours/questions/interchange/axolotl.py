@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gpuhours.architecture.catalogue import names, plain
+from gpuhours.architecture.catalogue import known_as, names
 from gpuhours.architecture.lora import ALL, ATTENTION, EVERY
+from gpuhours.questions.interchange.accelerate import OFFLOADED
+from gpuhours.questions.interchange.deepspeed import stage_named
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
+    LONGEST,
     ForeignFile,
     Key,
     above_one,
@@ -20,7 +23,6 @@ from gpuhours.questions.interchange.keys import (
 )
 
 TABLE = (
-    Key("data.seq_len", ("sequence_len",), positive),
     Key("layout.microbatch", ("micro_batch_size",), positive),
     Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
     Key("data.epochs", ("num_epochs",), above_zero),
@@ -34,7 +36,7 @@ PROJECTIONS = {f"{part}_proj": part for part in EVERY}
 
 def model_called(name: str) -> str | None:
     """The known model for a hub repository, None if there is none: ``NousResearch/Meta-Llama-3-8B-Instruct`` -> ``llama-3-8b``."""
-    known = plain(name if "/" in name else f"/{name}")
+    known = known_as(name if "/" in name else f"/{name}")
     return known if known in names() else None
 
 
@@ -60,10 +62,8 @@ def targeted(modules: Any) -> list[str]:
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert an axolotl configuration to the run's keys."""
-    keys = paired(theirs, TABLE) | _model(theirs)
-    if theirs.on("sample_packing"):
-        keys["data.packed"] = True
-    theirs.get("pad_to_sequence_len", "flash_attention")
+    keys = paired(theirs, TABLE) | _model(theirs) | _length(theirs)
+    theirs.get("flash_attention", "model_type", "is_qwen_derived_model", "is_llama_derived_model")
     half, brain = theirs.on("fp16", "float16"), theirs.get("bf16", "bfloat16")
     theirs.known("bf16", "bfloat16")  # auto: true if the GPU supports it
     theirs.get("attn_implementation", "tf32", "gradient_checkpointing_kwargs")
@@ -84,16 +84,30 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     )
     for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy", "limit_all_gathers"):
         theirs.get(f"{inside}{part}", f"{older}{part}")
-    for level in ("1", "2", "3"):
-        if f"zero{level}" in config:
-            keys["layout.sharding"] = f"zero{level}"
+    keys |= stage_named(config)
     if sharded:
         keys["layout.sharding"] = "zero2" if again is False or "GRAD_OP" in strategy.upper() else "zero3"
-        keys |= (
-            {"layout.offload_optimizer": True} if theirs.on(f"{inside}offload_params", f"{older}offload_params") else {}
-        )
-    software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else "huggingface-trainer"
-    return keys | {"software": software}
+        keys |= OFFLOADED if theirs.on(f"{inside}offload_params", f"{older}offload_params") else {}
+    software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else None
+    return keys | {"software": software or ("huggingface-liger" if _fused(theirs) else "huggingface-trainer")}
+
+
+def _fused(theirs: ForeignFile) -> bool:
+    """Whether Liger's kernels are on, for a run that neither DeepSpeed nor FSDP shards (their stacks are measured without)."""
+    switches = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_linear_cross_entropy")
+    plugins = theirs.get("plugins")
+    if any(theirs.on(one) for one in switches) and "liger" in str(plugins).lower():
+        return True
+    if plugins is not None:
+        theirs.leave("plugins")
+    return False
+
+
+def _length(theirs: ForeignFile) -> dict[str, Any]:
+    """``sequence_len`` is the length of every sample where they are packed or padded to it; otherwise longer ones are cut to it."""
+    length, packed = positive(theirs.get("sequence_len")), theirs.on("sample_packing")
+    padded = theirs.on("pad_to_sequence_len")
+    return {"data.seq_len" if packed or padded else LONGEST: length} | ({"data.packed": True} if packed else {})
 
 
 def _model(theirs: ForeignFile) -> dict[str, Any]:
@@ -131,7 +145,9 @@ def write(values: Mapping[str, Any]) -> dict[str, Any]:
         theirs |= {"load_in_4bit": True} if dtype == "nf4" else {}
     theirs |= {"optimizer": "adamw_bnb_8bit"} if values.get("training.optimizer") == "adamw-8bit" else {}
     theirs |= {"fp16": True} if dtype == "fp16" else {"bf16": dtype in ("bf16", "nf4")}
-    theirs |= {"sample_packing": True} if values.get("data.packed") else {}
+    if values.get("data.seq_len"):
+        theirs |= {"sequence_len": values["data.seq_len"]}
+        theirs |= {"sample_packing" if values.get("data.packed") else "pad_to_sequence_len": True}
     theirs["gradient_checkpointing"] = (
         "offload" if values.get("layout.offload_activations") else values.get("layout.recompute") == "full"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,21 @@ TABLE = (
         above_one,
     ),
 )
+
+_STAGE = re.compile(r"(?:zero|z|stage)[-_]?([123])(?!\d)")
+
+
+def stage_named(config: str) -> dict[str, Any]:
+    """The layout that the name of a DeepSpeed file says.
+
+    >>> stage_named("examples/deepspeed/ds_z3_offload_config.json")
+    {'layout.sharding': 'zero3', 'layout.offload_optimizer': True, 'layout.offload_parameters': True}
+    """
+    said = _STAGE.search(config)
+    keys: dict[str, Any] = {"layout.sharding": f"zero{said[1]}"} if said else {}
+    weights = said is not None and said[1] == "3" and "offload" in config
+    keys |= {"layout.offload_optimizer": True} if "offload" in config and "offload_param" not in config else {}
+    return keys | ({"layout.offload_parameters": True} if weights else {})
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,8 +20,10 @@ from gpuhours.questions.interchange import (
     llama_factory,
     megatron,
     nanotron,
+    python_calls,
     shell,
     torchtitan,
+    trainer,
 )
 from gpuhours.questions.interchange.keys import ForeignFile, flat, interpolated, nested
 
@@ -56,7 +59,7 @@ def _toml(values: Mapping[str, Any]) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def _shell(values: Mapping[str, Any]) -> str:
+def _shell(values: Mapping[str, Any], program: str = "pretrain_gpt.py", spelt: str = "-") -> str:
     """Write arguments as a shell array, followed by the launch command."""
     machine = {name: values[name] for name in ("nnodes", "nproc_per_node") if name in values}
     said = {
@@ -64,10 +67,18 @@ def _shell(values: Mapping[str, Any]) -> str:
         for name, value in values.items()
         if name not in (*machine, "activation", "bias") and value is not False
     }
-    lines = [f"    --{name.replace('_', '-')}" + ("" if value is True else f" {value}") for name, value in said.items()]
+    lines = [
+        f"    --{name.replace('_', spelt)}" + ("" if value is True else f" {_word(value)}")
+        for name, value in said.items()
+    ]
     start = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in machine.items())
     body = "\n".join(lines)
-    return f'#!/bin/bash\nARGUMENTS=(\n{body}\n)\ntorchrun {start} pretrain_gpt.py "${{ARGUMENTS[@]}}"\n'
+    return f'#!/bin/bash\nARGUMENTS=(\n{body}\n)\ntorchrun {start} {program} "${{ARGUMENTS[@]}}"\n'
+
+
+def _word(value: Any) -> str:
+    """A value as one word of a command line, or a list as several."""
+    return " ".join(map(_word, value)) if isinstance(value, list) else shlex.quote(str(value))
 
 
 def _nemo(values: Mapping[str, Any]) -> str:
@@ -86,14 +97,14 @@ CODES: Mapping[str, Code] = {
     "nemo": Code("NeMo", ".yaml", partial(megatron.read, software="nemo"), lambda values: _nemo(megatron.write(values, "nemo")), last=True),
     "nanotron": Code("nanotron", ".yaml", nanotron.read, lambda values: _yaml(nanotron.write(values))),
     "axolotl": Code("axolotl", ".yaml", axolotl.read, lambda values: _yaml(axolotl.write(values))),
+    "trainer": Code("Trainer", ".sh", trainer.read, lambda values: _shell(trainer.write(values), "train.py", "_")),
     "llama-factory": Code("LLaMA-Factory", ".yaml", llama_factory.read, lambda values: _yaml(llama_factory.write(values))),
 }  # fmt: skip
 
 
 UNREAD: Mapping[str, set[str]] = {
     "GPT-NeoX": {"pipe_parallel_size"}, "llm-foundry": {"device_train_microbatch_size"}, "torchtune": {"_component_"},
-    "LitGPT": {"lr_warmup_steps", "devices"}, "TRL": {"dataset_name", "model_name_or_path", "per_device_train_batch_size"},
-    "MaxText": {"base_emb_dim"}, "ms-swift": {"train_type", "torch_dtype"},
+    "LitGPT": {"lr_warmup_steps", "devices"}, "MaxText": {"base_emb_dim"}, "ms-swift": {"train_type", "torch_dtype"},
 }  # fmt: skip
 """Unsupported frameworks, with the keys that identify their files."""
 _READ = f"Supported: {', '.join(code.title for code in CODES.values())}."
@@ -123,14 +134,22 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
         if isinstance(data, Mapping) and data:
             code, keys = _owner(flat(data), path)
             return code, interpolated(keys) if code == "nemo" else keys
-    arguments = shell.arguments(text)
+    arguments = python_calls.arguments(text) if ending in (".py", ".ipynb") else shell.arguments(text)
     if not arguments:
         raise EstimateError(
             "contains no known arguments or keys.",
             _READ,
             str(path),
         )
-    return "megatron", arguments
+    return _launched(arguments), arguments
+
+
+def _launched(arguments: Mapping[str, Any]) -> str:
+    """Detect the framework of a launch command by its arguments."""
+    if "finetuning_type" in arguments:
+        return "llama-factory"
+    shaped = {"num_layers", "hidden_size", "tensor_model_parallel_size", "micro_batch_size"} & arguments.keys()
+    return "trainer" if trainer.MARKS & arguments.keys() and not shaped else "megatron"
 
 
 def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
@@ -144,8 +163,10 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
         return "model", {"model": str(path)}
     if "base_model" in first:
         return "axolotl", keys
-    if {"finetuning_type", "model_name_or_path"} & first:
+    if {"finetuning_type", "cutoff_len", "template"} & first:
         return "llama-factory", keys
+    if trainer.MARKS & first:
+        return "trainer", keys
     if {"parallelism.tp", "tokens.sequence_length"} & keys.keys() and "parallelism.dp" in keys:
         return "nanotron", keys
     if first & {"distributed_type", "compute_environment", "num_processes"} or any(
@@ -167,6 +188,6 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
 
 def opened_text(code: str, text: str) -> dict[str, Any]:
     """Parse the text of a file that was just written."""
-    if code == "megatron":
+    if code in ("megatron", "trainer"):
         return shell.arguments(text)
     return flat(tomllib.loads(text) if code == "torchtitan" else read_yaml_text(text, code).data)

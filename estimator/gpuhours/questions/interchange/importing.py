@@ -15,6 +15,7 @@ from gpuhours.questions.interchange.files import CODES, opened
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     LOCAL_BATCH,
+    LONGEST,
     NODES,
     PER_NODE,
     RANKS,
@@ -29,7 +30,8 @@ from gpuhours.run.spec import Run, from_dict
 EVERY = "recompute.every"
 OPTIMISER_KEYS = {
     "megatron": ("optimizer",), "nemo": ("optim.name",), "torchtitan": ("optimizer.name",), "deepspeed": ("optimizer.type",),
-    "accelerate": (), "nanotron": ("optimizer.optimizer_factory.name",), "axolotl": ("optimizer",), "llama-factory": ("optim",),
+    "accelerate": (), "nanotron": ("optimizer.optimizer_factory.name",), "axolotl": ("optimizer",),
+    "llama-factory": ("optim",), "trainer": ("optim",),
 }  # fmt: skip
 """The key that names the optimiser, by framework."""
 ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
@@ -112,7 +114,7 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
     stated: dict[str, Any] = {}
     origins: list[Origin] = []
     models = []
-    waiting = list(map(Path, paths))
+    waiting, referred = list(map(Path, paths)), set[Path]()
     while waiting:
         path = waiting.pop(0)
         code, keys = opened(path)
@@ -122,8 +124,10 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
             continue
         theirs = ForeignFile(keys, last=CODES[code].last)
         said = read(code, theirs)
-        waiting += _named_beside(path, theirs, {one.file for one in origins} | set(map(str, waiting)))
-        ours = {key: value for key, value in said.items() if value is not None}
+        named = _named_beside(path, theirs, {one.file for one in origins} | set(map(str, waiting)))
+        waiting, referred = [*waiting, *named], referred | set(named)
+        first = OF_COMMAND & stated.keys() if path in referred else set()
+        ours = {key: value for key, value in said.items() if value is not None and key not in first}
         stated |= _beside(stated, ours)
         origins.append(_origin(path, code, theirs, optimiser_read="training.optimizer" in said))
     other: list[str] = []
@@ -135,20 +139,25 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
     return replace(found, open=(*other, *found.open))
 
 
-BESIDE = "deepspeed_config.deepspeed_config_file"
+BESIDE = ("deepspeed_config.deepspeed_config_file", "deepspeed", "config_file")
+"""Keys that name another file: DeepSpeed's in an accelerate or Trainer configuration, accelerate's in a launch command."""
+OF_COMMAND = {NODES, PER_NODE, ACCUMULATION, "hardware.gpus", "layout.microbatch"}
+"""Quantities that a launch command overrides in the files that it names."""
 
 
 def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path]:
-    """The DeepSpeed file that an accelerate configuration refers to, if it exists and was not also given; it is imported too."""
-    said = theirs.get(BESIDE)
-    if said is None:
-        return []
-    file = path.parent / str(said)
-    if file.is_file():
-        return [] if str(file) in given else [file]
-    if not any(Path(one).name == file.name for one in given):
-        theirs.leave(BESIDE)
-    return []
+    """The files that a configuration refers to, if they exist and were not also given; they are imported too."""
+    found = []
+    for key in BESIDE:
+        said = theirs.get(key)
+        if said is None or Path(str(said)).suffix not in (".json", ".yaml", ".yml"):
+            continue
+        file = path.parent / str(said)
+        if file.is_file():
+            found += [] if str(file) in given else [file]
+        elif key == "config_file" or (key == BESIDE[0] and not any(Path(one).name == file.name for one in given)):
+            theirs.leave(key)
+    return found
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +187,8 @@ def optimiser_called(name: str) -> str | None:
 def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """Set the software stack if a DeepSpeed file and a Hugging Face trainer's file are combined, which is a separate stack."""
     stacks = {str(found.get("software", "")), str(said.get("software", ""))}
+    if stacks == {"deepspeed", "llama-factory"}:
+        return {**said, "software": "llama-factory"}
     if "deepspeed" in stacks and any(one.startswith("huggingface") for one in stacks):
         return {**said, "software": "huggingface-deepspeed"}
     return said
@@ -238,7 +249,7 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
     said = {
         key: found.pop(key, None)
-        for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED)
+        for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED, LONGEST)
     }
     copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
@@ -272,6 +283,9 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
         put(data, key, value)
     data = {name: data[name] for name in (*ORDER, *(set(data) - set(ORDER))) if name in data}
     run = from_dict(data, "what the files say")
+    if said[LONGEST] and run.data.seq_len is None:
+        say = "--set data.text_tokens=N" if getattr(run.model, "kind", "") == "video-language" else "--seq-len N"
+        remarks.append(f"samples are cut to {said[LONGEST]:,} tokens, not packed; their usual length is missing: {say}")
     if "model" not in data:
         remarks.append("the model's shape is missing: --model NAME-OR-CONFIG.json or --params")
     if "accelerator" not in data.get("hardware", {}):

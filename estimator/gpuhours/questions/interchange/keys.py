@@ -15,14 +15,16 @@ VOCABULARY = "vocabulary.of_tokenizer"
 """Internal key for the vocabulary size implied by the tokenizer's files."""
 UNPADDED = "vocabulary.said"
 """Internal key for the vocabulary size before padding."""
-NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
+NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, LONGEST = (
     "machine.nodes",
     "machine.per_node",
     "machine.data",
     "batch.passes",
     "batch.local",
+    "data.longest",
 )
-"""Quantities that frameworks' files state but a run does not, since it states GPUs and the global batch instead."""
+"""Quantities that frameworks' files state but a run does not, since it states GPUs, the global batch and the usual length of a sample
+instead: ``LONGEST`` is the length to which longer samples are cut."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class ForeignFile:
     def names(self, name: str) -> bool:
         """Whether a key has a value, which may be an undefined variable."""
         return not silent(self._keys.get(name, (name, None))[1])
+
+    def holds(self, *names: str) -> bool:
+        """Whether one of ``names`` is in the file, even without a value."""
+        return any(name in self._keys for name in names)
 
     def on(self, *names: str) -> bool:
         """Whether a switch is on: ``true``, ``1`` or a flag without a value."""

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gpuhours.architecture.catalogue import named
 from gpuhours.architecture.lora import ALL
+from gpuhours.questions.interchange.accelerate import sharded_as
 from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called
-from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_zero, paired, positive, written
+from gpuhours.questions.interchange.deepspeed import stage_named
+from gpuhours.questions.interchange.keys import LONGEST, ForeignFile, paired, positive, truth, written
+from gpuhours.questions.interchange.trainer import BATCH, launched
 
-TABLE = (
-    Key("data.seq_len", ("cutoff_len",), positive),
-    Key("layout.microbatch", ("per_device_train_batch_size",), positive),
-    Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
-    Key("data.epochs", ("num_train_epochs",), above_zero),
-    Key("data.steps", ("max_steps",), positive),
-    Key("data.packed", ("packing",), lambda value: True if value in (True, "true") else None),
-)
 RANK, LENGTH = 8, 2048
 """Defaults of lora_rank and cutoff_len."""
 
@@ -24,8 +20,8 @@ RANK, LENGTH = 8, 2048
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert a LLaMA-Factory configuration to the run's keys. Defaults: full activation checkpointing, and adapters on every linear
     layer."""
-    keys = {"data.seq_len": LENGTH, **paired(theirs, TABLE)}
-    theirs.get("stage", "do_train", "template", "flash_attn", "neat_packing", "pure_bf16", "lora_alpha", "lora_dropout")
+    keys = paired(theirs, BATCH) | launched(theirs) | _length(theirs)
+    theirs.get("do_train", "template", "flash_attn", "pure_bf16", "lora_alpha", "lora_dropout")
     name = theirs.get("model_name_or_path")
     known = None if name is None else model_called(str(name))
     if known:
@@ -38,6 +34,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         keys |= _adapters(theirs)
     elif theirs.get("finetuning_type") != "full":
         theirs.leave("finetuning_type")
+    keys |= _frozen(theirs, known, alone=theirs.get("finetuning_type") == "full")
     half = theirs.on("fp16")
     theirs.get("bf16")
     narrow = positive(theirs.get("quantization_bit"))
@@ -47,20 +44,36 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         theirs.leave("quantization_bit")
     keys["layout.recompute"] = "none" if theirs.on("disable_gradient_checkpointing") else "full"
     config = str(theirs.get("deepspeed") or "")
-    for level in ("1", "2", "3"):
-        if f"z{level}" in config or f"zero{level}" in config:
-            keys["layout.sharding"] = f"zero{level}"
-    if config and "offload" in config:
-        keys["layout.offload_optimizer"] = True
     theirs.get("fsdp_transformer_layer_cls_to_wrap")
     sharded = str(theirs.get("fsdp") or "")
-    if sharded:
-        keys["layout.sharding"] = "zero2" if "shard_grad_op" in sharded else "zero3"
-        keys |= {"layout.offload_optimizer": True} if "offload" in sharded else {}
+    keys |= sharded_as(sharded) if sharded else stage_named(config)
     if theirs.on("use_galore"):
         keys["training.optimizer"] = "galore"
         theirs.get("galore_layerwise", "galore_target", "galore_rank", "galore_scale", "galore_update_interval")
-    return keys | {"software": "llama-factory"}
+    return keys | {"software": "huggingface-fsdp2" if sharded else "llama-factory" if config else "huggingface-trainer"}
+
+
+def _frozen(theirs: ForeignFile, model: str | None, *, alone: bool) -> dict[str, Any]:
+    """The frozen parts of a model that sees, ``alone`` without adapters: by default its encoder and its projector."""
+    switches = {
+        "vision": "freeze_vision_tower",
+        "bridge": "freeze_multi_modal_projector",
+        "language": "freeze_language_model",
+    }
+    said = {part: truth(theirs.get(switch)) for part, switch in switches.items()}
+    if model is None or not alone or named(model).kind != "video-language":
+        return {}
+    frozen = (part for part, value in said.items() if (part != "language" if value is None else value))
+    return {f"model.{part}.trainable": "frozen" for part in frozen}
+
+
+def _length(theirs: ForeignFile) -> dict[str, Any]:
+    """``cutoff_len`` is the length of every sample where they are packed, as they are in pre-training; otherwise longer ones are cut to
+    it."""
+    length, said = positive(theirs.get("cutoff_len")) or LENGTH, truth(theirs.get("packing"))
+    neat, pretrained = theirs.on("neat_packing"), str(theirs.get("stage")) == "pt"
+    packed = neat or (pretrained if said is None else said)
+    return {"data.seq_len": length, "data.packed": True} if packed else {LONGEST: length}
 
 
 def _adapters(theirs: ForeignFile) -> dict[str, Any]:
@@ -74,7 +87,8 @@ def _adapters(theirs: ForeignFile) -> dict[str, Any]:
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a run's values to a LLaMA-Factory configuration."""
     theirs: dict[str, Any] = {"model_name_or_path": values["model.name"]} if "model.name" in values else {}
-    theirs |= {"stage": "sft", "do_train": True} | written(values, TABLE)
+    theirs |= {"stage": "sft", "do_train": True} | written(values, BATCH)
+    theirs |= {"cutoff_len": values["data.seq_len"], "packing": True} if values.get("data.seq_len") else {}
     dtype = values.get("training.dtype", "bf16")
     if values.get("model.trainable") == "lora":
         targets = values.get("model.targets", ())

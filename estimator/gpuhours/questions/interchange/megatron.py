@@ -79,16 +79,11 @@ LAYOUT = (
 def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     """Convert Megatron's or NeMo's arguments to the run's keys."""
     keys = paired(theirs, SHAPE) | paired(theirs, LAYOUT)
+    if software != "nemo" and PER_NODE in keys and not theirs.holds("nnodes", "nodes", "num_nodes"):
+        keys[NODES] = 1  # torchrun's default
     keys |= _architecture(theirs, keys)
     keys |= _vocabulary(theirs, keys) | _mixture(theirs, keys)
-    recompute = theirs.get("recompute_granularity", "activations_checkpoint_granularity")
-    theirs.get("recompute_method", "activations_checkpoint_method", "recompute_modules")
-    recompute = "selective" if theirs.on("recompute_activations") and recompute is None else recompute
-    whole = theirs.on("checkpoint_activations", "deepspeed_activation_checkpointing")
-    recompute = "full" if whole and recompute is None else recompute
-    if positive(theirs.get("checkpoint_num_layers")) not in (None, 1):
-        theirs.leave("checkpoint_num_layers")
-    keys |= {"layout.recompute": str(recompute or "none")}
+    keys |= _recompute(theirs)
     split = theirs.on("sequence_parallel")
     keys |= {"layout.sequence_parallel": split} if keys.get("layout.tensor", 1) > 1 else {}
     per_stage = positive(theirs.get("num_layers_per_virtual_pipeline_stage"))
@@ -103,6 +98,23 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     precision = _precision(theirs)
     keys |= _sharding(theirs, str(precision["training.dtype"])) | precision | _adapters(theirs)
     return keys | {"software": _software(theirs, software)}
+
+
+def _recompute(theirs: ForeignFile) -> dict[str, Any]:
+    """The recomputation keys. In files that know no granularity, which is of 2022, a method recomputes whole layers. Only ``block``
+    recomputes a number of layers per stage; under ``uniform`` that number is how many layers share one stored input."""
+    granularities = "recompute_granularity", "activations_checkpoint_granularity"
+    granularity, method = theirs.get(*granularities), theirs.get("recompute_method", "activations_checkpoint_method")
+    theirs.get("recompute_modules")
+    whole = theirs.on("checkpoint_activations", "deepspeed_activation_checkpointing")
+    whole = whole or (method is not None and not theirs.holds(*granularities))
+    some = theirs.on("recompute_activations")
+    mode = str(granularity or ("selective" if some else "full" if whole else "none"))
+    if positive(theirs.get("checkpoint_num_layers")) not in (None, 1):
+        theirs.leave("checkpoint_num_layers")
+    return {"layout.recompute": mode} | (
+        {} if mode == "full" and method == "block" else {"layout.recompute_layers": None}
+    )
 
 
 GPT2_WORDS, PADDED_TO = 50_257, 128
@@ -184,6 +196,7 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
     }
     norm, positions = theirs.get("normalization"), theirs.get("position_embedding_type")
     positions = "rope" if theirs.on("use_rotary_position_embeddings") else positions
+    positions = "none" if theirs.on("no_position_embedding") and positions is None else positions
     untied, shared = theirs.on("untie_embeddings_and_output_weights"), theirs.get("share_embeddings_and_output_weights")
     plain, only_qkv = (
         theirs.on("disable_bias_linear") or truth(theirs.get("bias", "add_bias_linear")) is False,

@@ -27,6 +27,8 @@ SLURM = {
     "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
 }
 """Variables that Slurm sets, by directive."""
+LISTS = frozenset({"lora_target_modules", "lora_target", "fsdp"})
+"""Arguments that take several words."""
 LONGEST_COUNT = 20
 """Maximum digits of a count."""
 
@@ -207,6 +209,10 @@ def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
     if name is not None and found.get(name) is True and word.strip(")\"' ") and not re.match(r"\d?[<>|&]", word):
         closing = word.count(")") > word.count("(")
         found[name] = (word.strip("\"' ").removesuffix(")") if closing else word).strip("\"' ")
+        return name if name in LISTS else None
+    if name in LISTS and isinstance(found.get(name), str):
+        found[name] += f" {word}"
+        return name
     return None
 
 

@@ -41,24 +41,31 @@ ROTATIONS = {"allgather": "all-gather", "alltoall": "ring"}
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert a torchtitan configuration to the run's keys."""
-    keys = paired(theirs, TABLE)
-    name, flavour = theirs.get("model.name"), theirs.get("model.flavor")
-    if (str(name), str(flavour).lower()) in FLAVOURS:
-        keys["model"] = FLAVOURS[(str(name), str(flavour).lower())]
-    elif name is not None or flavour is not None:
-        theirs.leave("model.name")
-        theirs.leave("model.flavor")
+    keys = paired(theirs, TABLE) | _model(theirs)
     stages, local = keys.get("layout.pipeline", 1), keys.get(LOCAL_BATCH)
     split = positive(theirs.get("parallelism.pipeline_parallel_microbatch_size")) or 1
     if stages > 1 or local is not None:
         keys["layout.microbatch"] = split if stages > 1 else local
     schedule = theirs.get("parallelism.pipeline_parallel_schedule", "experimental.pipeline_parallel_schedule")
-    if stages > 1:
-        keys["layout.schedule"] = SCHEDULES.get(str(schedule or "1f1b").lower(), str(schedule))
+    known = SCHEDULES.get(str(schedule or "1f1b").lower())
+    if stages > 1 and known is None:
+        theirs.leave("parallelism.pipeline_parallel_schedule")
+    elif stages > 1:
+        keys["layout.schedule"] = known
     rotation = theirs.get("parallelism.context_parallel_rotate_method")
     if keys.get("layout.context", 1) > 1:
         keys["layout.sequence_method"] = ROTATIONS.get(str(rotation or "allgather"), str(rotation))
     return keys | _sharding(theirs, stages) | _recompute(theirs) | _numbers(theirs) | {"software": _software(theirs)}
+
+
+def _model(theirs: ForeignFile) -> dict[str, Any]:
+    """The model, by name and flavour."""
+    name, flavour = theirs.get("model.name"), theirs.get("model.flavor")
+    known = FLAVOURS.get((str(name), str(flavour).lower()))
+    if known is None and (name is not None or flavour is not None):
+        theirs.leave("model.name")
+        theirs.leave("model.flavor")
+    return {"model": known} if known else {}
 
 
 def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
