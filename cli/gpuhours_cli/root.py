@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, Home] = {
     "estimate": Home("estimate", "Estimate one run: cost, duration, what limits it."),
     "import": Home(
         "interchange",
-        "Read a run from the files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, nanotron, axolotl, LLaMA-Factory or Hugging Face's Trainer.",
+        "Read a run from the files of Megatron-LM, NeMo, torchtitan, DeepSpeed, accelerate, axolotl, LLaMA-Factory, Trainer, ...",
     ),
     "export": Home("interchange", "Write a run as the files of a training framework."),
     "init": Home("init", "Write a commented run file to start from."),
