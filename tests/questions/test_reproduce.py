@@ -282,3 +282,27 @@ def test_reproduce_and_check_agree_on_every_figure(gpuhours_command: Command, na
         implied = [figure for figure in document["figures"] if figure["published"] is None]
         assert [figure["computed"] for figure in implied] == finite([entry["value"] for entry in run["implied"]])
         assert all(figure["verdict"] is None for figure in implied)
+
+
+def test_a_doubt_says_what_to_confirm(gpuhours_command: Command, tmp_path: Path) -> None:
+    """9 days of 8 GPUs are 1,728 GPU-hours, not 816."""
+    path = tmp_path / "doubt.txt"
+    path.write_text(
+        "Training needed 8 V100 GPUs and 816 GPU-hours. It lasted 9 days. Later the training lasted 4.25 days.", "utf-8"
+    )
+    said = " ".join(gpuhours_command("reproduce", str(path)).out.split())
+    assert "wall-clock: confirm that “9 days” leaves out stops, restarts and evaluation; if so, " in said
+    assert "not determined confirm that “9 days”" in " ".join(gpuhours_command("check", str(path)).out.split())
+
+
+def test_a_contradicted_figure_that_the_rest_leaves_open_is_not_called_so(
+    gpuhours_command: Command, tmp_path: Path
+) -> None:
+    """Without the parameters, the MFU says nothing about them: attention counts too."""
+    path = tmp_path / "contradicted.txt"
+    path.write_text(
+        "The 70B model was trained on 1.4T tokens with 512 A100 80GB GPUs over 60 days. MFU was 50%.", "utf-8"
+    )
+    rows = gpuhours_command("reproduce", str(path)).out.splitlines()
+    assert any("none from the rest" in row and "contradicted" in row for row in rows)
+    assert not any("not determined" in row and "contradicted" in row for row in rows)

@@ -99,10 +99,7 @@ def _parts(checked: Check) -> Iterator[RenderableType]:
         yield _contradiction(contradiction, checked)
     for doubt in checked.doubts:
         yield Text()
-        yield Text.assemble(
-            ("not determined  ", STYLES[NOT_DETERMINED]),
-            f"would be contradicted if {doubt.condition}: {doubt.statement}",
-        )
+        yield Text.assemble(("not determined  ", STYLES[NOT_DETERMINED]), doubt.to_confirm)
     compared = [c for c in checked.claims if c.verdict in (AGREES, CONTRADICTED) and c.reconciled is not None]
     if compared:
         yield Text()

@@ -20,6 +20,8 @@ from gpuhours_cli.render import numbers
 STYLES = {AGREES: "green", CONTRADICTED: "bold red", NOT_DETERMINED: "yellow"}
 NOT_STATED = "not stated"
 """Shown instead of a verdict where the text gives no figure."""
+UNFOUNDED = "none from the rest"
+"""Shown instead of a value for a contradicted figure that the text's other figures do not determine without it."""
 
 
 def screen(reproductions: Reproductions) -> RenderableType:
@@ -102,8 +104,8 @@ def _how(finding: Finding) -> str:
     """How the compared value was obtained."""
     if finding.basis != "predicted":
         return "its other figures give"
-    seen = ", ".join(finding.depends_on)
-    return f"predicted, with constants or values from its {seen}," if seen else "predicted blind"
+    seen = ", ".join(f"“{name}”" for name in finding.depends_on)
+    return f"predicted with constants or values from its own {seen}:" if seen else "predicted blind"
 
 
 def taken(need: Need, finding: Finding) -> str:
@@ -162,7 +164,7 @@ def spread(finding: Finding, low: float, high: float) -> str:
 def computed(finding: Finding) -> str:
     """The predicted value with its range."""
     if finding.computed is None:
-        return "not determined"
+        return UNFOUNDED if finding.verdict == CONTRADICTED else "not determined"
     said = value(finding, finding.computed)
     if finding.low is None or finding.high is None:
         return said

@@ -129,7 +129,7 @@ def _document(found: Check) -> Iterator[str]:
             yield "  - no known cause"
     for doubt in found.doubts:
         yield ""
-        yield f"- **Would be contradicted** if {_escaped(doubt.condition)}: {doubt.statement}."
+        yield f"- **Not determined**: {_escaped(doubt.to_confirm)}."
     yield ""
     yield "| figure | stated | together with the others | half = twice | verdict | place |"
     yield "| --- | ---: | ---: | :---: | --- | --- |"

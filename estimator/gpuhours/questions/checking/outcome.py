@@ -111,6 +111,11 @@ class ContradictedClaims:
     condition: str = ""
     """The condition under which all the claims refer to one run; empty if the text leaves no doubt."""
 
+    @property
+    def to_confirm(self) -> str:
+        """What to confirm before a doubt is a contradiction, and the contradiction that it would be."""
+        return f"confirm that {self.condition}; if so, {self.statement}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return one entry of ``contradictions`` in the JSON."""
         return {

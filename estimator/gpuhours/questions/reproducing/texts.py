@@ -50,6 +50,7 @@ def _figure(found: Check, one: Checked) -> Finding:
     value = None if others is None else others.value
     error = value / claim.value - 1 if value is not None and claim.value else None
     because = next((entry.statement for entry in found.contradictions if claim.quantity in entry.claims), "")
+    because = because or next((doubt.to_confirm for doubt in found.doubts if claim.quantity in doubt.claims), "")
     return Finding(
         claim.title, claim.value, claim.unit, value, others.low if others else None, others.high if others else None, error,
         one.verdict, because or ("" if one.against else "nothing else in the text tests it"),
