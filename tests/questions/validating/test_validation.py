@@ -42,10 +42,7 @@ def test_nanotron_on_networks_as_they_were_met(in_sample: Validation) -> None:
     assert summary(beyond)["median_ape"] < 0.20
     total = summary(found)
     assert total["out_of_memory_rows"] == 1471
-    doubted = [one for one in found if one.row.step_doubted]
-    assert total["skipped"] == len(doubted) == 185
-    assert all(one.case.software.name == "nanotron-early" and one.measured is None for one in doubted if one.case)
-    assert summary(doubted)["memory_rows"] == summary(doubted)["ran_rows"] == 185
+    assert total["skipped"] == 0
     assert total["out_of_memory_called"] > 0.8 * 1471
 
 

@@ -53,8 +53,7 @@ def refit() -> dict[str, dict[str, float]]:
     ``D`` holds the slopes at the current constants; the n rows of a source have a total weight of sqrt(n). A group that the other rows
     determine less well than the prior has no factor: its parent's figures replace it.
     """
-    scored = [row for row in measured_rows() if row.seconds and row.step_doubted is None]
-    cases = [case for row in scored if isinstance(case := case_of(row), Case)]
+    cases = [case for row in measured_rows() if row.seconds and isinstance(case := case_of(row), Case)]
     times = [prediction.time for prediction in predict(cases)]
     cases = [case for case, time in zip(cases, times, strict=True) if time]
     base = np.log([time for time in times if time])

@@ -242,10 +242,8 @@ def judge(
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
         measured, why = None, f"a step of {measured:.0e} s is not plausible"
-    if row.step_doubted is not None:
-        measured, why = None, f"not scored: {row.step_doubted}"
     if row.doubted is not None:
-        memory = None
+        measured, memory, why = None, None, f"not scored: {row.doubted}"
     if row.failed and not found.problem:
         measured, why = None, None
     found = at_pace(found, met)

@@ -82,11 +82,6 @@ class Row:
         return self.word("check") or (noted[1].strip() or "its notes" if noted else None)
 
     @property
-    def step_doubted(self) -> str | None:
-        """Why its step time is not scored: ``doubted``, or the column ``check_step``, which leaves its memory scored."""
-        return self.doubted or self.word("check_step")
-
-    @property
     def seconds(self) -> float | None:
         """Measured step time, otherwise derived from the rate: batch x length / (rate x accelerators)."""
         stated = self.positive("step_time_s")
