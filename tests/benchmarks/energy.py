@@ -98,7 +98,7 @@ def _from_hours(run: Metered) -> float | None:
     if run.hours is None:
         return None
     machine = cluster(run.accelerator, run.node, run.gpus)
-    energy = bill(run.hours * HOUR, machine, CostInputs(**run.inputs), hfu=run.hfu).energy
+    energy = bill(run.hours * HOUR, machine, CostInputs(**run.inputs), load=run.hfu).energy
     return None if energy is None else float(np.asarray(energy)) / MWH
 
 
@@ -120,7 +120,12 @@ def _sample(run: Metered) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     sample = ensemble(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
     assert sample is not None
     machine = cluster(run.accelerator, run.node, run.gpus)
-    energy = bill(sample.gpu_time, machine, CostInputs(**run.inputs)).energy
+    hours, hfu, goodput = (sample.outcome.value(name) for name in ("gpu_hours", "hfu", "goodput"))
+    assert hours is not None
+    assert hfu is not None
+    assert goodput is not None
+    load = hfu * goodput * hours * HOUR / sample.gpu_time
+    energy = bill(sample.gpu_time, machine, CostInputs(**run.inputs), load=load).energy
     return np.asarray(sample.gpu_time, float) / HOUR, np.asarray(energy, float) / MWH
 
 

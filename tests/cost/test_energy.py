@@ -33,7 +33,7 @@ NODES = [
 @pytest.mark.parametrize("case", NODES, ids=[case[0] for case in NODES])
 def test_power_of_whole_nodes(case: tuple[str, str, str, float, float, float, str]) -> None:
     _, accelerator, node, hfu, watts, within, source = case
-    charge = bill(HOUR, cluster(accelerator, node, 8), CostInputs(pue=1), hfu=hfu)
+    charge = bill(HOUR, cluster(accelerator, node, 8), CostInputs(pue=1), load=hfu)
     assert charge.energy == pytest.approx(watts * HOUR, rel=within), source
 
 
@@ -86,20 +86,13 @@ def test_metered_runs() -> None:
     assert sum(one.inside for one in found) >= 3
 
 
-TOO_WIDE = pytest.mark.xfail(
-    strict=True,
-    reason="the remainder below 10B spreads by 3.1 since it is learned by size (by 2.5 it held 58 % of such runs, not 80)",
-)
-SPREAD = {"OLMo 7B", "OLMo 2 7B"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(run.name, marks=TOO_WIDE if run.name in SPREAD else ()) for run in RUNS])
+@pytest.mark.parametrize("name", [run.name for run in RUNS])
 def test_a_range_that_holds_everything_says_nothing(name: str) -> None:
     assert all(one.high / one.low < 3 for one in judged() if one.run.name == name)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=[run.name for run in RUNS])
 def test_energy_spreads_no_further_than_the_hours_it_is_used_in(run: Metered) -> None:
-    """The power of a node is a single value, so the range of energy is no wider than that of the hours."""
+    """The same work over more hours is a lower load, at which a board draws less."""
     hours, energy = spreads(run)
-    assert energy == pytest.approx(hours, rel=0.01)
+    assert 0.85 * hours < energy < hours

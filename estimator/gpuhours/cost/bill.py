@@ -58,18 +58,18 @@ def bill(
     inputs: CostInputs,
     *,
     wall_clock: Array | None = None,
-    hfu: Array | None = None,
+    load: Array | None = None,
     checkpoint: Array | None = None,
 ) -> Bill:
     """Cost (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster; totals that are not known are None, with the reason.
 
     ``wall_clock``  s for which data are stored
-    ``hfu``         hardware FLOP/s over the peak while steps run; determines the accelerators' power
+    ``load``        hardware FLOP/s over the peak, averaged over all hours; determines the accelerators' power
     ``checkpoint``  bytes of one checkpoint
     """
     if gpu_time is None:
         return unknown("the GPU-hours are not", "cost", "energy", "carbon", "embodied_carbon")
-    energy = energy_bill(gpu_time, cluster, inputs, hfu)
+    energy = energy_bill(gpu_time, cluster, inputs, load)
     charge = (
         _rent(gpu_time, cluster, inputs)
         if inputs.owned is None

@@ -49,12 +49,12 @@ PUE = Assumption(
 PUE_RANGE = (1.08, 1.2, 1.35)
 
 
-def board_share(hfu: Array) -> Array:
-    """Mean power of an accelerator relative to its limit while steps run.
+def board_share(load: Array) -> Array:
+    """Mean power of an accelerator relative to its limit.
 
         u = u0 + b min(h, h1)
 
-    h  FLOP executed per second over the dense peak (HFU)      u0 = 0.69, b = 0.49, h1 = 0.35
+    h  FLOP executed per second over the dense peak (HFU, over all hours of a run: times goodput)      u0 = 0.69, b = 0.49, h1 = 0.35
 
     Fitted to 222 training steps on four H200 (gpuhours measurements, November 2026): 80 % of them lie within -0.12 and +0.09.
     An accelerator that is idle during a checkpoint or a restart draws about 0.15 of its limit (Morrison et al. 2025, arXiv:2503.05804).
@@ -62,7 +62,7 @@ def board_share(hfu: Array) -> Array:
     >>> round(float(board_share(0.40)), 3)
     0.861
     """
-    return np.minimum(1.0, IDLE_SHARE + LOAD_SLOPE * np.minimum(hfu, FULL_LOAD))
+    return np.minimum(1.0, IDLE_SHARE + LOAD_SLOPE * np.minimum(load, FULL_LOAD))
 
 
 def drawn_energy(gpu_time: Array, power: Array) -> Array:
@@ -103,11 +103,11 @@ class Draw:
     assumptions: tuple[Assumption, ...] = ()
 
 
-def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Bill:
-    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``hfu``: hardware FLOP/s over the peak."""
+def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, load: Array | None) -> Bill:
+    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``load``: hardware FLOP/s over the peak."""
     if cluster is None and inputs.power is None:
         return unknown("no accelerator is given", "energy")
-    drawn = list(draws(cluster, inputs, hfu))
+    drawn = list(draws(cluster, inputs, load))
     lost = next((one for one in drawn if isinstance(one, Unknown)), None)
     if lost is not None:
         return unknown(lost.reason, "energy")
@@ -155,7 +155,7 @@ def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
             yield assumption.name, PUE_RANGE
 
 
-def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Iterator[Draw | Unknown]:
+def draws(cluster: Cluster | None, inputs: CostInputs, load: Array | None) -> Iterator[Draw | Unknown]:
     """The power consumers, in W per accelerator: the accelerator, its share of the node, its share of the network."""
     if cluster is None:
         assert inputs.power is not None
@@ -165,14 +165,14 @@ def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Ite
     if measured is not None and inputs.power is None and inputs.power_share is None:
         yield Draw("accelerators in their hosts", measured.value, f"{measured.value:g} W", measured.source)
     else:
-        yield _boards(cluster, inputs, hfu)
+        yield _boards(cluster, inputs, load)
         if inputs.boundary == "node":
             yield _hosts(cluster, inputs)
     if inputs.boundary == "node" and np.any(np.greater(cluster.nodes, 1)):
         yield _network(cluster)
 
 
-def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Unknown:
+def _boards(cluster: Cluster, inputs: CostInputs, load: Array | None) -> Draw | Unknown:
     """Power of the accelerators: as measured, or a share of their limit that depends on load."""
     if inputs.power is not None:
         return Draw("accelerators", inputs.power, "measured", "given")
@@ -188,10 +188,10 @@ def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | U
             f"{source}; share of it given",
         )
     assumed = POWER_SHARE
-    if hfu is not None and np.ndim(hfu) == 0:
-        reason = f"mean power relative to board power at an HFU of {float(hfu):.0%}: 0.69 + 0.49 x HFU, which counts up to 35 %"
-        assumed = Assumption(POWER_SHARE.name, round(float(board_share(hfu)), 3), "", reason, POWER_SHARE.source)
-    share = float(POWER_SHARE.value) if hfu is None else board_share(hfu)
+    if load is not None and np.ndim(load) == 0:
+        reason = f"mean power relative to board power at a load of {float(load):.0%} over all hours: 0.69 + 0.49 x load, up to 35 %"
+        assumed = Assumption(POWER_SHARE.name, round(float(board_share(load)), 3), "", reason, POWER_SHARE.source)
+    share = float(POWER_SHARE.value) if load is None else board_share(load)
     said = f"{share:g} of {part.power:g} W" if np.ndim(share) == 0 else f"of {part.power:g} W"
     return Draw(
         "accelerators", np.multiply(part.power, share), said, f"{source}; share of it: {assumed.source}", (assumed,)

@@ -121,13 +121,14 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
 
 
 def _charge(run: Run, resolved: Resolved, totals: Totals) -> Bill:
-    """Cost, energy and carbon."""
-    hours, hfu = totals.value("gpu_hours"), totals.value("hfu")
+    """Cost, energy and carbon. Power follows the load over all hours, HFU x goodput: stops and slow periods draw less than steps."""
+    hours, hfu, goodput = (totals.value(name) for name in ("gpu_hours", "hfu", "goodput"))
+    hfu = totals.value("mfu") if hfu is None else hfu
     kept = run.cost.storage is not None and run.cost.storage.checkpoints is not None
     model = resolved.model if kept else None
     return bill(
         None if hours is None else hours * HOUR, resolved.cluster, run.cost,
-        wall_clock=totals.value("wall_clock"), hfu=totals.value("mfu") if hfu is None else hfu,
+        wall_clock=totals.value("wall_clock"), load=hfu if hfu is None or goodput is None else hfu * goodput,
         checkpoint=None if model is None else checkpoint_of(model, resolved.precision),
     )  # fmt: skip
 
