@@ -20,7 +20,6 @@ from gpuhours.software.matching import (
     release_of,
     software_named,
     table,
-    unknown,
 )
 from gpuhours.software.profile import list_software, load_software
 from tests.published import in_sample
@@ -127,12 +126,15 @@ def test_a_release_is_one_however_it_is_written(text: str, release: float | None
 
 def test_a_stack_nobody_knows_is_the_middle_of_its_year_and_says_so() -> None:
     found = match(StatedStack("abacus", "our own trainer", "", 2025, "split"))
-    assert (found.profile, *found.others) == unknown(2025, "split")
+    assert found.profile == match(StatedStack(year=2025, layout="split")).profile == "megatron-lm"
     assert "unknown" in found.remark
     assert "abacus" in found.remark
     assert match(StatedStack("", "", "", 2021, "split")).profile == "megatron-2022"
     assert match(StatedStack("", "", "", 2026, "sharded", expert_ranks=True)).profile == "megatron-core"
-    assert match(StatedStack("", "", "", 2021, "sharded", expert_ranks=True)).profile == unknown(2021, "sharded")[0]
+    assert match(StatedStack("", "", "", 2021, "sharded", expert_ranks=True)).profile == "deepspeed"
+    assert match(StatedStack(year=2025, adapters="text")).profile == "huggingface-trainer"
+    assert match(StatedStack(year=2025, adapters="text", layout="split")).profile == "megatron-lm"
+    assert match(StatedStack(year=2021, adapters="images")).profile == "torch-2022"
 
 
 def test_a_name_of_nobody_s_is_an_error_and_a_system_s_is_read() -> None:

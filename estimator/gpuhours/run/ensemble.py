@@ -295,7 +295,7 @@ def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> D
     run, resolved = asked.run, asked.resolved
     if run.known.step_time is not None:
         return np.full(DRAWS, float(np.max(run.known.step_time)))
-    low, high = step_limits(resolved, median(choices.step_time))
+    low, high = error_limits(resolved, choices)
     middle = choices.step_time if resolved.measured is None else resolved.measured
     seconds = middle * spread_over(low, 1.0, high, at["step model"])
     if resolved.met is None:
@@ -317,6 +317,14 @@ def by_host(asked: Samplable, choices: Choices, position: Draws) -> Draws:
         fast, slow = host_limits(workload, step(workload).time)
         factor[here] = spread_over(fast, 1.0, slow, position[here])
     return factor
+
+
+def error_limits(resolved: Resolved, choices: Choices) -> tuple[Draws, Draws]:
+    """10th and 90th percentile of the error of each draw's step: the limits of the stack that is drawn."""
+    usual = median(choices.step_time)
+    stacks = (replace(resolved, software=grid.software) for grid in choices.grids)
+    low, high = np.transpose([step_limits(stack, usual) for stack in stacks])
+    return low[choices.stack], high[choices.stack]
 
 
 def assembled(

@@ -17,7 +17,7 @@ DRAWS = 128
 LOW, HIGH = 0.1, 0.9
 
 
-def spread_over(low: float, value: float, high: float, position: NDArray[np.float64]) -> NDArray[np.float64]:
+def spread_over(low: Array, value: float, high: Array, position: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draws of a positive quantity with 10th percentile ``low``, median ``value`` and 90th percentile ``high``.
 
     The logarithm is piecewise linear between the three, and extrapolated with the same slopes:
@@ -26,7 +26,7 @@ def spread_over(low: float, value: float, high: float, position: NDArray[np.floa
     >>> spread_over(2, 10, 160, np.array([0.1, 0.3, 0.5, 0.9])).round(1).tolist()
     [2.0, 4.5, 10.0, 160.0]
     """
-    below, middle, above = np.log([low, value, high])
+    below, middle, above = np.log(low), np.log(value), np.log(high)
     slope_below, slope_above = (middle - below) / (0.5 - LOW), (above - middle) / (HIGH - 0.5)
     distance = position - 0.5
     return np.exp(middle + np.where(distance < 0, slope_below, slope_above) * distance)

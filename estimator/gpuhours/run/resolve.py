@@ -28,8 +28,8 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import this_year, typical, usual_stack
-from gpuhours.software.matching import software_named, stands_in
+from gpuhours.run.typical import this_year, typical
+from gpuhours.software.matching import StatedStack, kind_of_layout, match, software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
 
@@ -315,28 +315,36 @@ def _model(spec: ModelSpec, data: Data) -> tuple[Model, Array | None]:
 
 
 def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]) -> Software:
-    """The stated stack, or if none is stated or it is unknown, the most common one for adapters, otherwise the default for the layout's
-    sharding."""
-    unknown = "" if run.software is None else f"{run.software!r} is not a known stack: "
-    if run.stack is not None:
-        name, remark = software_named(run.stack)
-        if remark:
-            notes.append(Assumption("software", name, "", remark))
-        found = load_software(name).of_year(run.year)
-        if not stands_in(run.stack):
-            return found
-        reason = f"not measured: {name} stands in for it, and such stacks took that much longer in the median"
-        notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
-        return found.standing_in(unmet_stack())
-    layout = run.layout
-    if model is not None and model.trains_adapters:
-        name, reason = usual_stack(model, data.frames, run.year or this_year()), f"{unknown}the usual one for adapters"
-    elif layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
-        name, reason = "fsdp-compile", f"{unknown}fully sharded data parallelism without a stack named: PyTorch FSDP"
-    else:
-        name, reason = "megatron-core", f"{unknown or 'no stack is named: '}the one most large runs use"
-    notes.append(Assumption("software", name, "", reason))
-    return load_software(name)
+    """The stated stack; if none is stated or it is unknown, the usual one for the year and layout (``matching``)."""
+    if run.stack is None:
+        reason = "no stack is named" if run.software is None else f"{run.software!r} is not a known stack"
+        name = match(_unnamed_stack(run, model, data)).profile
+        usual = "for adapters" if model is not None and model.trains_adapters else "for the year and layout"
+        notes.append(Assumption("software", name, "", f"{reason}: the usual one {usual}"))
+        return load_software(name)
+    name, remark = software_named(run.stack)
+    if remark:
+        notes.append(Assumption("software", name, "", remark))
+    software = load_software(name).of_year(run.year)
+    if not stands_in(run.stack):
+        return software
+    reason = f"not measured: {name} stands in for it, and such stacks took that much longer in the median"
+    notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
+    return software.standing_in(unmet_stack())
+
+
+def _unnamed_stack(run: Run, model: Model | None, data: Data) -> StatedStack:
+    """What a run that names no known stack says of it: its year, layout and kind of model. Without a layout it is split, as most
+    large runs are, unless it trains adapters."""
+    layout, adapters = run.layout, model is not None and model.trains_adapters
+    split = not adapters if layout is None else bool(np.any(np.greater(layout.tensor * layout.pipeline, 1)))
+    sharding = "" if layout is None or np.ndim(layout.sharding) else Sharding(layout.sharding).name
+    return StatedStack(
+        year=run.year or this_year(),
+        layout=kind_of_layout(split=split, sharding=sharding),
+        adapters="" if not adapters else "text" if data.frames is None else "images",
+        expert_ranks=layout is not None and bool(np.any(np.greater(layout.expert, 1))),
+    )
 
 
 def _at_pace(

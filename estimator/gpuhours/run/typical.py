@@ -226,14 +226,6 @@ def kind_of(model: Model, frames: Array | None) -> Kind:
     return "video" if np.max(frames) > 1 else "vision"
 
 
-def usual_stack(model: Model, frames: Array | None, year: int) -> str:
-    """The most common stack on one accelerator."""
-    params, kind = float(np.max(model.trainable_parameters)), kind_of(model, frames)
-    mixture, adapters = is_mixture(model), model.trains_adapters
-    rule = first(typical().stacks, kind, year, 1.0, params, mixture=mixture, adapters=adapters)
-    return max(rule.weights, key=lambda name: rule.weights[name])
-
-
 def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
     """The rule's weights by recompute mode."""
     return tuple((Recompute[name], weight) for name, weight in rule.weights.items())

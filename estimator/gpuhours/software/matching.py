@@ -5,7 +5,7 @@ import functools
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,8 @@ from gpuhours.software.profile import ancestors, known_as, list_software, load_s
 HALVES = {"early": 2, "mid": 6, "late": 11}
 """Month assumed for a release without one."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-SPLIT, SHARDED, ALONE, EXPERTS = "split", "sharded", "alone", "experts"
+Kind = Literal["split", "sharded", "alone"]
+"""A layout with tensor or pipeline parallelism, under ZeRO-3, or neither."""
 SLIP = 0.8
 """Similarity (``difflib``) from which a word counts as a misspelt profile name."""
 
@@ -65,14 +66,16 @@ class Aged(When):
 
 
 class UnknownStack(Section):
-    """Candidate profiles for an unknown stack of a given year, the median one first."""
+    """The profile for an unknown stack of a given year, by the kind of its layout."""
 
     until: int = 9999
-    split: tuple[str, ...]
-    sharded: tuple[str, ...]
-    alone: tuple[str, ...]
-    experts: tuple[str, ...] = ()
-    """Candidates with expert parallelism; if empty, those of the layout."""
+    split: str
+    sharded: str
+    alone: str
+    experts: str | None = None
+    """With expert parallelism, and so on: where None, the layout's."""
+    adapters: str | None = None
+    image_adapters: str | None = None
 
 
 class MatchingFile(Section):
@@ -98,8 +101,10 @@ class StatedStack:
     """The framework's description."""
     release: str = ""
     year: int | None = None
-    layout: str = ALONE
-    """The kind of layout, used if name and description match nothing: ``split``, ``sharded`` or ``alone``."""
+    layout: Kind = "alone"
+    """The kind of layout (``kind_of_layout``), used if name and description match nothing."""
+    adapters: Literal["", "text", "images"] = ""
+    """What adapters are trained on; empty if none are."""
     expert_ranks: bool = False
     """Whether its model has experts with expert parallelism."""
     mixture: bool = False
@@ -108,12 +113,10 @@ class StatedStack:
 
 @dataclass(frozen=True)
 class Match:
-    """The chosen profile, remarks on the choice, and alternatives for an unknown stack."""
+    """The chosen profile, and remarks on the choice."""
 
     profile: str
     remark: str = ""
-    others: tuple[str, ...] = ()
-    """For an unknown stack: other profiles that are equally likely."""
     stands_in: bool = False
     """Whether the profile only stands in for an unmeasured stack: an unknown one, or one that a rule matches to a related profile."""
 
@@ -129,7 +132,7 @@ def match(stack: StatedStack) -> Match:
 
     A stated name takes precedence. The name of a class of stacks is resolved by the framework's description, release and year
     (``classes``). If the stated name is a table's own system and the description names another system (a comparison run), the latter is
-    used. A stack that matches nothing is unknown: the median candidate of its year is used.
+    used. A stack that matches nothing is unknown: the middle one of its year and layout is used.
     """
     stated, described = stack.stated.strip().lower(), stack.described.strip().lower()
     year = _year_in(described) or stack.year or _year_in(stated)
@@ -146,12 +149,13 @@ def match(stack: StatedStack) -> Match:
     elif name is not None:
         taken, remark = name, f"software not named; {stack.described!r} read as {name}"
     else:
-        middle, *others = unknown(year, EXPERTS if stack.expert_ranks else stack.layout, stack.layout)
-        said = stated or described or "not stated"
-        return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others), stands_in=True)
+        middle = _middle(stack, year)
+        return Match(
+            middle, f"software {stated or described or 'not stated'}: unknown, taken as {middle}", stands_in=True
+        )
     kin = any(rule is not None and rule.kin for rule in (_rule(text, year, release) for text in (stated, described)))
     taken = _profile_at_age(taken, year, release)
-    if stack.mixture and stack.layout == SHARDED and taken in table().mixtures:
+    if stack.mixture and stack.layout == "sharded" and taken in table().mixtures:
         taken = table().mixtures[taken]
         remark = "; ".join(filter(None, (remark, f"experts under ZeRO-3: taken as {taken}")))
     return Match(taken, remark, stands_in=kin)
@@ -180,11 +184,22 @@ def under(title: str, stated: str) -> str | None:
     return table().hugging_face.get(stated) if (profile_in(title) or "").startswith("huggingface") else None
 
 
-def unknown(year: int | None, layout: str, otherwise: str = ALONE) -> tuple[str, ...]:
-    """The candidate profiles for an unknown stack, the median one first."""
+def kind_of_layout(*, split: bool, sharding: str) -> Kind:
+    """The kind of a layout. ``split``: by tensors or stages; a sharded optimiser state alone (``zero1``) comes with such stacks."""
+    if split or sharding == "zero1":
+        return "split"
+    return "sharded" if re.search(r"3|fsdp|hsdp", sharding) else "alone"
+
+
+def _middle(stack: StatedStack, year: int | None) -> str:
+    """The profile for an unknown stack: the middle one of those of its year and layout."""
     entry = next(one for one in table().unknown if (year or 9999) <= one.until)
-    found = {SPLIT: entry.split, SHARDED: entry.sharded, ALONE: entry.alone, EXPERTS: entry.experts}
-    return found[layout] or found[otherwise]
+    by_layout = {"split": entry.split, "sharded": entry.sharded, "alone": entry.alone}[stack.layout]
+    if stack.expert_ranks:
+        return entry.experts or by_layout
+    if stack.adapters and stack.layout != "split":
+        return (entry.adapters if stack.adapters == "text" else entry.image_adapters) or by_layout
+    return by_layout
 
 
 def release_of(text: str, year: int | None = None) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.nodes import Node, load_node
 from gpuhours.questions.validating.rows import Row
-from gpuhours.software.matching import ALONE, SHARDED, SPLIT, StatedStack, match
+from gpuhours.software.matching import StatedStack, kind_of_layout, match
 from gpuhours.software.profile import Software, load_software
 
 KERNELS = (
@@ -97,14 +97,14 @@ def stack_of(row: Row) -> StatedStack:
         r"before (the authors' pipeline fix|its pipeline was mended)", row.word("notes") or row.word("release") or ""
     )
     described = row.word("framework") or row.word("method") or (row.word("software") or "" if early else "")
-    sharded = re.search(r"3|fsdp|hsdp", sharding) is not None
     experts = (row.positive("experts") or 1) > 1
     return StatedStack(
         stated=row.word("software") or "",
         described=f"{described}, {early[0]}" if early else described,
         release=row.word("release") or "",
         year=None if year is None else round(year),
-        layout=SPLIT if split or sharding == "zero1" else SHARDED if sharded else ALONE,
+        layout=kind_of_layout(split=split, sharding=sharding),
+        adapters="text" if row.number("lora") == 1 else "",
         expert_ranks=experts and (row.positive("ep") or 1) > 1,
         mixture=experts and (row.positive("ep") or 1) == 1,
     )
