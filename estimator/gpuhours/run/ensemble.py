@@ -7,23 +7,21 @@ stops (``goodput``), and the remainder between steps and published hours (``rema
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.run import input_pipeline
-from gpuhours.run.band import host_limits, step_limits
 from gpuhours.run.default_layout import is_partial
+from gpuhours.run.draw_times import LEAST_GOODPUT, Times, padded, times_of
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
-from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
+from gpuhours.run.goodput import POSITIONS
 from gpuhours.run.lattice import DRAWS, first_order, lattice
-from gpuhours.run.ranges import median, quantiles, spread_over
+from gpuhours.run.ranges import median, quantiles
 from gpuhours.run.remainder import Remainder, beyond_a_step, remainder_of
 from gpuhours.run.resolve import Resolved
 from gpuhours.run.samplable import (
@@ -44,14 +42,10 @@ from gpuhours.run.typical import (
     Kind,
     network_share,
     recompute_modes,
-    typical,
 )
-from gpuhours.step import step
 
 OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS, "host")
 """Unknowns that may be drawn, each with its own coordinate."""
-LEAST_GOODPUT = 1e-6
-"""Share of productive time below which a run is considered never to finish."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "software": ("software",), "recomputation": ("recompute",), "layout": ("layout",), "network": ("network",),
     "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
@@ -202,11 +196,11 @@ def ensemble(
         else remainder
     )
     found = {
-        gpus: drawn(other, taken, at, rest)
+        gpus: times_of(other, taken, at, rest)
         for (gpus, other), taken in zip(beside.items(), several, strict=True)
         if taken is not None and (taken.fits or not choices.fits)
     }
-    return assembled(asked, choices, at, drawn(asked, choices, at, rest), (*notes, *asked.notes), found)
+    return assembled(asked, choices, at, times_of(asked, choices, at, rest), (*notes, *asked.notes), found)
 
 
 def settled(run: Run) -> Run:
@@ -258,75 +252,6 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class Times:
-    """Times of every draw: arrays of ``DRAWS``."""
-
-    seconds: Draws
-    """s per step."""
-    running: Draws
-    """Productive time over wall-clock time, counting stops only."""
-    remainder: Draws
-    """Published hours over those of steps and stops."""
-    gpu_time: Draws
-    """GPU s."""
-
-
-def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Remainder) -> Times:
-    """Totals of every draw, arrays of ``DRAWS``: s per step, productive share of time, remainder, GPU s.
-
-    GPU s = steps x step / goodput x remainder x GPUs
-    """
-    run, resolved = asked.run, asked.resolved
-    cluster = resolved.workload.cluster
-    seconds = seconds_of(asked, choices, at)
-    steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)
-    productive = steps * seconds
-    running = stops(run, resolved, seconds, productive, at)
-    stated = run.known.goodput is not None
-    alone = productive / running * float(np.max(cluster.gpus))
-    remainder = np.ones(DRAWS) if stated else rest.factors(alone, at["remainder"], np.max(cluster.nodes))
-    return Times(seconds, running, remainder, alone * remainder)
-
-
-def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> Draws:
-    """s per step of every draw: as stated; as measured on this same run, with run-to-run variation; otherwise as predicted, with the
-    error of the step model, padding and input pipeline."""
-    run, resolved = asked.run, asked.resolved
-    if run.known.step_time is not None:
-        return np.full(DRAWS, float(np.max(run.known.step_time)))
-    low, high = error_limits(resolved, choices)
-    middle = choices.step_time if resolved.measured is None else resolved.measured
-    seconds = middle * spread_over(low, 1.0, high, at["step model"])
-    if resolved.met is None:
-        seconds = seconds * by_host(asked, choices, at["host"])
-    seconds = seconds * padded(run, asked.kind, at["padding"])
-    return np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
-
-
-def by_host(asked: Samplable, choices: Choices, position: Draws) -> Draws:
-    """Factor on the step time of every draw by the pace of its host (``step.hosts``), as in the stack's draw of median step time."""
-    factor = np.ones(DRAWS)
-    for number, grid in enumerate(choices.grids):
-        here = np.flatnonzero(choices.stack == number)
-        if grid.software.says_host or not here.size:
-            continue
-        middle = here[np.argsort(choices.step_time[here])[here.size // 2]]
-        layout = grid.layout(int(choices.cell[middle]))
-        workload = replace(asked.resolved.workload, software=grid.software, layout=layout)
-        fast, slow = host_limits(workload, step(workload).time)
-        factor[here] = spread_over(fast, 1.0, slow, position[here])
-    return factor
-
-
-def error_limits(resolved: Resolved, choices: Choices) -> tuple[Draws, Draws]:
-    """10th and 90th percentile of the error of each draw's step: the limits of the stack that is drawn."""
-    usual = median(choices.step_time)
-    stacks = (replace(resolved, software=grid.software) for grid in choices.grids)
-    low, high = np.transpose([step_limits(stack, usual) for stack in stacks])
-    return low[choices.stack], high[choices.stack]
-
-
 def assembled(
     asked: Samplable,
     choices: Choices,
@@ -359,39 +284,6 @@ def assembled(
         tuple(choices.grids[number].software.name for number in choices.stack), opens, notes,
         {gpus: other.gpu_time for gpus, other in elsewhere.items()},
     )  # fmt: skip
-
-
-def padded(run: Run, kind: Kind, position: Draws) -> Array:
-    """Factor on the step time for padding tokens: 1 / (1 - padding) for video-language models whose text varies in length, otherwise 1."""
-    data = run.data
-    fixed = data.packed or data.seq_len is not None or "padding" in data.model_fields_set
-    if kind == "text" or fixed or getattr(run.model, "kind", "") != "video-language":
-        return 1.0
-    return 1.0 / (1.0 - typical().padding.draw(position))
-
-
-def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Array:
-    """Shortest step that the input pipeline can sustain, s; 0 if nothing about it is known."""
-    asked = resolved.workload
-    fed = input_pipeline.feed(run.input, resolved.data, asked.global_batch, seconds, asked.cluster)
-    if fed is None:
-        return 0.0
-    low, middle, high = (float(np.max(edge)) for edge in (fed.low, fed.time, fed.high))
-    return spread_over(low, middle, high, position)
-
-
-def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: Mapping[str, Draws]) -> Draws:
-    """Productive time over wall-clock time of every draw: as stated, otherwise predicted from failures, restarts, checkpoints, evaluation
-    and launch."""
-    if run.known.goodput is not None:
-        return np.full(DRAWS, float(run.known.goodput))
-    asked = resolved.workload
-    cluster = asked.cluster
-    size = checkpoint_of(asked.model, asked.precision)
-    found = goodput(
-        run.operation, at, gpus=cluster.gpus, nodes=cluster.nodes, size=size, step_time=seconds, productive=productive
-    )
-    return np.maximum(found, LEAST_GOODPUT)
 
 
 def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozenset[str]:
