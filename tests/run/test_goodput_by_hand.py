@@ -22,6 +22,7 @@ from gpuhours.run.goodput import (
     launch_time,
     launched,
     usual,
+    write_rate,
     write_time,
 )
 from tests.round_machine import ADAPTED, MODEL, WHOLE
@@ -102,3 +103,15 @@ def test_productive_time_over_wall_clock() -> None:
     assert stopped == pytest.approx((1 - 0.1 / 86400 * (1800 + 1800)) / (1 + 6 / HOUR), rel=1e-4)
     assert launched(864e3, 600.0) == pytest.approx(864e3 / 864.6e3)
     assert found == pytest.approx(float(stopped) * 0.98 * 864e3 / 864.6e3)
+
+
+def test_each_kind_of_storage_grows_with_the_cluster_in_its_own_way() -> None:
+    """Drives with the nodes, an object store not at all; a parallel file system with the nodes that write, then with the GPUs it serves."""
+    drives, store, parallel = (
+        [float(write_rate(kind, 0.5, nodes, 8 * nodes)) for nodes in (1, 2, 4, 256, 512)]  # type: ignore[arg-type]
+        for kind in ("nvme", "object", "lustre")
+    )
+    assert [one / drives[0] for one in drives] == pytest.approx([1, 2, 4, 256, 512])
+    assert [one / store[0] for one in store] == [1] * 5
+    assert [one / parallel[0] for one in parallel[:3]] == pytest.approx([1, 2, 4])
+    assert parallel[4] / parallel[3] == pytest.approx(2)
