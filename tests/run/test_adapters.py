@@ -18,6 +18,7 @@ FITS_ON_ONE = (
     {"model": "llama-3.1-8b", "lora": "16", "gpu": "rtx-4090", "tokens": "10M"},
     {"model": "llama-3.1-8b", "qlora": "16", "gpu": "rtx-4090", "samples": "50k", "epochs": "3"},
     {"model": "flux.1-dev", "qlora": "16", "gpu": "rtx-4090", "samples": "2000", "epochs": "1"},
+    {"model": "flux.1-dev", "lora": "16", "gpu": "rtx-4090", "steps": "1000"},
 )
 
 
@@ -115,3 +116,24 @@ def test_one_replica_is_not_said_to_be_sharded() -> None:
     found = estimate(model="llama-3.1-8b", gpu="a10g", gpus="8", samples="50k", epochs="1", tensor="4", pipeline="2")
     assert layout_words(found).startswith("tensor 4 · pipeline 2")
     assert "zero" not in layout_words(found)
+
+
+def test_diffusion_models_swap_blocks_where_one_card_cannot_hold_them() -> None:
+    """23.8 GB of 16-bit weights beside 25.4 GB: on the host, listed, and at the price of copying them; not where they fit or are narrow."""
+    asked = {"model": "flux.1-dev", "gpu": "rtx-4090", "steps": "1000"}
+    swapped = estimate(lora="16", **asked)
+    layout, held = swapped.outcome.resolved.layout, swapped.outcome.memory
+    assert layout is not None
+    assert held is not None
+    assert layout.offload_parameters
+    assert float(held.host_per_node) >= 2 * 11.9e9
+    assert any(one.name == "layout.offload_parameters" for one in swapped.assumptions)
+    assert "weights on the host" in layout_words(swapped)
+    for other in (
+        estimate(qlora="16", **asked),
+        estimate(lora="16", **{**asked, "gpu": "h100-sxm-80gb"}),
+        estimate(lora="16", gpus="2", **asked),
+        estimate(lora="16", model="llama-2-13b", gpu="rtx-4090", tokens="10M"),
+    ):
+        assert other.outcome.resolved.layout is not None
+        assert not other.outcome.resolved.layout.offload_parameters

@@ -90,6 +90,13 @@ def layout_words(estimate: Estimate) -> str:
         words.append(f"recompute {word(Recompute, layout.recompute)}")
     if (layout.loss_blocks or 1) > 1:
         words.append(f"loss in {layout.loss_blocks} blocks")
+    held = {
+        "offload_parameters": "weights",
+        "offload_optimizer": "optimiser states",
+        "offload_activations": "activations",
+    }
+    host = [what for name, what in held.items() if getattr(layout, name)]
+    words += [f"{' and '.join(host)} on the host"] if host else []
     return " · ".join(words)
 
 

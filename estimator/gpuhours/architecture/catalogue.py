@@ -47,7 +47,6 @@ SHAPED_LIKE = tuple(
         (r"zephyr-7b(-\w+)?", "mistral-7b"),
         (r"clip-vit-(.+)", r"clip-\1"),
         (r"(mistral-7b)-instruct-(v0\.3)", r"\1-\2"),
-        (r"stable-diffusion-(3.*)", r"sd-\1"),
         (r"(google-)?bert-(base|large)-uncased", r"bert-\2"),
         (r"distilbert-base-uncased", "distilbert-base"),
         (r"vit-(ti|s|l)-16", r"vit-\1-16-classifier"),
@@ -60,6 +59,8 @@ SHAPED_LIKE = tuple(
         (r"wan-?2\.2-(t2v-)?a?14b(?!.*(i2v|s2v|animate))(-.*)?", "wan-2.1-14b"),
         (r"wan-?2\.2-ti2v-5b(-.*)?", "wan-2.2-5b"),
         (r"ltx-video", "ltx-video-2b"),
+        (r"(?:stable-diffusion|sd)-?3(\.5-(?:medium|large)|-medium)(-.*)?", r"sd-3\1"),
+        (r"sd3(\.5-(?:medium|large)|-medium)", r"sd-3\1"),
         (r"cogvideox-?1\.5-5b(-i2v)?", "cogvideox-1.5-5b"),
         (r"glm-4\.[67]", "glm-4.5"),
         (r"kimi-k2-(thinking|instruct-\d{4})", "kimi-k2"),
@@ -173,6 +174,8 @@ def of_one_size(family: str) -> str:
 @functools.cache
 def named(name: str) -> NamedModel:
     """Read a published model by name. Raises ``EstimateError`` for an unknown name, suggesting the nearest."""
+    from gpuhours.architecture.hugging_face.refused import parts_of_family
+
     file = known_as(name)
     if file not in names():  # not by looking for a file: the name may exceed the file system's limit
         if CONVOLUTIONS.fullmatch(file):
@@ -181,6 +184,9 @@ def named(name: str) -> NamedModel:
                 f"{name[:LONGEST_NAME]!r} consists of convolutions, which are not modelled.", hint, "model"
             )
         asked = (name.rpartition("/")[2].lower() or file)[:LONGEST_NAME]
+        if (parts := parts_of_family(asked)) is not None:
+            hint = "`gpuhours models list` shows what is; --params gives a plain transformer of its size."
+            raise EstimateError(f"{name[:LONGEST_NAME]!r} has {parts}, which is not modelled.", hint, "model")
         begun = [known for known in names() if known.startswith(asked)]
         hint = (
             f"There are {', '.join(begun[:6])}."

@@ -47,6 +47,11 @@ class Latent(Spec):
         )
 
     @property
+    def swaps_blocks(self) -> bool:
+        """Block swapping is how trainers of diffusion models fit one card."""
+        return self.trainable == "lora"
+
+    @property
     def along_time(self) -> bool:
         """Whether some layers attend over time."""
         return False

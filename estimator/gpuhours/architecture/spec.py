@@ -42,6 +42,11 @@ class Spec(Section):
         return False
 
     @property
+    def swaps_blocks(self) -> bool:
+        """Whether what trains its adapters on one card keeps the frozen weights in host memory if the card cannot hold them."""
+        return False
+
+    @property
     def padded_to(self) -> int | None:
         """Number of tokens to which the model always pads a sample; None if it does not."""
         return None

@@ -76,6 +76,8 @@ class TwoStream(Latent):
     """Whether rotary positions are applied; default: if the model has single layers (Flux)."""
     text_ends_early: bool = False
     """Whether the last double layer reads the text without updating it (SD3)."""
+    dual_layers: NotNegative = 0
+    """Number of double layers with a second attention, over the image alone, and three modulation vectors for it (SD3.5 medium)."""
     frequencies: Count = 256
 
     @model_validator(mode="after")
@@ -208,6 +210,10 @@ class TwoStream(Latent):
             Stack("attention over both", attention, layers, picture + text),
             *self._modulating("modulation of both", 6, 2 * layers - early),
         ]
+        if self.dual_layers:
+            alone = blocks.block(h, core, blocks.Piece(), self._glue(1), self._halves(1))
+            stacks.append(Stack("second attention over the picture", alone, self.dual_layers, picture))
+            stacks += self._modulating("modulation of the second attention", 3, self.dual_layers)
         if early:
             stacks.append(Stack("last layer over the text", self._read_only(), 1, text))
             stacks += self._modulating("last modulation of the text", 2, 1)

@@ -180,7 +180,7 @@ def ensemble(
     asked = described(sized, practice)
     if asked is None:
         return None
-    usual = int(sized.hardware.gpus or 0) if notes and elsewhere else 0
+    usual = int(sized.hardware.gpus or 0) if elsewhere and sized.hardware.gpus != run.hardware.gpus else 0
     elsewhere_on = (gpus for gpus in (usual // 4, usual * 4) if gpus)
     others = {gpus: described(sized.replaced("hardware.gpus", gpus), practice) for gpus in elsewhere_on}
     beside = {gpus: other for gpus, other in others.items() if other is not None}

@@ -115,24 +115,53 @@ def usual_practice() -> Practice:
     return Practice(typical())
 
 
+SWAPPED = "layout.offload_parameters"
+SWAPS = "the frozen weights do not fit beside the rest: blocks are swapped in from host memory, as trainers of diffusion models do"
+SWAPS_SOURCE = "sd-scripts' and musubi-tuner's --blocks_to_swap, ai-toolkit's low_vram and OneTrainer's offloading, all for one card"
+
+
 def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
-    """The run with a typical number of accelerators if it states none, and the assumption; unchanged if its model, its accelerator or that
-    accelerator's kernel times are not known.
+    """The run on a typical machine, and the assumptions: a typical number of accelerators if it states none, and blocks swapped in from
+    host memory where that is how its adapters fit one card. Unchanged if its model, its accelerator or that accelerator's kernel times are
+    not known.
 
     A run that does not say how much it trains gets the fewest: a node, or for adapters as many as hold the frozen weights.
     """
-    layout = run.layout
-    if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
+    layout, stated = run.layout, run.hardware.gpus
+    swaps = run.model is not None and run.model.swaps_blocks and not _says_where(layout)
+    if (stated is not None and not (swaps and np.all(np.equal(stated, 1)))) or (
+        layout is not None and layout.data is not None
+    ):
         return run, []
     alone = resolve(run.replaced("hardware.gpus", 1).replaced("layout", Layout.model_construct()))
     if alone.model is None or alone.cluster is None:
         return run, []
+    held = parts_of_a_copy(alone.model, alone.cluster.accelerator.memory, alone.precision.frozen)
+    notes = []
+    if swaps and held > 1:
+        beside = Layout.model_construct() if layout is None else layout
+        run, held = run.replaced("layout", beside.replaced(offload_parameters=True)), 1.0
+        notes = [Assumption(SWAPPED, "true", "", SWAPS, SWAPS_SOURCE)]
+    gpus = _typical_gpus(run, alone, held, practice) if stated is None else None
+    return (run, notes) if gpus is None else (run.replaced("hardware.gpus", gpus.value), [*notes, gpus])
+
+
+def _says_where(layout: Layout | None) -> bool:
+    """Whether a layout says where the weights are."""
+    return layout is not None and bool(
+        layout.model_fields_set & {"sharding", "tensor", "pipeline", "offload_parameters"}
+    )
+
+
+def _typical_gpus(run: Run, alone: Resolved, held: float, practice: Practice) -> Assumption | None:
+    """The typical number of accelerators for a run, resolved on one, whose frozen weights fill ``held`` of them."""
+    assert alone.model is not None
+    assert alone.cluster is not None
     flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")
     if flops is None and not alone.priced:
-        return run, []
+        return None
     node = float(np.max(alone.cluster.gpus_per_node))
     if alone.model.trains_adapters:
-        held = parts_of_a_copy(alone.model, alone.cluster.accelerator.memory, alone.precision.frozen)
         usual, least, most = practice.table.adapter_accelerators, held, max(held, node)
         reason = "no number of accelerators is stated: as usual for adapters of its cost" + (
             f"; {held:.0f} hold the frozen weights" if held > 1 else ""
@@ -143,7 +172,7 @@ def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
     if flops is None:
         reason = "no number of accelerators is stated, nor how much is trained: the fewest that are usual"
     gpus = usual_gpus(0.0 if flops is None else float(flops), alone.peak, usual, least, most)
-    return run.replaced("hardware.gpus", gpus), [Assumption("hardware.gpus", gpus, "GPU", reason, usual.source)]
+    return Assumption("hardware.gpus", gpus, "GPU", reason, usual.source)
 
 
 def drawn_note(key: str, rule: UsualWeights) -> Assumption:

@@ -129,10 +129,13 @@ def cogvideox(config: Config) -> Fields:
 
 
 def sd3(config: Config) -> Fields:
-    """Stable Diffusion 3: only double layers, the last of which reads the text without updating it."""
-    ignored(config, "dual_attention_layers", "caption_projection_dim")
+    """Stable Diffusion 3: only double layers, the last of which reads the text without updating it; some have a second attention (3.5
+    medium)."""
+    ignored(config, "caption_projection_dim")
     hidden, heads = width(config)
+    dual = config.get("dual_attention_layers") or ()
     return {
+        "dual_layers": len(dual),
         "kind": "two-stream", "double_layers": config.number("num_layers"), "hidden": hidden, "heads": heads, **patched(config),
         "latent_channels": config.number("in_channels"),
         "out_channels": config.number("out_channels", default=config.number("in_channels")),

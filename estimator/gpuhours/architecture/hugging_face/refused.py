@@ -22,6 +22,7 @@ MISSING: dict[str, str] = {
     r"^Sana": "linear attention over patches and depthwise convolutions in its feed-forward layers",
     r"^LTX2|SanaWMLTX2": "an audio stream next to the clip, and attention between the two",
     r"^Mochi": "image and text streams of different widths",
+    r"^HiDream": "experts in the image's feed-forward layers, and text of two encoders that each layer adds anew",
     r"^WanVACE|^WanAnimate|ConsisID|Framepack": "a second stack of layers that steers the first",
     r"^Cosmos": "low-rank modulation and, in some, a third attention",
     r"^CogView|^GlmImage": "size embeddings added to the time step at another width",
@@ -36,6 +37,16 @@ MISSING: dict[str, str] = {
 """Patterns of model types and diffusers classes -> the component that is not modelled."""
 
 WRITE = "Write out a similar shape under model: (layers, hidden, heads, ffn_hidden, vocab), or give --params for a plain transformer."
+
+
+def parts_of_family(name: str) -> str | None:
+    """The component of a family of diffusion models that is not modelled, by a model's name; None for any other name.
+
+    >>> parts_of_family("mochi-1-preview")
+    'image and text streams of different widths'
+    """
+    families = ((pattern, parts) for pattern, parts in MISSING.items() if pattern.startswith("^"))
+    return next((parts for pattern, parts in families if re.match(pattern, name, re.IGNORECASE)), None)
 
 
 def refusal(kind: str, known: Iterable[str]) -> EstimateError:
