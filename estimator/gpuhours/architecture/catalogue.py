@@ -139,6 +139,7 @@ def plain(name: str) -> str:
 
 
 @functools.cache
+@functools.lru_cache(maxsize=1024)
 def known_as(name: str) -> str:
     """The known model that a name refers to: the name normalised by ``plain``, without fine-tuning suffixes, replaced by the model of the
     same shape (``SHAPED_LIKE``), or with different hyphens. If none is known, the result of ``plain``.

@@ -127,6 +127,7 @@ def table() -> MatchingFile:
     return validated(MatchingFile, read_yaml(Path(str(files("gpuhours.software"))) / "matching.yaml"))
 
 
+@functools.lru_cache(maxsize=1024)
 def match(stack: StatedStack) -> Match:
     """The profile for a stack.
 

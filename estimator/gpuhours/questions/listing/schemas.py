@@ -131,10 +131,14 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
 """Where the files are that the models of a package read."""
 
 
-@cache
 def used(module: str) -> Mapping[str, Any]:
     """Key -> a value from one of the included files: a value in use is the best example."""
-    package = next(name for name in SHIPPED if module.startswith(name))
+    return used_in(next(name for name in SHIPPED if module.startswith(name)))
+
+
+@cache
+def used_in(package: str) -> Mapping[str, Any]:
+    """The values in the files that the models of a package read."""
     definitions: dict[str, Any] = {}
     for place in SHIPPED[package]:
         top, _, inside = place.partition("/")
@@ -148,7 +152,7 @@ def _collect(value: Any, node: dict[str, Any]) -> None:
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         one = inner["value"] if isinstance(inner, Mapping) and set(inner) >= {"value", "source"} else inner
         plain = isinstance(one, str | int | float) or (
-            isinstance(one, list) and all(isinstance(x, str | int) for x in one)
+            isinstance(one, list) and all(isinstance(x, str | int | float) for x in one)
         )
         if plain and not isinstance(one, bool) and len(str(one)) <= LONGEST_EXAMPLE:
             node.setdefault(str(key), one)
