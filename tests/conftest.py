@@ -23,7 +23,7 @@ class Ran:
     err: str
 
 
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise each of the hundred programs that the tests start compiles every module
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the hundred programs that tests start compiles all
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, because the workers share the processors
 gc.set_threshold(100_000)  # as the command line does: objects created by imports and test collection are permanent
 Command = Callable[..., Ran]
