@@ -35,11 +35,6 @@ def clips_of_video(hours: Array, fps: Array, frames: Array) -> Array:
     return frames_of_video(hours, fps) / frames
 
 
-def clip_seconds(frames: Array, fps: Array) -> Array:
-    """Seconds of video in one clip: frames / frames per second."""
-    return frames / fps
-
-
 def patches(height: Array, width: Array, patch: Array) -> Array:
     """Number of patches of an image: floor(height / patch) x floor(width / patch), at least one; remainders at the edges are cut off.
 
@@ -87,11 +82,6 @@ def merged_patches(height: Array, width: Array, patch: Array, factor: Array) -> 
 def with_padding(tokens: Array, padding: Array) -> Array:
     """Number of tokens including padding, of which padding is a share ``padding``: tokens / (1 - padding)."""
     return tokens / (1 - padding)
-
-
-def steps(samples: Array, global_batch: Array) -> Array:
-    """Number of optimiser steps: samples seen / samples per step."""
-    return samples / global_batch
 
 
 class Data(Section):

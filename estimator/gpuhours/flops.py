@@ -190,23 +190,6 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
     return np.where(mode == Recompute.full, whole, some)
 
 
-def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
-    """MFU, the share of dense peak FLOP/s that is used: FLOPs / (seconds x GPUs x peak FLOP/s). With hardware FLOPs, HFU.
-
-    >>> round(mfu(1e18, 10.0, 256, 989e12), 3)    # 1 EFLOP in 10 s on 256 H100
-    0.395
-    """
-    return flops / (seconds * gpus * peak)
-
-
-def converted(value: Array, model: Model, of: str, to: str) -> Array:
-    """An MFU (or FLOP/s) in convention ``of`` converted to convention ``to``: value x FLOPs(to) / FLOPs(of).
-
-    Raises ``EstimateError`` for an unknown convention.
-    """
-    return value * model_flops(model, convention=to) / model_flops(model, convention=of)
-
-
 def _known(convention: str) -> None:
     if convention not in CONVENTIONS:
         hint = nearest(convention, CONVENTIONS) or f"There are {', '.join(CONVENTIONS)}."

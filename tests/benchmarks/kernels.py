@@ -27,7 +27,6 @@ from gpuhours.kernels.collectives import (
     all_gather_time,
     all_reduce_time,
     all_to_all_time,
-    broadcast_time,
     point_to_point_time,
     reduce_scatter_time,
 )
@@ -42,7 +41,6 @@ COLLECTIVES: dict[str, Callable[..., Any]] = {
     "reduce_scatter": reduce_scatter_time,
     "all_to_all": all_to_all_time,
     "alltoall": all_to_all_time,
-    "broadcast": broadcast_time,
     "p2p_oneway": point_to_point_time,
 }
 HOST_BOUND = {"forward": 60e-6, "backward": 150e-6, "collective": 25e-6}

@@ -19,7 +19,6 @@ from gpuhours.kernels.collectives import (
     all_gather_time,
     all_reduce_time,
     all_to_all_time,
-    broadcast_time,
     point_to_point_time,
     reduce_scatter_time,
 )
@@ -30,7 +29,6 @@ from tests.benchmarks.kernels import own_collectives, read
 GB, MiB, GiB = 1e9, 2**20, 2**30
 EVERY: list[Callable[..., Any]] = [
     all_gather_time, reduce_scatter_time, all_reduce_time, all_to_all_time, point_to_point_time,
-    broadcast_time,
 ]  # fmt: skip
 H100 = cluster("h100-sxm-80gb", "hgx-h100", 1024)
 OWN = {row.title: row for row in own_collectives()}

@@ -119,7 +119,7 @@ class LinkConstants(Sourced):
     ring_share: Share
     """Share of the one-direction link bandwidth that a ring reaches."""
     exchange_share: Share
-    """Share of the one-direction link bandwidth that all-to-all, broadcast and P2P reach."""
+    """Share of the one-direction link bandwidth that all-to-all and P2P reach."""
     copy_bandwidth: Bandwidth
     """Rate at which the collective's kernel copies the rank's own share."""
     launch: Seconds
@@ -153,7 +153,7 @@ class NetworkConstants(Sourced):
     share: Share
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
-    """Share of the NICs' line rate that all-to-all and broadcast reach."""
+    """Share of the NICs' line rate that all-to-all reaches."""
     send_share: Share
     """Share of one NIC's line rate that P2P between two ranks reaches."""
     launch: Seconds

@@ -1,6 +1,6 @@
 """Times of collectives between accelerators, inside and across NVLink domains. All floats are SI.
 
-``bytes`` is the message size as defined by nccl-tests. All-reduce, broadcast and all-to-all: the buffer of one rank. All-gather and
+``bytes`` is the message size as defined by nccl-tests. All-reduce and all-to-all: the buffer of one rank. All-gather and
 reduce-scatter: the whole gathered or scattered buffer, of which (n - 1) / n crosses each link.
 """
 
@@ -164,23 +164,6 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
     own = p.nics * (p.local if shared else 1.0)
     between = pipelined_time(message / (net.send_share * own), c.launch + net.step, net.fill)
     return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
-
-
-def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimated time in s of a broadcast of ``bytes``, pipelined along rings.
-
-        inside   x = M / (exchange_share link)          between  x = M / l / (exchange_share NIC)
-
-    M bytes; each link carries the message once, the l NICs of a domain share it; the time is the larger ``pipelined_time`` of the two.
-    """
-    p = _place(group, cluster)
-    c, net = p.constants, cluster.node.fabric
-    message = np.asarray(bytes, float)
-    latency = _latency(p, net)
-    x = np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0)
-    inside = pipelined_time(x, latency, c.step)
-    between = pipelined_time(message / p.local / (net.exchange_share * p.nics), latency, net.fill)
-    return _unless_alone(np.maximum(inside, np.where(p.domains > 1, between, 0.0)), message * (p.n - 1))
 
 
 def _latency(p: _Place, net: NetworkConstants) -> Array:

@@ -189,12 +189,6 @@ def effective_tokens(outcome: Outcome) -> Read | None:
     return Read(tokens * share)
 
 
-def not_modelled(outcome: Outcome) -> Read | None:
-    """A quantity that is not modelled."""
-    del outcome
-    return None
-
-
 _LINES = (
     ResultDefinition("parameters", "parameters", "parameters", "parameter", of_model(lambda model, _: model.parameters),
                      equation="all weights of the model", stages="largest"),

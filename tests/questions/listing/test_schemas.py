@@ -71,7 +71,7 @@ def properties(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 UNIT = re.compile(r"|in \S+ or any unit of its kind|a number or a share|a whole number")
 KINDS = ["run", "hardware", "software", "claims", "document", "measurements"]
-BLOCKS = {"facts", "runs", "set", "not_modelled", "saved", "saved_autocast", "gradients", "models"}
+BLOCKS = {"facts", "runs", "set", "saved", "saved_autocast", "gradients", "models"}
 """Keys that hold other keys."""
 
 

@@ -12,16 +12,17 @@ import pytest
 from gpuhours.questions.validating import Validation, updating
 from gpuhours.questions.validating.learning import Sample, interval_score, learn, samples, unmet_stack, world_of
 from gpuhours.questions.validating.sources import system_of
-from gpuhours.questions.validating.updating import worse
 from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
 from gpuhours.run.conformal import Curve, with_hosts, without_hosts
 from gpuhours.run.novelty import OF_STACK, TRAITS, Traits, features
 from tests.benchmarks.swaps import ranked
-from tests.questions.validating.tables import judged
+from tests.questions.validating.tables import COVERED, judged
 
 KNOWN = Traits("megatron-core-2024", "h100-sxm-80gb", "hopper", "bf16", "dense", 512, 8192)
 STRANGE = Traits("abacus", "mi300x", "cdna3", "fp4", "dense", 10**6, 10**8, stack_said=False)
+WORSE = 0.005
+"""Allowed increase of a source's mean error, as a share."""
 
 
 def test_novelty_names_what_was_never_measured() -> None:
@@ -195,6 +196,25 @@ def test_every_source_weighs_the_same_beside_every_row(tmp_path: Path) -> None:
     assert found["sources"] == 2
     assert found["sources_mape"] == pytest.approx((np.mean(errors[:3]) + errors[3]) / 2)
     assert found["sources_median_ape"] == pytest.approx((np.median(errors[:3]) + errors[3]) / 2)
+
+
+def worse(found: Validation) -> list[str]:
+    """Return messages, with old and new values, on sources whose left-out error of steps or memory exceeds the stored one by ``WORSE`` or
+    more or that have fewer predicted steps, and on coverages outside ``COVERED``."""
+    stored, now = json.loads(updating.errors_path().read_text(encoding="utf-8")), updating.errors(found)
+    worse_figures = []
+    for title, old in stored.items():
+        new = now.get(title, {"predicted": 0})
+        if new["predicted"] < old["predicted"]:
+            worse_figures.append(f"{title}: {old['predicted']} steps predicted -> {new['predicted']}")
+        for name, what in (("mape", "mean error"), ("memory_mape", "mean error of memory")):
+            before, after = old[name], new.get(name)
+            if before is not None and after is not None and after > before + WORSE:
+                worse_figures.append(f"{title}: {what} {before:.2%} -> {after:.2%}")
+    covered = now["all"]["coverage_80"]
+    if not COVERED[0] <= covered <= COVERED[1]:
+        worse_figures.append(f"range: covers {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
+    return worse_figures
 
 
 def test_no_source_is_worse_than_it_was_and_the_range_holds_what_it_says(published: Validation) -> None:

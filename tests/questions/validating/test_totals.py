@@ -23,12 +23,12 @@ from gpuhours.questions.validating.totals import (
     validate_totals,
 )
 from gpuhours.questions.validating.totals_rows import described, organisation
-from gpuhours.questions.validating.updating import COVERED
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.remainder import NOTHING, Likeness, Remainder, applied_share
 from gpuhours_cli.render.totals import answer
 from tests.cli.test_readme import printed
 from tests.conftest import Command
+from tests.questions.validating.tables import COVERED
 
 HOURS = Path(__file__).parents[2] / "snapshots" / "total-hours.yaml"
 """GPU-hours of each published run, as its source prints them."""

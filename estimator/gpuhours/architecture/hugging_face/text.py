@@ -10,7 +10,6 @@ from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
 from gpuhours.inputs.errors import EstimateError
 
 BIASED: Fields = {"norm": "layer", "attention_bias": "all", "mlp_bias": True}
-TIED: Fields = {"tied": True}
 
 
 def llama(config: Config) -> Fields:

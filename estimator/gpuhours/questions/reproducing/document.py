@@ -83,7 +83,6 @@ class AskedFigure(Section):
     headline: bool = False
     """Whether it is a main figure of the text, summarised in words below the table."""
     note: str = ""
-    not_modelled: str = ""
 
     @model_validator(mode="after")
     def _not_its_own_answer(self) -> AskedFigure:

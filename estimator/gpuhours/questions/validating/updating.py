@@ -18,11 +18,6 @@ from gpuhours.questions.validating.report import Validation, validate
 from gpuhours.run.conformal import curve, table, table_path
 from gpuhours.run.digest import digest
 
-WORSE = 0.005
-"""Allowed increase of a source's mean error, as a share."""
-COVERED = (0.75, 0.88)
-"""Allowed coverage of an 80 % range over left-out rows."""
-
 
 def learned(found: Validation) -> dict[str, Any]:
     """The content of ``bands.json``: ranges, what they were learned on, and which measured runs are similar."""
@@ -72,25 +67,6 @@ def errors(found: Validation) -> dict[str, Any]:
 
 def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
-
-
-def worse(found: Validation) -> list[str]:
-    """Messages, with old and new values, on sources whose leave-one-out error of steps or memory exceeds the stored one by ``WORSE`` or
-    more or that have fewer predicted steps, and on coverages outside ``COVERED``."""
-    stored, now = json.loads(errors_path().read_text(encoding="utf-8")), errors(found)
-    worse_figures = []
-    for title, old in stored.items():
-        new = now.get(title, {"predicted": 0})
-        if new["predicted"] < old["predicted"]:
-            worse_figures.append(f"{title}: {old['predicted']} steps predicted -> {new['predicted']}")
-        for name, what in (("mape", "mean error"), ("memory_mape", "mean error of memory")):
-            before, after = old[name], new.get(name)
-            if before is not None and after is not None and after > before + WORSE:
-                worse_figures.append(f"{title}: {what} {before:.2%} -> {after:.2%}")
-    covered = now["all"]["coverage_80"]
-    if not COVERED[0] <= covered <= COVERED[1]:
-        worse_figures.append(f"range: covers {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
-    return worse_figures
 
 
 def _store(path: Path, found: Mapping[str, Any]) -> None:
