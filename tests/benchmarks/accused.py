@@ -103,6 +103,12 @@ WORDINGS: Mapping[str, Wording] = {
     "price": _w(scaled(1.0, 3), "A GPU-hour cost us ${}.", "At ${} per GPU hour it was rented in the cloud.", "Price per GPU-hour",
                 " USD", "$/GPU-hour"),
     "cost": _w(whole, "Training cost ${}.", "The total training cost was ${}.", "Training cost", " USD", "Cost ($)"),
+    "flops_per_second_per_gpu": _w(scaled(1e12, 3), "Each GPU sustained {} TFLOP/s.", "We measured {} TFLOP/s per GPU.",
+                                   "Achieved", " TFLOP/s per GPU", "TFLOP/s/GPU"),
+    "step_time": _w(scaled(1.0, 3), "A step took {} seconds.", "Each optimizer step lasted {} s.", "Step time", " s", "Step time (s)"),
+    "goodput": _w(percent, "Goodput was {}%.", "Steps advanced in {} % of that time (goodput).", "Goodput", "%", "Goodput (%)"),
+    "node_price": _w(scaled(1.0, 4), "A node costs ${} per hour.", "The provider charges ${} per node and hour.", "Price per node-hour",
+                     " USD", "$/node-hour"),
     "memory_per_gpu": _w(scaled(1e9), "Every GPU has {} GB of memory.", "The GPUs have {} GB of memory each.", "GPU memory", " GB",
                          "GPU memory (GB)"),
 }  # fmt: skip

@@ -33,12 +33,14 @@ class Run:
     pue: float = 1.15
     grid: float = 0.35
     price: float = 2.4
+    goodput: float = 1.0
+    """Share of the hours in which steps advance."""
 
     def figures(self) -> dict[str, float]:
         """Return every figure of the run; times in seconds, energy in Wh, carbon in tonnes."""
         flops = 6 * self.active * self.tokens
         rate = self.mfu * self.peak
-        hours = flops / rate / HOUR
+        hours = flops / rate / HOUR / self.goodput
         time = hours / self.gpus * HOUR
         steps = self.tokens / self.batch / self.seq_len
         energy = hours * self.power * self.pue
@@ -49,10 +51,11 @@ class Run:
             "gpus_per_node": self.per_node, "node_hours": hours / self.per_node,
             "tokens_per_second_per_gpu": rate / 6 / self.active, "tokens_per_second": rate / 6 / self.active * self.gpus,
             "seq_len": self.seq_len, "global_batch": self.batch, "global_batch_tokens": self.batch * self.seq_len,
-            "steps": steps, "step_time": time / steps, "tensor": 4.0, "data_parallel": self.gpus / 4, "microbatch": 2.0,
+            "steps": steps, "step_time": time * self.goodput / steps, "tensor": 4.0, "data_parallel": self.gpus / 4, "microbatch": 2.0,
             "accumulation": self.batch / (self.gpus / 4) / 2,
             "gpu_power": self.power, "pue": self.pue, "energy": energy, "carbon_intensity": self.grid,
             "carbon": energy * self.grid / 1e6, "price": self.price, "cost": hours * self.price, "memory_per_gpu": 80e9,
+            "goodput": self.goodput, "node_price": self.price * self.per_node,
         }  # fmt: skip
 
 
@@ -61,6 +64,7 @@ AMPERE = Run("A100", 312e12, 7e9, 7e9, 2e12, 512, 0.47, 330.0)
 EXPERTS = Run("H800", 989.4e12, 120e9, 14e9, 3e12, 1024, 0.31, 560.0, kind="experts")
 CHIPS = Run("TPU v3", 123e12, 8e9, 8e9, 0.5e12, 512, 0.44, 220.0)
 WORK = ("parameters", "tokens", "gpus", "wall_clock")
+STEP = ("tokens", "steps", "seq_len", "global_batch", "step_time")
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,15 @@ class Mistake:
     runs: tuple[Run, ...] = (HOPPER, AMPERE)
     run: Mapping[str, Any] = field(default_factory=dict)
     """Properties of the run that this mistake needs at another value."""
+    also: tuple[str, ...] = ()
+    """Figures that were computed from the wrong one and carry its factor."""
 
     def figures(self, run: Run, *, wrong: bool) -> dict[str, float]:
         """Return the figures that the text states, the wrong one multiplied if ``wrong``."""
         every = replace(run, **self.run).figures()
         stated = {name: every[name] for name in self.stated}
         factor = self.factor if isinstance(self.factor, float | int) else self.factor(every)
-        return stated | ({self.wrong: every[self.wrong] * factor} if wrong else {})
+        return stated | ({name: every[name] * factor for name in (self.wrong, *self.also)} if wrong else {})
 
 
 MISTAKES = (
@@ -151,4 +157,38 @@ MISTAKES = (
             ("tensor or pipeline degree",)),
     Mistake("cores for chips", (*WORK, "gpu_hours"), "gpus", 2, ("cores for chips",), (CHIPS,)),
     Mistake("faster than the peak", WORK, "wall_clock", 0.1, ("a digit", "hours", "nodes for GPUs")),
+    Mistake("hours of one node", (*WORK, "nodes", "gpus_per_node", "gpu_hours"), "gpu_hours", 1 / 32, ("hours of one node",),
+            (HOPPER,)),
+    Mistake("hours of one node, steps", ("parameters", "gpus", "gpus_per_node", *STEP, "wall_clock", "gpu_hours"), "gpu_hours", 1 / 64,
+            ("hours of one node",), (AMPERE,)),
+    Mistake("another card's peak, rates", (*WORK, "gpu_hours", "flops_per_second_per_gpu", "mfu"), "mfu", 312 / 989.4,
+            ("another card's peak",), (AMPERE,)),
+    Mistake("another card's peak, time", (*WORK, "gpu_hours", "mfu"), "mfu", 312 / 989.4, ("another card's peak",), (AMPERE,)),
+    Mistake("an older card's peak", (*WORK, "mfu"), "mfu", 989.4 / 312, ("another card's peak",), (HOPPER,), {"mfu": 0.21}),
+    Mistake("sparse peak, rates", (*WORK, "gpu_hours", "flops_per_second_per_gpu", "mfu"), "mfu", 0.5, ("sparse peak",)),
+    Mistake("TDP, carbon with it", (*WORK, "gpu_hours", "gpu_power", "pue", "energy", "carbon_intensity", "carbon"), "energy",
+            700 / 520, ("TDP for measured",), (HOPPER,), also=("carbon",)),
+    Mistake("PUE twice", ("gpu_hours", "gpu_power", "pue", "energy", "carbon_intensity", "carbon"), "carbon", 1.3, ("PUE",),
+            run={"pue": 1.3}),
+    Mistake("hours of nodes at the price of nodes", (*WORK, "gpu_hours", "nodes", "node_price", "cost"), "cost", 8,
+            ("price per node",), (HOPPER,)),
+    Mistake("price of a GPU for a node", ("nodes", "gpus_per_node", "wall_clock", "node_price", "cost"), "cost", 1 / 8,
+            ("per GPU for per node",), (HOPPER,)),
+    Mistake("hours for days, steps", ("gpus", "gpu_hours", *STEP, "wall_clock"), "wall_clock", 1 / 24, ("hours for days",)),
+    Mistake("stops taken off twice", (*WORK, "goodput", "gpu_hours"), "gpu_hours", 0.72, ("part of the run", "stops"),
+            run={"goodput": 0.72}),
+    Mistake("total for active, both rates",
+            ("parameters", "active_parameters", "tokens", "gpus", "wall_clock", "gpu_hours", "model_flops", "mfu"),
+            "model_flops", 120 / 14, ("total parameters for active",), (EXPERTS,)),
+    Mistake("2ND, rates", (*WORK, "gpu_hours", "model_flops", "flops_per_second_per_gpu", "mfu"), "model_flops", 1 / 3, ("2ND",)),
+    Mistake("replica, steps",
+            ("parameters", "gpus", "tensor", "data_parallel", "seq_len", "global_batch", "step_time", "tokens_per_second", "mfu"),
+            "tokens_per_second", 1 / 64, ("replica for cluster",), (HOPPER,)),
+    Mistake("one GPU for all, time", (*WORK, "gpu_hours", "tokens_per_second", "mfu"), "tokens_per_second", 1 / 512,
+            ("per GPU for all",), (AMPERE,)),
+    Mistake("million for billion, steps", (*WORK, "steps", "seq_len", "global_batch", "global_batch_tokens", "mfu"), "tokens",
+            0.001, ("thousand",)),
+    Mistake("thousandfold cost, time", ("gpus", "wall_clock", "gpu_hours", "price", "cost"), "cost", 1000, ("thousand",)),
+    Mistake("epochs forgotten, hours", ("parameters", "dataset_tokens", "epochs", "tokens", "gpus", "wall_clock", "gpu_hours", "mfu"),
+            "tokens", 1 / 4, ("epochs forgotten",)),
 )  # fmt: skip

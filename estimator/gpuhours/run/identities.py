@@ -234,6 +234,7 @@ def _bill() -> Iterator[Identity | Sum]:
         "carbon = GPU-hours x carbon per GPU-hour", "carbon", "gpu_hours", "carbon_rate", times=1e-3, use="published"
     )
     yield product("cost = GPU-hours x price", "cost", "gpu_hours", "price", sigma=0.02)
+    yield product("price of a node = GPUs per node x price", "node_price", "gpus_per_node", "price", use="published")
 
 
 IDENTITIES: tuple[Identity | Sum, ...] = (*_data(), *_work(), *_speed(), *_machine(), *_bill())

@@ -9,27 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuhours.inputs.durations import DAY
-from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named, by_name
+from gpuhours.questions.checking.causes_in_bills import of_the_bill, rates_for_totals
 from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.mistake import Mistake, one
 from gpuhours.questions.checking.setting import Setting, attention_share
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """``stated = factor x true`` for one quantity; the factor is searched for between ``least`` and ``most``."""
-
-    cause: str
-    quantity: str
-    least: float
-    most: float
-    habit: float
-    text: str
-    also: tuple[str, ...] = ()
-    """Other quantities that carry the same factor if the text states them, because they derive from the same count."""
-    nominal: float | None = None
-    """The theoretical factor, if the range only allows for differences in what else is counted."""
 
 
 def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
@@ -38,19 +22,12 @@ def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _compute(run, document)
     yield from _machine(run, document)
     yield from _time(run, document)
-    yield from _rates_for_totals(document)
+    yield from rates_for_totals(document)
     yield from _data(document)
     yield from _tokens(run, document)
     yield from _batches(document)
-    yield from _bill(run, document)
+    yield from of_the_bill(run, document)
     yield from _slips()
-
-
-def _one(
-    cause: str, quantities: str, factor: float, habit: float, text: str, most: float | None = None
-) -> Iterator[Mistake]:
-    for quantity in quantities.split():
-        yield Mistake(cause, quantity, factor, factor if most is None else most, habit, text)
 
 
 RECOMPUTED = 2.5
@@ -78,24 +55,24 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
     if accelerator is not None and accelerator.sparse_peak is not None:
         peak = f"{accelerator.sparse_peak / 1e12:,.0f} TFLOP/s"
         dense = f"{accelerator.peak / 1e12:,.0f}"
-        yield from _one(
+        yield from one(
             "sparse peak", "mfu hfu", 0.5, 1.0, f"divided by the peak with 2:4 sparsity ({peak}); dense is {dense}"
         )
-        yield from _one(
+        yield from one(
             "sparse peak", "peak_flops", 2.0, 1.0, f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}"
         )
-        yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
+        yield from one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
         yield from _other_peaks(accelerator, _in_full(document))
     sold = "counts recomputation (8ND over 6ND): hardware FLOPs reported as model FLOPs"
     yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
-    yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
-    yield from _one("percent or fraction", "mfu hfu", 0.01, 1.0, "a fraction was printed as a percentage")
+    yield from one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
+    yield from one("percent or fraction", "mfu hfu", 0.01, 1.0, "a fraction was printed as a percentage")
     seq = document.claim("seq_len")
     size = document.claim("active_parameters") or document.claim("parameters")
     if seq is not None and size is not None:
         share = attention_share(size.value, seq.value)
         if share > 0.1:
-            yield from _one("attention counted in full or not at all", "mfu model_flops flops_per_second_per_gpu", 1 + share / 2, 0.6,
+            yield from one("attention counted in full or not at all", "mfu model_flops flops_per_second_per_gpu", 1 + share / 2, 0.6,
                             f"attention adds {100 * share:.0f} % to 6ND at {seq.value:,.0f} tokens when counted in full, half when causal",
                             1 + share)  # fmt: skip
 
@@ -124,11 +101,13 @@ def _other_peaks(accelerator: Named, in_full: float) -> Iterator[Mistake]:
         if abs(factor - 1) > 0.05:
             dense = f"{other.name} has {other.peak / 1e12:,.0f} TFLOP/s, this card {accelerator.peak / 1e12:,.0f}"
             text = f"divided by another card's peak: {dense}"
-            yield from _one("another card's peak", "mfu hfu", factor, 0.25, text, factor * in_full)
+            yield from one("another card's peak", "mfu hfu", factor, 0.25, text, factor * in_full)
+            text = f"multiplied by another card's peak: {dense}"
+            yield from one("another card's peak", "flops_per_second_per_gpu", 1 / factor, 0.2, text)
 
 
 def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
-    yield from _one(
+    yield from one(
         "2ND for 6ND", "model_flops", 1 / 3, 0.7, "2 x parameters x tokens is the forward pass alone; training needs 6"
     )
     yield from _recomputed(
@@ -137,58 +116,72 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
         "8 x parameters x tokens counts a recomputed forward pass",
         RECOMPUTED if run.recompute == "full" else 0.9,
     )
-    yield from _one("MAC for FLOP", "model_flops flops_per_second_per_gpu flops_per_second mfu", 0.5, 0.6,
+    yield from one("MAC for FLOP", "model_flops flops_per_second_per_gpu flops_per_second mfu", 0.5, 0.6,
                     "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
-    yield from _one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
+    yield from one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
     if run.experts:
-        yield from _one("total parameters for active ones",
-                        "active_parameters parameters model_flops mfu flops_per_second_per_gpu", 1.3, 0.9,
-                        "only the experts a token is routed to compute; the total overstates the FLOPs", 40.0)  # fmt: skip
+        for least, habit, most in _over_active(document):
+            yield from one("total parameters for active ones",
+                           "active_parameters parameters model_flops mfu flops_per_second_per_gpu", least, habit,
+                           "only the experts a token is routed to compute; the total overstates the FLOPs", most)  # fmt: skip
     elif document.fact("architecture") == "encoder-decoder":
-        yield from _one("encoder-decoder counted as one", "parameters model_flops", 2.0, 0.9,
+        yield from one("encoder-decoder counted as one", "parameters model_flops", 2.0, 0.9,
                         "each token passes through either encoder or decoder, about half of the parameters")  # fmt: skip
     if run.flops_per_parameter == 6.0 and document.fact("frozen"):
-        yield from _one("frozen part counted as trained", "parameters tokens", 1.4, 1.5,
+        yield from one("frozen part counted as trained", "parameters tokens", 1.4, 1.5,
                         "a frozen part costs 2 FLOP per parameter and token (4 behind trained layers), not 6", 3.2)  # fmt: skip
     if run.masked:
         ratio = document.claim("mask_ratio")
         kept = 1 - ratio.value if ratio else 0.25
-        yield from _one("masking ignored", "tokens model_flops visual_tokens", 1 / kept, 0.9,
+        yield from one("masking ignored", "tokens model_flops visual_tokens", 1 / kept, 0.9,
                         f"the encoder sees {100 * kept:.0f} % of the patches; all of them were counted")  # fmt: skip
+
+
+def _over_active(document: Document) -> Iterator[tuple[float, float, float]]:
+    """Yield (least, habit, most) of the factor by which all parameters exceed the active ones: as the text says, else within a range."""
+    every, active = document.claim("parameters"), document.claim("active_parameters")
+    if every is not None and active is not None and every.value > active.value:
+        yield every.value / active.value, 0.9, every.value / active.value
+    yield 1.3, 0.8, 40.0
 
 
 def _of_all_gpus(gpus: float, document: Document) -> Iterator[Mistake]:
     """Figures of one GPU or one replica given for all GPUs, and the reverse."""
-    yield from _one("wall-clock for aggregate hours", "gpu_hours", 1 / gpus, 1.0,
+    yield from one("wall-clock for aggregate hours", "gpu_hours", 1 / gpus, 1.0,
                     "the figure is the wall-clock time of the job, not hours x GPUs")  # fmt: skip
-    yield from _one("aggregate for wall-clock hours", "wall_clock", gpus, 0.7,
+    yield from one("aggregate for wall-clock hours", "wall_clock", gpus, 0.7,
                     "the time is GPU-hours summed over all GPUs, not the wall-clock time")  # fmt: skip
-    yield from _one("per GPU for all", "global_batch global_batch_tokens tokens_per_second samples_per_second flops_per_second",
+    yield from one("per GPU for all", "global_batch global_batch_tokens tokens_per_second samples_per_second flops_per_second",
                     1 / gpus, 0.7, "the figure is per GPU")  # fmt: skip
     ranks = document.claim("data_parallel")
     least, most = (1 / ranks.value,) * 2 if ranks is not None and ranks.value > 1 else (1 / gpus, 0.5)
-    yield from _one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
+    yield from one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
                     "the figure is for one replica, not for the whole machine", most)  # fmt: skip
-    yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus, 0.6,
+    yield from one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus, 0.6,
                     "the figure is for the whole machine, not per GPU")  # fmt: skip
 
 
-def _of_a_node(each: float, run: Setting) -> Iterator[Mistake]:
+def _of_a_node(each: float, run: Setting, document: Document) -> Iterator[Mistake]:
     """Figures of a node of ``each`` GPUs given for a GPU, and the reverse."""
     likely = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
-    yield from _one("nodes for GPUs", "gpus", 1 / each, likely, f"counts nodes of {each:g} GPUs, not GPUs")
-    yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
-    yield from _one(
+    yield from one("nodes for GPUs", "gpus", 1 / each, likely, f"counts nodes of {each:g} GPUs, not GPUs")
+    yield from one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
+    yield from one(
         "GPUs of a node counted twice",
         "gpus",
         each,
         0.4 * likely,
         f"multiplied by the {each:g} GPUs of a node once too often",
     )
-    yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
-    yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
+    counted = document.claim("nodes") or document.claim("gpus")
+    several = 1.0 if counted is None else counted.value / (1.0 if counted.quantity == "nodes" else each)
+    if several > 1:
+        yield from one("hours of one node", "gpu_hours", 1 / several, 0.6,
+                       f"the GPU-hours of one node of {each:g} GPUs; there were {several:g} nodes")  # fmt: skip
+    yield from one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
+    yield from one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
                     f"the figure is per node of {each:g} GPUs")  # fmt: skip
-    yield from _one("per GPU for per node", "price gpu_power", 1 / each, 0.3, "the figure is per GPU, not per node")
+    yield from one("per GPU for per node", "price gpu_power", 1 / each, 0.3, "the figure is per GPU, not per node")
 
 
 def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
@@ -198,28 +191,32 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
     if gpus is not None and gpus.value > 1:
         yield from _of_all_gpus(gpus.value, document)
     if each > 1:
-        yield from _of_a_node(each, run)
+        yield from _of_a_node(each, run, document)
     if run.accelerator is not None and "TPU" in run.accelerator.name:
-        yield from _one(
+        yield from one(
             "cores for chips", "gpus gpu_hours", 2.0, 0.8, "TPU v2 and v3 chips have two cores; cores were counted"
         )
     if run.experts:
-        yield from _one("peak of a smaller format", "mfu", 2.0, 0.2, "FP8 work divided by the 16-bit peak")
-    yield from _one("tensor or pipeline degree inside the data-parallel count", "data_parallel", 1.9, 0.3,
+        yield from one("peak of a smaller format", "mfu", 2.0, 0.2, "FP8 work divided by the 16-bit peak")
+    yield from one("tensor or pipeline degree inside the data-parallel count", "data_parallel", 1.9, 0.3,
                     "the data-parallel degree counts model-parallel ranks too", 64.0)  # fmt: skip
     for several, of in ((each, "of a node"), (gpus.value if gpus else 1.0, "of the run")):
         if several > 1:
             text = f"the combined memory of the {several:g} GPUs {of}, not per GPU"
-            yield from _one("memory summed", "memory_per_gpu", several, 0.7, text)
-    yield from _one("GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %")
+            yield from one("memory summed", "memory_per_gpu", several, 0.7, text)
+    yield from one("GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %")
+
+
+MOST_GOODPUT = 0.97
+"""Share of productive time above which hours with and without stops cannot be told apart."""
 
 
 def _time(run: Setting, document: Document) -> Iterator[Mistake]:
-    yield from _one(
+    yield from one(
         "downtime", "wall_clock", 1.1, 0.8, "the wall-clock time includes stops, restarts and evaluation", 2.2
     )
-    yield from _one("downtime", "gpu_hours", 1.1, 0.5, "the GPU-hours include stops, restarts and other runs", 2.2)
-    yield from _one(
+    yield from one("downtime", "gpu_hours", 1.1, 0.5, "the GPU-hours include stops, restarts and other runs", 2.2)
+    yield from one(
         "part of the run",
         "gpu_hours wall_clock",
         0.2,
@@ -227,20 +224,24 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
         "covers only part of the run, or leaves out lost time",
         0.9,
     )
-    yield from _one("days for hours", "gpu_hours wall_clock", 24.0, 0.3, "hours and days are mixed up")
-    yield from _one("hours for days", "gpu_hours wall_clock", 1 / 24, 0.4, "hours and days are mixed up")
+    share = document.claim("goodput")
+    if share is not None and share.value < MOST_GOODPUT:
+        yield from one("stops left out", "gpu_hours node_hours", share.value, 1.2,
+                       f"counts only the {100 * share.value:.3g} % of the time in which steps advanced")  # fmt: skip
+    yield from one("days for hours", "gpu_hours wall_clock", 24.0, 0.3, "hours and days are mixed up")
+    yield from one("hours for days", "gpu_hours wall_clock", 1 / 24, 0.4, "hours and days are mixed up")
     accumulation = document.claim("accumulation")
     if accumulation is not None and accumulation.value > 1:
         n = accumulation.value
-        yield from _one("micro-steps for steps", "steps", n, 0.7, f"counts micro-steps; {n:g} make one optimiser step")
-        yield from _one(
+        yield from one("micro-steps for steps", "steps", n, 0.7, f"counts micro-steps; {n:g} make one optimiser step")
+        yield from one(
             "accumulation forgotten",
             "global_batch global_batch_tokens",
             1 / n,
             0.8,
             f"the batch leaves out {n:g} accumulated micro-steps",
         )
-        yield from _one(
+        yield from one(
             "accumulation counted twice",
             "global_batch global_batch_tokens",
             n,
@@ -249,31 +250,18 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
         )
 
 
-def _rates_for_totals(document: Document) -> Iterator[Mistake]:
-    """Yield amounts of one day or one GPU that are given as those of the whole run."""
-    gpus, time = document.claim("gpus"), document.claim("wall_clock")
-    if time is not None and time.value > 1.5 * DAY:
-        days = time.value / DAY
-        yield from _one("hours of one day", "gpu_hours node_hours energy carbon cost", 1 / days, 0.5,
-                        f"the figure is for one day; the run took {days:.3g}")  # fmt: skip
-    if gpus is not None and gpus.value > 1:
-        for quantity, habit in (("cost", 0.9), ("energy", 0.2), ("carbon", 0.2)):
-            text = f"the figure is for one GPU; there were {gpus.value:g}"
-            yield from _one(f"{quantity} of one GPU", quantity, 1 / gpus.value, habit, text)
-
-
 def _data(document: Document) -> Iterator[Mistake]:
     epochs = document.claim("epochs")
     n = epochs.value if epochs else None
     if n is not None and n > 1:
-        yield from _one(
+        yield from one(
             "epochs forgotten", "tokens samples steps model_flops", 1 / n, 1.0, f"counts one pass; there were {n:g}"
         )
-        yield from _one(
+        yield from one(
             "epochs counted twice", "dataset_tokens dataset_samples", n, 0.5, f"already contains {n:g} passes"
         )
     elif n is None:
-        yield from _one(
+        yield from one(
             "epochs forgotten",
             "tokens",
             1 / 12,
@@ -286,7 +274,7 @@ def _data(document: Document) -> Iterator[Mistake]:
 def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
     size, tokens = document.claim("dataset_bytes"), document.claim("tokens") or document.claim("dataset_tokens")
     alike = size is not None and tokens is not None and 0.95 < size.value / tokens.value < 1.05
-    yield from _one(
+    yield from one(
         "bytes read as tokens",
         "tokens dataset_tokens",
         3.3,
@@ -294,7 +282,7 @@ def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
         "the data set has that many bytes" if alike else "bytes or characters, 3.3 to 4.7 per token of text",
         4.7,
     )
-    yield from _one(
+    yield from one(
         "words read as tokens",
         "tokens dataset_tokens",
         1 / 1.45,
@@ -303,25 +291,25 @@ def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
         1 / 1.25,
     )
     if document.fact("sequence_parallel"):
-        yield from _one("sequence-parallel ranks counted as readers", "tokens", 4.0, 3.0,
+        yield from one("sequence-parallel ranks counted as readers", "tokens", 4.0, 3.0,
                         "all ranks of a sequence-parallel group read the same sequence; each token was counted once per rank",
                         512.0)  # fmt: skip
     tuned = run.flops_per_parameter != 6.0 or "fine-tuning" in {claim.scope for claim in document.set_aside}
-    yield from _one("base model's tokens", "tokens", 3.0, 1.2 if tuned else 0.35,
+    yield from one("base model's tokens", "tokens", 3.0, 1.2 if tuned else 0.35,
                     "the tokens are those of the base model or of the whole corpus; the hours are of this stage alone", 1e5)  # fmt: skip
 
 
 def _batches(document: Document) -> Iterator[Mistake]:
     frames = document.claim("frames_per_clip")
     if frames is not None:
-        yield from _one(
+        yield from one(
             "frames counted as samples",
             "global_batch dataset_samples samples_per_second",
             frames.value,
             0.6,
             "counts frames, not clips",
         )
-        yield from _one(
+        yield from one(
             "tokens per frame for tokens per clip",
             "tokens_per_sample",
             1 / frames.value,
@@ -330,57 +318,20 @@ def _batches(document: Document) -> Iterator[Mistake]:
         )
     seq = document.claim("seq_len")
     if seq is not None:
-        yield from _one("sequences for tokens", "global_batch_tokens", 1 / seq.value, 0.7, "sequences, not tokens")
-        yield from _one("tokens for sequences", "global_batch", seq.value, 0.7, "tokens, not sequences")
+        yield from one("sequences for tokens", "global_batch_tokens", 1 / seq.value, 0.7, "sequences, not tokens")
+        yield from one("tokens for sequences", "global_batch", seq.value, 0.7, "tokens, not sequences")
 
 
 def _slips() -> Iterator[Mistake]:
     for factor in (1000.0, 0.001):
-        yield from _one("thousand, million, billion", "tokens parameters gpu_hours dataset_samples model_flops energy it_energy cost "
+        yield from one("thousand, million, billion", "tokens parameters gpu_hours dataset_samples model_flops energy it_energy cost "
                         "tokens_per_second tokens_per_second_per_gpu samples_per_second", factor, 0.25,
                         "unit off by three orders of magnitude")  # fmt: skip
     for factor in (10.0, 0.1):
-        yield from _one(
+        yield from one(
             "a digit too many or too few",
             "tokens gpu_hours wall_clock dataset_samples steps energy cost carbon",
             factor,
             0.2,
             "a factor of ten",
         )
-
-
-def _bill(run: Setting, document: Document) -> Iterator[Mistake]:
-    measured = document.claim("gpu_power")
-    rated = run.accelerator.power if run.accelerator else None
-    if measured is not None and rated is not None and rated > 1.05 * measured.value:
-        factor = rated / measured.value
-        text = f"uses the rated power (TDP, {rated:.0f} W), not the measured {measured.value:.0f} W"
-        both = document.claim("it_energy") is not None
-        for quantity, other in (("energy", "it_energy"), ("it_energy", "energy")) if both else (("energy", ""),):
-            for also in ((other,), (other, "carbon")) if both else ((), ("carbon",)):
-                yield Mistake("TDP for measured power", quantity, 0.97 * factor, 1.03 * factor, 1.5, text, also, factor)
-    yield from _one(
-        "PUE left out",
-        "energy",
-        1 / 1.6,
-        0.6,
-        "the energy of the accelerators alone, without cooling and losses",
-        1 / 1.05,
-    )
-    yield from _one(
-        "whole node in the energy", "energy", 1.3, 0.6, "the energy includes hosts, network and storage", 2.2
-    )
-    yield from _one("kWh for MWh", "energy", 1000.0, 0.5, "kWh and MWh are mixed up")
-    yield from _one("MWh for kWh", "energy", 0.001, 0.5, "kWh and MWh are mixed up")
-    yield from _one("kilograms for tonnes", "carbon", 1000.0, 0.6, "kilograms (kg) of CO2e printed as tonnes")
-    yield from _one("tonnes for kilograms", "carbon", 0.001, 0.4, "tonnes of CO2e printed as kilograms (kg)")
-    yield from _one("carbon for CO2", "carbon", 12 / 44, 0.3, "mass of carbon, not of CO2 (44/12)")
-    yield from _one("price per node", "price", 8.0, 0.5, "the price is of a node, not of an accelerator")
-    yield from _one(
-        "other runs in the bill",
-        "cost energy carbon gpu_hours",
-        1.3,
-        0.3,
-        "experiments and failed runs are included",
-        5.0,
-    )

@@ -23,7 +23,7 @@ from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Judgement, Search
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
-from gpuhours.questions.checking.reconciling.exactly import computed_by_mistake
+from gpuhours.questions.checking.reconciling.exactly import as_printed, computed_by_mistake
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import usual_prediction
@@ -96,7 +96,9 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     extra = (*extra, *heard)
     said = said or (usual_prediction(document) if witness is not None else "")
     bounds = tuple(limits(run))
-    search = Search(document, equations, extra, lambda: mistakes(run, document), bounds, Rivals.of(document, elsewhere))
+    printed = as_printed(document, run.accelerator)
+    rivals = Rivals.of(document, elsewhere)
+    search = Search(document, equations, extra, lambda: mistakes(run, document), bounds, rivals, printed)
     judged = search.judge(measurements, None if heard else first)
     contradictions, doubts = (
         tuple(replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in charges)

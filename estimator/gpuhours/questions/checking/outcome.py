@@ -86,6 +86,8 @@ class Cause:
     factor: float
     explains: float
     text: str
+    also: tuple[str, ...] = ()
+    """Other quantities that carry the same mistake, as they were computed from this one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return one entry of ``likely_causes`` in the JSON."""

@@ -75,7 +75,7 @@ _ALL = (
     Quantity("state_per_gpu", "weights and optimiser per GPU", "byte"),
     Quantity("memory_per_gpu", "memory per GPU", "byte", 4e9, 1e12, exact=True),
     # time and work
-    Quantity("wall_clock", "wall-clock", "second", 30, 7e7),
+    Quantity("wall_clock", "wall-clock", "second", 30, 4e8),
     Quantity("steps_per_second", "steps per second", "step/second", 1e-5, 1e4),
     Quantity("epoch_time", "time per epoch", "second", 1, 1e9),
     Quantity("gpu_hours", "GPU-hours", "GPU*hour", 0.01, 1e11),
@@ -107,7 +107,7 @@ _ALL = (
     Quantity("carbon_rate", "carbon per GPU-hour", "kgCO2e/GPU/hour", 1e-6, 100),
     Quantity("cost", "cost", "USD", 1, 1e12),
     Quantity("price", "price", "USD/GPU/hour", 0.01, 200),
-    Quantity("node_price", "price of a node", "USD/node/hour", 0.01, 5000, checked=False),
+    Quantity("node_price", "price of a node", "USD/node/hour", 0.01, 5000),
     Quantity("gpu_hours_per_trillion_tokens", "GPU-hours per trillion tokens", "GPU*hour/Ttoken", 1, 1e10),
     # read and shown, but used by no identity
     Quantity("year", "year", "", 1990, 2035, exact=True, checked=False, whole=True),

@@ -97,6 +97,7 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
         claimed |= {"tensor", "pipeline", "context"}
     for name in ("tensor", "pipeline"):  # mentioned without a degree: it is used, but the degree is unknown
         claimed |= {name} if claimed and document.fact(f"{name}_parallel") is not None else set()
+    claimed |= _unsaid_degrees(document)
     ratio = document.claim("mask_ratio")
     lora = document.fact("trainable") is not None
     kind = document.fact("architecture") or ""
@@ -117,6 +118,19 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
         document.fact("sharding"), document.fact("frozen") is not None, attention,
         plain and _pretraining(document), linked(accelerator) is not None,
     )  # fmt: skip
+
+
+DEGREES = ("tensor", "pipeline", "context")
+
+
+def _unsaid_degrees(document: Document) -> frozenset[str]:
+    """Return the degrees that a text leaves unsaid: it gives ranks of data parallelism, and several GPUs for each of them."""
+    gpus, ranks = document.claim("gpus"), document.claim("data_parallel")
+    stated = [claim for name in DEGREES if (claim := document.claim(name)) is not None]
+    if gpus is None or ranks is None or len(stated) == len(DEGREES):
+        return frozenset()
+    each = gpus.value / ranks.value / math.prod(claim.value for claim in stated)
+    return frozenset(DEGREES) if each > 1 and each == round(each) else frozenset()
 
 
 def _counts_experts(document: Document) -> bool:

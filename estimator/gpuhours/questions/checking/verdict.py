@@ -206,11 +206,12 @@ def _in_other_senses(
     charged = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
     for claim in run.claims:
         if (
-            claim.quantity not in ("gpu_hours", "price", "tokens", "samples")
+            claim.quantity not in ("gpu_hours", "price", "tokens", "samples", "mfu")
             or not claim.either
             or claim.quantity not in charged
             or ((other := run.claim(claim.either)) is not None and other.value != claim.value)
             or (claim.quantity in ("tokens", "samples") and not _passes(run))
+            or (claim.quantity == "mfu" and run.fact("recompute") != "full")
         ):
             continue
         other = in_its_other_sense(claim)

@@ -61,6 +61,8 @@ def claim_of(entry: Placed) -> Claim:
     )
 
 
+USEFUL = re.compile(r"\b(?:mfu|models?|useful)\b", re.IGNORECASE)
+"""Words that say that a share of the peak counts no recomputation; ``at 55 % of their peak`` leaves it open."""
 OPEN = {
     "gpu_hours": (
         "wall_clock",
@@ -75,6 +77,7 @@ OPEN = {
     "tokens": ("dataset_tokens", None, SEEN),
     "samples": ("dataset_samples", None, SEEN),
     "tokens_per_second": ("tokens_per_second_per_gpu", None, OF_ALL),
+    "mfu": ("hfu", None, USEFUL),
 }
 
 
@@ -87,7 +90,7 @@ def _either(name: str, entry: Placed) -> str:
         )
     if name in ("tokens", "samples") and TOOK.match(entry.quote.partition(entry.text)[2]):
         return ""
-    around = entry.place.because if name in ("tokens", "samples") else f"{entry.quote} {entry.place.because}"
+    around = entry.place.because if name in ("tokens", "samples", "mfu") else f"{entry.quote} {entry.place.because}"
     return other if closed_where is not None and not closed_where.search(around) else ""
 
 

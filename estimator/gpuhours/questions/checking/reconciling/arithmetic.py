@@ -34,6 +34,10 @@ EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("energy", {"gpu_hours": 1, "gpu_power": 1}, ""),
     ("carbon", {"energy": 1, "carbon_intensity": 1}, ""),
     ("cost", {"gpu_hours": 1, "price": 1}, ""),
+    ("cost", {"node_hours": 1, "node_price": 1}, ""),
+    ("cost", {"nodes": 1, "wall_clock": 1, "node_price": 1}, ""),
+    ("cost", {"gpu_hours": 1, "node_price": 1, "gpus_per_node": -1}, ""),
+    ("gpu_hours", {"node_hours": 1, "gpus_per_node": 1}, ""),
 )  # fmt: skip
 """The quantity computed, the quantities it is computed from (with the power of each), and a constant factor."""
 UNITS = {"gpu_hours": HOUR, "it_energy": HOUR, "node_hours": HOUR, "carbon_intensity": 1.0, "carbon": 1e6}
@@ -50,8 +54,9 @@ def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | 
         for result, terms, front in EQUATIONS
         if terms.keys() <= stated.keys() and result in stated
     ]
-    ranked = [entry for entry in usable if entry[0] in names and (entry[1].keys() - {"peak"}) & set(names)]
-    for result, terms, front in sorted(ranked, key=lambda entry: (-len(set(entry[1]) & set(names)), len(entry[1]))):
+    charged = set(names)
+    ranked = [entry for entry in usable if len(charged & ({entry[0], *entry[1]} - {"peak"})) > 1]
+    for result, terms, front in sorted(ranked, key=lambda e: (e[0] not in charged, -len(charged & {*e[1]}), len(e[1]))):
         value = value_of(result, terms, front, stated)
         if abs(math.log(value / stated[result])) > 0.03:
             said = f"{_written(terms, front, stated, hours=result in OF_HOURS)} = {shown(result, value)}"
@@ -79,13 +84,20 @@ def value_of(result: str, terms: Mapping[str, float], front: str, stated: Mappin
 
 def _written(terms: Mapping[str, float], front: str, stated: Mapping[str, float], *, hours: bool) -> str:
     above = [front] * bool(front) + [
-        f"{shown(name, stated[name])} GPU-hours" if hours and name == "gpu_hours" else _figure(name, stated[name])
+        _in_hours(name, stated[name]) if hours else _figure(name, stated[name])
         for name, power in terms.items()
         if power > 0
     ]
     below = [_figure(name, stated[name]) for name, power in terms.items() if power < 0]
     over = " x ".join(below)
     return " x ".join(above) + (f" / ({over})" if len(below) > 1 else f" / {over}" if below else "")
+
+
+def _in_hours(name: str, value: float) -> str:
+    """Write a figure for an equation in hours, not in seconds."""
+    if name == "gpu_hours":
+        return f"{shown(name, value)} GPU-hours"
+    return f"{value / HOUR:,.4g} h" if name == "wall_clock" else _figure(name, value)
 
 
 def _figure(name: str, value: float) -> str:
@@ -102,5 +114,7 @@ def _figure(name: str, value: float) -> str:
         "steps": "steps",
         "epochs": "epochs",
         "nodes": "nodes",
+        "node_hours": "node-hours",
+        "gpus_per_node": "GPUs per node",
     }
     return f"{shown(name, value)} {titles[name]}" if name in titles else shown(name, value)

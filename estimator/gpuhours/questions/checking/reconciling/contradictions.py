@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Assumed, Document
+from gpuhours.questions.checking.mistake import Mistake, carried
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.reconciling.counts import MOST_COUNTED, counts
 from gpuhours.questions.checking.reconciling.doubts import Rivals, missing_condition, readings
+from gpuhours.questions.checking.reconciling.exactly import NOTHING_PRINTED, Printed
 from gpuhours.questions.checking.reconciling.explaining import (
     CONTRADICTION,
+    DERIVED,
     ROUNDING,
     STILL,
     another_factor,
+    cause_of,
+    evidence,
     explanations,
     ordered,
     out_of_reach,
@@ -49,10 +53,6 @@ VARIANT = math.log(1.15)
 """Log difference beyond which a memory size belongs to another variant of the card or to none; GB for GiB is 7 %."""
 BINARY_GIGABYTE, NEARLY = math.log(1.024**3), 0.01
 """Log ratio of 16 GiB to 16 GB, and the tolerance for recognising it."""
-DERIVED = frozenset(
-    {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
-)
-"""Quantities that authors derive from others: if nothing else decides, the mistake is assumed to be in one of them."""
 
 
 NO_RIVALS = Rivals(())
@@ -75,16 +75,6 @@ class Judgement:
     """Numbers of runs, seeds or sites by which a figure for one was multiplied or a figure for all divided."""
 
 
-MOST_COUNTED = 2
-COUNTED_EXACTLY = 0.01
-"""Largest relative error of a product with a count that the text leaves to the reader: 60 runs of 9 hours are 540 GPU-hours."""
-
-COUNTED = re.compile(
-    r"(?i)\b(?:runs?|seeds?|folds?|sites?|islands?|racks?|jobs?|repetitions?|trials?|experiments?|replicas?)\b"
-)
-"""Words for things that a text counts, such as runs or seeds, while giving a figure for one of them."""
-
-
 @dataclass(frozen=True)
 class Search:
     """A search for contradictions, given claims, identities, assumptions, known mistakes and limits."""
@@ -96,11 +86,19 @@ class Search:
     limits: tuple[Limit, ...]
     rivals: Rivals = NO_RIVALS
     """Other figures of the text that could be the intended ones."""
+    printed: Printed = NOTHING_PRINTED
+    """By how much the figures miss the equations that they satisfy as they are printed."""
 
     @functools.cached_property
     def mistakes(self) -> tuple[Mistake, ...]:
         """The known mistakes, computed when a contradiction is first explained."""
         return tuple(self.known_mistakes())
+
+    @functools.cached_property
+    def mistakes_and_carried(self) -> tuple[Mistake, ...]:
+        """The known mistakes, also as carried on into the figures that the text computes from the wrong one."""
+        stated = {claim.measured for claim in self.document.claims if not claim.scope}
+        return (*self.mistakes, *carried(self.mistakes, stated))
 
     def judge(self, measurements: Sequence[Measurement], first: Fit | None = None) -> Judgement:
         """Repeatedly find the worst misfit, explain it and leave out the accused claim; return what was found.
@@ -120,13 +118,13 @@ class Search:
             if found is None:
                 break
             contradiction, involved, removed = found
-            if len(counted) < MOST_COUNTED and (times := self._times_over(left, fit, involved)) is not None:
-                left, said = times
+            if len(counted) < MOST_COUNTED and (summed := self._counted(left, fit, involved)) is not None:
+                left, said = summed
                 counted.append(said)
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
             if self._as_sold(left, fit, involved):
-                left = [m for m in left if m is not removed]
+                left = [m for m in left if m not in removed]
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
             claims = [self.document.claims[i] for i in involved]
@@ -141,7 +139,7 @@ class Search:
                 contradictions.append(contradiction)
                 for index in involved:
                     suspects.setdefault(index, contradiction.claims)
-            left = [m for m in left if m is not removed]
+            left = [m for m in left if m not in removed]
             fit = reconcile(left, self.equations, self.extra)
         for contradiction, involved in self._undivided(left, fit):
             claims = [self.document.claims[index] for index in involved]
@@ -152,30 +150,16 @@ class Search:
                 suspects.setdefault(index, contradiction.claims)
         return Judgement(tuple(contradictions), tuple(doubts), suspects, doubtful, full, fit, tuple(counted))
 
-    def _times_over(
+    def _counted(
         self, left: list[Measurement], fit: Fit, involved: Sequence[int]
     ) -> tuple[list[Measurement], Assumed] | None:
-        """Resolve a contradiction by a count in the text, as in ``60 runs of 9 hours, 540 GPU-hours``.
-
-        Returns the measurements with one involved figure multiplied or divided by such a count, and the count as an assumption, if the
-        product is exact and all residuals are then below 1; otherwise None, and the count is only a doubt (see ``readings``).
-        """
-        before = self._troubles(left, fit)
-        for position in [i for i, m in enumerate(left) if m.claim in involved]:
-            claim = self.document.claims[left[position].claim or 0]
-            for one in self.rivals.times(claim):
-                if COUNTED.search(one.text) is None:
-                    continue
-                for sign in (1, -1):
-                    if abs(float(fit.left_out[position]) + sign * math.log(one.value)) > COUNTED_EXACTLY:
-                        continue
-                    swapped = list(left)
-                    swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
-                    again = reconcile(swapped, self.equations, self.extra)
-                    if self._troubles(swapped, again) < before and all(
-                        residual(again, i) < 1 for i in range(len(left))
-                    ):
-                        return swapped, Assumed(claim.quantity, one.value, 0.0, f"“{one.text}” in “{claim.text}”")
+        """Return the measurements under a reading of the text that resolves a contradiction (see ``counts``), and what it assumes."""
+        claims, before = self.document.claims, self._troubles(left, fit)
+        for changed, said in counts(left, fit, [claims[index] for index in involved], claims, self.rivals):
+            again = reconcile(changed, self.equations, self.extra)
+            well = all(residual(again, i) < 1 for i, m in enumerate(changed) if m.claim in involved)
+            if well and self._troubles(changed, again) < before:
+                return changed, said
         return None
 
     def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
@@ -234,27 +218,35 @@ class Search:
 
     def _misfit(
         self, left: list[Measurement], fit: Fit, worst: int
-    ) -> tuple[ContradictedClaims, list[int], Measurement]:
-        """Return the contradiction around the claim with the worst residual, the indices of the claims involved, and the accused one."""
+    ) -> tuple[ContradictedClaims, list[int], list[Measurement]]:
+        """Return the contradiction around the claim with the worst residual, the indices of the claims involved, and the accused ones."""
         loop = [
             i
             for i in range(len(left))
             if fit.coupling[worst, i] > COUPLED and residual(fit, i) > 0.5 * residual(fit, worst)
         ]
         involved = sorted({worst, *loop})
-        causes = self._explain(left, involved, fit)
-        if (
-            not causes
-        ):  # figures that share a mistake agree with each other and can lie nearer to the fit than the correct claim
-            wider = [i for i in range(len(left)) if fit.coupling[worst, i] > COUPLED or i == worst]
-            causes = self._explain(left, wider, fit)
-            involved = sorted({*involved, *(i for i in wider if causes and left[i].quantity == causes[0].quantity)})
+        # figures that share a mistake agree with each other and can lie nearer to the fit than the correct claim
+        wider = [i for i in range(len(left)) if fit.coupling[worst, i] > COUPLED or i == worst]
+        causes = self._explain(left, wider, fit)
+        involved = sorted({*involved, *(i for i in wider if causes and left[i].quantity == causes[0].quantity)})
         accused = self._accused(left, involved, causes, fit)
+        derived = [
+            i
+            for i, m in enumerate(left)
+            if causes and i != accused and m.quantity in causes[0].also and m.claim is not None
+        ]
+        rest = [m for i, m in enumerate(left) if i not in derived]
+        if derived:  # computed from the accused figure: what makes that figure wrong makes them wrong as well
+            fit = reconcile(rest, self.equations, self.extra)
+            involved = sorted({*involved, *derived})
         names = tuple(dict.fromkeys(left[i].quantity for i in (accused, *(i for i in involved if i != accused))))
-        factor = math.exp(float(fit.left_out[accused]))
-        statement = self._statement(left[accused], factor, [left[i] for i in involved if i != accused])
+        factor = math.exp(float(fit.left_out[rest.index(left[accused])]))
+        others = [left[i] for i in involved if i not in (accused, *derived)]
+        statement = self._statement(left[accused], factor, others)
         indices = [index for i in involved if (index := left[i].claim) is not None]
-        return ContradictedClaims(names, factor, statement, tuple(causes)), indices, left[accused]
+        removed = [left[i] for i in (accused, *derived)]
+        return ContradictedClaims(names, factor, statement, tuple(causes)), indices, removed
 
     def _accused(self, left: list[Measurement], involved: list[int], causes: list[Cause], fit: Fit) -> int:
         """Return the claim to leave out: the one named by the best cause, else the one whose removal leaves the fewest problems."""
@@ -301,7 +293,9 @@ class Search:
             f"{self._says(accused)} contradicts {against}, which {'make' if len(others) > 1 else 'makes'} it {expected}"
         )
 
-    def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[ContradictedClaims, list[int], Measurement] | None:
+    def _beyond(
+        self, left: list[Measurement], fit: Fit
+    ) -> tuple[ContradictedClaims, list[int], list[Measurement]] | None:
         """Return a contradiction for an implied value beyond a limit, the indices of the claims involved, and the accused one.
 
         Hard limits come first. Returns None if no implied value that depends on a claim is beyond its limit.
@@ -324,7 +318,7 @@ class Search:
             indices = [index for i in involved if (index := left[i].claim) is not None]
             condition = limit.condition or _of_one_job(limit.quantity, names, above=low > limit.most)
             charge = ContradictedClaims(names, middle / bound, statement, tuple(causes), condition=condition)
-            return charge, indices, left[accused]
+            return charge, indices, [left[accused]]
         return None
 
     def _lever(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
@@ -336,7 +330,7 @@ class Search:
         """Return the known mistakes in the figures involved that explain the misfit, best first."""
         before = max(residual(fit, i) for i in involved) ** 2
         ranked: list[tuple[float, Cause]] = []
-        for mistake in self.mistakes:
+        for mistake in self.mistakes_and_carried:
             for i in involved:
                 if left[i].quantity != mistake.quantity or left[i].claim is None:
                     continue
@@ -345,16 +339,10 @@ class Search:
                 best_factor, after, troubles, unusual = self._best(left, i, mistake, fit)
                 explains = max(0.0, 1 - after / before)
                 if explains >= EXPLAINED and after < STILL**2:
-                    width = 1 + abs(math.log(mistake.most / mistake.least))
                     off = math.log(best_factor / mistake.nominal) / 0.03 if mistake.nominal else 0.0
-                    rank = mistake.habit * math.exp(-after / 8 - off**2 / 2) / width**0.7 * 0.3**troubles
-                    rank *= math.exp(-((unusual / UNUSUAL) ** 2) / 2)
-                    ranked.append(
-                        (
-                            rank,
-                            Cause(mistake.cause, mistake.quantity, best_factor, round(explains, 3), mistake.text),
-                        )
-                    )
+                    rank = mistake.habit * evidence(mistake, after, to_its_digits=self.printed.gives(mistake))
+                    rank *= 0.3**troubles * math.exp(-(off**2) / 2 - ((unusual / UNUSUAL) ** 2) / 2)
+                    ranked.append((rank, cause_of(mistake, best_factor, round(explains, 3))))
         return ordered(ranked)
 
     def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int, float]:

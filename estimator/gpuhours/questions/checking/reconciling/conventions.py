@@ -51,4 +51,9 @@ def _energy_without_losses(document: Document) -> bool:
         return False
     carbon, energy, intensity, pue = (claim.value for claim in claims if claim is not None)
     ratio = math.log(carbon / (energy * intensity * 1e-6))
+    hours, power = document.claim("gpu_hours"), document.claim("gpu_power")
+    if hours is not None and power is not None and hours.value > 0 and power.value > 0:
+        drawn = math.log(energy / (hours.value * power.value))
+        if abs(drawn - math.log(pue)) < abs(drawn):
+            return False  # the energy contains the losses already
     return abs(ratio - math.log(pue)) < 0.04 < abs(ratio)

@@ -23,6 +23,7 @@ TOLD = ("belongs to", "counted for", "in ")
 ALIKE = 0.03
 FEWEST, MOST = 2, 1000
 """Range of the whole numbers by which a figure may have to be multiplied or divided."""
+MOST_GPUS = 500_000
 MOST_SWAPS = 64
 """Number of alternative readings tried for one contradiction, not counting multiples."""
 NO_MISTAKE = {
@@ -112,7 +113,7 @@ HOURS = frozenset(["gpu_hours", "gpus", "nodes", "wall_clock", "node_hours", "pr
 def _money_apart(claims: Sequence[Claim]) -> Claim | None:
     """Return a cost compared with hours or machines that no common sentence connects it to; None if there is no such cost."""
     money = next((claim for claim in claims if claim.quantity == "cost"), None)
-    if money is None or any(claim.quantity == "price" for claim in claims):
+    if money is None or any(claim.quantity in ("price", "node_price") for claim in claims):
         return None
     return None if any(claim.breath == money.breath and claim.quantity in HOURS for claim in claims) else money
 
@@ -139,13 +140,17 @@ class Rivals:
             tuple(
                 one
                 for one in others
-                if isinstance(one, Unplaced) and FEWEST <= one.value <= MOST and one.value == round(one.value)
+                if isinstance(one, Unplaced) and FEWEST <= one.value <= MOST_GPUS and one.value == round(one.value)
             ),
         )
 
     def times(self, claim: Claim) -> list[Unplaced]:
         """Return up to six whole numbers in the claim's sentence that were not understood, as in ``2 racks, 18 nodes``."""
-        return [] if claim.breath == GIVEN else [one for one in self.loose if one.breath == claim.breath][:6]
+        return (
+            []
+            if claim.breath == GIVEN
+            else [one for one in self.loose if one.breath == claim.breath and one.value <= MOST][:6]
+        )
 
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Return up to six different values for the claim's quantity; none for a cell whose row or column names the run."""

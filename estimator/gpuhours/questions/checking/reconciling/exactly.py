@@ -10,17 +10,20 @@ the figures as they are printed, though. If it misses the right formula and meet
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named
-from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import ALONE, Claim, Document
+from gpuhours.questions.checking.mistake import Mistake
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.arithmetic import EQUATIONS, arithmetic, figures_of, value_of
 
 MOST_SIGMA = 0.003
 """Largest relative s.d. of a figure that is given to three digits; a hedged one is less exact."""
+MOST_DIGITS = 0.006
+"""The same for showing a factor: beyond it, a hedged or rounded figure is met by chance."""
 FORMULA = 0.0015
 """Relative difference that constants such as 312 or 311.9 TFLOP/s leave."""
 NEAR = 0.02
@@ -30,6 +33,42 @@ APART = 0.15
 DERIVED = ("mfu", "flops_per_second_per_gpu", "model_flops")
 OF_RECOMPUTATION = ("HFU as MFU", "8ND for 6ND")
 """Mistakes that need the text to say that all activations are recomputed: stops alone may make 4/3 as well."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """Misfits of the figures of a run in the equations of ``EQUATIONS``, as they are printed."""
+
+    misfits: Mapping[str, tuple[tuple[float, float], ...]]
+    """Quantity -> ln(stated / right) by each equation that it is in, with the relative s.d. of the digits of that equation's result."""
+
+    def gives(self, mistake: Mistake) -> bool:
+        """Whether a printed equation shows the factor of a mistake to its digits."""
+        if mistake.least != mistake.most and mistake.nominal is None:
+            return False
+        factor = math.log(mistake.nominal or mistake.least)
+        misfits = self.misfits.get(mistake.quantity, ())
+        return any(abs(ratio - factor) <= FORMULA + 1.8 * min(digits, MOST_DIGITS) for ratio, digits in misfits)
+
+
+NOTHING_PRINTED = Printed({})
+
+
+def as_printed(document: Document, accelerator: Named | None) -> Printed:
+    """Return by how much each figure of a run misses each equation between printed figures."""
+    stated = figures_of(document, accelerator)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for result, terms, front in EQUATIONS:
+        claim = document.claim(result)
+        if claim is None or result not in stated or not terms.keys() <= stated.keys():
+            continue
+        ratio = math.log(stated[result] / value_of(result, terms, front, stated))
+        if abs(ratio) < NEAR:
+            continue
+        found.setdefault(result, []).append((ratio, claim.spread.sigma))
+        for name, power in terms.items():
+            found.setdefault(name, []).append((-ratio / power, claim.spread.sigma))
+    return Printed({name: tuple(misfits) for name, misfits in found.items()})
 
 
 def computed_by_mistake(

@@ -1,0 +1,74 @@
+"""Sound texts that look wrong at first are not called contradicted, and what excuses one figure does not excuse the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.questions.checking.outcome import Check
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_paper
+from tests.benchmarks.honest import outcomes
+
+
+def only(text: str) -> Check:
+    (run,) = check_paper(read_paper(text)).runs
+    return run
+
+
+def test_sound_texts_that_look_wrong() -> None:
+    """No false alarm in 57, and 75 % of the texts with node-hours in place of GPU-hours called, none acquitted; 36 of 45 when written."""
+    found = list(outcomes())
+    assert [one.text for one in found if one.called and not one.wrong] == []
+    wrong = [one for one in found if one.wrong]
+    assert [one.text for one in wrong if one.check.verdict == "consistent"] == []
+    assert sum(one.called for one in wrong) >= 0.75 * len(wrong)
+
+
+# by hand: 256 x 6.5 x 24 + 512 x 3.25 x 24 = 39,936 + 39,936 = 79,872
+GROWN = "Wagtail (13B parameters) had 256 H100 GPUs for the first 6.5 days and 512 for another 3.25 days, {} GPU-hours in all."
+
+
+@pytest.mark.parametrize(("hours", "verdict"), [("79,872", "consistent"), ("119,808", "not determined")])
+def test_a_machine_that_grows(hours: str, verdict: str) -> None:
+    found = only(GROWN.format(hours) + " It saw 1.5T tokens.")
+    assert found.verdict == verdict
+    if verdict == "consistent":
+        assert "256 GPUs x 6.5 days + 512 GPUs x 3.25 days" in [one.reason for one in found.assumptions]
+
+
+# by hand: 16 nodes x 210 h x $19.60 = $65,856; 26,880 GPU-hours x $19.60 = $526,848
+NODES = "A node costs $19.60 per hour. We took 16 nodes with 8 H100 each, 128 GPUs, for 210 hours (26,880 GPU-hours) and paid ${}."
+
+
+@pytest.mark.parametrize(("cost", "cause"), [("65,856", ""), ("526,848", "price per node")])
+def test_the_price_of_a_node(cost: str, cause: str) -> None:
+    found = only(NODES.format(cost))
+    assert found.verdict == ("contradicted" if cause else "consistent")
+    if cause:
+        charge = found.contradictions[0]
+        assert charge.likely_causes[0].cause == cause
+        assert (
+            charge.arithmetic
+            == "26,880 GPU-hours x 19.6 USD / 8 GPUs per node = 65,856 USD; the text says cost 526,848 USD"
+        )
+
+
+# by hand: 80,000 h x 330 W x 1.1 = 29.04 MWh; at the rated 400 W 35.2 MWh; x 0.25 kg/kWh = 7.26 and 8.8 t
+BILL = "80,000 GPU-hours on A100 GPUs at 330 W each, PUE 1.1: {} MWh, and with 0.25 kg CO2e per kWh {} t CO2e."
+
+
+def test_a_mistake_carried_on_is_one_mistake() -> None:
+    assert only(BILL.format(29.04, 7.26)).verdict == "consistent"
+    found = only(BILL.format(35.2, 8.8))
+    (charge,) = found.contradictions
+    assert charge.likely_causes[0].cause == "TDP for measured power"
+    assert charge.factor == pytest.approx(400 / 330, rel=0.01)
+    assert charge.statement.endswith("make it 29.04 MWh")
+
+
+# by hand: 1,024 GPUs / 16 ranks = 64 GPUs a rank, whatever shares them; 1,000 / 16 is no whole number
+@pytest.mark.parametrize(("gpus", "open_questions"), [("1,024", 0), ("1,000", 1)])
+def test_degrees_that_a_text_leaves_unsaid(gpus: str, open_questions: int) -> None:
+    found = only(f"- GPUs: {gpus} H100\n- Data parallel size: 16\n- Micro-batch size: 1")
+    assert len(found.doubts) == open_questions
+    assert found.contradictions == ()
