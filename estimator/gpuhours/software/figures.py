@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.optimisers import OPTIMISERS
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, Sourced, keyed_by
 
@@ -223,7 +224,7 @@ class Kernels(Sourced):
     call: Launches = NO_LAUNCHES
     """s per attention call beyond a layer's first, for models that process windows or images one by one."""
 
-    def on_host(self, linear: float) -> "Kernels":
+    def on_host(self, linear: Array) -> "Kernels":
         """The same figures for a host that takes ``linear`` s to launch a small nn.Linear.
 
         All launch times are scaled by (linear / reference)^``follows``, if the profile has a reference; waits and gaps are unchanged.
@@ -236,7 +237,7 @@ class Kernels(Sourced):
         pace = (linear / self.linear) ** self.follows
 
         def slower(one: Launches) -> Launches:
-            return Launches(forward=one.forward * pace, backward=one.backward * pace)
+            return one.model_copy(update={"forward": one.forward * pace, "backward": one.backward * pace})
 
         pairs = {name: slower(getattr(self, name)) for name in ("each", "layer", "recomputed", "call")}
         single = {name: getattr(self, name) * pace for name in ("causal", "update", "module")}

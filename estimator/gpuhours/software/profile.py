@@ -17,6 +17,7 @@ from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.accelerators import Generation
 from gpuhours.hardware.libraries import Time
 from gpuhours.hardware.number_formats import Precision
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import ReadOnce, Section, keyed_by, read_yaml, validated
 from gpuhours.software.figures import (
@@ -218,7 +219,7 @@ class Software(Section):
         """Time in s per token that one memory-bound operator takes in addition to its traffic, forward and backward."""
         return self.pointwise.rows.get(kind, NOTHING)
 
-    def on_host(self, launch: float | None) -> "Software":
+    def on_host(self, launch: Array | None) -> "Software":
         """The stack on a host that takes ``launch`` s to launch a small nn.Linear; unchanged if its times do not depend on that (see
         ``idle_keys``)."""
         kernels = self.host.kernels
