@@ -37,8 +37,7 @@ class Traffic(Section):
 
 
 SCORES: Final = ("scores", "biased-scores", "disentangled-scores")
-"""Names in a profile's ``operators`` for the traffic of unfused attention per score: plain, with an added bias, or with two gathered
-biases (DeBERTa)."""
+"""Names in ``operators`` for the traffic of unfused attention per score: plain, with a bias, with two gathered ones (DeBERTa)."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """Names of the operators of ``architecture.operators.Pointwise`` in profiles."""
@@ -167,6 +166,10 @@ class Gathering(Sourced):
     """Copying a rank's own shard from its stored format into the send buffer, in the products' format."""
     whole: NotNegative
     """Copying the gathered weights out of the receive buffer."""
+    each: NotNegative = 0.0
+    """s per weight matrix and rank in a gather or scatter that copies every rank's part on its own; nothing overlaps with such."""
+    until: int | None = None
+    """The last year in which the stack gathered like this."""
 
 
 class Launches(Section):
@@ -228,7 +231,6 @@ class Kernels(Sourced):
         """The same figures for a host that takes ``linear`` s to launch a small nn.Linear.
 
         All launch times are scaled by (linear / reference)^``follows``, if the profile has a reference; waits and gaps are unchanged.
-
         The default exponent is 1: on five H200 hosts (own measurements) the time per kernel is proportional to the host's mean, 17 to
         33 us. Single readings of one host vary by the minute (15 to 46 us), hardly in step with its launches.
         """
@@ -248,8 +250,7 @@ class StageEnds(Sourced):
     """Where a stack that balances FLOPs ends a pipeline stage."""
 
     reached: bool = False
-    """True: the last block is the one that reaches the stage's share of the FLOPs; false: the one that exceeds it. They differ only if
-    the share is a whole number of blocks."""
+    """Whether the last block is the one that reaches the stage's share of the FLOPs, not the one that exceeds it (if both exist)."""
 
 
 class Host(Sourced):
