@@ -22,8 +22,7 @@ Selective = Literal[
 
 @dataclass(frozen=True)
 class ChosenDefault:
-    """Marks a default that was fitted to measured runs: the names of their sources in ``published/sources.yaml``, and the default to use
-    without them."""
+    """A default that was fitted to measured runs: their sources (``published/sources.yaml``), and the default to use without them."""
 
     on: tuple[str, ...]
     without: float
