@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Pointwise
+from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Pointwise, Role
 from gpuhours.inputs.arrays import Array
 
 CodeStep = Literal[
     "wide-rotary",
+    "joint-heads",
     "scaled-queries",
     "aligned-heads",
     "sliced-heads",
@@ -19,7 +20,8 @@ CodeStep = Literal[
     "wide-loss",
     "capped-logits",
 ]
-"""Steps by name. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
+"""Steps by name. ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one
+for gate and up. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
 scores as well."""
 
 INSTEAD = {
@@ -29,6 +31,10 @@ INSTEAD = {
 }
 
 
+JOINT = {"joint-heads": Role.QKV, "sliced-heads": Role.QKV, "split-gate": Role.MLP_IN}
+"""Steps of code with a single weight for several projections, and which these are."""
+
+
 def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     """The block with the operators that its model's code has instead of the usual ones, and those that it has besides."""
     chosen = set(steps)
@@ -36,7 +42,9 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
     added = (Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen))
     cores = tuple(replace(core, capped="capped-logits" in chosen) for core in block.attention)
-    return replace(block, elementwise=(*kept, *added), attention=cores)
+    joint = {role for step, role in JOINT.items() if step in chosen}
+    linears = tuple(replace(one, fused=1) if one.role in joint else one for one in block.linears)
+    return replace(block, linears=linears, elementwise=(*kept, *added), attention=cores)
 
 
 def _added(core: AttentionCore, steps: set[CodeStep]) -> Iterable[tuple[Pointwise, Array]]:

@@ -24,6 +24,9 @@ SWITCHED = 0.83
 (nanotron's benchmark: 24.3 ms per layer over the 8 ranks of a node, median of 66 runs; rings would take 28 ms)."""
 
 
+WEIGHTED = frozenset({"product", "bias"})
+"""Operators with weights, which autocast casts unless they are frozen and stored in the format of products."""
+
 Late = Callable[[Array], Array]
 """Seconds by which the host makes a micro-batch longer on a stage with the given share of the layers."""
 
@@ -214,11 +217,13 @@ def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     facts = workload.software.host.kernels
     if facts is None:
         raise ValueError("this stack is modelled by layers, not by kernels")
-    tables = [facts.operators] + ([facts.autocast] if workload.precision.autocast else [])
+    casts = facts.autocast if workload.precision.autocast else {}
+    if stack.trainable is not Trainable.FULL and workload.precision.frozen <= workload.precision.operand:
+        casts = {name: counted for name, counted in casts.items() if name not in WEIGHTED}
     forward: Array = 0.0
     backward: Array = 0.0
     for name, times in _operator_counts(stack, workload):
-        for table in tables:
+        for table in (facts.operators, casts):
             if name in table:
                 forward = forward + table[name].forward * times
                 backward = backward + table[name].backward * times
@@ -239,6 +244,8 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     counts += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
     counts += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
+    cut = sum(bool(np.any(np.less(operator.worked, 1.0))) for operator in stack.block.elementwise)
+    counts.append(("cut-rotary", cut))
     for core in stack.block.attention:
         kernel = workload.kernel_of(core)
         counts.append(("unfused" if kernel == "unfused" else "attention", 1))

@@ -133,7 +133,7 @@ def test_the_host_is_to_be_said_first_where_it_bounds_the_step() -> None:
             "hardware.accelerator": "h100-sxm-80gb",
             "hardware.gpus": 1,
         }
-        small |= {"data.steps": 100_000, "data.seq_len": 512, "training.global_batch": 8, "layout.microbatch": 8}
+        small |= {"data.steps": 100_000, "data.seq_len": 512, "training.global_batch": 2, "layout.microbatch": 2}
         return estimate(gpuhours.from_dict({}, settings={**small, **settings}))
 
     opened, stated, large = asked("gpt2-medium"), asked("gpt2-medium", hardware__launch="27us"), asked("llama-3-8b")

@@ -43,14 +43,13 @@ LONG = {
 }
 VIDEO = {**DENSE, "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "mlp"}, "language": {"params": "3B"}},
          "data": {"frames": 8, "text_tokens": 256, "dataset_samples": "1M", "epochs": 1}}  # fmt: skip
-ON_EIGHT = {**DENSE, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8}}
 CASES = {
     "video": VIDEO,
-    "dense": ON_EIGHT,
+    "dense": DENSE,
     "tight": TIGHT,
-    "experts": {**MIXTURE, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 4}},
+    "experts": MIXTURE,
     "long": LONG,
-    "fsdp": {**ON_EIGHT, "software": "fsdp-compile"},
+    "fsdp": {**DENSE, "software": "fsdp-compile"},
 }
 
 

@@ -180,7 +180,7 @@ def gpt2(config: Config) -> Fields:
         "ffn_hidden": config.number("n_inner", default=4 * config.number("n_embd")), "vocab": config.number("vocab_size"),
         **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True), "positions": "learned",
         "max_positions": config.number("n_positions", default=1024), "dropout": bool(config.get("resid_pdrop", 0.1)),
-        "activation": activation(config, "activation_function", "gelu_new"),
+        "activation": activation(config, "activation_function", "gelu_new"), "code_steps": ["joint-heads"],
     }  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def openai_gpt(config: Config) -> Fields:
 
 
 def gptj(config: Config) -> Fields:
-    """GPT-J and CodeGen."""
+    """GPT-J."""
     hidden, heads = config.number("n_embd"), config.number("n_head")
     rotated = config.number("rotary_dim", default=64) / (hidden // heads)
     return {
@@ -206,6 +206,11 @@ def gptj(config: Config) -> Fields:
         "gated": False, "norm": "layer", "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,
         "tied": bool(config.get("tie_word_embeddings", False)), "activation": activation(config, "activation_function", "gelu_new"),
     }  # fmt: skip
+
+
+def codegen(config: Config) -> Fields:
+    """CodeGen: GPT-J with one product for queries, keys and values."""
+    return {**gptj(config), "code_steps": ["joint-heads"]}
 
 
 def gpt_neo(config: Config) -> Fields:
@@ -230,7 +235,7 @@ def gpt_neox(config: Config) -> Fields:
     return {
         **llama(config), **rotated(config, 0.25), **BIASED, "gated": False,
         "parallel_residual": config.get("use_parallel_residual", True),
-        "attention_bias": "all" if config.get("attention_bias", True) else "none",
+        "attention_bias": "all" if config.get("attention_bias", True) else "none", "code_steps": ["joint-heads"],
     }  # fmt: skip
 
 
@@ -260,7 +265,7 @@ def bloom(config: Config) -> Fields:
         "layers": config.number("n_layer", "num_hidden_layers"), "hidden": hidden,
         "heads": config.number("n_head", "num_attention_heads"), "vocab": config.number("vocab_size"),
         "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True),
-        "positions": "alibi", "embedding_norm": True,
+        "positions": "alibi", "embedding_norm": True, "code_steps": ["sliced-heads"],
     }  # fmt: skip
 
 
@@ -278,7 +283,7 @@ def mpt(config: Config) -> Fields:
         "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "gated": False,
         "tied": config.get("tie_word_embeddings", True),
         "ffn_hidden": int(config.get("expansion_ratio", 4) * config.number("d_model")),
-        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}),
+        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}), "code_steps": ["joint-heads"],
     }  # fmt: skip
 
 
@@ -304,7 +309,7 @@ def falcon(config: Config) -> Fields:
         "ffn_hidden": config.number("ffn_hidden_size", default=4 * hidden),
         "norms_per_layer": 2 if (new and not single) or not parallel else 1, "parallel_residual": parallel,
         "tied": config.get("tie_word_embeddings", True), "attention_bias": "all" if biased else "none",
-        "mlp_bias": biased, "positions": "alibi" if config.get("alibi") else "rotary",
+        "mlp_bias": biased, "positions": "alibi" if config.get("alibi") else "rotary", "code_steps": ["sliced-heads"],
     }  # fmt: skip
 
 
@@ -321,7 +326,7 @@ def exaone4(config: Config) -> Fields:
 def persimmon(config: Config) -> Fields:
     """Persimmon: biases everywhere, per-head QK LayerNorm with biases."""
     normed = "head-layer" if config.get("qk_layernorm", True) else "none"
-    return {**llama(config), **BIASED, "gated": False, "qk_norm": normed}
+    return {**llama(config), **BIASED, "gated": False, "qk_norm": normed, "code_steps": ["sliced-heads"]}
 
 
 def seed_oss(config: Config) -> Fields:
@@ -339,8 +344,9 @@ def phi3(config: Config) -> Fields:
 
 
 def glm(config: Config) -> Fields:
-    """GLM-4: biases on queries, keys and values."""
-    return {**llama(config), "attention_bias": "qkv" if config.get("attention_bias", True) else "none"}
+    """GLM-4: biases on queries, keys and values, Phi-3's feed-forward layer."""
+    biased = "qkv" if config.get("attention_bias", True) else "none"
+    return {**llama(config), "attention_bias": biased, "code_steps": ["split-gate"]}
 
 
 def glm4(config: Config) -> Fields:
@@ -368,7 +374,7 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     "olmo3": family(qk_norm="width", pattern=4),
     "cohere": cohere, "cohere2": cohere2, "nemotron": family(gated=False, norm="layer"),
     "arcee": family(gated=False), "starcoder2": starcoder2, "phi": phi, "stablelm": stablelm, "persimmon": persimmon,
-    "gpt2": gpt2, "gpt-sw3": gpt2, "gpt_bigcode": bigcode, "openai-gpt": openai_gpt, "gptj": gptj, "codegen": gptj,
+    "gpt2": gpt2, "gpt-sw3": gpt2, "gpt_bigcode": bigcode, "openai-gpt": openai_gpt, "gptj": gptj, "codegen": codegen,
     "gpt_neo": gpt_neo, "gpt_neox": gpt_neox, "opt": opt, "bloom": bloom, "mpt": mpt, "falcon": falcon,
     "glm": glm, "glm4": glm4,
     "helium": helium, "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gpuhours.inputs.records import dataclass
@@ -141,13 +140,6 @@ class Check:
     witness: str = ""
     doubts: tuple[ContradictedClaims, ...] = ()
     """Contradictions that hold only if an ambiguous figure was read as intended."""
-    ask: Callable[[], tuple[str, ...]] = tuple
-    """Finds the questions of ``to_settle``, when they are wanted."""
-
-    @functools.cached_property
-    def to_settle(self) -> tuple[str, ...]:
-        """At most two questions to the authors whose answers would settle the check."""
-        return self.ask()
 
     @property
     def verdict(self) -> str:
@@ -185,7 +177,6 @@ class Check:
             ],
             "accelerator": self.accelerator.to_dict() if self.accelerator else None,
             "witness": self.witness or None,
-            "to_settle": list(self.to_settle),
             "set_aside": [
                 {"quantity": c.quantity, "stated": c.value, "unit": c.unit, "text": c.text, "quote": c.quote, "place": c.place,
                  "reason": c.scope} for c in self.document.set_aside
