@@ -37,7 +37,7 @@ PLAUSIBLE = {
     "link_bandwidth": (1.5e10, 9.1e11), "pair_bandwidth": (2e10, 9.1e11),
     "pcie_bandwidth": (1.5e10, 1.3e11),
     "power": (70, 15_000), "gpus": (1, 16), "link_domain": (1, 8_960), "nics": (1, 32),
-    "nic_bandwidth": (3e9, 1.1e11), "cpu_cores": (20, 192), "host_memory": (1e11, 4.5e12),
+    "nic_bandwidth": (1.25e9, 1.1e11), "cpu_cores": (2, 192), "host_memory": (1.7e10, 4.5e12),  # from g5.xlarge on
     "embodied": (1e5, 5e6), "system_power": (200, 500), "purchase": (1e4, 5e4),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from gpuhours.run.band import Band
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.observed import comparison
-from gpuhours_cli.render.spread import odds, spread, wanted
+from gpuhours_cli.render.spread import missing_input, odds, spread, wanted
 
 BAR = 40
 Formatter = Callable[[float], str]
@@ -317,6 +317,8 @@ def assumed(assumption: Any) -> str:
 def answer(estimate: Estimate) -> str:
     """The one-line answer for ``--quiet``."""
     said = [f"{text(result.value)} {label}" for label, name, text, result in shown(estimate) if name in ANSWER]
+    if (missing := missing_input(estimate)) is not None:
+        said.append(f"GPU-hours not determined: say {missing.split(': ')[0]}")
     asked = estimate.chances
     money = estimate.results["cost"]
     if money is not None and ((asked is not None and asked.budget is not None) or estimate.run.cost.price is not None):

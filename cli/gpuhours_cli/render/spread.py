@@ -84,24 +84,30 @@ def one_pass(estimate: Estimate) -> str:
     return f", {numbers.duration(float(np.max(samples)) / batch * step.value)} of steps"
 
 
-def wanted(estimate: Estimate) -> RenderableType | None:
-    """The one input to give first if GPU-hours are undetermined; None if they are not."""
+def missing_input(estimate: Estimate) -> str | None:
+    """The one input to give first if GPU-hours are undetermined, and what follows from it; None if they are not."""
     resolved = estimate.outcome.resolved
     if estimate.results["gpu_hours"] is not None or estimate.stages:
         return None
     data = estimate.run.data
     if resolved.model is None:
-        said = "--model or --params: everything else depends on what is trained"
-    elif resolved.cluster is None:
-        said = "--gpu, such as h100-sxm: GPU-hours, time and cost follow; `gpuhours hardware list`"
-    elif data.dataset_samples is not None and estimate.results["steps"] is None:
-        said = f"--epochs (1 for one pass over the samples{one_pass(estimate)}): GPU-hours, time and cost follow"
-    elif estimate.results["steps"] is None:
-        said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and cost follow"
-    elif not resolved.priced:
+        return "--model or --params: everything else depends on what is trained"
+    if resolved.cluster is None:
+        return "--gpu, such as h100-sxm-80gb: GPU-hours, time and cost follow; `gpuhours hardware list`"
+    if data.dataset_samples is not None and estimate.results["steps"] is None:
+        return f"--epochs (1 for one pass over the samples{one_pass(estimate)}): GPU-hours, time and cost follow"
+    if estimate.results["steps"] is None:
+        return "--tokens, --steps, or --samples with --epochs: GPU-hours, time and cost follow"
+    if not resolved.priced:
         slow = f"the speed of {resolved.cluster.accelerator.title} is not known"
-        said = f"--mfu, such as 40%: {slow}, so no step is predicted; GPU-hours, time and cost follow"
-    else:
+        return f"--mfu, such as 40%: {slow}, so no step is predicted; GPU-hours, time and cost follow"
+    return None
+
+
+def wanted(estimate: Estimate) -> RenderableType | None:
+    """The line that says which input to give first if GPU-hours are undetermined; None if they are not."""
+    said = missing_input(estimate)
+    if said is None:
         return None
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)

@@ -167,8 +167,11 @@ def _typical_gpus(run: Run, alone: Resolved, held: float, practice: Practice) ->
             f"; {held:.0f} hold the frozen weights" if held > 1 else ""
         )
     else:
-        usual, least, most = practice.table.accelerators, node, np.inf
+        alone_on_ethernet = node == 1 and alone.cluster.node.network == "ethernet"
+        usual, least, most = practice.table.accelerators, node, 1.0 if alone_on_ethernet else np.inf
         reason = "no number of accelerators is stated: as many as published runs of its cost"
+        if alone_on_ethernet:
+            reason = "no number of accelerators is stated: one, since a node has one and Ethernet joins nodes"
     if flops is None:
         reason = "no number of accelerators is stated, nor how much is trained: the fewest that are usual"
     gpus = usual_gpus(0.0 if flops is None else float(flops), alone.peak, usual, least, most)

@@ -277,3 +277,26 @@ def test_commands(gpuhours_command: Command) -> None:
     assert gpuhours_command(*little, "--by", soon).code == 1
     for wrong in (("--by", "2001-01-01"), ("--by", "soon"), ("--budget", "-5 USD"), ("--budget", "12 GB")):
         assert gpuhours_command(*little, *wrong).code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            "--model clip-l-14 --samples 2B --gpu h100-sxm-80gb --gpus 64",
+            "say --epochs (1 for one pass over the samples, ",
+        ),
+        ("--params 7B --gpu h100-sxm-80gb", "say --tokens, --steps, or --samples with --epochs"),
+        ("--params 7B --tokens 1T", "say --gpu, such as h100-sxm-80gb"),
+    ],
+)
+def test_a_quiet_answer_without_hours_says_what_they_need(gpuhours_command: Command, flags: str, said: str) -> None:
+    ran = gpuhours_command("estimate", *flags.split(), "--quiet")
+    assert "GPU-hours not determined: " + said in ran.out
+
+
+def test_an_instance_of_one_accelerator_on_ethernet_stays_alone() -> None:
+    """Nobody who names g5.xlarge trains one model over four of them, joined at 10 Gbit/s."""
+    keys = {"model.params": "124M", "data.tokens": "1B", "hardware.accelerator": "g5.xlarge"}
+    assert estimate(gpuhours.from_dict({}, settings=keys)).outcome.value("gpus") == 1
+    assert estimate(gpuhours.from_dict({}, settings={**keys, "hardware.gpus": 4})).outcome.value("gpus") == 4
