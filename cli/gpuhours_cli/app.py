@@ -87,7 +87,11 @@ def refuse_unseen(words: list[str]) -> None:
 
 
 def main() -> None:
-    """Run a command. Exit code 0: fine, 1: the answer is no, 2: bad input, 3: a bug in gpuhours."""
+    """Run a command. Exit code 0: fine, 1: the answer is no, 2: bad input, 3: a bug in gpuhours.
+
+    The process is the command's own: the collector's threshold, the environment and the filter of warnings hold for all of it. Who imports
+    ``gpuhours``, or this module, keeps theirs.
+    """
     gc.set_threshold(1_000_000)  # imported objects stay alive: collecting meanwhile costs a tenth of the start-up time
     os.environ.setdefault(
         "OPENBLAS_NUM_THREADS", "1"

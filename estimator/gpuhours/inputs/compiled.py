@@ -1,4 +1,4 @@
-"""Keeps what was made of the included files as Python keeps compiled modules: parsing and validating them takes a fifth of an estimate.
+"""Keeps what was made of the included files as Python keeps compiled modules: parsing and validating them takes a tenth of an estimate.
 
 A compiled file stands where Python puts a module's: in ``__pycache__`` beside the file, or under ``PYTHONPYCACHEPREFIX``. It begins with a
 hash of the text and of the code that it was made from, so after a change of either it is made anew. Nothing depends on it: under
