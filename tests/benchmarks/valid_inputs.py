@@ -152,7 +152,7 @@ run:
 rows:
 - id: a
   step_time: 238.0 ms
-  foretold: 260.7 ms
+  predicted_blind: 260.7 ms
   allocated: 32.6 GB
   run: {model: m, data: {seq_len: 128}, training: {global_batch: 2}}
 - id: b

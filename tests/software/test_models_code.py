@@ -24,8 +24,8 @@ def test_a_product_runs_faster_among_copies():
     for shape in {(row["m"], row["n"], row["k"]) for row in rows}:
         one, eight = (row for row in rows if (row["m"], row["n"], row["k"]) == shape and row["copies"] in ("1", "8"))
         gained = float(eight["product_us"]) / float(one["product_us"])
-        foretold = [1 - eased * (1 - float(row["products_share"])) for row in (one, eight)]
-        assert foretold[1] / foretold[0] == pytest.approx(gained, abs=0.035)
+        predicted = [1 - eased * (1 - float(row["products_share"])) for row in (one, eight)]
+        assert predicted[1] / predicted[0] == pytest.approx(gained, abs=0.035)
 
 
 def measured(words):

@@ -87,7 +87,7 @@ def test_no_step_is_far_off(source: str, most: float) -> None:
     assert {one.row.id: error(one) for one in judged(source) if not abs(error(one)) < most} == {}
 
 
-def test_h100_steps_were_foretold() -> None:
+def test_h100_steps_were_predicted_blind() -> None:
     """Predictions made before the measurements, with what the model did not know then; stored with the measurements and judged."""
     errors = [one.blind_error for one in judged("h100-video") if one.blind_error is not None]
     assert len(errors) == len(judged("h100-video"))

@@ -36,9 +36,9 @@ def answer(validation: Validation) -> str:
         sentences.append(
             f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}"
         )
-    if total["foretold_rows"]:
+    if total["blind_rows"]:
         sentences.append(
-            f"{total['foretold_rows']} predicted blind: {_share(total['foretold_median_ape'])}, {_share(total['foretold_mape'])}"
+            f"{total['blind_rows']} predicted blind: {_share(total['blind_median_ape'])}, {_share(total['blind_mape'])}"
         )
     if total["coverage_80"] is not None:
         sentences.append(

@@ -50,7 +50,7 @@ class DescribedRun(Section):
 
     id: Name
     step_time: Seconds | None = None
-    foretold: Seconds | None = None
+    predicted_blind: Seconds | None = None
     """Step time predicted before the run was measured; reported along with today's prediction."""
     allocated: Bytes | None = None
     """Peak memory of the framework's allocator (``torch.cuda.max_memory_allocated``)."""
@@ -183,7 +183,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
             "step_time_s": "" if one.step_time is None else repr(float(one.step_time)),
-            "foretold_s": "" if one.foretold is None else repr(float(one.foretold)),
+            "predicted_blind_s": "" if one.predicted_blind is None else repr(float(one.predicted_blind)),
             "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
             "seq_len": repr(float(resolved.tokens_per_sample or 0)),
         }  # fmt: skip

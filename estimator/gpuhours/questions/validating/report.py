@@ -70,8 +70,8 @@ class Judged:
     @property
     def blind_error(self) -> float | None:
         """predicted / measured - 1 of a prediction made before the run was measured, if one was recorded."""
-        foretold = self.row.positive("foretold_s")
-        return None if foretold is None or self.measured is None else foretold / self.measured - 1
+        blind = self.row.positive("predicted_blind_s")
+        return None if blind is None or self.measured is None else blind / self.measured - 1
 
     @property
     def error(self) -> float | None:
@@ -268,7 +268,7 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     judged = list(judged)
     scored = [one for one in judged if one.error is not None]
     errors = np.array([one.error for one in scored], float)
-    foretold = np.array([one.blind_error for one in judged if one.blind_error is not None], float)
+    blind = np.array([one.blind_error for one in judged if one.blind_error is not None], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
     inside = [one.low <= one.measured <= one.high for one in scored if one.low and one.high and one.measured]
     widths = [one.high / one.low for one in scored if one.low and one.high]
@@ -289,8 +289,8 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
         "sources": len(by_source), "sources_median_ape": _of(np.median, [np.median(errors) for errors in by_source]),
         "sources_mape": _of(np.mean, [errors.mean() for errors in by_source]),
         "coverage_80": _of(np.mean, np.array(inside, float)), "median_width": _of(np.median, widths), "memory_rows": len(memory),
-        "foretold_rows": len(foretold), "foretold_mape": _of(np.mean, abs(foretold)),
-        "foretold_median_ape": _of(np.median, abs(foretold)),
+        "blind_rows": len(blind), "blind_mape": _of(np.mean, abs(blind)),
+        "blind_median_ape": _of(np.median, abs(blind)),
         "memory_mape": _of(np.mean, abs(memory)), "memory_median_ape": _of(np.median, abs(memory)),
         "fits_wrong": sum(not one.fits for one in ran) + sum(bool(one.fits) for one in failed),
         "ran_rows": len(ran), "ran_fits": sum(bool(one.fits) for one in ran),

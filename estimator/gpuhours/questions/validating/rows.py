@@ -27,8 +27,8 @@ OUT_OF_MEMORY = "out of memory"
 NEEDED = ("seq_len", "global_batch")
 """Columns required in a table of runs."""
 ALSO_READ = frozenset({
-    "attention_kernel", "expert_capacity", "foretold_s", "gpu", "method", "modality", "model", "nodes_interconnect", "notes", "outcome",
-    "precision", "recompute", "source", "stage_layers", "status", "zero_stage",
+    "attention_kernel", "expert_capacity", "gpu", "method", "modality", "model", "nodes_interconnect", "notes", "outcome",
+    "precision", "predicted_blind_s", "recompute", "source", "stage_layers", "status", "zero_stage",
 })  # fmt: skip
 """Columns that are used although no included table has them."""
 
