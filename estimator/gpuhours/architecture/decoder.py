@@ -112,7 +112,7 @@ class Decoder(Spec):
     trainable: Training = "full"
     rank: Count = 8
     """LoRA rank, if ``trainable: lora``."""
-    targets: tuple[str, ...] = lora.ATTENTION
+    targets: lora.Targets = lora.ATTENTION
     """Projections that get LoRA adapters."""
 
     @model_validator(mode="after")

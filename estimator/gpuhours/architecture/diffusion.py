@@ -35,7 +35,7 @@ class Latent(Spec):
     trainable: Literal["full", "lora"] = "full"
     rank: Count = 8
     """LoRA rank, if ``trainable: lora``."""
-    targets: tuple[str, ...] = lora.ATTENTION
+    targets: lora.Targets = lora.ATTENTION
     """Projections that get LoRA adapters: q, k, v, o (also of cross-attention), up, gate, down, or all-linear."""
 
     @property

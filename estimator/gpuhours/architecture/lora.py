@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
@@ -15,6 +18,22 @@ ATTENTION = ("q", "k", "v", "o")
 EVERY = (*ATTENTION, "gate", "up", "down")
 ALL = "all-linear"
 """Target name for all projections, as in PEFT."""
+
+
+def listed(value: Any) -> Any:
+    """Targets as people write them, as a list in this project's names; anything that is no text or list is returned unchanged.
+
+    >>> listed("q_proj,v_proj"), listed("all-linear"), listed(["o_proj", "up"])
+    (('q', 'v'), ('all-linear',), ('o', 'up'))
+    """
+    words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        return value
+    return tuple(one.removesuffix("_proj") if isinstance(one, str) else one for one in words)
+
+
+Targets: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(listed)]
+"""Projections that get adapters; a text such as ``all-linear`` or ``q_proj,v_proj`` is read as a list."""
 
 
 def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Linear]) -> tuple[Linear, ...]:

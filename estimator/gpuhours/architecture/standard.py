@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.decoder_shapes import Experts
-from gpuhours.architecture.lora import ATTENTION
+from gpuhours.architecture.lora import ATTENTION, Targets
 from gpuhours.architecture.operators import Model
 from gpuhours.architecture.spec import Spec, Training
 from gpuhours.data import Data
@@ -129,7 +129,7 @@ class StandardShape(Spec):
     vocab: Count = VOCABULARY
     trainable: Training = "full"
     rank: Count = 8
-    targets: tuple[str, ...] = ATTENTION
+    targets: Targets = ATTENTION
     kind: Literal["standard"] = "standard"
 
     @model_validator(mode="after")
