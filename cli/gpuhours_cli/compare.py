@@ -49,6 +49,8 @@ def compare(
         other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
     else:
         one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
+        if one.name == other.name:  # files that give no name, or the same one
+            one, other = one.replaced("name", first.stem), other.replaced("name", second.stem)
     if observed is not None or log is not None:
         from gpuhours.questions.calibrating.own_step import on_site, site_of_step
 

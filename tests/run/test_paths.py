@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuhours.run.spec import load, run_file, with_paths_from
+from gpuhours.run.spec import from_dict, load, run_file, with_paths_from
 from tests.architecture.test_hugging_face import ROWS
 
 LLAMA = next(row for row in ROWS if row["config"].get("model_type") == "llama")
@@ -42,3 +42,9 @@ def test_a_run_file_with_a_long_reason_is_read(tmp_path: Path) -> None:
     written = tmp_path / "run.yaml"
     written.write_text(f"assumptions: {{data.tokens: {{value: 1T, reason: '{'half / double ' * 30}'}}}}\n")
     assert run_file(written).data["assumptions"]["data.tokens"]["reason"].startswith("half / double")
+
+
+def test_a_run_shows_itself_in_a_line() -> None:
+    whole = {"model": "llama-3-8b", "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64}, "layout": {"tensor": 2}}
+    assert repr(from_dict(whole)) == "<Run run: llama-3-8b, 64 x h100-sxm-80gb, a layout>"
+    assert str(from_dict({"name": "mine", "model": {"params": "7B"}})) == "<Run mine: standard>"

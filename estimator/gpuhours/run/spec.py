@@ -192,6 +192,14 @@ class Run(Section):
     stages: tuple["Run", ...] = ()
     """Training in several stages, each a whole run: in a file, the keys that differ from those outside ``stages``."""
 
+    def __repr__(self) -> str:
+        gpus, model = self.hardware.gpus, self.model
+        machine = (f"{gpus:,.0f} x " if isinstance(gpus, int | float) else "") + (self.hardware.named or "")
+        said = (model and (model.name or model.kind), machine, self.software, self.layout and "a layout")
+        return f"<Run {self.name}: {', '.join(str(one) for one in said if one) or 'nothing stated'}>"
+
+    __str__ = __repr__
+
     @property
     def stack(self) -> str | None:
         """The named software; None if none is named, or an unknown one, which counts as open."""
