@@ -55,11 +55,11 @@ def emit(
 
 
 def shown(screen: RenderableType) -> None:
-    """Print a screen, coloured only for a terminal."""
+    """Print a screen, coloured only for a terminal, without the spaces with which tables fill their last column."""
     paper = console()
     with paper.capture() as captured:
         paper.print(screen)
-    written(captured.get())
+    written("".join(line.rstrip(" \n") + "\n" for line in captured.get().splitlines(keepends=True)))
 
 
 DIGITS = 10

@@ -96,3 +96,13 @@ def test_a_sweep_shows_what_decides_in_the_width_there_is(gpuhours_command: Comm
     assert [word for word in ("step", "MFU", "memory", "fits", "USD") if word not in heading.split()] == []
     assert max(len(line.rstrip()) for line in screen.splitlines()[2:]) <= columns
     assert "█" in screen
+
+
+def test_no_line_ends_in_spaces(gpuhours_command: Command) -> None:
+    """A diff of two screens, or a screen in a document, shows them."""
+    for words in (
+        ("estimate", "--params", "7B", "--tokens", "1T", "--gpu", "h100-sxm-80gb"),
+        ("hardware", "list"),
+        ("software", "list"),
+    ):
+        assert [line for line in gpuhours_command(*words).out.splitlines() if line != line.rstrip()] == []
