@@ -195,7 +195,12 @@ class Run(Section):
     def __repr__(self) -> str:
         gpus, model = self.hardware.gpus, self.model
         machine = (f"{gpus:,.0f} x " if isinstance(gpus, int | float) else "") + (self.hardware.named or "")
-        said = (model and (model.name or model.kind), machine, self.software, self.layout and "a layout")
+        said = (
+            model and (model.name or getattr(model, "kind", "")),
+            machine,
+            self.software,
+            self.layout and "a layout",
+        )
         return f"<Run {self.name}: {', '.join(str(one) for one in said if one) or 'nothing stated'}>"
 
     __str__ = __repr__
