@@ -79,9 +79,15 @@ def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, ene
     use = float(UTILISATION.value) if owned.utilisation is None else owned.utilisation
     hours = Amount(gpu_time, "GPU*hour")
 
-    def line(name: str, rate: Array, terms: str, said: str) -> Line:
+    def line(name: str, rate: Array, terms: str, source: str) -> Line:
         return Line(
-            "cost", name, hours, Amount(rate, "USD/(GPU*hour)"), Amount(np.multiply(gpu_time, rate), "USD"), terms, said
+            "cost",
+            name,
+            hours,
+            Amount(rate, "USD/(GPU*hour)"),
+            Amount(np.multiply(gpu_time, rate), "USD"),
+            terms,
+            source,
         )
 
     lines = [

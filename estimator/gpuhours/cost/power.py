@@ -192,9 +192,9 @@ def _boards(cluster: Cluster, inputs: CostInputs, load: Array | None) -> Draw | 
         reason = f"mean power relative to board power at a load of {float(load):.0%} over all hours: 0.69 + 0.49 x load, up to 35 %"
         assumed = Assumption(POWER_SHARE.name, round(float(board_share(load)), 3), "", reason, POWER_SHARE.source)
     share = float(POWER_SHARE.value) if load is None else board_share(load)
-    said = f"{share:g} of {part.power:g} W" if np.ndim(share) == 0 else f"of {part.power:g} W"
+    terms = f"{share:g} of {part.power:g} W" if np.ndim(share) == 0 else f"of {part.power:g} W"
     return Draw(
-        "accelerators", np.multiply(part.power, share), said, f"{source}; share of it: {assumed.source}", (assumed,)
+        "accelerators", np.multiply(part.power, share), terms, f"{source}; share of it: {assumed.source}", (assumed,)
     )
 
 
@@ -207,15 +207,15 @@ def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
     assumed: tuple[Assumption, ...] = ()
     rated = _rating(cluster)
     if rated is None:
-        left, said, source = UNRATED * part.power, "of a usual node", "no rating of the node is known"
+        left, whose, source = UNRATED * part.power, "of a usual node", "no rating of the node is known"
     else:
         left = rated.power / rated.gpus - part.power if rated.power else 0.0
-        said, source = f"of {rated.title}", rated.figures["power"].source
+        whose, source = f"of {rated.title}", rated.figures["power"].source
     if share is None:
         share = float(HOST_SHARE.value)
         assumed = (HOST_SHARE,)
         source = f"{source}; share of it: {HOST_SHARE.source}"
-    terms = f"{share:g} of {left:.0f} W {said}" if np.ndim(share) == 0 else said
+    terms = f"{share:g} of {left:.0f} W {whose}" if np.ndim(share) == 0 else whose
     return Draw("hosts", np.multiply(left, share), terms, source, assumed)
 
 

@@ -137,7 +137,7 @@ def one_of(choice: type[IntEnum]) -> BeforeValidator:
     return BeforeValidator(read, json_schema_input_type=Literal[tuple(words(choice))])
 
 
-def said(choice: type[IntEnum]) -> PlainSerializer:
+def written_as_word(choice: type[IntEnum]) -> PlainSerializer:
     """A pydantic serialiser for JSON: member -> spelling."""
     return PlainSerializer(lambda value: word(choice, value), return_type=str, when_used="json")
 
@@ -170,22 +170,26 @@ class Layout(Section):
     """Sequences per data-parallel rank and forward pass."""
     sequence_parallel: bool = True
     """Norms, dropout and residuals split over the tensor ranks (Korthikanti et al. 2022); no effect with tensor 1."""
-    sharding: Annotated[Sharding, one_of(Sharding), said(Sharding)] = Sharding.none
+    sharding: Annotated[Sharding, one_of(Sharding), written_as_word(Sharding)] = Sharding.none
     shard_group: Degree | None = None
     """Ranks that share one copy of the sharded state; all data-parallel ranks by default."""
-    recompute: Annotated[Recompute, one_of(Recompute), said(Recompute)] = Recompute.none
+    recompute: Annotated[Recompute, one_of(Recompute), written_as_word(Recompute)] = Recompute.none
     recompute_layers: Annotated[int, whole(least=0)] | None = None
     """Layers per stage that ``recompute: full`` applies to; all by default."""
     recompute_modules: (
-        Annotated[tuple[Annotated[Module, one_of(Module), said(Module)], ...], Field(min_length=1)] | None
+        Annotated[tuple[Annotated[Module, one_of(Module), written_as_word(Module)], ...], Field(min_length=1)] | None
     ) = None
     """What ``recompute: selective`` recomputes, in Megatron-Core's terms (``[core_attn, moe_act, layernorm]``); the stack's own definition
     by default."""
-    schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
-    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
+    schedule: Annotated[Schedule, one_of(Schedule), written_as_word(Schedule)] = Schedule.f1b1
+    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), written_as_word(SequenceMethod)] = (
+        SequenceMethod.zigzag
+    )
     ulysses: Degree | None = None
     """Ranks of ``context`` that exchange heads under ``hybrid``; those within one node by default."""
-    vision: Annotated[VisionPlacement, one_of(VisionPlacement), said(VisionPlacement)] = VisionPlacement.first_stage
+    vision: Annotated[VisionPlacement, one_of(VisionPlacement), written_as_word(VisionPlacement)] = (
+        VisionPlacement.first_stage
+    )
     """Where a vision encoder in front of a language model runs."""
     vision_gpus: Annotated[int, whole(least=0)] = 0
     """Accelerators reserved for the encoder by ``vision: separate``; the rest run the language model."""
@@ -221,14 +225,14 @@ class Layout(Section):
     @model_validator(mode="after")
     def _settings_agree(self) -> "Layout":
         if self.recompute_modules is not None and self.recompute is not Recompute.selective:
-            said = word(Recompute, self.recompute)
+            stated = word(Recompute, self.recompute)
             raise ValueError(
-                f"recompute_modules requires recompute: selective, not recompute: {said}; leave one of them out"
+                f"recompute_modules requires recompute: selective, not recompute: {stated}; leave one of them out"
             )
         if self.interleave > 1 and self.schedule is not Schedule.interleaved:
-            said = word(Schedule, self.schedule)
+            stated = word(Schedule, self.schedule)
             raise ValueError(
-                f"interleave {self.interleave} requires schedule: interleaved, not schedule: {said}; leave one of them out"
+                f"interleave {self.interleave} requires schedule: interleaved, not schedule: {stated}; leave one of them out"
             )
         chunks = self.pipeline * self.interleave
         if self.stage_layers is not None and len(self.stage_layers) not in (self.pipeline, chunks):

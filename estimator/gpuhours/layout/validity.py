@@ -123,11 +123,13 @@ def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
     """Settings of a layout that have no effect here, but would with a larger degree or another model."""
     if np.ndim(layout.context) or np.ndim(layout.sequence_method) or np.ndim(layout.vision):
         return ()
-    said = []
+    without_effect = []
     if layout.context == 1 and layout.sequence_method is not SequenceMethod.zigzag:
-        said.append("layout.sequence_method has no effect: context is 1, so one rank has the whole sequence")
+        without_effect.append("layout.sequence_method has no effect: context is 1, so one rank has the whole sequence")
     if not model.encoder and layout.vision is not VisionPlacement.first_stage:
-        said.append("layout.vision has no effect: the model has no vision encoder in front of a language model")
+        without_effect.append(
+            "layout.vision has no effect: the model has no vision encoder in front of a language model"
+        )
     some, layers = layout.recompute_layers, stream_layers(model)
     if (
         some is not None
@@ -137,10 +139,10 @@ def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
     ):
         most = -(-int(layers) // layout.pipeline)
         if some > most:
-            said.append(
+            without_effect.append(
                 f"layout.recompute_layers has no effect: no stage has more than {most} layers, so all are recomputed"
             )
-    return tuple(said)
+    return tuple(without_effect)
 
 
 def refuse_placement(layout: Layout, layers: int) -> None:

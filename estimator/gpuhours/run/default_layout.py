@@ -180,8 +180,8 @@ def layout_axes(
     degrees, the experts are also split over the tensor ranks if that is the stack's default (``Dispatch.folded``).
     """
     axes = candidates(model, global_batch, cluster)
-    said = frozenset() if stated is None else stated.model_fields_set
-    if stated is not None and (not is_partial(stated) or said & {"recompute", "recompute_layers"}):
+    given = frozenset() if stated is None else stated.model_fields_set
+    if stated is not None and (not is_partial(stated) or given & {"recompute", "recompute_layers"}):
         axes.pop("recompute_share", None)
     if stated is not None and not is_partial(stated):
         return _stated_values(stated, (*axes, "interleave"))
@@ -190,11 +190,11 @@ def layout_axes(
     if not software.zero3:
         axes["sharding"] = axes["sharding"][:1]
     axes["interleave"] = _chunks(model, axes["pipeline"]) if "interleaved" in software.schedules else [1.0]
-    if said & {"tensor", "pipeline"}:
+    if given & {"tensor", "pipeline"}:
         axes.pop("context", None)
-    if said >= {"tensor", "expert"} and not software.dispatch.folded:
+    if given >= {"tensor", "expert"} and not software.dispatch.folded:
         axes.pop("expert_tensor", None)
-    return axes | ({} if stated is None else _stated_values(stated, axes.keys() & said))
+    return axes | ({} if stated is None else _stated_values(stated, axes.keys() & given))
 
 
 def _stated_values(stated: Layout, names: Iterable[str]) -> dict[str, list[Any]]:

@@ -288,11 +288,11 @@ def assembled(
 
 def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozenset[str]:
     """Which of ``GROUPS`` a run leaves open."""
-    asked, said = resolved.workload, frozenset() if run.layout is None else run.layout.model_fields_set
+    asked, given = resolved.workload, frozenset() if run.layout is None else run.layout.model_fields_set
     free = any(len(values) > 1 for grid in choices.grids for name, values in grid.axes.items() if name != "recompute")
     stops = run.known.goodput is None
     open_to = {
-        "software": run.stack is None, "recomputation": "recompute" not in said, "layout": free,
+        "software": run.stack is None, "recomputation": "recompute" not in given, "layout": free,
         "network": not rated(run, resolved) and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,

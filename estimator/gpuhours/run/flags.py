@@ -137,16 +137,16 @@ def flag_named(name: str) -> str:
 
 def named_once(given: Iterable[str]) -> dict[str, str]:
     """Each name of a shortcut that is given -> the shortcut, other names unchanged. Raises ``EstimateError`` if two are the same one."""
-    said: dict[str, str] = {}
+    options: dict[str, str] = {}
     for name in given:
         flag = name if name in SHORTCUTS else flag_named(name)
-        if (other := next((one for one, known in said.items() if known == flag), name)) != name:
+        if (other := next((one for one, known in options.items() if known == flag), name)) != name:
             from gpuhours.inputs.errors import EstimateError
 
             both = " and ".join(f"--{one.replace('_', '-')}" for one in (other, name))
             raise EstimateError(f"Both {both} are given.", f"They are the same: keep --{flag.replace('_', '-')}.")
-        said[name] = flag
-    return said
+        options[name] = flag
+    return options
 
 
 def key_of(name: str) -> str:

@@ -206,16 +206,18 @@ def goodput(
     """
     known = usual()
 
-    def said(value: Array | None, drawn: UsualSpread, name: str) -> Array:
+    def stated_or_drawn(value: Array | None, drawn: UsualSpread, name: str) -> Array:
         return drawn.draw(at[name]) if value is None else value
 
-    failures = np.multiply(said(operation.failures, known.failures, "failures"), gpus) / DAY
-    slow, quick = (said(operation.restart, one, "restart") for one in (known.restart, known.restart_at_scale))
+    failures = np.multiply(stated_or_drawn(operation.failures, known.failures, "failures"), gpus) / DAY
+    slow, quick = (
+        stated_or_drawn(operation.restart, one, "restart") for one in (known.restart, known.restart_at_scale)
+    )
     restart = np.where(np.greater_equal(gpus, AT_SCALE), quick, slow)
     blocked = blocked_time(operation, at["checkpoints"], size, nodes, gpus)
     interval = interval_of(operation, 1.0 - np.asarray(at["checkpoints"], float), step_time, blocked, failures)
     running = availability(failures, restart, np.minimum(interval, productive), blocked)
-    evaluation = said(operation.evaluation, known.evaluation, "evaluation")
+    evaluation = stated_or_drawn(operation.evaluation, known.evaluation, "evaluation")
     launch = launch_time(at["launch"], nodes) if operation.launch is None else operation.launch
     return running * (1.0 - np.asarray(evaluation)) * launched(productive, launch)
 

@@ -51,14 +51,14 @@ def suppose(data: dict[str, Any]) -> None:
 def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """``laid_over``, without the assumptions of ``below`` about keys that ``above`` sets."""
     merged = laid_over(below, above)
-    said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
+    overriding = keys_of({key: value for key, value in above.items() if key != "assumptions"})
     own, assumed = above.get("assumptions") or {}, merged.get("assumptions") or {}
     if not isinstance(assumed, Mapping) or not isinstance(own, Mapping):
         return merged  # invalid types are reported on reading
     kept = {
         key: assumption
         for key, assumption in assumed.items()
-        if key in own or not any(key == one or key.startswith(f"{one}.") for one in said)
+        if key in own or not any(key == one or key.startswith(f"{one}.") for one in overriding)
     }
     return {**merged, "assumptions": kept} if merged.get("assumptions") else merged
 

@@ -128,7 +128,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
         whole = np.subtract(gpus, run.layout.encoder_gpus)
     if run.layout is not None and model is not None:
         refuse(run.layout, model)
-    said = () if run.layout is None or model is None else remarks(run.layout, model)
+    without_effect = () if run.layout is None or model is None else remarks(run.layout, model)
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
@@ -147,7 +147,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     ):  # the stack has no effect then
         notes = [note for note in notes if note.name != "software"]
     return Resolved(
-        data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases, met
+        data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), without_effect, bases, met
     )
 
 
@@ -159,8 +159,8 @@ def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[A
     if run.layout is not None and not partial:
         unstated = {"microbatch", "sharding", "recompute"} - run.layout.model_fields_set
         if unstated:
-            said = run.layout.model_dump(mode="json", include=unstated)
-            shown = ", ".join(f"{name} {value}" for name, value in said.items())
+            fields = run.layout.model_dump(mode="json", include=unstated)
+            shown = ", ".join(f"{name} {value}" for name, value in fields.items())
             yield Assumption("layout", shown, "", "not stated: one sample at a time, no sharding, no recomputation")
 
 
@@ -200,8 +200,8 @@ def _usual_layout(
 def _chosen_settings(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
     """The fields of a layout that are neither stated nor defaults, as a user writes them."""
     given = set() if stated is None else stated.model_fields_set
-    said = layout.model_dump(mode="json", exclude={"data", *given}, exclude_defaults=True)
-    return list(said.items())
+    chosen = layout.model_dump(mode="json", exclude={"data", *given}, exclude_defaults=True)
+    return list(chosen.items())
 
 
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:

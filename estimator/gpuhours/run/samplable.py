@@ -43,8 +43,8 @@ def foreseeable(run: Run) -> bool:
     """Whether a run has to be sampled: it has no stages, states no MFU, GPU-hours or duration, and leaves its step or its goodput open."""
     known = run.known
     settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days)
-    said = run.stack is not None or known.step_time is not None
-    return not run.stages and not (said and known.goodput is not None) and all(value is None for value in settled)
+    step_open = run.stack is None and known.step_time is None
+    return not run.stages and (step_open or known.goodput is None) and all(value is None for value in settled)
 
 
 def paced(run: Run, resolved: Resolved) -> float | None:
@@ -88,9 +88,9 @@ class Samplable:
     @property
     def notes(self) -> list[Assumption]:
         """The rules by which stack and recompute mode are drawn."""
-        said = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
+        given = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
         notes = [] if self.run.stack is not None else [drawn_note("software", self.stacks)]
-        return notes + ([] if "recompute" in said else [drawn_note("layout.recompute", self.modes)])
+        return notes + ([] if "recompute" in given else [drawn_note("layout.recompute", self.modes)])
 
 
 def described(run: Run, practice: Practice) -> Samplable | None:

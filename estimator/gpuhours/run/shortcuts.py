@@ -102,10 +102,10 @@ def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
             f"Give the number of accelerators: {many}",
             "--gpu",
         )
-    said = shortcuts.get("gpus", match[1])
-    if str(said).strip() != match[1]:
-        raise EstimateError(f"--gpu says {match[1]} of them, --gpus {said}.", "Keep one of the two.", "--gpu")
-    return {**shortcuts, "gpu": match[2], "gpus": said}
+    count = shortcuts.get("gpus", match[1])
+    if str(count).strip() != match[1]:
+        raise EstimateError(f"--gpu says {match[1]} of them, --gpus {count}.", "Keep one of the two.", "--gpu")
+    return {**shortcuts, "gpu": match[2], "gpus": count}
 
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,8 +123,8 @@ class Config:
         for key, value in self._keys.items():
             known = key in self._read or key in NEUTRAL or key.startswith("_") or value in EMPTY
             if not known or key in self._otherwise:
-                said = "{...}" if isinstance(value, Mapping) else str(value)[:40]
-                yield f"{self._where}{key} = {said}"
+                shown = "{...}" if isinstance(value, Mapping) else str(value)[:40]
+                yield f"{self._where}{key} = {shown}"
         for inner in self._inside:
             yield from inner.unread
 

@@ -374,9 +374,9 @@ def siglip(config: Config) -> Fields:
     """SigLIP: two towers, a learned temperature and a learned bias."""
     vision, text = config.inside("vision_config"), config.inside("text_config")
     named = siglip2_vision if "num_patches" in vision else siglip_vision
-    seen, said = named(vision), clip_text(text)
+    seen, read = named(vision), clip_text(text)
     return {
-        "kind": "contrastive", "vision": without_kind(seen), "text": {**said, "causal": False}, "embedding": seen["hidden"],
+        "kind": "contrastive", "vision": without_kind(seen), "text": {**read, "causal": False}, "embedding": seen["hidden"],
         "context": text.number("max_position_embeddings"), "text_projection_bias": True, "scales": 2,
     }  # fmt: skip
 

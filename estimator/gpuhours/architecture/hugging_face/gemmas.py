@@ -27,8 +27,8 @@ def gemma3(config: Config) -> Fields:
         "bias": False,
         "extra_weights": vision["hidden"],
     }
-    said = language(config, config.inside("text_config"))
-    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+    decoder = language(config, config.inside("text_config"))
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, decoder)
 
 
 def kinds(config: Config, every: int) -> list[bool]:
@@ -143,8 +143,8 @@ MOBILENET = 294_126_912
 def gemma3n_whole(config: Config) -> Fields:
     """Gemma 3n trained on text: vision and audio encoders are counted but frozen, and listed because their time is not modelled."""
     config.without_effect("audio_soft_tokens_per_image", "vision_soft_tokens_per_image")
-    said = config.inside("text_config")
-    shape, h = gemma3n(said), said.number("hidden_size")
+    text = config.inside("text_config")
+    shape, h = gemma3n(text), text.number("hidden_size")
     vision, audio = config.get("vision_config") or {}, config.get("audio_config") or {}
     config.only(vision_config=None, audio_config=None)
     if vision.get("architecture", "mobilenetv5_300m_enc") != "mobilenetv5_300m_enc":
@@ -158,7 +158,7 @@ def gemma3n_whole(config: Config) -> Fields:
     for part in (vision, audio):
         width = int(part["hidden_size"])
         beside += int(part["vocab_size"]) * width + 2 * width + width * h
-    return {**shape, "tied": ties(config, said, shape["tied"]), "extra_weights": beside}
+    return {**shape, "tied": ties(config, text, shape["tied"]), "extra_weights": beside}
 
 
 def gemma4_vision(vision: Config) -> Fields:
@@ -178,8 +178,8 @@ def gemma4_whole(config: Config) -> Fields:
     """Gemma 4: vision tower, 3 x 3 average pooling of patches, one linear layer; the audio encoder is counted but frozen, and listed."""
     config.without_effect("vision_soft_tokens_per_image")
     text = config.inside("text_config")
-    said, h = gemma4(text), text.number("hidden_size")
-    said["tied"] = ties(config, text, said["tied"])
+    decoder, h = gemma4(text), text.number("hidden_size")
+    decoder["tied"] = ties(config, text, decoder["tied"])
     if "audio_config" in config:
         audio = Config(config["audio_config"], "audio_config.")
         channels, out = (
@@ -187,14 +187,14 @@ def gemma4_whole(config: Config) -> Fields:
             audio.number("output_proj_dims", default=1536),
         )
         weights = conformer(audio, audio.number("conv_kernel_size", default=5), 128, channels)
-        said["extra_weights"] = weights + out * audio.number("hidden_size") + out + out * h
+        decoder["extra_weights"] = weights + out * audio.number("hidden_size") + out + out * h
         config.only(audio_config=None)
     if "vision_config" not in config:
-        return said
+        return decoder
     vision = config.inside("vision_config")
     seen = without_kind(gemma4_vision(vision))
     bridge = {"kind": "linear", "pool": vision.number("pooling_kernel_size", default=3), "bias": False}
-    return {"kind": "video-language", "vision": seen, "bridge": bridge, "language": said}
+    return {"kind": "video-language", "vision": seen, "bridge": bridge, "language": decoder}
 
 
 READERS: Mapping[str, Reader] = MappingProxyType(

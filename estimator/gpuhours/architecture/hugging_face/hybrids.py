@@ -322,15 +322,15 @@ def olmo_hybrid(config: Config) -> Fields:
 def kimi_linear(config: Config) -> Fields:
     """Kimi Linear: three layers of delta attention for each of latent attention, DeepSeek's experts after a dense layer."""
     config.without_effect("moe_renormalize", "num_expert_group", "use_grouped_topk", "head_dim")
-    told = config.inside("linear_attn_config", required=False)
-    told.without_effect("kda_layers")
+    linear = config.inside("linear_attn_config", required=False)
+    linear.without_effect("kda_layers")
     config = config.supplied({
-        "linear_num_heads": told.number("num_heads", default=32), "linear_head_dim": told.number("head_dim", default=128),
-        "linear_conv_kernel_dim": told.number("short_conv_kernel_size", default=4), "first_k_dense_replace": 1,
+        "linear_num_heads": linear.number("num_heads", default=32), "linear_head_dim": linear.number("head_dim", default=128),
+        "linear_conv_kernel_dim": linear.number("short_conv_kernel_size", default=4), "first_k_dense_replace": 1,
     })  # fmt: skip
     heads, size = config.number("linear_num_heads"), config.number("linear_head_dim")
     count, dense = config.number("num_hidden_layers"), first_dense(config)["first_dense"]
-    full = told.listed("full_attn_layers") or range(5, count + 1, 4)
+    full = linear.listed("full_attn_layers") or range(5, count + 1, 4)
     kinds = config.listed("layer_types") or ["full_attention" if at + 1 in full else "linear" for at in range(count)]
     pairs = [
         ("attention" if attends(kind) else "kda", "dense" if place < dense else "experts")

@@ -56,13 +56,13 @@ def encoder(vision: Config) -> Fields:
     return without_kind(config)
 
 
-def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
+def whole(vision: Fields, bridge: Fields, decoder: Fields) -> Fields:
     """Fields of the whole model from those of its three parts."""
     return {
         "kind": "video-language",
         "vision": {**vision, "final_norm": vision.get("final_norm", True)},
         "bridge": bridge,
-        "language": said,
+        "language": decoder,
     }
 
 
@@ -149,11 +149,13 @@ def llava(config: Config) -> Fields:
     """LLaVA 1.5, NeXT, OneVision and models such as Video-LLaVA: an MLP bridge; NeXT and OneVision have a learned line-break embedding."""
     ignored(config)
     biased = config.get("multimodal_projector_bias", True)
-    vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
-    lines = said["hidden"] if config["model_type"] != "llava" else 0
+    vision, decoder = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
+    lines = decoder["hidden"] if config["model_type"] != "llava" else 0
     config.get("vision_aspect_ratio")
     pooled = {"pool": 2} if config["model_type"] == "llava_onevision" else {}
-    return whole({**vision, "pooling": "none"}, {"kind": "mlp", "bias": biased, "extra_weights": lines, **pooled}, said)
+    return whole(
+        {**vision, "pooling": "none"}, {"kind": "mlp", "bias": biased, "extra_weights": lines, **pooled}, decoder
+    )
 
 
 def mistral3(config: Config) -> Fields:
@@ -199,13 +201,13 @@ def qwen_vl(config: Config) -> Fields:
     if config["model_type"] == "qwen2_vl":
         out = part.optional("hidden_size")
     deeper = len(part.listed("deepstack_visual_indexes"))
-    said = TEXTS[str(config["model_type"])](text)
+    decoder = TEXTS[str(config["model_type"])](text)
     tied = ties(config, text, bool(text.get("tie_word_embeddings", False)))
     bridge = {
         "kind": "mlp", "downsample": merge, "norm": True, "norm_before_merging": True, "norm_kind": vision.get("norm", "layer"),
         "middle": merge**2 * vision["hidden"], "out": out, "levels": 1 + deeper,
     }  # fmt: skip
-    return whole(vision, bridge, {**said, "tied": bool(tied)})
+    return whole(vision, bridge, {**decoder, "tied": bool(tied)})
 
 
 class Plain(Config):
@@ -221,8 +223,8 @@ def idefics3(config: Config) -> Fields:
     ignored(config, "pixel_shuffle_factor")
     factor = config.number("scale_factor", default=2)
     bridge = {"kind": "linear", "downsample": factor, "bias": False}
-    vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
-    return whole({**vision, "pooling": "none"}, bridge, said)
+    vision, decoder = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
+    return whole({**vision, "pooling": "none"}, bridge, decoder)
 
 
 def vipllava(config: Config) -> Fields:
@@ -230,10 +232,10 @@ def vipllava(config: Config) -> Fields:
     config.without_effect("projector_layernorm_eps")
     levels = config.get("vision_feature_layer", 1)
     ignored(config, "vision_feature_layers")
-    vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
+    vision, decoder = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
     wide = (len(levels) if isinstance(levels, list) else 1) * vision["hidden"]
     bridge = {"kind": "mlp", "inputs": wide, "extra_weights": 2 * wide}
-    return whole({**vision, "pooling": "none"}, bridge, said)
+    return whole({**vision, "pooling": "none"}, bridge, decoder)
 
 
 def cohere_vision(config: Config) -> Fields:
@@ -243,21 +245,21 @@ def cohere_vision(config: Config) -> Fields:
     config.without_effect("adapter_layer_norm_eps", "vision_feature_select_strategy")
     ignored(config)
     part = config.inside("vision_config")
-    vision, said = encoder(part), language(config, config.inside("text_config"))
+    vision, decoder = encoder(part), language(config, config.inside("text_config"))
     merge, middle = (
         config.number("downsample_factor", default=2),
-        config.optional("alignment_intermediate_size") or said["hidden"],
+        config.optional("alignment_intermediate_size") or decoder["hidden"],
     )
     unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
     bridge = {"kind": "mlp", "downsample": merge, "norm": normed, "middle": middle, "gated": True}
-    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, decoder)
 
 
 def lfm2_vl(config: Config) -> Fields:
     """LFM2-VL: SigLIP 2, four patches concatenated to one token, a norm, an MLP."""
     ignored(config, "encoder_patch_size", "max_image_tokens", "min_image_tokens", "do_image_splitting")
     part = config.inside("vision_config")
-    vision, said = without_kind(siglip2_vision(part)), language(config, config.inside("text_config"))
+    vision, decoder = without_kind(siglip2_vision(part)), language(config, config.inside("text_config"))
     ignored(part)
     unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
     normed, biased = config.get("projector_use_layernorm", True), config.get("projector_bias", True)
@@ -265,7 +267,7 @@ def lfm2_vl(config: Config) -> Fields:
         "kind": "mlp", "downsample": config.number("downsample_factor", default=2), "norm": bool(normed),
         "middle": config.number("projector_hidden_size"), "bias": bool(biased),
     }  # fmt: skip
-    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, decoder)
 
 
 def glm_vl(config: Config) -> Fields:
@@ -283,11 +285,11 @@ def glm_vl(config: Config) -> Fields:
     }  # fmt: skip
     config.without_effect("image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id")
     kind = str(text.get("model_type", "glm4v_text"))
-    said = {"glm4v_text": glm4, "glm4v_moe_text": glm4_moe}.get(kind)
-    if said is None:
+    reader = {"glm4v_text": glm4, "glm4v_moe_text": glm4_moe}.get(kind)
+    if reader is None:
         raise EstimateError(f"A language model of type {kind!r} is not supported.")
     tied = ties(config, text, bool(text.get("tie_word_embeddings", False)))
-    return whole(without_kind(vision), bridge, {**said(text), "tied": bool(tied)})
+    return whole(without_kind(vision), bridge, {**reader(text), "tied": bool(tied)})
 
 
 def kimi(config: Config) -> Fields:
@@ -318,7 +320,7 @@ def mllama(config: Config) -> Fields:
     part, text = config.inside("vision_config"), config.inside("text_config")
     ignored(config)
     total, own = text.number("num_hidden_layers"), len(text.listed("cross_attention_layers"))
-    said = {**llama(text), "layers": total - own, "tied": False}
+    decoder = {**llama(text), "layers": total - own, "tied": False}
     tiles, levels = len(part.listed("supported_aspect_ratios")) + 1, part.number("vision_output_dim")
     part.get("intermediate_layers_indices")
     hidden, most = part.number("hidden_size"), part.number("max_num_tiles", default=4)
@@ -332,10 +334,10 @@ def mllama(config: Config) -> Fields:
         "attention_bias": "none", "extra_weights": tables,
     }  # fmt: skip
     part.get("num_channels")
-    spare = 8 * said["hidden"]
+    spare = 8 * decoder["hidden"]
     projector = {"kind": "linear", "inputs": levels, "extra_weights": spare}
     bridge = {"kind": "cross-attention", "every": (total - own) // own, "qk_norm": True, "projector": projector}
-    return whole(vision, bridge, said)
+    return whole(vision, bridge, decoder)
 
 
 def llama4(config: Config) -> Fields:

@@ -33,8 +33,8 @@ def llama(config: Config) -> Fields:
 def rotated(config: Config, default: float = 1.0) -> Fields:
     """The share of a head with rotary positions; empty if that is all of it."""
     inside = config.get("rope_parameters") or {}
-    told = inside.get("partial_rotary_factor") if isinstance(inside, Mapping) else None
-    share = config.get("partial_rotary_factor", config.get("rotary_pct", told or default))
+    nested = inside.get("partial_rotary_factor") if isinstance(inside, Mapping) else None
+    share = config.get("partial_rotary_factor", config.get("rotary_pct", nested or default))
     return {"rotary_share": share} if share < 1 else {}
 
 

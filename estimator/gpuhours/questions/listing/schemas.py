@@ -94,32 +94,34 @@ class Editors(GenerateJsonSchema):
             self._describe(cls, key, field)
         return described
 
-    def _describe(self, cls: type[Any], key: str, told: dict[str, Any]) -> None:
+    def _describe(self, cls: type[Any], key: str, schema: dict[str, Any]) -> None:
         shared, ours = general(), examples()
         told_in_class: Mapping[str, str] = sentences(cls)  # type: ignore[arg-type] # a class is hashable
         sentence = told_in_class.get(key) or shared.get(f"{cls.__name__}.{key}") or shared.get(key)
         measured = (
-            told if "description" in told else next((one for one in told.get("anyOf", ()) if "description" in one), {})
+            schema
+            if "description" in schema
+            else next((one for one in schema.get("anyOf", ()) if "description" in one), {})
         )
         unit = measured.get("description")
         if sentence or unit:
-            told["description"] = f"{sentence.rstrip('.')} ({unit})." if sentence and unit else sentence or unit
+            schema["description"] = f"{sentence.rstrip('.')} ({unit})." if sentence and unit else sentence or unit
         own = ours.get(f"{cls.__name__}.{key}") or ours.get(key)
-        example = own or used(cls.__module__).get(key, told.get("default"))
-        if own or (example not in (None, "", [], {}) and not shows_values(told)):
-            told["examples"] = [example]
+        example = own or used(cls.__module__).get(key, schema.get("default"))
+        if own or (example not in (None, "", [], {}) and not shows_values(schema)):
+            schema["examples"] = [example]
         listed = NAMES.get((cls.__name__, key))
         if listed is not None:
-            told.pop("type", None)
-            told["anyOf"] = [{"enum": list(listed())}, {"type": "string"}, {"type": "null"}]
+            schema.pop("type", None)
+            schema["anyOf"] = [{"enum": list(listed())}, {"type": "string"}, {"type": "null"}]
 
 
-def shows_values(told: Any) -> bool:
+def shows_values(schema: Any) -> bool:
     """Whether a key's schema itself shows which values are allowed."""
-    if isinstance(told, Mapping):
-        own = {"examples", "enum", "const", "$ref"} & told.keys() or told.get("type") == "boolean"
-        return bool(own) or any(shows_values(inner) for name, inner in told.items() if name != "default")
-    return isinstance(told, list) and any(shows_values(inner) for inner in told)
+    if isinstance(schema, Mapping):
+        own = {"examples", "enum", "const", "$ref"} & schema.keys() or schema.get("type") == "boolean"
+        return bool(own) or any(shows_values(inner) for name, inner in schema.items() if name != "default")
+    return isinstance(schema, list) and any(shows_values(inner) for inner in schema)
 
 
 SHIPPED: Mapping[str, tuple[str, ...]] = {

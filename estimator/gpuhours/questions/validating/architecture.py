@@ -75,8 +75,8 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     if "vlm" not in name and (VISION.search(name) or BERT.search(name)):
         fields |= {"causal": False, "positions": "learned"}
         fields["vocab"] = fields["vocab"] if BERT.search(name) else CLASSES
-        told = " ".join(row.word(column) or "" for column in ("framework", "software", "source_title"))
-        gathered = GATHERED.search(told) and not UNGATHERED.search(told)
+        stack = " ".join(row.word(column) or "" for column in ("framework", "software", "source_title"))
+        gathered = GATHERED.search(stack) and not UNGATHERED.search(stack)
         fields["head_share"] = HIDDEN if BERT.search(name) and gathered else 1.0
     if "mpt" in name:
         fields["norm"] = "layer-no-bias"

@@ -177,8 +177,10 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         assumed = [assumption.name for assumption in resolved.assumptions]
         missing = [*resolved.missing, *(["the global batch"] if BATCH in assumed else [])]
         if missing or run.stages:
-            told = ", ".join(missing) or "which of the stages was measured"
-            raise EstimateError(f"The step cannot be predicted; missing: {told}.", "Give it in the row's run.", place)
+            lacking = ", ".join(missing) or "which of the stages was measured"
+            raise EstimateError(
+                f"The step cannot be predicted; missing: {lacking}.", "Give it in the row's run.", place
+            )
         asked = resolved.workload
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",

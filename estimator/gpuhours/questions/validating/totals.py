@@ -282,15 +282,15 @@ def fleets(raws: Iterable[Raw]) -> dict[str, float]:
 def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:
     """Error statistics over some rows; None where there are no rows."""
     some = list(some)
-    told = [one for one in some if one.error is not None]
-    errors = np.array([one.error for one in told], float)
-    inside = [one.low <= (one.raw.published or 0.0) <= one.high for one in told if one.low and one.high]
-    widths = [one.high / one.low for one in told if one.low and one.high]
-    figures: dict[str, Any] = {"rows": len(some), "predicted": len(told)} | measures(errors)
+    predicted = [one for one in some if one.error is not None]
+    errors = np.array([one.error for one in predicted], float)
+    inside = [one.low <= (one.raw.published or 0.0) <= one.high for one in predicted if one.low and one.high]
+    widths = [one.high / one.low for one in predicted if one.low and one.high]
+    figures: dict[str, Any] = {"rows": len(some), "predicted": len(predicted)} | measures(errors)
     figures["coverage_80"] = float(np.mean(inside)) if inside else None
     figures["median_width"] = float(np.median(widths)) if widths else None
     for share in BASELINES:
-        figures[f"baseline_{share * 100:.0f}"] = measures(np.array([one.baseline(share) for one in told], float))
+        figures[f"baseline_{share * 100:.0f}"] = measures(np.array([one.baseline(share) for one in predicted], float))
     return figures
 
 
