@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -108,6 +109,17 @@ def _as_option(word: str, known: Container[str]) -> str:
     return word
 
 
+def _hold_values(words: list[str], known: Mapping[str, Any]) -> None:
+    """Raises ``EstimateError`` if an option that takes a value is followed by another option: ``--lora --tokens 20M`` would take
+    ``--tokens`` for the rank, and 20M for a file."""
+    end = words.index("--") if "--" in words else len(words)
+    for option, value in pairwise(words[:end]):
+        if option in known and known[option].takes_value and value.partition("=")[0] in known:
+            from gpuhours.inputs.errors import EstimateError
+
+            raise EstimateError(f"It takes a value, and {value} follows.", known[option].obj.help or "", option)
+
+
 class AsTyped(TyperCommand):
     """A command whose options are ``_take_as_typed``."""
 
@@ -122,7 +134,9 @@ class AsTyped(TyperCommand):
         parse = parser.parse_args
 
         def once(args: list[str]) -> Any:
-            values, rest, order = parse(_as_options(args, parser._long_opt))
+            words = _as_options(args, parser._long_opt)
+            _hold_values(words, parser._long_opt)
+            values, rest, order = parse(words)
             for one in set(order):
                 if order.count(one) > 1 and one.metavar == "KEY=VALUE" and not one.multiple:
                     from gpuhours.inputs.errors import EstimateError

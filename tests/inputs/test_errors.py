@@ -142,6 +142,13 @@ def test_a_second_observed_figure_is_refused_and_not_taken_for_the_first(gpuhour
     assert several.code == 0, "--set takes several, and of a plain value the last one counts"
 
 
+@pytest.mark.parametrize("follows", ["--tokens", "--tokens=20M", "--Tokens"])
+def test_an_option_without_its_value_does_not_take_the_next_one_for_it(follows: str, gpuhours_command: Command) -> None:
+    ran = gpuhours_command("estimate", "--model", "llama-3-8b", "--lora", follows, "20M", "--gpu", "h100-sxm-80gb")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: --lora\n  It takes a value, and --tokens")
+
+
 def test_a_stage_of_thousands_of_digits_is_told() -> None:
     with pytest.raises(EstimateError, match="Stage 1 is a number of thousands of digits"):
         from_dict({"stages": [10**5000]})
