@@ -1,5 +1,6 @@
 """``gpuhours validate``: predictions against measured runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def validate(
     """Predict measured runs, each with constants fitted without its source, and show errors by source, accelerator, precision,
     parallelism and length, and the ten worst rows."""
     if totals:
+        refuse_with_totals({"--runs": runs, "--site": site, "--memory-only": memory_only, "--in-sample": in_sample})
         whole_runs(file, given, update=update_remainder, as_json=as_json, quiet=quiet)
         return
     if file is not None:
@@ -82,6 +84,15 @@ def validate(
         learn(refit=refit)
     report = work_out(runs, memory_only=memory_only, in_sample=in_sample, site=site_of(site, runs))
     emit(report, lambda: screen(report), as_json=as_json, answer=(lambda: answer(report)) if quiet else None)
+
+
+def refuse_with_totals(stated: Mapping[str, object]) -> None:
+    """Options that ``--totals`` would not read, so that nobody takes the published runs' errors for those of a file of their own."""
+    from gpuhours.inputs.errors import EstimateError
+
+    for name in (name for name, value in stated.items() if value):
+        hint = "A table of whole runs follows --totals: `gpuhours validate --totals FILE.csv`."
+        raise EstimateError(f"{name} is for steps, --totals for whole runs.", hint)
 
 
 def whole_runs(file: Path | None, given: str, *, update: bool, as_json: bool, quiet: bool) -> None:

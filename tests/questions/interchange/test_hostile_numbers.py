@@ -60,3 +60,17 @@ def test_adapters_that_cannot_be_read(gpuhours_command: Command, tmp_path: Path,
     )
     found = gpuhours_command("import", str(path))
     assert (found.code, "epochs" in found.out.partition("not understood")[0]) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "line", ["lora_target_modules: [q_proj, {value: up_proj}]", "lora_target_modules: 127", "lora_target_modules: true",
+             "lora_target_modules: {q_proj: 1}", "fsdp: [full_shard, 1, {a: b}]", "deepspeed: [1]", "lora_target_modules: [[q_proj]]"],
+)  # fmt: skip
+def test_arguments_of_a_trainer_that_cannot_be_read(gpuhours_command: Command, tmp_path: Path, line: str) -> None:
+    path = tmp_path / "x.yml"
+    path.write_text(
+        "model_name_or_path: meta-llama/Meta-Llama-3-8B\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 4\nuse_peft: true\n"
+        f"num_train_epochs: 1\nlora_r: 16\n{line}\n",
+        encoding="utf-8",
+    )
+    assert gpuhours_command("import", str(path)).code == 0

@@ -356,6 +356,9 @@ def test_command(gpuhours_command: Command, tmp_path: Path) -> None:
     assert found["rows"][0]["low"] < found["rows"][0]["predicted"] < found["rows"][0]["high"]
     assert gpuhours_command("validate", "--totals", str(table), "--given", "some").code == 2
     assert gpuhours_command("validate", str(table)).code == 2
+    for unread in (("--runs", str(table)), ("--site", str(table)), ("--memory-only",), ("--in-sample",)):
+        told = gpuhours_command("validate", "--totals", *unread)
+        assert (told.code, f"{unread[0]} is for steps" in told.err) == (2, True)
     assert gpuhours_command("validate", "--totals", str(tmp_path / "none.csv")).code == 2
     assert "whole runs" in gpuhours_command("validate", "--totals", str(table)).out
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpuhours.architecture.lora import ALL
 from gpuhours.questions.interchange.accelerate import sharded_as
-from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called, targeted
+from gpuhours.questions.interchange.axolotl import model_called, targeted
 from gpuhours.questions.interchange.deepspeed import stage_named
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
@@ -92,7 +92,7 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
         return keys
     keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
     if modules is not None:
-        targets = [ALL] if "all-linear" in modules else _targets(modules)
+        targets = [ALL] if modules in ("all-linear", ["all-linear"]) else _targets(modules)
         keys |= {"model.targets": targets} if targets else {}
         if not targets:
             theirs.leave("lora_target_modules")
@@ -101,8 +101,8 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
 
 def _targets(modules: Any) -> list[str]:
     """LoRA targets for a list of modules, which a command line separates by spaces or commas."""
-    words = re.split(r"[\s,]+", modules) if isinstance(modules, str) else modules
-    return [PROJECTIONS[one] for one in words if one in PROJECTIONS] or targeted(modules)
+    listed = re.split(r"[\s,]+", modules) if isinstance(modules, str) else modules
+    return targeted(listed) or targeted(modules)
 
 
 def _numbers(theirs: ForeignFile, trainable: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _numbers(theirs: ForeignFile, trainable: str) -> dict[str, Any]:
 def _sharding(theirs: ForeignFile) -> dict[str, Any]:
     """The sharding keys, and the stack, which follows from them."""
     config, words = str(theirs.get("deepspeed") or ""), theirs.get("fsdp")
-    words = " ".join(words) if isinstance(words, list) else str(words or "")
+    words = " ".join(map(str, words)) if isinstance(words, list) else str(words or "")
     liger, compiled = theirs.on("use_liger_kernel", "use_liger"), theirs.on("torch_compile")
     unsloth = str(theirs.get("use_gradient_checkpointing")) == "unsloth"
     if config:
