@@ -283,3 +283,10 @@ def test_page_and_claims_of_several_runs(gpuhours_command: Command, tmp_path: Pa
     again = gpuhours_command("check", str(claims), "--json")
     assert again.code == 1
     assert {run["name"]: run["verdict"] for run in json.loads(again.out)["runs"]}["Osprey-9B"] == "contradicted"
+
+
+@pytest.mark.parametrize("span", ["²", "0", "-3", "9" * 5000, "٣", "two", ""])
+def test_cells_that_span_what_is_no_number(span: str) -> None:
+    text = f"<table><tr><th>Model</th><th colspan='{span}'>GPUs</th></tr><tr><td>Wagtail-7B</td><td rowspan='{span}'>512</td></tr></table>"
+    (run,) = read_paper(text, "t").runs
+    assert {one.quantity: one.value for one in run.claims}["gpus"] == 512

@@ -175,7 +175,8 @@ class _Reader(HTMLParser):
 
 def _number(span: str | None) -> int:
     """How many columns or rows a cell spans (1 to 50)."""
-    return max(min(int(span), 50), 1) if span and span.isdigit() else 1
+    digits = (span or "").lstrip("0")[:3]  # a longer number is more than 50, and may have too many digits to convert
+    return min(int(digits), 50) if digits.isdecimal() else 1
 
 
 def hypertext_pieces(text: str, first: int = 1) -> Iterator[Piece]:
