@@ -6,6 +6,7 @@ from gpuhours.architecture import read_model
 from gpuhours.architecture.catalogue import named, names
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.data import Data
+from gpuhours.flops import model_flops
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.listing.models import ONE_PICTURE, list_models, show_model
 
@@ -121,3 +122,31 @@ def test_every_named_model_of_clips_states_those_of_its_recipe(name: str) -> Non
     shape = named(name).shape
     if "time_compression" in shape or "tubelet" in shape.get("vision", {}) or shape.get("tubelet"):
         assert named(name).frames is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "active"),
+    [
+        ("glm-4.5-air", 106e9, 12e9),
+        ("glm-4.5", 355e9, 32e9),
+        ("qwen3-next-80b-a3b", 80e9, 3e9),
+        ("qwen3-coder-480b-a35b", 480e9, 35e9),
+    ],
+)
+def test_mixtures_have_the_parameters_that_their_makers_round_to(name: str, total: float, active: float) -> None:
+    """Without multi-token prediction; a token's parameters with or without the embedding."""
+    model = read_model(name).build(Data(seq_len=4096))
+    assert float(model.parameters) == pytest.approx(total, rel=0.02)
+    assert float(model.active_parameters) == pytest.approx(active, rel=0.35)
+
+
+@pytest.mark.parametrize("name", ["olmo-3-7b", "olmo-3-32b"])
+def test_three_of_four_layers_of_olmo_3_see_a_window_of_4096(name: str) -> None:
+    """At 16,384 tokens a windowed layer costs (16,384 - 2,048) x 4,096 pairs of the 16,384^2 / 2 of a full one, 0.4375."""
+    spec = read_model(name)
+    windowed, whole = (
+        float(model_flops(one.build(Data(seq_len=16_384)))) / 3
+        for one in (spec, spec.model_copy(update={"window": None}))
+    )
+    hidden, layers = float(spec.hidden), float(spec.layers)
+    assert whole - windowed == pytest.approx(0.75 * layers * 4 * hidden * 16_384**2 / 2 * (1 - 0.4375), rel=0.01)
