@@ -18,7 +18,7 @@ HYPOTHETICAL = "a hypothetical case"
 
 
 UNREAL = frozenset(
-    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become"]
+    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become", "be"]
 )
 """Verbs after ``would`` that describe something that did not happen, unlike the authors' plan ``would get through it in 33 days``."""
 

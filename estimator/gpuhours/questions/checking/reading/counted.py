@@ -1,4 +1,4 @@
-"""Finds what a figure counts: the noun after it, or one taken from a list or from ``of them``."""
+"""Finds what a figure counts: the noun after it, or one taken from a list."""
 
 from __future__ import annotations
 
@@ -46,15 +46,13 @@ THING_UNITS = frozenset(
 
 
 def _known_noun(figure: Figure, items: Sequence[Item], index: int) -> str | None:
-    """The noun that a figure brings with it, or has from a pronoun, its list or a bracket; None if the words behind it decide."""
+    """The noun that a figure brings with it, or has from its list or a bracket; None if the words behind it decide."""
     if figure.joined and figure.unit:
         return figure.unit
     if figure.unit and figure.unit not in THING_UNITS and not (figure.unit == "gpu" and figure.device):
         return figure.unit
     if figure.per:
         return figure.unit
-    if not figure.unit and not figure.joined and (meant := _of_them(items, index)):
-        return meant
     if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
         return listed
     if not figure.unit and figure.scale and (lent := _bracketed(items, index)):
@@ -120,23 +118,6 @@ def _bracketed(items: Sequence[Item], index: int) -> str:
     word = items[index - 2].text.lower().split()[-1:] if items[index - 2].kind == "word" else []
     counted = noun(word[0]) if word and word[0].endswith("s") else ""
     return counted if counted in ("sample", "token", "residue", "parameter") else ""
-
-
-ONE_OF_MANY = frozenset(["update", "step", "iteration", "epoch", "pass"])
-"""``Every update moved 4M tokens; there were 357,628 of them``: nouns that are counted although only one was named."""
-
-
-def _of_them(items: Sequence[Item], index: int) -> str:
-    """``steps take a second; we made 300,000 of them``: the last plural noun before; empty if there is none."""
-    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
-    if behind not in (["of", "them"], ["of", "these"], ["of", "those"], ["such", "steps"]):
-        return ""
-    counted = items[index - 1].text.lower() in ("were", "are", "was", "made", "did", "took", "ran", "needed")
-    for item in reversed(items[max(index - 16, 0) : index]):
-        word = item.text.lower().split()[-1] if item.kind == "word" and item.text.strip() else ""
-        if (word.endswith("s") or (counted and word in ONE_OF_MANY)) and noun(word) in THING_UNITS:
-            return noun(word)
-    return ""
 
 
 def _unit_of_the_list(items: Sequence[Item], index: int) -> str:

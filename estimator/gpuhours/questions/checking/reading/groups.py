@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Passage
 from gpuhours.questions.checking.reading.labels import unit_of
 from gpuhours.questions.checking.reading.names import words_of
@@ -55,8 +56,11 @@ def item_name(text: str) -> str:
 
 
 def is_quantity(name: str) -> bool:
-    """Whether an item's name is what it counts (``tokens``, ``seqs/step``), as in the settings of one run."""
-    return not any(c.isdigit() for c in name) and bool(unit_of(name)[1])
+    """Whether an item's name is what it counts (``tokens``, ``seqs/step``, ``energy``), as in the settings of one run."""
+    return not any(c.isdigit() for c in name) and (bool(unit_of(name)[1]) or name.lower() in TITLES)
+
+
+TITLES = frozenset(quantity.title.lower() for quantity in QUANTITIES.values())
 
 
 def is_topic(name: str) -> bool:

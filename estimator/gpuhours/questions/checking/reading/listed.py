@@ -118,25 +118,6 @@ def _is_about(figure: Figure, other: Figure) -> bool:
 ROUNDED = 0.1
 
 
-NAMES_OF_MODELS = ("model", "parameter", "run")
-
-
-def gapped(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
-    """``the 3B model consumed 1T tokens and the 15B model 540B``: the second figure takes the first one's quantity; else None."""
-    figure, named = items[index], items[index - 1]
-    if not isinstance(figure, Figure) or figure.unit or not figure.scale or not isinstance(named, Figure):
-        return None
-    if named.unit not in NAMES_OF_MODELS or items[index - 2].text.lower() not in ("the", "our", "and"):
-        return None
-    told = [entry for entry in before if entry.sentence is sentence and entry.figure.unit and entry.index < index - 1]
-    last = next((entry for entry in reversed(told) if entry.figure.unit not in NAMES_OF_MODELS), None)
-    return (
-        None
-        if last is None
-        else Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
-    )
-
-
 def is_another_rate(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> bool:
     """``1e-4 in stage I and 2e-5 in stage II``: whether the figure is a second learning rate, for another stage."""
     figure, last = items[index], before[-1] if before else None

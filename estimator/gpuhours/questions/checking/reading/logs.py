@@ -13,7 +13,7 @@ import re
 
 _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]{1,40})[ =]+([\"']?[\d.][\w.+\-/]{0,24}[\"']?)(?![\w.])")
 _LONG_FLAG = re.compile(r"--[A-Za-z]")
-_IDENTIFIER = re.compile(r"(?<![\w/.])_?[A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,5}(?=\s?[=:])")
+_IDENTIFIER = re.compile(r"(?<![\w/.])_?[A-Za-z][A-Za-z\d]{0,29}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,5}(?=\s?[=:])")
 """``seq_len=4096``: a program's identifier, read as words."""
 _IDENTIFIER_SAID = re.compile(
     r"(?<![\w/.-])([A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,7})(?: of| to| is| at|)[ ]{1,2}(?=\d)(?!\d{1,2}/)"
@@ -79,6 +79,11 @@ SUFFIXES = {"h": "hours", "hrs": "hours", "hours": "hours", "s": "seconds", "sec
             "min": "minutes", "days": "days",
             "gb": "GB", "mwh": "MWh", "kwh": "kWh", "w": "W", "usd": "USD", "b": "B", "m": "M", "pct": "%"}  # fmt: skip
 """Units at the end of such a name: ``runtime_h``."""
+COMPOUND_SUFFIXES = (
+    (re.compile(r"(?: |^)(k?g|t)(?: ?co2(?:e|eq)?)?(?: per)? ([km])wh$"), r"\1 CO2e/\2Wh", "carbon intensity"),
+    (re.compile(r"(?: |^)co2(?:e|eq)? (k?g|t|tonnes|tons)$"), r"\1 CO2e", "emissions"),
+)
+"""Units of several words at the end of such a name (``grid_gco2e_per_kwh``, ``co2_kg``), and what the name is without them."""
 _SECTION = re.compile(r"^(?:train|perf|time|throughput|system|trainer|optim|model)/(?!loss)")
 DEVICES = ("gpu", "node", "chip", "tpu", "device", "card")
 """``gpu_hours`` is one word."""
@@ -285,6 +290,9 @@ def _stamp(found: re.Match[str]) -> str:
 def _label(name: str) -> str:
     """The label for a program's setting: ``per_device_batch_size -> micro batch size``, ``_runtime_h -> training time (hours)``."""
     words = re.sub(r"[_\- ]+", " ", _SECTION.sub("", name)).strip()
+    for suffix, told, meant in COMPOUND_SUFFIXES:
+        if found := suffix.search(words.lower()):
+            return f"{words[: found.start()].strip() or meant} ({found.expand(told)})"
     stem, _, last = words.lower().rpartition(" ")
     unit = SUFFIXES.get(last, "") if stem and stem not in DEVICES else ""
     plain = stem if unit else words.lower()

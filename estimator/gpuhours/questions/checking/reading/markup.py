@@ -14,7 +14,7 @@ from typing import Any
 from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.columns import aligned, cells_of, ruled_blocks, separated
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
-from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups
+from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups, without_space_groups
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
 
 BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|\((?:[ivx]{1,4}|[a-h])\)|[-*+])\s+")
@@ -36,7 +36,7 @@ _INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣][ \t]+(?=\S)")
 
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is the file's suffix, if any."""
-    text = without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n")))
+    text = without_space_groups(without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n"))))
     text = _INLINE_BULLET.sub("; ", text)
     text = _SHOUTED.sub(lambda command: command[0].lower(), text)
     if kind in (".html", ".htm") or _is_hypertext(text):

@@ -10,8 +10,9 @@ from dataclasses import replace
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading.antecedents import gapped, of_them
 from gpuhours.questions.checking.reading.blocks import Prose
-from gpuhours.questions.checking.reading.listed import as_its_list, as_the_list_before, gapped, is_another_rate
+from gpuhours.questions.checking.reading.listed import as_its_list, as_the_list_before, is_another_rate
 from gpuhours.questions.checking.reading.names import is_a_version
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS, energy_before
 from gpuhours.questions.checking.reading.numbers import scan
@@ -27,6 +28,7 @@ from gpuhours.questions.checking.reading.placed import (
     without_tags,
 )
 from gpuhours.questions.checking.reading.placing import place
+from gpuhours.questions.checking.reading.questions import answered
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.subjects import with_subject_units
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
@@ -127,17 +129,25 @@ def _scope(scope: str, found: Place, figure: Figure) -> str:
 
 
 def _place(
-    items: Sequence[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
+    items: list[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
 ) -> Placed | None:
     figure = items[index]
     assert isinstance(figure, Figure)
     if (by_tag := _by_tag(figure, index, sentence, tagged)) is not None:
         return by_tag
-    found = gapped(items, index, before, sentence) or place(items, index, sentence.first, sentence.last)
+    if (counted := of_them(items, index)) is not None:
+        items[index] = figure = counted
+    found = place(items, index, sentence.first, sentence.last)
+    if (found is None or found.by_default) and (answer := answered(items, index, sentence)) is not None:
+        figure, found = answer
+        items[index] = figure
     if found is None or found.by_default:
         found = as_the_list_before(items, index, before, sentence) or found
     if found is None and index and items[index - 1].text in (":", "="):
         found = labelled_duration(figure)
+    if found is None and (meant := gapped(items, index, before)) is not None:
+        figure, found = meant
+        items[index] = figure
     if found is None and is_another_rate(items, index, before, sentence):
         found = replace(before[-1].place, cost=before[-1].place.cost + 1)
     found = as_its_list(items, index, before, sentence, found)

@@ -146,7 +146,7 @@ SIDE = {
         should take, next version will,
         if it were, were it, had it been, had they been,
         had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
-        takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
+        takes you, take you, costs you, could i, can i, do i need, would i, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
         enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly,
@@ -288,7 +288,7 @@ STAGES = re.compile(
 )
 """Names of the parts of one training."""
 ORDINALS = frozenset(_phrases("first, second, third, fourth, fifth, final, last, initial, 1st, 2nd, 3rd, 4th"))
-PARTS_OF_TRAINING = frozenset(_phrases("stage, phase, part, round, run, leg, period"))
+PARTS_OF_TRAINING = frozenset(_phrases("stage, phase, part, round, run, leg, period, half"))
 EVERY_STAGE = frozenset(
     _phrases("""
     the, this, that, these, those, each, every, both, all, any, our, its, their, such, same, single, whole, entire, training,

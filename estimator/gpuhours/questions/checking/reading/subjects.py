@@ -172,6 +172,7 @@ def _is_value(heading: str, piece: Passage) -> bool:
         return False
     if (
         not heading.strip()
+        or heading.rstrip().endswith("?")
         or len(heading.split()) > LONGEST_HEADING
         or any(isinstance(i, Figure) for i in scan(heading))
     ):

@@ -29,6 +29,7 @@ from gpuhours.questions.checking.reading.pages import by_pages
 from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
 from gpuhours.questions.checking.reading.prose import quote, read_prose
+from gpuhours.questions.checking.reading.questions import without_speakers
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
@@ -73,7 +74,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     """All figures of a text, by run; ``kind`` is the file's suffix, which decides the format if the text does not."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    found = _captioned(pieces(with_bars(with_mean_time(in_grams(text))), kind))
+    found = _captioned(pieces(without_speakers(with_bars(with_mean_time(in_grams(text)))), kind))
     found, foreign = _in_english(with_headings_values(found))
     prose = _prose(found, text)
     read = read_prose(prose, name)
