@@ -15,7 +15,9 @@ from gpuhours.questions.checking.reading.placed import Placed
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import SCALES, factor, noun
 
-MADE = frozenset(["were", "are", "was", "made", "did", "took", "ran", "needed", "perform", "performed", "make", "take", "run"])
+MADE = frozenset(
+    ["were", "are", "was", "made", "did", "took", "ran", "needed", "perform", "performed", "make", "take", "run"]
+)
 """``Every update moved 4M tokens; there were 357,628 of them``: verbs behind which steps are counted although only one was named."""
 PRONOUNS = frozenset(["them", "those", "these"])
 FAR = 60
@@ -33,10 +35,32 @@ LENDING = frozenset(
     ["gpu", "node", "time", "gpu_time", "node_time", "token", "step", "epoch", "sample", "sequence", "parameter", "energy", "co2", "money",
      "percent"]
 )  # fmt: skip
-ADVERBS = frozenset(["only", "just", "a", "mere", "even", "some", "as", "many", "much", "another", "further", "with", "then", "already"])
+ADVERBS = frozenset(
+    ["only", "just", "a", "mere", "even", "some", "as", "many", "much", "another", "further", "with", "then", "already"]
+)
 """Words between a subject or preposition and a number."""
 ENDS = frozenset(
-    [",", ")", "(", "and", "but", "or", "for", "on", "with", "in", "to", "while", "whereas", "at", "each", "respectively", "—", "–", "-"]
+    [
+        ",",
+        ")",
+        "(",
+        "and",
+        "but",
+        "or",
+        "for",
+        "on",
+        "with",
+        "in",
+        "to",
+        "while",
+        "whereas",
+        "at",
+        "each",
+        "respectively",
+        "—",
+        "–",
+        "-",
+    ]
 )
 """Words and marks that may follow such a number; any other word is what it counts."""
 VERBS = frozenset(
@@ -50,7 +74,11 @@ NAMES = frozenset(["one", "second", "third", "last", "other", "latter", "former"
 
 def is_bare(figure: Item) -> bool:
     """Whether a figure is a number without anything that says what it counts."""
-    return isinstance(figure, Figure) and not (figure.unit or figure.per or figure.sides or figure.joined) and figure.value > 0
+    return (
+        isinstance(figure, Figure)
+        and not (figure.unit or figure.per or figure.sides or figure.joined)
+        and figure.value > 0
+    )
 
 
 def of_them(items: Sequence[Item], index: int) -> Figure | None:
@@ -67,7 +95,7 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
             return replace(figure, unit="step", word=word)
         if isinstance(item, Figure):
             many = not made and item.value > figure.value and items[at + 1].text.lower() != "long"
-            if item.unit in ("gpu", "node", "token", "sample", "sequence") and many:
+            if item.unit in THING_UNITS | {"gpu", "sequence"} and many:
                 return replace(figure, unit=item.unit, word=item.word, device=item.device)
         elif item.kind == "device":
             return replace(figure, unit="gpu", word=item.text, device=item.text)
@@ -129,7 +157,11 @@ def _start_of_sentence(items: Sequence[Item], index: int, many: int) -> int:
 def _start(items: Sequence[Item], index: int) -> int:
     """Where the clause of an item begins: behind a stop, a comma, or an ``and``."""
     at = index
-    while at > 0 and items[at - 1].kind != "stop" and items[at - 1].text.lower() not in (",", "and", ";", "but", "while", "whereas"):
+    while (
+        at > 0
+        and items[at - 1].kind != "stop"
+        and items[at - 1].text.lower() not in (",", "and", ";", "but", "while", "whereas")
+    ):
         at -= 1
     return at
 

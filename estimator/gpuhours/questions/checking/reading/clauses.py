@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from gpuhours.questions.checking.reading.cast import Owner
-from gpuhours.questions.checking.reading.run_words import (
-    SIDE,
-    holds,
-)
+from gpuhours.questions.checking.reading.run_words import holds
 from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.side_words import SIDE
 from gpuhours.questions.checking.reading.spans import clause_numbers
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
@@ -18,7 +16,7 @@ HYPOTHETICAL = "a hypothetical case"
 
 
 UNREAL = frozenset(
-    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become", "be"]
+    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become"]
 )
 """Verbs after ``would`` that describe something that did not happen, unlike the authors' plan ``would get through it in 33 days``."""
 

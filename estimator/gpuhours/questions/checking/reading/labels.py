@@ -100,6 +100,7 @@ LENDABLE = frozenset(
 """Units that a label can give to a number; a ``model`` or a ``task`` in a label counts nothing."""
 ENDS = frozenset(["", "of", "for", "in", "per", "to", "on", "used", "seen", "trained", "consumed", "processed", "during", "total", ",", "/",
                   "(", "needed", "with", "over", "made", "taken", "read",
+                  "without", "including", "excluding", "after", "before", "incl",
                   "at", "by", "required", "#", "count", "number", ".", "—", "-", "–", "×", "x", "*"])  # fmt: skip
 """Words that may follow a counted noun that is the label's head: ``tokens seen``, but not ``token embedding``."""
 PRINTED_SECONDS = ("_runtime", "_seconds")
@@ -349,8 +350,23 @@ def _listed_in(found: re.Match[str]) -> str:
     return f"in {found['unit']}:" + _BARE.sub(lambda number: f"{number[0]} {found['unit']}", found["list"])
 
 
+_MODIFIED = re.compile(
+    r"(?m)^([ \t:]{0,8}(?:[-*•][ ])?[A-Za-z][^\n:,;|.=\d]{1,40}), ([A-Za-z][^\n:;|=\d]{1,60}):(?=[ ]{0,3}[~≈$€£]?\d)"
+)
+"""``GPU-hours, all jobs of the final training: 12,400``: a label and what is said of it."""
+
+
+def _as_remark(found: re.Match[str]) -> str:
+    """The label with what is said of it in brackets; what it includes says nothing about the figure."""
+    return f"{found[1]}:" if _INCLUDES.search(found[2]) else f"{found[1]} ({found[2]}):"
+
+
+_INCLUDES = re.compile(r"(?i)\b(?:included|including|inclusive|incl)\b")
+
+
 def with_lent_units(text: str) -> str:
     """A paragraph in which each ``label: bare number`` has the label's unit added after the number."""
+    text = _MODIFIED.sub(_as_remark, text)
     if "In " in text or "in " in text:
         text = _IN_UNITS.sub(_listed_in, text)
     if _CARBON_WORD.search(text):

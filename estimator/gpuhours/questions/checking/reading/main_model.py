@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.names import Mention, coined, mentions, stem, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
-from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, SIDE, compares, holds
+from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
+from gpuhours.questions.checking.reading.side_words import SIDE
 from gpuhours.questions.checking.reading.subject_changes import is_compared, is_measure
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 

@@ -34,7 +34,9 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _SUP = re.compile(r"<sup>\s*([+\-−–]?\d{1,3})\s*</sup>", re.IGNORECASE)
-_FOOT = re.compile(r"<sup>[^<\n]{0,40}</sup>|\[\^[^\]\n]{1,40}\]", re.IGNORECASE)
+_FOOT = re.compile(
+    r"<sup>[^<\n]{0,40}</sup>|^\[\^[^\]\n]{1,40}\]:[ ]?|\[\^[^\]\n]{1,40}\]", re.IGNORECASE | re.MULTILINE
+)
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\((?:[^()\n]|\([^()\n]{0,100}\)){0,500}\)")
 _MATH = re.compile(r"\$\$?([^$\n]{1,160}?)\$\$?|\\\(([^\n]{1,160}?)\\\)|\\\[([^\n]{1,160}?)\\\]")
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")

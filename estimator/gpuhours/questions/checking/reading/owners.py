@@ -27,17 +27,10 @@ from gpuhours.questions.checking.reading.clauses import (
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.outline import Outline
 from gpuhours.questions.checking.reading.placed import ReadProse
-from gpuhours.questions.checking.reading.run_words import (
-    BESIDE_SECTIONS,
-    PRONOUNS,
-    SIDE,
-    SUMMED_OVER_RUNS,
-    SUMMED_UP,
-    compares,
-    holds,
-)
+from gpuhours.questions.checking.reading.run_words import PRONOUNS, SUMMED_OVER_RUNS, SUMMED_UP, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import SHORT, about, goes_on_about_others, ours
+from gpuhours.questions.checking.reading.side_words import BESIDE_SECTIONS, SIDE
 from gpuhours.questions.checking.reading.spans import end_of_opening
 from gpuhours.questions.checking.reading.subject_changes import against, subject_changes
 from gpuhours.questions.checking.reading.tokens import Figure, Item
@@ -106,13 +99,23 @@ def _labels(items: Sequence[Item], sentence: Sentence, opening: Owner) -> bool:
     return sentence.last - sentence.first <= LABEL and opening.kind == "own" and named
 
 
+def _is_fragment(items: Sequence[Item], sentence: Sentence) -> bool:
+    """``9,920 GPU-hours, $19,344.``: whether a sentence only goes on with figures, without a subject or a verb."""
+    words = [item.text.lower() for item in items[sentence.first : sentence.last] if item.kind == "word"]
+    return isinstance(items[sentence.first], Figure) and set(words) <= JOINTS | {"or", "for", "in", "total", "all", "on"}
+
+
 LEFT_OUT = "what was left out"
 
 
 def _takes_back(items: Sequence[Item], sentence: Sentence, lowered: str, wanted: Sequence[int]) -> bool:
-    """``It is not part of this number.``: whether a sentence without figures excludes what the sentence before it gives."""
-    pronoun = items[sentence.first].text.lower() in PRONOUNS
+    """``We do not count them.``: whether a sentence without figures excludes what its pronoun stands for."""
+    pronoun = not REFERRING.isdisjoint(item.text.lower() for item in items[sentence.first : sentence.last])
     return pronoun and not wanted and holds(lowered, SIDE[LEFT_OUT])
+
+
+REFERRING = PRONOUNS - {"there", "which", "one", "its", "their", "he", "she"} | {"them", "none"}
+"""Pronouns that can stand for what the sentences before gave."""
 
 
 def _of_work(read: ReadProse, index: int, taken: Sequence[int]) -> bool:
@@ -158,7 +161,8 @@ def _sentence(
     named = any(owner.kind in ("own", "other") for _, owner in events)
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
     goes_on = not named and carried.kind in ("own", "us") and not _of_every_run(items, sentence)
-    begin = carried if goes_on or items[sentence.first].text.lower() in PRONOUNS else default
+    goes_on = goes_on or items[sentence.first].text.lower() in PRONOUNS or _is_fragment(items, sentence)
+    begin = carried if goes_on else default
     apart = sides_apart(items, sentence, anchors)
     side = _side(items, sentence, lowered, default, (but, *apart))
     if compared and compared_apart is None and not ours(items, sentence):

@@ -36,7 +36,7 @@ def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
     items = scan(text)
     found: list[tuple[Figure, Place]] = []
     for sentence in sentences(items, text):
-        listed = by_label_lists(items, sentence) if "=" in value else {}
+        listed = by_label_lists(items, sentence) if "=" in value or ("/" in label and "/" in value) else {}
         for index in range(sentence.first, sentence.last):
             item = items[index]
             if isinstance(item, Figure) and item.start >= begin:
@@ -55,11 +55,12 @@ def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
 
 COLUMNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("parameters", ("b", "m", "billion", "million"), r"(?:total|size|n|(?:all|total) (?:params?|weights))"),
+    ("seq_len", ("", "k"), r"(?:window|context|ctx)"),
     ("active_parameters", ("b", "m", "billion", "million"), r"(?:a|act|active|activated)"),
     ("dataset_samples", ("m", "million", "k", "thousand"), r"(?:data|corpus|(?:training|train) (?:data|set))"),
     ("tokens", ("t", "trillion", "b", "billion"), r"(?:data|corpus|(?:training|pre-?training|train) data|budget|d)"),
 )
-"""Short labels that decide a bare number with a scale: ``Total`` over 15.7B, ``Data`` over 5.7T."""
+"""Short labels that decide a bare number: ``Total`` over 15.7B, ``Data`` over 5.7T, ``window`` over 8,192."""
 
 
 def _by_column(label: str, figure: Figure) -> Place | None:

@@ -13,7 +13,9 @@ from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tokens_of
 from gpuhours.questions.checking.reading.unit_tokens import unit_at
 
-_SPEAKER = re.compile(r"(?m)^([ \t]{0,8}(?:[*_]{1,2}|#{1,6}[ ])?)(?:Q|A|Question|Answer)(?:[ ]?\d{1,2})?[.:)](?=[ \t]+\S)")
+_SPEAKER = re.compile(
+    r"(?m)^([ \t]{0,8}(?:[*_]{1,2}|#{1,6}[ ])?)(?:Q|A|Question|Answer)(?:[ ]?\d{1,2})?[.:)](?=[ \t]+\S)"
+)
 """``Q.`` and ``A:`` at the start of a line."""
 LONGEST = 24
 """The most items in a question that says what its answer counts."""
@@ -68,6 +70,11 @@ def _with_unit(items: Sequence[Item], first: int, last: int, figure: Figure) -> 
             unit, _ = unit_at(asked, 0)
             if unit.kind in LENDABLE:
                 return replace(
-                    figure, value=figure.value * unit.factor, unit=unit.kind, word=unit.word, device=unit.device, per=unit.per
+                    figure,
+                    value=figure.value * unit.factor,
+                    unit=unit.kind,
+                    word=unit.word,
+                    device=unit.device,
+                    per=unit.per,
                 )
     return figure

@@ -9,12 +9,13 @@ import functools
 import re
 
 
-def _phrases(text: str) -> tuple[str, ...]:
+def phrases_of(text: str) -> tuple[str, ...]:
+    """The phrases of a table, which commas separate."""
     return tuple(" ".join(phrase.split()) for phrase in text.split(","))
 
 
 TOTALS = frozenset(
-    _phrases("""
+    phrases_of("""
     total, totals, sum, overall, altogether, all, together, combined, cumulative, aggregate, gesamt, σ, ∑
 """)
 )
@@ -26,19 +27,19 @@ OVER_RUNS = """
     summed, base models needed, all told, all of them, whole pipeline, entire pipeline, full pipeline, complete pipeline, whole recipe,
     entire recipe, everything together, all steps together, all parts together
 """
-SUMMED_OVER_RUNS = _phrases(OVER_RUNS)
+SUMMED_OVER_RUNS = phrases_of(OVER_RUNS)
 """In a sentence with one of these phrases, hours, energy or cost are the sum of all runs, even if one run has been named."""
-SUMMED_UP = _phrases("in total, total, in all, overall," + OVER_RUNS)
+SUMMED_UP = phrases_of("in total, total, in all, overall," + OVER_RUNS)
 """The same, if no run has been named."""
 GENERIC_HEADS = frozenset([""]).union(
-    _phrases("""
+    phrases_of("""
     value, values, description, setting, settings, details, detail, amount, number, info, information, answer, config,
     configuration, parameter value, specification, spec, content, property, result, figure, entry, data, what, how much
 """)
 )
 """Headers that do not name a run."""
 DATA_HEADS = frozenset(
-    _phrases("""
+    phrases_of("""
     split, splits, language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason,
     failure, error,
     benchmark, task, metric, variant, variants, ablation, experiment
@@ -69,11 +70,11 @@ DERIVED = (
     "reinforcement",
 )
 """Parts of names of runs that start from a finished model: the amounts that the whole family read do not apply to them."""
-MACHINE_HEADS = _phrases("""
+MACHINE_HEADS = phrases_of("""
     gpu, hardware, accelerator, device, chip, machine, card, system, platform
 """)
 """Parts of the headers over the machines that runs used."""
-COMPARISONS = _phrases("""
+COMPARISONS = phrases_of("""
     prior efforts, prior approaches, earlier efforts, previous efforts, existing models, previous models, other
     groups, for comparison, for the sake of comparison, for scale, by comparison, in comparison, for reference, by contrast, in
     contrast,
@@ -90,32 +91,32 @@ COMPARISONS = _phrases("""
     published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which figures belong to someone else, until the authors refer to themselves again."""
-OWN_BASELINES = _phrases(
+OWN_BASELINES = phrases_of(
     "baseline of chapter, baseline of section, our baseline, our own baseline, our baselines, baseline of this"
 )
 """Baselines that the authors trained themselves."""
-OPENINGS = _phrases("""
+OPENINGS = phrases_of("""
     prior efforts, prior approaches, prior work, prior models, earlier efforts, earlier work, previous efforts, previous work,
     existing models, previous models, other groups, other models, competitors, related models, related efforts
 """)
 """Phrases in the first sentence of a paragraph about others."""
-SEVERAL = _phrases("""
+SEVERAL = phrases_of("""
     seeds, folds, stages, phases, sizes, variants, models, agents, networks, tasks, games, runs, ablation*, experiments, sweep*,
     configurations, baseline*, stage, phase, per game, per task, per fold, for comparison, at home
 """)
 """Words of a text that is about more than one training."""
-AGAINST = _phrases(
+AGAINST = phrases_of(
     "compared to, compared with, versus, unlike, whereas, as opposed to, in contrast to, against the, rather than the"
 )
 """Phrases after which figures in the sentence belong to someone else; figures before them do not."""
 OURSELVES = frozenset(
-    _phrases("""
+    phrases_of("""
     we, our, ours, us, this, here, today
 """)
 )
 """Words with which the authors refer to their own run."""
 BASES = frozenset(
-    _phrases("""
+    phrases_of("""
     from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using,
     of, with,
     by, tokenizer, over, backbone, encoder, tower, than, like, as, at
@@ -123,130 +124,21 @@ BASES = frozenset(
 )
 """Words that make the name after them a part of the run or a comparison, and not the subject."""
 PREDECESSORS = frozenset(
-    _phrases("""
+    phrases_of("""
     older, old, original, vanilla, previous, predecessor, earlier, former, preceding, last, rival,
     competing, comparable, similar, similarly,
     contemporary, popular
 """)
 )
 """Words that make the name after them an earlier or another model, even of the same family."""
-TIMES_PAST = frozenset(_phrases("night, day, week, month, year, spring, summer, autumn, winter"))
+TIMES_PAST = frozenset(phrases_of("night, day, week, month, year, spring, summer, autumn, winter"))
 """Words of time that cancel a predecessor word before them: ``last night Tern-7B``."""
 CONTINUED = frozenset(
-    _phrases("continue, continues, continued, continuing, extend, extends, extending, adapt, adapts, adapting")
+    phrases_of("continue, continues, continued, continuing, extend, extends, extending, adapt, adapts, adapting")
 )
 """Words before the name of the model that a run continues from."""
-SIDE = {
-    "a hypothetical case": _phrases("""
-        would have meant, would have been, would be needed, would be required, would be enough, would need,
-        would take, would cost, would require, might take,
-        we plan, we hope to, we intend to, one could, one would, could train, next year, next we,
-         suppose, supposing, imagine, hypothetically, hypothetical, if somebody, if someone, if anyone, if one, in theory,
-         is planned, are planned, will be trained, will train, will take, could have, could be trained,
-        should take, next version will,
-        if it were, were it, had it been, had they been,
-        had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
-        takes you, take you, costs you, could i, can i, do i need, would i, you can, you could, you would, you need, if you want, if you have, if you need,
-        if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
-        let you, would have taken, would have needed, would have cost, would have required, is enough, are
-        enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly,
-        and wait, expect to wait, be prepared to wait, would last, would finish, would run, would occupy, would keep, would amount,
-        would add up, would come to, would correspond, machine will have, system will have, cluster will have, supercomputer will have,
-        machine will be
-    """),
-    "data preparation": _phrases("""
-        captioning the, captioning them, captioning took, captioning cost, captioning needed, captioning :, captions took,
-        re-captioning, recaptioning, labelling the, labeling the, labelling took, labeling took, transcribing the, annotating the,
-        filtering the, filtering took, scoring the, rewriting the, translating the, deduplicating the, cutting shots, cutting the,
-        tokenising the, tokenizing the, embedding the, cleaning the, crawling the, rendering the, simulating the,
-        separate job, another job, prepared the data, preparing the data, in advance, beforehand, precomput*, pre-comput*,
-        tokenizer training, tokeniser training, training the tokenizer, training the tokeniser, training a tokenizer, the tokenizer took,
-        synthetic data, neural trajectories, data generation,
-        generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
-    """),
-    "experiments beside the run": _phrases("""
-        ablation, ablations, pilot, preliminary, proxy model, isoflop, isoflops, the sweep, this sweep,
-        a sweep of, our sweep, sweep spans, sweep used, small-scale, hyperparameter search, hyper-parameter search,
-        small copies, candidates of, a dozen
-        variants,
-        scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
-        attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned, tried on the way, designing the,
-        were settled with, was settled with, settled on small, with smaller models, with small models, on smaller models,
-        preceded it, what preceded,
-        b proxy, m proxy, proxy run, proxy runs, proxy models, proxy training, false start, false starts, dead end, dead ends,
-        aggregator, linear probe*, linear probing, attentive probe*, probing classifier*,
-        everything that failed, including failed, in development, during development, since the first draft
-    """),
-    "a figure that is withdrawn": _phrases("""
-        was a typo, is a typo, were typos, was a misprint, is a misprint, was a mistake, were a mistake, should read, should have read,
-        is wrong, was wrong, is incorrect, was incorrect, are wrong, were wrong,
-        did not train, didn't train, never trained, was not trained on, were not trained on, did not cost, has not seen, contrary to what,
-        was given as, was wrongly, erroneously, mistakenly, was misstated, had been misprinted, wrong number
-    """),
-    "an idle machine": _phrases("idle servers, idle nodes, idle gpus, idle cards, when idle, in idle"),
-    "an allocation": _phrases("""
-        apply for, we apply, applied for, application for, applying for,
-        we asked for, in the proposal, allocation of, allocated, granted, requested, planned, budgeted, approved,
-        applied for, asked for, were awarded, was awarded,
-        quota of, granted us, compute grant, budget of
-    """),
-    "what was left out": _phrases("""
-        aborted, not in there, not in it, not in this, is not part of, are not part of, not part of this, comes on top,
-        come on top, on top of this, on top of that, is excluded, are excluded,
-        not in these figures, not in these numbers, not in these hours, a cost of its own, cost of their own, is a separate cost,
-        not included, does not include, do not include, not counted here, does not enter, do not enter, is not counted,
-        are not counted, not part of the, debugged, debugging
-    """),
-    "another machine": _phrases("""
-        used to do this, used to do it, used to run, used to train, used to take, previously did, if you have,
-        trying to reproduce, tried to reproduce,
-        did the same, does the same, do the same, on a laptop, a colleague, a friend, at home, box at home, home box,
-        on the robot, on a desktop
-    """),
-    "adaptation": _phrases("""
-        adapt the, to adapt, fine-tune it, finetune it, chat version*, chat variant*, chat model*, instruct variant*,
-        human label*, human annot*,
-        reward model*, preference data, rlhf, dpo, instruction-tuned version
-    """),
-    "a part that others trained": _phrases("""
-        not trained by us, not trained here, was trained by others, trained elsewhere, its own card, their own card,
-        its own paper, their own paper
-    """),
-    "a part of the machine": _phrases("""
-        one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
-    """),
-    "described elsewhere": _phrases("""
-        discussed in #, described in #, reported in #, tracked in #, covered in #, discussed elsewhere, described elsewhere,
-        discussed in a separate, described in a separate, reported in a separate, discussed in another, described in another,
-        has a page of its own, has its own page, has an issue of its own, its own thread, a thread of its own, a post of its own,
-        its own post, its own readme, a readme of its own
-    """),
-    "use": _phrases("""
-        need a gpu, needs a gpu, needs one gpu, requires a gpu, fits on one, fit on one, runs on one, runs on a single, runs on a card,
-        drawing a sample, to draw a sample, sampling an image, sampling a picture, sampling a video, sampling a clip, sampling takes,
-        generating an image, generating a picture, generating a video, generating a clip, generating a sample, to generate an image,
-        to generate a picture, to generate a video, to generate a sample, a sample takes, sampling speed, decoding takes,
-        wants to use it, want to use it, who use it, who uses it, to use it, to try it, to run it,
-        answers within, after int4, after int8, int4 quant*, int8 quant*, after quantiz*, after quantis*, quantized to, quantised to,
-        weights fit, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
-        takes, prediction takes, rolls out to, roll out to, forecasts take, forecasts to, forecast needs, prediction needs, predictions take
-    """),
-}
-"""Reasons why the authors' own figures are not the run's, each with its phrases."""
-BESIDE_SECTIONS = {
-    "adaptation": ("fine-tun", "finetun", "instruction-tun", "adapting", "downstream", "transfer"),
-    "use": ("inference", "serving", "deployment", "usage", "quantiz", "quantis", "latency"),
-    "evaluation": ("evaluation",),
-}
-"""Prefixes of words in short headings of sections that are not about the run."""
-OF_MACHINES_ALONE = frozenset(
-    _phrases("""
-    data preparation, another machine, use, a part of the machine, an allocation
-""")
-)
-"""For these reasons only machines, time and money are set aside; such a sentence may still give the tokens of the run."""
 PRONOUNS = frozenset(
-    _phrases("""
+    phrases_of("""
     it, its, this, that, they, their, these, he, she, which, there, one
 """)
 )
@@ -268,11 +160,11 @@ SIZES = {
     "mid-sized": 1,
 }
 """Sizes named by rank: the index in the list of runs sorted by size (-1: the last)."""
-OURS_IN_NAMES = _phrases("""
+OURS_IN_NAMES = phrases_of("""
     ours, this work, this paper, proposed, this one, this model, this run
 """)
 """Words in a row's name that mark it as the authors' own among other people's rows."""
-IN_ORDER = _phrases("""
+IN_ORDER = phrases_of("""
     respectively, in the order of the columns, in the order of the rows, in the order of the table, in column order, in table order,
     depending on size, depending on the size, depending on their size, in the order given, in the order named,
     in order of size, in this order, in that order, in the same order, in turn, in order, correspondingly
@@ -287,10 +179,10 @@ STAGES = re.compile(
     re.IGNORECASE,
 )
 """Names of the parts of one training."""
-ORDINALS = frozenset(_phrases("first, second, third, fourth, fifth, final, last, initial, 1st, 2nd, 3rd, 4th"))
-PARTS_OF_TRAINING = frozenset(_phrases("stage, phase, part, round, run, leg, period, half"))
+ORDINALS = frozenset(phrases_of("first, second, third, fourth, fifth, final, last, initial, 1st, 2nd, 3rd, 4th"))
+PARTS_OF_TRAINING = frozenset(phrases_of("stage, phase, part, round, run, leg, period, half"))
 EVERY_STAGE = frozenset(
-    _phrases("""
+    phrases_of("""
     the, this, that, these, those, each, every, both, all, any, our, its, their, such, same, single, whole, entire, training,
     full, complete, per, next, previous, other, another, earlier, later, current, one, two, three, four, five, six, and, for, which, with,
     early, late, of, in, on, at, to, by, from, as, main, separate, different, additional, further, new, last, multi, three-, two-
@@ -298,44 +190,44 @@ EVERY_STAGE = frozenset(
 )
 """Words before ``stage`` that do not name it."""
 VARIANTS = frozenset(
-    _phrases("""
+    phrases_of("""
     big, base, small, large, tiny, medium, mini, huge, larger, smaller, biggest, smallest, largest, student, teacher,
     dense, sparse
 """)
 )
 COMPONENTS = frozenset(
-    _phrases("""
+    phrases_of("""
     tokenizer, tokeniser, world model, video decoder, image decoder, autoencoder, vae, vocoder, upsampler, upscaler, prior, student,
     teacher, actor, critic, policy, draft model, retriever, generator, discriminator, codec, super-resolution
 """)
 )
 """Parts of a system that are trained separately."""
 VARIED = frozenset(
-    _phrases(
+    phrases_of(
         "model, models, transformer, variant, version, network, configuration, config, run, one, ones, sibling, size"
     )
 )
 """``the big Transformer``, ``the smaller one``: nouns that follow a word of size or kind."""
 COMMON = frozenset(
-    _phrases("""
+    phrases_of("""
     model, base, large, small, medium, tiny, huge, chat, instruct, with, without, from, stage, phase, number, training, total,
     first, second, third, gpus, steps, tokens, days, hours, cards, servers, nodes, warm-up, warmup, data, full, main, final,
     early, late, long, short, video, image, text, high, quality
 """)
 )
 """Words in a run's name that do not identify it on their own."""
-DATA_NAMES = _phrases("""
+DATA_NAMES = phrases_of("""
     corpus, corpora, pages, dataset, data set, crawl, subset, images, pictures, documents, filtered, deduplicated, books,
     captions, clips, videos, high-resolution, shards, benchmark, tokens of, split
 """)
 """Words after a name that make it the name of a data set."""
-DATA_STEMS = _phrases("""
+DATA_STEMS = phrases_of("""
     crawl, scrape, dump, web, corpus, data, wiki, book, pile, stack, set, text, mix, laion, caption, code, cifar, mnist, imagenet,
     coco, squad, gsm, mmlu, glue, aime, humaneval, librispeech, kinetics
 """)
 """Parts of names of data sets."""
 NOT_MODELS = frozenset(
-    _phrases("""
+    phrases_of("""
     zero, stage, phase, table, figure, section, step, cuda, apache, dgx, top, pass, level, adam, flash, flashattention, fp, bf,
     int, tf, hbm, pcie, sxm, nvlink, version, part, trace, job, node, licence, license, cc, python, beta, eu, us, north, europe,
     west, east, zone, rank, covid, appendix, equation, eq, fig, ref
@@ -345,7 +237,7 @@ NOT_MODELS = frozenset(
 
 
 NO_NAMES = frozenset(
-    _phrases("""
+    phrases_of("""
     the, our, this, that, a, an, each, both, all, we, for, its, their, one, another, these, those, every, while, with, on, from, of,
     in, at, to, by, and, or, as, training, pretraining, using, only, about, over, under, roughly, nearly, first,
     second, third, final, then

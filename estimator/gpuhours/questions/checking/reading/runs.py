@@ -36,8 +36,9 @@ from gpuhours.questions.checking.reading.parts import (
     with_lists,
 )
 from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
-from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, holds, is_total
+from gpuhours.questions.checking.reading.run_words import holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.side_words import OF_MACHINES_ALONE
 from gpuhours.questions.checking.reading.subject_changes import OF_A_BASE
 from gpuhours.questions.checking.reading.table_rows import TableReading, TableRow
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.cast import NOBODY, Owner
-from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, OPENINGS, SIDE, compares, holds
+from gpuhours.questions.checking.reading.run_words import OPENINGS, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.side_words import BESIDE_SECTIONS, SIDE
 from gpuhours.questions.checking.reading.tokens import Item
 
 SHORT = 80

@@ -280,17 +280,9 @@ def _labelled_brackets(items: Sequence[Item], sentence: Sentence, cast: Cast) ->
 
 
 METERS = (
-    "codecarbon",
-    "carbon",
-    "eco",
-    "green",
-    "experimentimpact",
-    "slurm",
-    "tensorboard",
-    "wandb",
-    "powerapi",
-    "nvidia",
-)
+    "codecarbon", "carbon", "eco", "green", "experimentimpact", "slurm", "tensorboard", "wandb", "powerapi", "nvidia", "pytorch", "torch",
+    "megatron", "deepspeed", "jax", "xla", "nsight", "dcgm", "prometheus", "grafana", "lightning", "nemo",
+)  # fmt: skip
 """Prefixes of names of tools that report the authors' own figures."""
 
 

@@ -115,10 +115,16 @@ def _slashed_row(row: tuple[Cell, ...]) -> list[tuple[Cell, ...]]:
         return [row]
     if not any(begins_with_number(text) for part in parts[1:] for text in part):
         return [row]
+    if {name.strip().lower() for name in parts[0]} <= DEGREES:
+        parts[0] = [f"{name.strip()} parallel" for name in parts[0]]
     return [
         tuple(Cell(part[n] if len(part) == many else "", cell.line) for part, cell in zip(parts, row, strict=True))
         for n in range(many)
     ]
+
+
+DEGREES = frozenset(["tensor", "pipeline", "data", "context", "expert", "sequence"])
+"""Words that name a degree of parallelism beside another one: ``Tensor / pipeline``."""
 
 
 def begins_with_number(text: str) -> bool:

@@ -30,11 +30,12 @@ from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
 from gpuhours.questions.checking.reading.prose import quote, read_prose
 from gpuhours.questions.checking.reading.questions import without_speakers
-from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
+from gpuhours.questions.checking.reading.run_words import DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.sections import about, compared_blocks, side_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
+from gpuhours.questions.checking.reading.side_words import BESIDE_SECTIONS
 from gpuhours.questions.checking.reading.stated import claim_of
 from gpuhours.questions.checking.reading.subjects import with_headings_values
 from gpuhours.questions.checking.reading.table_rows import TableReading

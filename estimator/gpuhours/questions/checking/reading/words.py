@@ -144,6 +144,7 @@ RULES: tuple[Rule, ...] = (
     rule("sample sequence bare", "global_batch", "each iteration, every iteration, each step, every step, each gradient step, "
           "each training step, every training step, iteration samples, step samples, iteration draws, step draws, step uses, "
           "iteration uses, step sees, a step sees, step consumes, step processes, iteration processes, batch holds, batch contains, "
+          "update sees, update reads, update uses, update processes, update consumes, update averages, step reads, iteration sees, "
           "batch has, batch consists", -0.4, 2.5, before=True),
     rule("small_sequence", "global_batch", base=8),
     rule("sample sequence bare", "global_batch", "accumulation to, accumulated to, accumulating to, accumulate to, accumulation up to, "
