@@ -32,9 +32,10 @@ SLOTS = {
 """Units of the figures behind these prepositions; other units have no preposition of their own."""
 PREPOSITIONS = frozenset().union(*SLOTS.values()) | {"at", "of", "to", "from", "over"}
 LENDING = frozenset(
-    ["gpu", "node", "time", "gpu_time", "node_time", "token", "step", "epoch", "sample", "sequence", "parameter", "energy", "co2", "money",
-     "percent"]
+    ["gpu", "node", "time", "gpu_time", "node_time", "token", "step", "epoch", "sample", "sequence", "parameter", "energy", "co2", "money"]
 )  # fmt: skip
+MEASURED = frozenset(["time", "gpu_time", "node_time", "energy", "co2", "money"])
+"""Units of amounts that may be fractions."""
 ADVERBS = frozenset(
     ["only", "just", "a", "mere", "even", "some", "as", "many", "much", "another", "further", "with", "then", "already"]
 )
@@ -85,7 +86,12 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
     """``1,024 of them``: the number with the last plural noun, or the last devices, named before its clause; None if it has no pronoun behind it."""
     figure = items[index]
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
-    if not isinstance(figure, Figure) or not is_bare(figure) or behind[:1] != ["of"] or behind[-1] not in PRONOUNS:
+    if not isinstance(figure, Figure) or not is_bare(figure) or behind[:1] != ["of"]:
+        return None
+    if (whole := _whole(items, index)) is not None:
+        size = factor(whole.unit, whole.word) if whole.unit not in ("gpu", "node", "money") else 1.0
+        return replace(figure, value=figure.value * size, unit=whole.unit, word=whole.word, device=whole.device)
+    if behind[-1] not in PRONOUNS:
         return None
     made = items[index - 1].text.lower() in MADE
     for at in range(_start(items, index) - 1, max(index - FAR, 0) - 1, -1):
@@ -104,6 +110,25 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
     return None
 
 
+def _whole(items: Sequence[Item], index: int) -> Figure | None:
+    """The whole behind a part: ``190,464 of the 200,000 GPU-hours``; None without one."""
+    at = index + 2 + (index + 2 < len(items) and items[index + 2].text.lower() in OF_A_WHOLE)
+    whole = items[at] if at < len(items) and items[index + 1].text.lower() == "of" else None
+    larger = isinstance(whole, Figure) and whole.unit in LENDING and not whole.per and whole.value > getattr(items[index], "value", 0.0)
+    return whole if larger and isinstance(whole, Figure) else None
+
+
+def is_whole(items: Sequence[Item], index: int) -> bool:
+    """Whether a figure is the whole of which the one before it is a part, and so not what the run used."""
+    return any(
+        at >= 0 and isinstance(items[at], Figure) and items[at + 1].text.lower() == "of" and items[at + 2].text.lower() in OF_A_WHOLE
+        for at in (index - 3,)
+    )
+
+
+OF_A_WHOLE = frozenset(["the", "our", "its", "their", "all", "these", "those"])
+
+
 def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple[Figure, Place] | None:
     """The number in a clause that repeats the frame of an earlier one, with the unit and place of its counterpart; None without one."""
     figure = items[index]
@@ -116,18 +141,22 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
     while at > 0 and items[at].text.lower() in ADVERBS - PREPOSITIONS:
         at -= 1
     lead = items[at].text.lower() if at >= 0 else ""
-    if not (figure.value >= 1 and (figure.value % 1 == 0 or figure.scale)):
+    if figure.value < 1:
         return None
     first = _start_of_sentence(items, index, 2)
     told = [p for p in before if first <= p.index < index and p.figure.unit in LENDING and not p.figure.per]
     if lead in PREPOSITIONS:
         lenders = [p for p in told if lead in SLOTS.get(p.figure.unit, ()) and _leads(items, p, lead)]
-    elif lead in VERBS | NAMES or _is_name(items[at]):
+        if figure.scale:
+            lenders = [p for p in told if p.figure.scale == figure.scale and items[p.index - 1].text.lower() == lead]
+    elif lead in VERBS | NAMES or _is_name(items[at]) or _is_machine(items[at]):
         here = {p.figure.unit for p in told if p.index > _start(items, index)}
         lenders = [p for p in told if p.figure.unit not in here and p.figure.scale == figure.scale]
         lenders = [p for p in lenders if p.index < _start(items, index) and not _behind_preposition(items, p)]
     else:
         return None
+    whole = figure.value % 1 == 0 or bool(figure.scale)
+    lenders = [p for p in lenders if whole or p.figure.unit in MEASURED]
     if not lenders:
         return None
     return _as(figure, lenders[-1])
@@ -166,6 +195,11 @@ def _start(items: Sequence[Item], index: int) -> int:
     return at
 
 
+def _is_machine(item: Item) -> bool:
+    """``on 64 A100 GPUs 8.6``."""
+    return isinstance(item, Figure) and item.unit == "gpu"
+
+
 def _is_name(item: Item) -> bool:
     """Whether a word is a name or a size: ``Plover-1B``, ``the 1B``."""
     sized = isinstance(item, Figure) and item.unit in ("", "model", "parameter") and bool(item.scale)
@@ -183,3 +217,17 @@ def _as(figure: Figure, entry: Placed) -> tuple[Figure, Place] | None:
     return replace(
         figure, value=value, unit=lender.unit, word=lender.word, device=lender.device, currency=lender.currency
     ), place
+
+
+def another_mfu(items: Sequence[Item], index: int, before: Sequence[Placed]) -> Place | None:
+    """``MFU was 50% on the TPUs and 46% on the GPUs``: a share that no word explains, behind an MFU; None for any other share."""
+    figure = items[index]
+    if not isinstance(figure, Figure) or figure.unit != "percent" or not LOWEST < figure.value < HIGHEST:
+        return None
+    first = _start_of_sentence(items, index, 2)
+    shares = [entry for entry in before if entry.figure.unit == "percent" and first <= entry.index < index]
+    return replace(shares[-1].place, cost=shares[-1].place.cost + 1) if shares and shares[-1].place.quantity == "mfu" else None
+
+
+LOWEST, HIGHEST = 0.05, 0.75
+"""The shares of the peak that a training may reach."""

@@ -99,24 +99,10 @@ def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
 
 
 TAKES_ON = frozenset(
-    [
-        ":",
-        "was",
-        "took",
-        "takes",
-        "ran",
-        "runs",
-        "used",
-        "uses",
-        "needs",
-        "needed",
-        "saw",
-        "stopped",
-        "went",
-        "got",
-        "had",
-    ]
-)
+    [":", "was", "took", "takes", "ran", "runs", "used", "uses", "needs", "needed", "saw", "stopped", "went", "got", "had", "is", "has",
+     "finished", "read", "reads", "reached", "reaches", "gets", "cost", "costs", "required", "requires", "came", "comes", "stands", "spent",
+     "lasted", "consumed", "sees", "began", "started", "ended"]
+)  # fmt: skip
 """Words after ``the 410M`` when the noun ``model`` is omitted."""
 
 

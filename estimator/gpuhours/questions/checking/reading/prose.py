@@ -10,7 +10,7 @@ from dataclasses import replace
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.antecedents import gapped, of_them
+from gpuhours.questions.checking.reading.antecedents import another_mfu, gapped, is_whole, of_them
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.listed import as_its_list, as_the_list_before, is_another_rate
 from gpuhours.questions.checking.reading.names import is_a_version
@@ -128,6 +128,10 @@ def _scope(scope: str, found: Place, figure: Figure) -> str:
     return scope
 
 
+AMOUNTS = frozenset(["gpus", "nodes", "gpu_hours", "node_hours", "cost", "tokens", "wall_clock"])
+"""Quantities of which a run may use a part."""
+
+
 def _place(
     items: list[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
 ) -> Placed | None:
@@ -138,6 +142,8 @@ def _place(
     if (counted := of_them(items, index)) is not None:
         items[index] = figure = counted
     found = place(items, index, sentence.first, sentence.last)
+    if found is not None and found.quantity in AMOUNTS and is_whole(items, index):
+        found = Place("count", "the whole of a part", 0.0)
     if (found is None or found.by_default) and (answer := answered(items, index, sentence)) is not None:
         figure, found = answer
         items[index] = figure
@@ -150,7 +156,7 @@ def _place(
         items[index] = figure
     if found is None and is_another_rate(items, index, before, sentence):
         found = replace(before[-1].place, cost=before[-1].place.cost + 1)
-    found = as_its_list(items, index, before, sentence, found)
+    found = as_its_list(items, index, before, sentence, found) or another_mfu(items, index, before)
     of_which = before and before[-1].place.quantity in PARTS_OF_A_MODEL and before[-1].sentence is sentence
     if (
         of_which

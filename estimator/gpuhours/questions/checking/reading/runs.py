@@ -36,6 +36,7 @@ from gpuhours.questions.checking.reading.parts import (
     with_lists,
 )
 from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
+from gpuhours.questions.checking.reading.products import by_products
 from gpuhours.questions.checking.reading.run_words import holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.side_words import OF_MACHINES_ALONE
@@ -113,7 +114,7 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     cast = with_sizes_counted(read, with_sizes_in_order(read, with_family(read, cast, main)))
     cast = with_informal_runs(read, cast)
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
-    owners = by_sentences(read, owners, cast)
+    owners = by_sentences(read, by_products(read, owners, cast), cast)
     found = Division([], [], [], main)
     runs: dict[str, TextRun] = {}
     for row in rows:

@@ -91,6 +91,11 @@ def subject_changes(
             found[index] = Owner("own", one)
         elif lowered in OLDER and _is_version(items, index, sentence):
             found[index] = Owner("other", f"the {lowered} {items[index + 1].text}")
+        elif lowered in FIRST and index + 1 < sentence.last and stem(items[index + 1].text) == stem(cast.main) != "":
+            found[index] = Owner("other", f"the {lowered} {items[index + 1].text}")
+            covered.add(index + 1)
+        elif lowered == "new" and items[index - 1].text.lower() == "the" and _sized_noun(items, index):
+            found.setdefault(index, OURS)
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
         elif (informal := informal_name_at(items, index)) and (run := cast.informal.get((informal.kind, informal.key))):
@@ -230,6 +235,8 @@ def _one_of_two(items: Sequence[Item], index: int, cast: Cast) -> str | None:
 
 FAR = 60
 """The most items between a name and ``the former``."""
+FIRST = frozenset(["first", "original", "old", "previous"])
+"""``The first Plover saw 600B tokens``: words before the name of the run's own family that make it an earlier model."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
 BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])
 
