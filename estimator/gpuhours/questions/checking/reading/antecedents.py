@@ -12,6 +12,7 @@ from dataclasses import replace
 from gpuhours.questions.checking.reading.counted import THING_UNITS
 from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.placed import Placed
+from gpuhours.questions.checking.reading.run_words import compares
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import SCALES, factor, noun
 
@@ -83,7 +84,7 @@ def is_bare(figure: Item) -> bool:
 
 
 def of_them(items: Sequence[Item], index: int) -> Figure | None:
-    """``1,024 of them``: the number with the last plural noun, or the last devices, named before its clause; None if it has no pronoun behind it."""
+    """The number of ``1,024 of them`` with the last plural noun or devices named before its clause; None without a pronoun."""
     figure = items[index]
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
     if not isinstance(figure, Figure) or not is_bare(figure) or behind[:1] != ["of"]:
@@ -114,16 +115,19 @@ def _whole(items: Sequence[Item], index: int) -> Figure | None:
     """The whole behind a part: ``190,464 of the 200,000 GPU-hours``; None without one."""
     at = index + 2 + (index + 2 < len(items) and items[index + 2].text.lower() in OF_A_WHOLE)
     whole = items[at] if at < len(items) and items[index + 1].text.lower() == "of" else None
-    larger = isinstance(whole, Figure) and whole.unit in LENDING and not whole.per and whole.value > getattr(items[index], "value", 0.0)
+    larger = (
+        isinstance(whole, Figure)
+        and whole.unit in LENDING
+        and not whole.per
+        and whole.value > getattr(items[index], "value", 0.0)
+    )
     return whole if larger and isinstance(whole, Figure) else None
 
 
 def is_whole(items: Sequence[Item], index: int) -> bool:
     """Whether a figure is the whole of which the one before it is a part, and so not what the run used."""
-    return any(
-        at >= 0 and isinstance(items[at], Figure) and items[at + 1].text.lower() == "of" and items[at + 2].text.lower() in OF_A_WHOLE
-        for at in (index - 3,)
-    )
+    words = [item.text.lower() for item in items[max(index - 2, 0) : index]]
+    return index > 2 and isinstance(items[index - 3], Figure) and words[:1] == ["of"] and words[-1] in OF_A_WHOLE
 
 
 OF_A_WHOLE = frozenset(["the", "our", "its", "their", "all", "these", "those"])
@@ -151,7 +155,7 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
             lenders = [p for p in told if p.figure.scale == figure.scale and items[p.index - 1].text.lower() == lead]
     elif lead in VERBS | NAMES or _is_name(items[at]) or _is_machine(items[at]):
         here = {p.figure.unit for p in told if p.index > _start(items, index)}
-        lenders = [p for p in told if p.figure.unit not in here and p.figure.scale == figure.scale]
+        lenders = [p for p in told if p.figure.unit not in here and bool(p.figure.scale) == bool(figure.scale)]
         lenders = [p for p in lenders if p.index < _start(items, index) and not _behind_preposition(items, p)]
     else:
         return None
@@ -225,8 +229,14 @@ def another_mfu(items: Sequence[Item], index: int, before: Sequence[Placed]) -> 
     if not isinstance(figure, Figure) or figure.unit != "percent" or not LOWEST < figure.value < HIGHEST:
         return None
     first = _start_of_sentence(items, index, 2)
+    if compares(" ".join(item.text.lower() for item in items[_start_of_sentence(items, index, 1) : index])):
+        return None
     shares = [entry for entry in before if entry.figure.unit == "percent" and first <= entry.index < index]
-    return replace(shares[-1].place, cost=shares[-1].place.cost + 1) if shares and shares[-1].place.quantity == "mfu" else None
+    return (
+        replace(shares[-1].place, cost=shares[-1].place.cost + 1)
+        if shares and shares[-1].place.quantity == "mfu"
+        else None
+    )
 
 
 LOWEST, HIGHEST = 0.05, 0.75

@@ -32,6 +32,8 @@ class Cell:
 
     text: str
     line: int
+    bold: bool = False
+    """Whether the whole cell is in bold type."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,14 @@ def prose_of(blocks: Sequence[Passage]) -> Prose:
 def cell(text: str, line: int, *, latex: bool = False) -> Cell:
     """A cell with its format marks removed and its whitespace reduced to one line."""
     shown = " ".join(plain(text, latex=latex).split())
-    return Cell(shown.replace(" ", ",") if _GROUPED.fullmatch(shown) else shown, line)
+    return Cell(
+        shown.replace(" ", ",") if _GROUPED.fullmatch(shown) else shown, line, _BOLD.fullmatch(text) is not None
+    )
+
+
+_BOLD = re.compile(
+    r"\s*(?:\*\*[^*\n]{1,80}\*\*|__[^_\n]{1,80}__|\\textbf\s?\{[^{}\n]{1,80}\}|<(?:b|strong)>[^<\n]{1,80}</(?:b|strong)>)\s*"
+)
 
 
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?: \d{3}){1,4}")

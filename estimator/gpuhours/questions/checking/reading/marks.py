@@ -53,7 +53,8 @@ _REFERENCE = re.compile(r"<ref[^<>\n]{0,200}>[^<>\n]{0,500}</ref>")
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?=\s?(?:%|[A-Za-z]{1,12}\b)|[:;)]|,? [A-Za-z]|$)(?!\d)")
 _GROUP_COMMA = re.compile(r"\d,\d{3}(?!\d)")
 _SPACE_GROUPS = re.compile(
-    r"(?<![\d.,])(?<!\d )(?<![Ss]tage )(?<![Pp]hase )(?<![Tt]able )(?<![Ss]tep )[1-9]\d{0,2}(?: \d{3}){1,4}(?![\d.,]?\d| \d)(?=[ -]?[A-Za-z(]|[ \t]*(?:$|\n|[|;,.)%:&=/]))"
+    r"(?<![\d.,])(?<!\d )(?<![Ss]tage )(?<![Pp]hase )(?<![Tt]able )(?<![Ss]tep )[1-9]\d{0,2}"
+    r"(?: \d{3}){1,4}(?![\d.,]?\d| \d)(?=[ -]?[A-Za-z(]|[ \t]*(?:$|\n|[|;,.)%:&=/]))"
 )
 
 

@@ -102,7 +102,14 @@ def _labels(items: Sequence[Item], sentence: Sentence, opening: Owner) -> bool:
 def _is_fragment(items: Sequence[Item], sentence: Sentence) -> bool:
     """``9,920 GPU-hours, $19,344.``: whether a sentence only goes on with figures, without a subject or a verb."""
     words = [item.text.lower() for item in items[sentence.first : sentence.last] if item.kind == "word"]
-    return isinstance(items[sentence.first], Figure) and set(words) <= JOINTS | {"or", "for", "in", "total", "all", "on"}
+    return isinstance(items[sentence.first], Figure) and set(words) <= JOINTS | {
+        "or",
+        "for",
+        "in",
+        "total",
+        "all",
+        "on",
+    }
 
 
 LEFT_OUT = "what was left out"

@@ -61,7 +61,11 @@ def _of_named(owners: list[Owner], jobs: Sequence[Job]) -> list[Owner]:
     owners = list(owners)
     for part in ("gpus", "hours", "time"):
         named = [owners[getattr(job, part)] for job in jobs]
-        if len(named) > 1 and all(one.kind == "own" for one in named) and len({one.name for one in named}) == len(named):
+        if (
+            len(named) > 1
+            and all(one.kind == "own" for one in named)
+            and len({one.name for one in named}) == len(named)
+        ):
             break
     else:
         return owners
@@ -108,7 +112,10 @@ def _around(read: ReadProse, free: Sequence[int], jobs: Sequence[Job]) -> dict[i
     unsure: set[int] = set()
     for n in rest:
         here = [
-            (placed[at].index, k) for k, job in enumerate(jobs) for at in job if placed[at].sentence is placed[n].sentence
+            (placed[at].index, k)
+            for k, job in enumerate(jobs)
+            for at in job
+            if placed[at].sentence is placed[n].sentence
         ]
         said = _capitals(read, [placed[n].sentence])
         owners = {known[word][0] for word in said if len(known.get(word, ())) == 1}
@@ -139,11 +146,17 @@ def _words(read: ReadProse, sentence: Sentence) -> Sequence[Item]:
 def _capitals(read: ReadProse, sentences: Sequence[Sentence]) -> set[str]:
     """The capitalised words of sentences, but not their first words unless they are capitalised elsewhere too."""
     inside = {
-        item.text for one in sentences for item in _words(read, one)[1:] if item.kind == "word" and item.text[:1].isupper()
+        item.text
+        for one in sentences
+        for item in _words(read, one)[1:]
+        if item.kind == "word" and item.text[:1].isupper()
     }
     first = {_words(read, one)[0].text for one in sentences}
     elsewhere = {
-        item.text for one in read.sentences for item in _words(read, one)[1:] if item.kind == "word" and item.text in first
+        item.text
+        for one in read.sentences
+        for item in _words(read, one)[1:]
+        if item.kind == "word" and item.text in first
     }
     return {word for word in inside | elsewhere if word[:1].isupper() and word.upper() != word}
 

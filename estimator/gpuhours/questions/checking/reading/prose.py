@@ -132,6 +132,20 @@ AMOUNTS = frozenset(["gpus", "nodes", "gpu_hours", "node_hours", "cost", "tokens
 """Quantities of which a run may use a part."""
 
 
+def _said_around(items: list[Item], index: int, sentence: Sentence) -> tuple[Figure, Place | None]:
+    """The figure with the unit that a pronoun or a question gives it, which also replaces it in ``items``, and its place."""
+    if (counted := of_them(items, index)) is not None:
+        items[index] = counted
+    found = place(items, index, sentence.first, sentence.last)
+    if found is not None and found.quantity in AMOUNTS and is_whole(items, index):
+        found = Place("count", "the whole of a part", 0.0)
+    if (found is None or found.by_default) and (answer := answered(items, index, sentence)) is not None:
+        items[index], found = answer
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    return figure, found
+
+
 def _place(
     items: list[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
 ) -> Placed | None:
@@ -139,14 +153,7 @@ def _place(
     assert isinstance(figure, Figure)
     if (by_tag := _by_tag(figure, index, sentence, tagged)) is not None:
         return by_tag
-    if (counted := of_them(items, index)) is not None:
-        items[index] = figure = counted
-    found = place(items, index, sentence.first, sentence.last)
-    if found is not None and found.quantity in AMOUNTS and is_whole(items, index):
-        found = Place("count", "the whole of a part", 0.0)
-    if (found is None or found.by_default) and (answer := answered(items, index, sentence)) is not None:
-        figure, found = answer
-        items[index] = figure
+    figure, found = _said_around(items, index, sentence)
     if found is None or found.by_default:
         found = as_the_list_before(items, index, before, sentence) or found
     if found is None and index and items[index - 1].text in (":", "="):

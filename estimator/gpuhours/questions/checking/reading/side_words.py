@@ -10,8 +10,8 @@ from gpuhours.questions.checking.reading.run_words import phrases_of
 SIDE = {
     "a hypothetical case": phrases_of("""
         foresaw, foreseen, had in mind, the plan was, the plan had, had been planned, originally meant, was to have,
-        would have meant, would have been, would be needed, would be busy, would be done, would be finished, would be over, would be occupied,
-        would be required, would be enough, would need,
+        would have meant, would have been, would be needed, would be busy, would be done, would be finished, would be over,
+        would be occupied, would be required, would be enough, would need,
         would take, would cost, would require, might take,
         we plan, we hope to, we intend to, one could, one would, could train, next year, next we,
          suppose, supposing, imagine, hypothetically, hypothetical, if somebody, if someone, if anyone, if one, in theory,

@@ -89,11 +89,10 @@ def subject_changes(
                 found[index] = sized
         elif (one := _one_of_two(items, index, cast)) is not None:
             found[index] = Owner("own", one)
-        elif lowered in OLDER and _is_version(items, index, sentence):
+        elif (lowered in OLDER and _is_version(items, index, sentence)) or (
+            lowered in FIRST and _did(items, index, sentence)
+        ):
             found[index] = Owner("other", f"the {lowered} {items[index + 1].text}")
-        elif lowered in FIRST and index + 1 < sentence.last and stem(items[index + 1].text) == stem(cast.main) != "":
-            found[index] = Owner("other", f"the {lowered} {items[index + 1].text}")
-            covered.add(index + 1)
         elif lowered == "new" and items[index - 1].text.lower() == "the" and _sized_noun(items, index):
             found.setdefault(index, OURS)
         elif lowered in FORERUNNERS and item.kind == "word":
@@ -121,21 +120,8 @@ def _owner_of_size(items: Sequence[Item], index: int, sentence: Sentence, cast: 
 OF_A_BASE = "its base "
 """Prefix of the name of an owner that a run starts from: the run has its network but not its training."""
 DESCRIBED = frozenset(
-    [
-        "our",
-        "the",
-        "dense",
-        "public",
-        "open",
-        "pretrained",
-        "pre-trained",
-        "frozen",
-        "own",
-        "released",
-        "smaller",
-        "larger",
-    ]
-)
+    ["our", "the", "dense", "public", "open", "pretrained", "pre-trained", "frozen", "own", "released", "smaller", "larger"]
+)  # fmt: skip
 STARTS = frozenset(
     ["from", "of", "off", "on", "initialised", "initialized", "continue", "continues", "continued", "teacher", "base"]
 )
@@ -221,6 +207,11 @@ def _is_version(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
     return items[first].text.lower() in DETERMINERS and before not in BASES | CONTINUED
 
 
+def _did(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
+    """``The first Plover saw 600B tokens``: whether a name and what it did follow."""
+    return index + 2 < sentence.last and items[index + 1].text[:1].isupper() and items[index + 2].text.lower() in DID
+
+
 def _one_of_two(items: Sequence[Item], index: int, cast: Cast) -> str | None:
     """The own run that ``the former`` or ``the latter`` means: of the last two that were named; None if there are not two."""
     lowered = items[index].text.lower()
@@ -236,7 +227,7 @@ def _one_of_two(items: Sequence[Item], index: int, cast: Cast) -> str | None:
 FAR = 60
 """The most items between a name and ``the former``."""
 FIRST = frozenset(["first", "original", "old", "previous"])
-"""``The first Plover saw 600B tokens``: words before the name of the run's own family that make it an earlier model."""
+"""Words before a name of a whole family that make it an earlier model."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
 BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])
 

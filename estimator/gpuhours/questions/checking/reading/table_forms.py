@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.blocks import Cell, Table
+from gpuhours.questions.checking.reading.names import stem
 from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.run_words import is_total
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 _TIMES_IN = re.compile(
@@ -189,3 +191,16 @@ _GRANTED = re.compile(
     r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved)\b.*(?:hours?|credits?)\b"
 )
 """Headers of what was allocated, not of what was used."""
+
+
+def with_own_row(table: Table) -> Table:
+    """Marks the row of the authors' own model, if its name alone is in bold type among the names of other models."""
+    body = [row for row in table.rows[table.head :] if row and row[0].text and not is_total(row[0].text)]
+    own = [row[0] for row in body if row[0].bold]
+    others = [row[0].text for row in body if not row[0].bold]
+    if len(own) != 1 or len(others) < 2 or not stem(own[0].text):
+        return table
+    if any(stem(name) in ("", stem(own[0].text)) or not re.search(r"\d", name) for name in others):
+        return table
+    marked = replace(own[0], text=f"{own[0].text} (ours)")
+    return replace(table, rows=tuple((marked, *row[1:]) if row[:1] == (own[0],) else row for row in table.rows))

@@ -37,6 +37,7 @@ from gpuhours.questions.checking.reading.table_forms import (
     slashed,
     under_sizes,
     unit_of_caption,
+    with_own_row,
     with_subheads,
 )
 from gpuhours.questions.checking.reading.table_rows import (
@@ -59,7 +60,7 @@ COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "
 
 def read_table(table: Table) -> TableReading:
     """The figures in a table and the run of each."""
-    table = under_sizes(slashed(with_subheads(table)))
+    table = under_sizes(slashed(with_subheads(with_own_row(table))))
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
     head = [joined([row[j] for row in rows[: table.head]]) for j in range(width)]
@@ -70,7 +71,7 @@ def read_table(table: Table) -> TableReading:
     if (
         width > 1
         and not head[0].strip(" :#")
-        and any(units[1:])
+        and 0 < sum(map(is_unit, head[1:])) <= ONE_UNIT
         and all(units[j] or not names[j] for j in range(1, width))
     ):
         return _units_above(table, head, body)
@@ -125,6 +126,8 @@ def _in_headers(table: Table, head: Sequence[str]) -> list[TableRow]:
     return [TableRow("", entries=list(found.values()))] if len(found) == 1 else []
 
 
+ONE_UNIT = 1
+"""More units above a list, beside shares, are the figures of runs."""
 SHARES = frozenset(["share", "%", "percent", "fraction"])
 
 
