@@ -122,9 +122,11 @@ def saved(content: str | bytes, path: Path, option: str = "-o") -> None:
     from gpuhours.inputs.errors import EstimateError
 
     plain = not path.exists() or path.is_file()  # false for /dev/stdout or a pipe
-    target = path.resolve() if plain else path
+    target = Path(os.path.realpath(path)) if plain else path
     draft = target.with_name(f".{target.name}.{os.getpid()}") if plain else target
     try:
+        if plain and target.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link that leads back to itself")
         try:
             draft.write_bytes(content if isinstance(content, bytes) else printable(content).encode())
             if plain:

@@ -37,3 +37,12 @@ def test_told_to_it_is_replaced(gpuhours_command: Command, tmp_path: Path, name:
     path.write_text("mine\n", encoding="utf-8")
     assert gpuhours_command(*WRITING[name], str(path), "--force").code in (0, 1)
     assert not path.read_text(encoding="utf-8").startswith("mine")
+
+
+@pytest.mark.parametrize("name", ["report", "trace", "init", "export", "check", "check html"])
+def test_a_link_to_itself_is_told(gpuhours_command: Command, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "loop.txt"
+    path.symlink_to(path)
+    ran = gpuhours_command(*WRITING[name], str(path))
+    assert (ran.code, "leads back to itself" in ran.err) == (2, True)
+    assert [one.name for one in tmp_path.iterdir()] == ["loop.txt"]

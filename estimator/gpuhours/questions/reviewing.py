@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -122,7 +123,7 @@ def review(
         raise EstimateError("This is not a commit, branch or tag.", "", f"--base {base}")
     top = Path(git(folder or Path(), "rev-parse", "--show-toplevel").removesuffix("\n"))
     fork = git(top, "merge-base", base, "HEAD", hint=SHALLOW).strip()
-    named = [str((Path(folder or Path()) / path).resolve()) for path in paths]
+    named = [os.path.realpath(Path(folder or Path()) / path) for path in paths]
     changes = []
     for path in changed(top, fork, named):
         wanted = str(top / path) in named
