@@ -27,7 +27,7 @@ OF_A_RUN = CLASHING | {"parameters", "mfu", "learning_rate", "seq_len", "global_
 """Quantities that may differ between the runs."""
 
 
-class Job(NamedTuple):
+class Multiplied(NamedTuple):
     """The positions in the list of placed figures of a run's GPUs, its time and its GPU-hours."""
 
     gpus: int
@@ -56,7 +56,7 @@ def by_products(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]
     return owners
 
 
-def _of_named(owners: list[Owner], jobs: Sequence[Job]) -> list[Owner]:
+def _of_named(owners: list[Owner], jobs: Sequence[Multiplied]) -> list[Owner]:
     """The owners, where the figures that multiply out belong to one named run each: that of the GPUs, else of the GPU-hours or the time."""
     owners = list(owners)
     for part in ("gpus", "hours", "time"):
@@ -76,17 +76,17 @@ def _of_named(owners: list[Owner], jobs: Sequence[Job]) -> list[Owner]:
     return owners
 
 
-def _jobs(placed: Sequence[Placed], free: Sequence[int]) -> list[Job]:
+def _jobs(placed: Sequence[Placed], free: Sequence[int]) -> list[Multiplied]:
     """The runs that multiply out, in the order of the text."""
     of = {
         name: [n for n in free if placed[n].place.quantity == name and value_of(placed[n]) > 0][:MOST]
         for name in ("gpus", "wall_clock", "gpu_hours")
     }
-    jobs: list[Job] = []
+    jobs: list[Multiplied] = []
     for hours in of["gpu_hours"]:
         value = value_of(placed[hours])
         fitting = [
-            Job(gpus, time, hours)
+            Multiplied(gpus, time, hours)
             for gpus, time in product(of["gpus"], of["wall_clock"])
             if abs(value_of(placed[gpus]) * value_of(placed[time]) / HOUR / value - 1) < ROUNDED
         ]
@@ -96,12 +96,12 @@ def _jobs(placed: Sequence[Placed], free: Sequence[int]) -> list[Job]:
     return sorted(jobs, key=lambda job: min(placed[n].index for n in job))
 
 
-def _width(placed: Sequence[Placed], job: Job) -> int:
+def _width(placed: Sequence[Placed], job: Multiplied) -> int:
     """How far apart a run's figures are in the text."""
     return sum(abs(placed[n].index - placed[job.hours].index) for n in job)
 
 
-def _around(read: ReadProse, free: Sequence[int], jobs: Sequence[Job]) -> dict[int, int]:
+def _around(read: ReadProse, free: Sequence[int], jobs: Sequence[Multiplied]) -> dict[int, int]:
     """The other figures, each with the number of its run: by its sentence, by a name, else by order if there are as many as runs."""
     placed = read.placed
     taken = {n for job in jobs for n in job}
@@ -161,7 +161,7 @@ def _capitals(read: ReadProse, sentences: Sequence[Sentence]) -> set[str]:
     return {word for word in inside | elsewhere if word[:1].isupper() and word.upper() != word}
 
 
-def _names(read: ReadProse, jobs: Sequence[Job]) -> list[str]:
+def _names(read: ReadProse, jobs: Sequence[Multiplied]) -> list[str]:
     """A name for each run: the model that its sentence names, else its machine and time."""
     names: list[str] = []
     for job in jobs:
