@@ -169,3 +169,13 @@ def alone(tmp_path: Path) -> Path:
     own = tmp_path / "alone.yaml"
     own.write_text(yaml.safe_dump(data), encoding="utf-8")
     return own
+
+
+def test_weights_are_gathered_as_they_were_in_the_year_of_a_run() -> None:
+    """DeepSpeed copied every rank's part on its own until 2021; who does not say when runs today's."""
+    for name in ("deepspeed", "megatron-2022"):
+        then = load_software(name).of_year(2021).gathering
+        assert then is not None
+        assert then.each == 12e-6
+        for year in (2022, None):
+            assert load_software(name).of_year(year).gathering is None

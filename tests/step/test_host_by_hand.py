@@ -22,7 +22,15 @@ from gpuhours.step.host import (
     layer_kernels,
     modules,
 )
-from gpuhours.step.state import accumulation_time, gather_copies, optimiser_time, orthogonalisation_time
+from gpuhours.step.schedule import Passes
+from gpuhours.step.state import (
+    accumulation_time,
+    gather_copies,
+    optimiser_time,
+    orthogonalisation_time,
+    part_copies,
+    sharded_passes,
+)
 from gpuhours.workload import Workload
 from tests.round_machine import (
     ADAPTED,
@@ -170,6 +178,21 @@ def test_copies_around_a_gather_of_frozen_and_trained_weights() -> None:
     assert gather_copies(held, trained, asked) == pytest.approx(
         (3 * (stored + gathered) / 4 + 0.5 * 2 * gathered) / MEMORY
     )
+
+
+def test_parts_that_are_copied_one_by_one() -> None:
+    """2 us for each of four ranks' parts of every matrix, in two gathers and a scatter, of which nothing hides behind the layer."""
+    asked = workload(gpus=4, sharding="zero3")
+    assert part_copies(layer(asked), asked) is None
+    listed = replace(asked, software=stack(gathering=Gathering(source="by hand", shares=0.0, whole=0.0, each=2e-6)))
+    once = 2e-6 * 4 * len(layer(asked).block.linears)
+    assert part_copies(layer(listed), listed) == pytest.approx(once)
+    long = Passes(1e3, 1e3, 0.0)
+    sent = workload(gpus=4, sharding="zero3", software=stack(exposed={"shard": 1.0}))
+    alone = sharded_passes(layer(sent), sent, Passes())
+    waited = sharded_passes(layer(listed), listed, long)
+    assert waited.forward == pytest.approx(float(alone.forward) + once)
+    assert waited.backward == pytest.approx(float(alone.backward) + 2 * once)
 
 
 def test_sums_of_micro_batches_under_autocast() -> None:

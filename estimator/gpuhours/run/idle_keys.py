@@ -166,7 +166,9 @@ def _of_year(run: Run, software: Software | None) -> Idle:
     data = run.data if usual is None else run.data.model_copy(update={"frames": usual[0]})
     if run.model is not None and run.model.tokens_per_sample(data) is None:
         return
-    if software is not None and software.memory.compiled_loss is not None:
+    if software is not None and (
+        software.memory.compiled_loss is not None or getattr(software.gathering, "until", None) is not None
+    ):
         return
     kernels = None if software is None else software.host.kernels
     grouped_since = None if kernels is None else kernels.looped_before

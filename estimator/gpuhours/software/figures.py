@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.optimisers import OPTIMISERS
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, Sourced, keyed_by
 
@@ -21,8 +22,7 @@ Selective = Literal[
 
 @dataclass(frozen=True)
 class ChosenDefault:
-    """Marks a default that was fitted to measured runs: the names of their sources in ``published/sources.yaml``, and the default to use
-    without them."""
+    """A default that was fitted to measured runs: their sources (``published/sources.yaml``), and the default to use without them."""
 
     on: tuple[str, ...]
     without: float
@@ -36,8 +36,7 @@ class Traffic(Section):
 
 
 SCORES: Final = ("scores", "biased-scores", "disentangled-scores")
-"""Names in a profile's ``operators`` for the traffic of unfused attention per score: plain, with an added bias, or with two gathered
-biases (DeBERTa)."""
+"""Names in ``operators`` for the traffic of unfused attention per score: plain, with a bias, with two gathered ones (DeBERTa)."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """Names of the operators of ``architecture.operators.Pointwise`` in profiles."""
@@ -158,6 +157,10 @@ class Gathering(Sourced):
     """Copying a rank's own shard from its stored format into the send buffer, in the products' format."""
     whole: NotNegative
     """Copying the gathered weights out of the receive buffer."""
+    each: NotNegative = 0.0
+    """s per weight matrix and rank in a gather or scatter that copies every rank's part on its own; nothing overlaps with such."""
+    until: int | None = None
+    """The last year in which the stack gathered like this."""
 
 
 class Launches(Section):
@@ -216,11 +219,10 @@ class Kernels(Sourced):
     call: Launches = NO_LAUNCHES
     """s per attention call beyond a layer's first, for models that process windows or images one by one."""
 
-    def on_host(self, linear: float) -> "Kernels":
+    def on_host(self, linear: Array) -> "Kernels":
         """The same figures for a host that takes ``linear`` s to launch a small nn.Linear.
 
         All launch times are scaled by (linear / reference)^``follows``, if the profile has a reference; waits and gaps are unchanged.
-
         The default exponent is 1: on five H200 hosts (own measurements) the time per kernel is proportional to the host's mean, 17 to
         33 us. Single readings of one host vary by the minute (15 to 46 us), hardly in step with its launches.
         """
@@ -229,7 +231,7 @@ class Kernels(Sourced):
         pace = (linear / self.linear) ** self.follows
 
         def slower(one: Launches) -> Launches:
-            return Launches(forward=one.forward * pace, backward=one.backward * pace)
+            return one.model_copy(update={"forward": one.forward * pace, "backward": one.backward * pace})
 
         pairs = {name: slower(getattr(self, name)) for name in ("each", "layer", "recomputed", "call")}
         single = {name: getattr(self, name) * pace for name in ("causal", "update", "module")}
@@ -240,8 +242,7 @@ class StageEnds(Sourced):
     """Where a stack that balances FLOPs ends a pipeline stage."""
 
     reached: bool = False
-    """True: the last block is the one that reaches the stage's share of the FLOPs; false: the one that exceeds it. They differ only if
-    the share is a whole number of blocks."""
+    """Whether the last block is the one that reaches the stage's share of the FLOPs, not the one that exceeds it (if both exist)."""
 
 
 class Host(Sourced):

@@ -17,6 +17,7 @@ from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.accelerators import Generation
 from gpuhours.hardware.libraries import Time
 from gpuhours.hardware.number_formats import Precision
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import ReadOnce, Section, keyed_by, read_yaml, validated
 from gpuhours.software.figures import (
@@ -205,10 +206,14 @@ class Software(Section):
         return next(earlier, self.flash)
 
     def of_year(self, year: float | None) -> "Software":
-        """The stack as it was in a given year: experts are looped over before its libraries grouped them, and the loss is compiled only
-        since it has been (``memory.compiled_loss``); today's if the year is None."""
-        kernels, memory = self.host.kernels, self.memory.of_year(year)
-        stack = self if memory is self.memory else self.model_copy(update={"memory": memory})
+        """The stack as it was in a given year: experts are looped over before its libraries grouped them, the loss is compiled only since
+        it has been (``memory.compiled_loss``), and weights are gathered as they were until then (``gathering.until``); today's if the year
+        is None."""
+        kernels, memory, gathering = self.host.kernels, self.memory.of_year(year), self.gathering
+        if gathering is not None and gathering.until is not None and (year is None or year > gathering.until):
+            gathering = None
+        same = memory is self.memory and gathering is self.gathering
+        stack = self if same else self.model_copy(update={"memory": memory, "gathering": gathering})
         if kernels is None or kernels.looped_before is None or year is None or year >= kernels.looped_before:
             return stack
         looped = self.host.model_copy(update={"kernels": kernels.model_copy(update={"experts": "looped"})})
@@ -218,7 +223,7 @@ class Software(Section):
         """Time in s per token that one memory-bound operator takes in addition to its traffic, forward and backward."""
         return self.pointwise.rows.get(kind, NOTHING)
 
-    def on_host(self, launch: float | None) -> "Software":
+    def on_host(self, launch: Array | None) -> "Software":
         """The stack on a host that takes ``launch`` s to launch a small nn.Linear; unchanged if its times do not depend on that (see
         ``idle_keys``)."""
         kernels = self.host.kernels

@@ -36,7 +36,7 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
 
     P parameters of the layer on a rank. Weights are prefetched during the previous layer, whose products this slows down by the share
     ``exposed.shard`` (measured: 1.1 to 1.35 times slower); the part longer than that layer is fully exposed. ZeRO-2 has only the
-    reduce-scatter.
+    reduce-scatter. A stack that waits for each gather (``gathering.each``) hides nothing.
     """
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
@@ -52,11 +52,31 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
 
     (there, back), (near, near_back) = sent(workload.cluster), sent(workload.cluster.one_domain)
     exposed = software.exposed.shard
-    forward = np.where(sharding == Sharding.zero3, left_over(there, compute.forward, exposed, near), 0.0)
     behind = compute.backward + compute.weight
-    copies = gather_copies(held, trained, workload)
-    backward = np.where(sharding >= Sharding.zero2, left_over(back, behind, exposed, near_back), 0.0)
+    copies, parts = gather_copies(held, trained, workload), part_copies(stack, workload)
+    if parts is None:
+        there, back = left_over(there, compute.forward, exposed, near), left_over(back, behind, exposed, near_back)
+    else:
+        there, back = there + parts, back + 2 * parts
+    forward = np.where(sharding == Sharding.zero3, there, 0.0)
+    backward = np.where(sharding >= Sharding.zero2, back, 0.0)
     return Passes(forward + copies, 0.0 if stack.trainable is Trainable.FROZEN else backward + copies)
+
+
+def part_copies(stack: Stack, workload: Workload) -> Array | None:
+    """Host seconds of copying every rank's part of a layer's w weight matrices on its own, in one gather or scatter over n shards; None for
+    a stack whose collectives take one tensor.
+
+        t = w n c        c ``gathering.each``; matrices fused as in Megatron-LM; biases and norms are small enough to stay on every rank
+
+    Source: DeepSpeed's ZeRO-3 of 2021 (stage3.py: ``all_gather`` into a list of ``world_size`` tensors, matrix by matrix, and
+    ``torch.cuda.synchronize`` after each; ``param_persistence_threshold`` of 1e5 elements) and PyTorch 1.8's ProcessGroupNCCL.cpp, which
+    copies each tensor of the list. DeepSpeed gathers into one tensor since partitioned_param_coordinator.py (2022).
+    """
+    facts = workload.software.gathering
+    if facts is None or not facts.each:
+        return None
+    return facts.each * len(stack.block.linears) * workload.ranks.shards
 
 
 def gather_copies(held: Weights, trained: Weights, workload: Workload) -> Array:

@@ -6,6 +6,8 @@ import dataclasses
 from importlib.resources import files
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
 from gpuhours.hardware.nodes import load_node
@@ -20,6 +22,7 @@ from gpuhours.questions.validating.leaving_out import (
 )
 from gpuhours.questions.validating.rows import measured_rows
 from gpuhours.questions.validating.sources import sources, system_of, systems_of
+from gpuhours.software.figures import Host
 from gpuhours.software.profile import Software, list_software, load_software
 
 HARDWARE = Path(str(files("hardware_specs")))
@@ -32,6 +35,11 @@ def groups(block: object) -> list[object]:
     for value in inner.values():
         found += groups(value)
     return found
+
+
+def besides_launches(group: BaseModel) -> BaseModel:
+    """A group without the times of single launches inside it, which have sources of their own."""
+    return group.model_copy(update={"kernels": None}) if isinstance(group, Host) else group
 
 
 def test_what_settled_a_constant_is_a_source_and_a_field_that_there_are() -> None:
@@ -137,8 +145,11 @@ def test_where_code_puts_layers_stays_known() -> None:
     assert known.host == load_software("megatron-2023").host
 
 
-def test_a_group_settled_on_a_source_is_never_what_it_was() -> None:
-    """Whether refitted, inherited or substituted, figures settled on the source change, unless the others' rows give the same."""
+def test_a_group_settled_on_a_source_is_what_is_known_without_it() -> None:
+    """Whether refitted, inherited or substituted: a refitted group is its own figures times what the other rows ask for, no more and no
+    less. That factor may come out as 1, where others ask for what the source asked for: torch-eager's pointwise traffic, between
+    llm-foundry's (0.87 times) and what torchtitan's twelve eager steps want."""
+    refitted = 0
     for name in list_software():
         for system in {one.system or title for title, one in sources().items()}:
             known, left = software_without(name, system)
@@ -148,9 +159,15 @@ def test_a_group_settled_on_a_source_is_never_what_it_was() -> None:
                 replaced = any(said.startswith("the profile") for said in left)
                 if system in systems_of(getattr(own, "settled_on", ())) and not (kept or replaced):
                     assert any(f".{group} (" in said for said in left), (name, system, group)
-                    refitted = any(f".{group} (refitted)" in said for said in left)
-                    same = refits().get(system, {}).get(f"{owner_of(load_software(name), group)}.{group}") == 1.0
-                    assert not refitted or same or getattr(known, group) != own, (name, system, group)
+                    factor = refits().get(system, {}).get(f"{owner_of(load_software(name), group)}.{group}")
+                    if factor is not None:
+                        refitted += 1
+                        assert besides_launches(getattr(known, group)) == besides_launches(scaled(own, factor)), (
+                            name,
+                            system,
+                            group,
+                        )
+    assert refitted > 50
 
 
 def test_the_level_of_a_card_comes_from_elsewhere() -> None:
