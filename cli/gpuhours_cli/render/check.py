@@ -15,7 +15,7 @@ from gpuhours.questions.checking.claim import Claim
 from gpuhours.questions.checking.markdown import WIDTH, headline, plot
 from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClaims, Implied
 from gpuhours.questions.checking.papers import PaperCheck
-from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 from gpuhours.questions.checking.table import TableCheck
 from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
 from gpuhours_cli.output import console
@@ -87,6 +87,11 @@ def _paper(checked: PaperCheck) -> Iterator[RenderableType]:
     more = len(checked.paper.not_understood) - MOST_LISTED
     if more > 0:
         yield _line("not understood", f"and {more} more: --json lists them")
+    questions = checked.to_settle
+    if questions:
+        yield Text()
+    for index, question in enumerate(questions):
+        yield _line("" if index else "to settle it, ask", question)
 
 
 def _parts(checked: Check) -> Iterator[RenderableType]:
@@ -117,7 +122,7 @@ def _contradiction(contradiction: ContradictedClaims, checked: Check) -> Rendera
     lines: list[RenderableType] = [
         Text.assemble(
             ("contradicted  ", STYLES[CONTRADICTED]),
-            f"{contradiction.statement} (factor {_factor(contradiction.factor)})",
+            f"{contradiction.statement} (factor {multiple(contradiction.factor)})",
         )
     ]
     first = checked.document.claim(contradiction.claims[0])
@@ -130,7 +135,7 @@ def _contradiction(contradiction: ContradictedClaims, checked: Check) -> Rendera
     for index, cause in enumerate(contradiction.likely_causes[:3]):
         word = "likely" if index == 0 else "or"
         name = QUANTITIES[cause.quantity].title
-        said = f"{word}: {cause.cause} ({name} x {_factor(cause.factor)}): {cause.text}"
+        said = f"{word}: {cause.cause} ({name} x {multiple(cause.factor)}): {cause.text}"
         lines.append(Padding(Text(said), (0, 0, 0, 4)))
     return Group(*lines)
 
@@ -240,10 +245,6 @@ def _line(name: str, text: str) -> RenderableType:
     return line
 
 
-def _factor(value: float) -> str:
-    return f"1/{1 / value:.3g}" if value < 0.67 else f"{value:.3g}"
-
-
 def _table_screen(checked: TableCheck) -> RenderableType:
     """The contradicted runs of a table, largest discrepancy first, each with the contradiction and its likely cause."""
     flagged = [run for run in checked.runs if run.contradictions]
@@ -261,8 +262,8 @@ def _table_screen(checked: TableCheck) -> RenderableType:
 
 def _flag(contradiction: ContradictedClaims) -> str:
     """One contradiction and its first cause, in a line."""
-    said = f"{contradiction.statement} (factor {_factor(contradiction.factor)})"
+    said = f"{contradiction.statement} (factor {multiple(contradiction.factor)})"
     if not contradiction.likely_causes:
         return f"{said}; no known cause"
     cause = contradiction.likely_causes[0]
-    return f"{said}; likely {cause.cause} ({QUANTITIES[cause.quantity].title} x {_factor(cause.factor)})"
+    return f"{said}; likely {cause.cause} ({QUANTITIES[cause.quantity].title} x {multiple(cause.factor)})"

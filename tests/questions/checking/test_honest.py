@@ -72,3 +72,25 @@ def test_degrees_that_a_text_leaves_unsaid(gpus: str, open_questions: int) -> No
     found = only(f"- GPUs: {gpus} H100\n- Data parallel size: 16\n- Micro-batch size: 1")
     assert len(found.doubts) == open_questions
     assert found.contradictions == ()
+
+
+def test_a_check_ends_with_what_would_settle_it() -> None:
+    """The accused figure with both values; the condition of a doubt; for figures that nothing tests, quantities that would."""
+    assert only(BILL.format(29.04, 7.26)).to_settle == ()
+    assert only(BILL.format(35.2, 8.8)).to_settle == ("energy: 35.2 MWh or 29.04 MWh? (TDP for measured power)",)
+    (doubt,) = only(GROWN.format("119,808") + " It saw 1.5T tokens.").doubts
+    assert only(GROWN.format("119,808") + " It saw 1.5T tokens.").to_settle == (f"whether {doubt.condition}",)
+    (question,) = only("Wagtail has 7B parameters and was trained on 64 H100 GPUs.").to_settle
+    tested = only(
+        "Wagtail has 7B parameters and was trained on 64 H100 GPUs. The MFU was 40%, at 9,000 tokens/s per GPU."
+    )
+    assert "MFU" in question
+    assert tested.verdict == "consistent"
+
+
+def test_no_time_is_foretold_from_accused_tokens() -> None:
+    """6 x 7e9 x 2e12 / (512 x 13 days x 312e12) = 46.8 %: 2 B tokens instead of 2 T would make it 0.05 %."""
+    text = "Wagtail has 7B parameters and saw {} tokens on 512 A100 GPUs in 13 days, at an MFU of 46.8%."
+    for tokens, told in (("2T", True), ("2B", False)):
+        (run,) = check_paper(read_paper(text.format(tokens)), lambda _: None).runs
+        assert bool(run.witness) == told

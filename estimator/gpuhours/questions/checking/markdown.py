@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck
-from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 from gpuhours.questions.checking.table import TableCheck
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED
 
@@ -67,9 +67,11 @@ def _paper(checked: PaperCheck) -> Iterator[str]:
         yield from _document(run)
         yield ""
     for contradiction in checked.sums:
-        yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
+        yield f"- **Contradiction** (factor {multiple(contradiction.factor)}): {contradiction.statement}."
     for said in checked.added_up:
         yield f"- Adds up: {said}."
+    if checked.to_settle:
+        yield from ("", "To settle it, ask:", "", *(f"- {_escaped(question)}" for question in checked.to_settle), "")
     for claim in checked.paper.set_aside:
         yield f"- Set aside: {claim.title} {shown(claim.quantity, claim.value)} ({claim.place}): {_escaped(claim.scope)}"
     for number in checked.paper.not_understood:
@@ -116,15 +118,15 @@ def _document(found: Check) -> Iterator[str]:
         yield f"Witness: {found.witness}."
     for contradiction in found.contradictions:
         yield ""
-        yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
+        yield f"- **Contradiction** (factor {multiple(contradiction.factor)}): {contradiction.statement}."
         first = found.document.claim(contradiction.claims[0])
         if first is not None and first.quote:
             yield f"  > {_escaped(first.quote)} ({first.place})"
         if contradiction.arithmetic:
             yield f"  - by hand: {contradiction.arithmetic}"
-        for cause in contradiction.likely_causes:
+        for index, cause in enumerate(contradiction.likely_causes[:3]):
             title = QUANTITIES[cause.quantity].title
-            yield f"  - likely: {cause.cause} ({title} × {cause.factor:.3g}): {cause.text}"
+            yield f"  - {'or' if index else 'likely'}: {cause.cause} ({title} × {multiple(cause.factor)}): {cause.text}"
         if not contradiction.likely_causes:
             yield "  - no known cause"
     for doubt in found.doubts:
@@ -160,7 +162,7 @@ def _table(checked: TableCheck) -> Iterator[str]:
     for run in checked.runs:
         for one in run.contradictions:
             cause = one.likely_causes[0].cause if one.likely_causes else "no known cause"
-            yield f"| {_escaped(run.document.name)} | {_cell(one.statement)} | {one.factor:.3g} | {_cell(cause)} |"
+            yield f"| {_escaped(run.document.name)} | {_cell(one.statement)} | {multiple(one.factor)} | {_cell(cause)} |"
 
 
 def _bar(checked: Checked) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ from gpuhours.questions.checking.reconciling.implied import implied_values, lean
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import usual_prediction
 from gpuhours.questions.checking.setting import FULL, Setting, assumed, limits, setting
+from gpuhours.questions.checking.settling import questions
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
 Witness = Callable[[Document], "tuple[float, float, float] | None"]
@@ -94,7 +96,6 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     first = reconcile(measurements, equations, extra)
     said, heard = _testimony(document, witness, first)
     extra = (*extra, *heard)
-    said = said or (usual_prediction(document) if witness is not None else "")
     bounds = tuple(limits(run))
     printed = as_printed(document, run.accelerator)
     rivals = Rivals.of(document, elsewhere)
@@ -116,7 +117,10 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
         c.claim.quantity for c in checked if c.verdict == AGREES
     }
     leaned = leaned_on(extra, fit, shown_names)
-    return Check(document, checked, implied, contradictions, (*leaned, *judged.counted), run.accelerator, said, doubts)
+    said = said or (usual_prediction(document, {charge.claims[0] for charge in contradictions}) if witness else "")
+    ask = functools.partial(questions, document, contradictions, doubts, measurements, judged.full, equations, extra)
+    counted = (*leaned, *judged.counted)
+    return Check(document, checked, implied, contradictions, counted, run.accelerator, said, doubts, ask)
 
 
 def _counts_six(run: Setting) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gpuhours.inputs.records import dataclass
@@ -140,6 +141,13 @@ class Check:
     witness: str = ""
     doubts: tuple[ContradictedClaims, ...] = ()
     """Contradictions that hold only if an ambiguous figure was read as intended."""
+    ask: Callable[[], tuple[str, ...]] = tuple
+    """Finds the questions of ``to_settle``, when they are wanted."""
+
+    @functools.cached_property
+    def to_settle(self) -> tuple[str, ...]:
+        """At most two questions to the authors whose answers would settle the check."""
+        return self.ask()
 
     @property
     def verdict(self) -> str:
@@ -177,6 +185,7 @@ class Check:
             ],
             "accelerator": self.accelerator.to_dict() if self.accelerator else None,
             "witness": self.witness or None,
+            "to_settle": list(self.to_settle),
             "set_aside": [
                 {"quantity": c.quantity, "stated": c.value, "unit": c.unit, "text": c.text, "quote": c.quote, "place": c.place,
                  "reason": c.scope} for c in self.document.set_aside

@@ -44,6 +44,14 @@ class PaperCheck:
         return CONSISTENT if self.added_up else of_whole(run.verdict for run in self.runs)
 
     @property
+    def to_settle(self) -> tuple[str, ...]:
+        """At most two questions whose answers would settle the check, first those of contradicted runs."""
+        runs = sorted(self.runs, key=lambda run: run.verdict != CONTRADICTED)
+        asked = ((run.document.name, question) for run in runs for question in run.to_settle)
+        alone = self.only is not None
+        return tuple(dict.fromkeys(question if alone else f"{name}: {question}" for name, question in asked))[:2]
+
+    @property
     def claims(self) -> tuple[Any, ...]:
         """The checked claims of all runs."""
         return tuple(claim for run in self.runs for claim in run.claims)

@@ -191,6 +191,13 @@ def shown(name: str, value: float) -> str:
     return _number(value)
 
 
+def multiple(factor: float) -> str:
+    """Format a factor between two figures: ``3.17``, ``1,000``, ``1/8``."""
+    if factor < 0.67:
+        return f"1/{multiple(1 / factor)}"
+    return f"{float(f'{factor:.3g}'):,.0f}" if factor >= 100 else f"{factor:.3g}"
+
+
 _SHARES = frozenset(
     {
         "mfu", "hfu", "goodput", "mask_ratio", "trainable_share", "active_share", "warmup_share", "learning_rate_decay",
@@ -202,7 +209,9 @@ _SHARES = frozenset(
 def _duration(seconds: float) -> str:
     if seconds >= 2 * DAY:
         return f"{seconds / DAY:.3g} days"
-    return f"{seconds / HOUR:.3g} h" if seconds >= HOUR else f"{seconds:.3g} s"
+    if seconds >= HOUR:
+        return f"{seconds / HOUR:.3g} h"
+    return f"{seconds / 60:.3g} min" if seconds >= 600 else f"{seconds:.3g} s"
 
 
 def _number(value: float) -> str:

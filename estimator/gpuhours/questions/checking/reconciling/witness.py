@@ -7,6 +7,7 @@ step does not, so the lower end of the band is reduced by a quarter.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
@@ -71,11 +72,11 @@ def described_run(document: Document) -> dict[str, Any] | None:
     return described | ({"software": software} if software else {})
 
 
-def usual_prediction(document: Document) -> str:
+def usual_prediction(document: Document, accused: Collection[str] = ()) -> str:
     """Return, as a sentence, the MFU and wall-clock time predicted for a usual layout, for comparison with the text's figures.
 
     It never contradicts the text, as the layout is our assumption. Empty if size, tokens, GPUs or the card's profile are missing, if the
-    run is not a plain dense decoder trained in full, or if it cannot be estimated.
+    run is not a plain dense decoder trained in full, or if it cannot be estimated; also if one of these is ``accused`` of being wrong.
     """
     accelerator = stated_accelerator(document)
     run = setting(document, accelerator)
@@ -85,7 +86,7 @@ def usual_prediction(document: Document) -> str:
         accelerator is None
         or accelerator.profile is None
         or not plain
-        or not {"parameters", "tokens", "gpus"} <= stated.keys()
+        or not {"parameters", "tokens", "gpus"} <= stated.keys() - set(accused)
     ):
         return ""
     from gpuhours.questions.estimating.estimating import estimate
