@@ -94,3 +94,16 @@ def test_no_time_is_foretold_from_accused_tokens() -> None:
     for tokens, told in (("2T", True), ("2B", False)):
         (run,) = check_paper(read_paper(text.format(tokens)), lambda _: None).runs
         assert bool(run.witness) == told
+
+
+# by hand: 16 x 61 = 976 GPU-hours; x $2.49 = $2,430; the crashes are 140 GPU-hours, $349
+TWICE = (
+    "Wagtail has 1.1B parameters and saw 200B tokens on 16 H100 GPUs at $2.49 per GPU-hour, for 61 hours. Three launches crashed; that "
+    "was another 140 GPU-hours, $349. If we count everything up we get {} GPU-hours for the run, or ${} in all."
+)
+
+
+def test_the_figure_that_agrees_with_all_others_is_the_runs() -> None:
+    """Only a sharp agreement decides which of two figures is meant."""
+    assert only(TWICE.format("976", "2,430")).verdict == "consistent"
+    assert only(TWICE.format("488", "1,215")).verdict != "consistent"

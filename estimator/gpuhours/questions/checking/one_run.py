@@ -109,7 +109,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
         contradictions = tuple(computed_by_mistake(document, run.accelerator, run.recompute, mistakes(run, document)))
         judged = replace(judged, suspects=_suspects(document, contradictions))
     fit = judged.fit
-    checked = tuple(_checked(i, claim, fit, measurements, judged) for i, claim in enumerate(document.claims))
+    checked = tuple(_checked(i, claim, fit, judged) for i, claim in enumerate(document.claims))
     implied = tuple(implied_values(document, fit, run))
     if not contradictions:
         implied = (*implied, *under_scenario(document, run, measurements, equations, extra, implied))
@@ -118,7 +118,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     }
     leaned = leaned_on(extra, fit, shown_names)
     said = said or (usual_prediction(document, {charge.claims[0] for charge in contradictions}) if witness else "")
-    ask = functools.partial(questions, document, contradictions, doubts, measurements, judged.full, equations, extra)
+    ask = functools.partial(questions, document, contradictions, doubts, judged.rows, judged.full, equations, extra)
     counted = (*leaned, *judged.counted)
     return Check(document, checked, implied, contradictions, counted, run.accelerator, said, doubts, ask)
 
@@ -200,11 +200,12 @@ def _measurement(claim: Claim, index: int) -> Measurement:
     return Measurement(claim.measured, math.log(claim.spread.centre), claim.spread.sigma, index)
 
 
-def _checked(index: int, claim: Claim, fit: Fit, measurements: Sequence[Measurement], judged: Judgement) -> Checked:
-    full = judged.full
+def _checked(index: int, claim: Claim, fit: Fit, judged: Judgement) -> Checked:
+    full, measurements = judged.full, judged.rows
     position = next((j for j, m in enumerate(measurements) if m.claim == index), None)
     if position is None:
-        return Checked(claim, None, None, None, None, None if not claim.scope else NOT_DETERMINED)
+        used = claim.scope or _usable(claim)
+        return Checked(claim, None, None, None, None, NOT_DETERMINED if used else None)
     value = fit.value(claim.measured)
     z = float(full.residual[position])
     residual = None if math.isnan(z) or full.redundancy[position] < 1e-4 else z

@@ -16,7 +16,7 @@ from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.mistake import Mistake, carried
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
-from gpuhours.questions.checking.reconciling.counts import MOST_COUNTED, counts
+from gpuhours.questions.checking.reconciling.counts import ADOPTED_BY, MOST_COUNTED, adopted, counts, meets
 from gpuhours.questions.checking.reconciling.doubts import Rivals, missing_condition, readings
 from gpuhours.questions.checking.reconciling.exactly import NOTHING_PRINTED, Printed
 from gpuhours.questions.checking.reconciling.explaining import (
@@ -71,6 +71,8 @@ class Judgement:
     full: Fit
     fit: Fit
     """The fit without the accused claims; ``full`` includes them."""
+    rows: tuple[Measurement, ...]
+    """The measurements of ``full``."""
     counted: tuple[Assumed, ...] = ()
     """Numbers of runs, seeds or sites by which a figure for one was multiplied or a figure for all divided."""
 
@@ -112,6 +114,7 @@ class Search:
         suspects: dict[int, tuple[str, ...]] = {}
         doubtful: dict[int, tuple[str, ...]] = {}
         counted: list[Assumed] = []
+        rows = left
         while len(contradictions) + len(doubts) < MOST_CONTRADICTIONS:
             worst = worst_misfit(fit, len(left))
             found = self._beyond(left, fit) if worst is None else self._misfit(left, fit, worst)
@@ -119,12 +122,14 @@ class Search:
                 break
             contradiction, involved, removed = found
             if len(counted) < MOST_COUNTED and (summed := self._counted(left, fit, involved)) is not None:
-                left, said = summed
+                changed, said = summed
+                doubtful |= {m.claim: () for m in left if m.claim is not None and m not in changed}
+                left = rows = changed
                 counted.append(said)
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
             if self._as_sold(left, fit, involved):
-                left = [m for m in left if m not in removed]
+                left = rows = [m for m in left if m not in removed]
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
             claims = [self.document.claims[i] for i in involved]
@@ -148,7 +153,8 @@ class Search:
             contradictions.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return Judgement(tuple(contradictions), tuple(doubts), suspects, doubtful, full, fit, tuple(counted))
+        charges = tuple(contradictions), tuple(doubts)
+        return Judgement(*charges, suspects, doubtful, full, fit, tuple(rows), tuple(counted))
 
     def _counted(
         self, left: list[Measurement], fit: Fit, involved: Sequence[int]
@@ -159,6 +165,12 @@ class Search:
             again = reconcile(changed, self.equations, self.extra)
             well = all(residual(again, i) < 1 for i, m in enumerate(changed) if m.claim in involved)
             if well and self._troubles(changed, again) < before:
+                return changed, said
+        for changed, said in adopted(left, involved, claims, self.rivals):
+            again = reconcile(changed, self.equations, self.extra)
+            tested = [residual(again, i) for i in range(len(changed)) if not math.isnan(float(again.residual[i]))]
+            sharp = all(meets(again, i) for i, m in enumerate(changed) if m not in left)
+            if sharp and len(tested) >= ADOPTED_BY and max(tested) < 1 and not self._troubles(changed, again):
                 return changed, said
         return None
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.claim import GIVEN, Assumed, Claim
 from gpuhours.questions.checking.quantities import shown
-from gpuhours.questions.checking.reconciling.doubts import Rivals
+from gpuhours.questions.checking.reconciling.doubts import Rivals, instead, swaps
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement
 
 MOST_COUNTED = 2
@@ -34,6 +34,32 @@ def counts(
     for claim in involved:
         yield from _several(left, fit, claim, claims, rivals)
     yield from _one_after_the_other(left, involved, claims, rivals)
+
+
+ADOPTED_BY = 4
+"""Number of figures that must agree before another figure of the text is taken to be the run's."""
+
+
+def adopted(
+    left: Sequence[Measurement], involved: Sequence[int], claims: Sequence[Claim], rivals: Rivals
+) -> Iterator[tuple[list[Measurement], Assumed]]:
+    """Yield the measurements with one or two involved figures replaced by others of the text for the same quantity."""
+    positions = [i for i, m in enumerate(left) if m.claim in involved]
+    for swapped, taken in swaps(left, positions, claims, rivals):
+        said = " and ".join(instead(rival, claim) for claim, rival in taken)
+        yield swapped, Assumed(taken[0][1].quantity, taken[0][1].value, 0.0, said)
+
+
+SHARP = 0.03
+"""Largest relative s.d. of a value from all other figures that can decide which figure is meant: 16 GPUs x 61 hours, not an MFU."""
+
+
+def meets(fit: Fit, i: int) -> bool:
+    """Whether a figure meets the value that all the others give, and that value is a sharp one: s / sqrt(r), r: its redundancy."""
+    if math.isnan(float(fit.residual[i])) or fit.redundancy[i] <= 0:
+        return False
+    sharp = float(fit.sigma[i]) / math.sqrt(float(fit.redundancy[i])) <= SHARP
+    return sharp and abs(float(fit.left_out[i])) <= COUNTED_EXACTLY
 
 
 def _several(
@@ -66,6 +92,8 @@ def _one_after_the_other(
     for other in machines:
         for before, after in itertools.permutations(times, 2):
             added = (gpus.value * before + other * after) / HOUR
+            if min(gpus.value * before, other * after) / HOUR < LEAST_PART * added:
+                continue
             if abs(math.log(added / hours.value)) <= max(COUNTED_EXACTLY, hours.spread.sigma):
                 parts = [(gpus.value, before), (other, after)]
                 said = " + ".join(f"{shown('gpus', n)} GPUs x {shown('wall_clock', t)}" for n, t in parts)
@@ -87,3 +115,5 @@ def _times(time: Claim, claims: Sequence[Claim], rivals: Rivals) -> list[float]:
 OF_PARTS = frozenset(["count", "partial"])
 """Quantities under which a text's times of parts of a run are read, such as "for the first six days"."""
 MOST_PARTS = 8
+LEAST_PART = 0.05
+"""Least share of the GPU-hours of either machine: a smaller part explains no contradiction."""

@@ -177,6 +177,22 @@ def readings(
 
     One or two of the involved measurements are replaced by rivals, or one is multiplied or divided by a number from its sentence.
     """
+    for swapped, taken in swaps(left, involved, claims, rivals):
+        yield swapped, " and ".join(instead(claim, rival) for claim, rival in taken)
+    for position in involved:
+        if (index := left[position].claim) is None:
+            continue
+        for one in rivals.times(claims[index]):
+            for sign in (1, -1):
+                swapped = list(left)
+                swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
+                yield swapped, f"“{one.text}” has no part in “{claims[index].text}”"
+
+
+def swaps(
+    left: Sequence[Measurement], involved: Sequence[int], claims: Sequence[Claim], rivals: Rivals
+) -> Iterable[tuple[list[Measurement], list[tuple[Claim, Claim]]]]:
+    """Yield the measurements with one or two of the involved ones replaced by rivals, and the pairs of claim and rival."""
     options: list[tuple[int, Claim, Claim]] = []
     for position in involved:
         index = left[position].claim
@@ -186,18 +202,13 @@ def readings(
     pairs = [(a, b) for a, b in itertools.combinations(options, 2) if a[0] != b[0]]
     for chosen in [*singles, *pairs][:MOST_SWAPS]:
         swapped = list(left)
-        said = []
-        for position, claim, rival in chosen:
+        for position, _, rival in chosen:
             swapped[position] = replace(
                 left[position], log=math.log(rival.spread.centre), sigma=max(rival.spread.sigma, left[position].sigma)
             )
-            said.append(f"“{claim.text}”, not “{rival.text}”, is the run's {QUANTITIES[claim.quantity].title}")
-        yield swapped, " and ".join(said)
-    for position in involved:
-        if (index := left[position].claim) is None:
-            continue
-        for one in rivals.times(claims[index]):
-            for sign in (1, -1):
-                swapped = list(left)
-                swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
-                yield swapped, f"“{one.text}” has no part in “{claims[index].text}”"
+        yield swapped, [(claim, rival) for _, claim, rival in chosen]
+
+
+def instead(right: Claim, wrong: Claim) -> str:
+    """Return which of two figures is the run's, in words."""
+    return f"“{right.text}”, not “{wrong.text}”, is the run's {QUANTITIES[right.quantity].title}"
