@@ -168,7 +168,7 @@ def _joined(name: str) -> str:
 
 def of_one_size(family: str) -> str:
     """Append the size to a family with a single size: ``mistral-nemo`` -> ``mistral-nemo-12b``. Any other name is returned unchanged."""
-    sizes = [known for known in names() if re.fullmatch(re.escape(family) + SIZE, known)]
+    sizes = [known for known in names() if known.startswith(family) and re.fullmatch(SIZE, known[len(family) :])]
     return sizes[0] if len(sizes) == 1 and family not in names() else family
 
 

@@ -43,13 +43,14 @@ LONG = {
 }
 VIDEO = {**DENSE, "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "mlp"}, "language": {"params": "3B"}},
          "data": {"frames": 8, "text_tokens": 256, "dataset_samples": "1M", "epochs": 1}}  # fmt: skip
+ON_EIGHT = {**DENSE, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8}}
 CASES = {
     "video": VIDEO,
-    "dense": DENSE,
+    "dense": ON_EIGHT,
     "tight": TIGHT,
-    "experts": MIXTURE,
+    "experts": {**MIXTURE, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 4}},
     "long": LONG,
-    "fsdp": {**DENSE, "software": "fsdp-compile"},
+    "fsdp": {**ON_EIGHT, "software": "fsdp-compile"},
 }
 
 
