@@ -197,3 +197,21 @@ def test_no_share_passes_one() -> None:
     )
     ranged = {name: found.results[name] for name in SHARES}
     assert all(one is not None and one.high is not None and one.value < one.high <= 1 for one in ranged.values())
+
+
+def test_adapters_that_do_not_fit_a_card_without_bf16_get_an_answer_and_no_error() -> None:
+    """4-bit weights are multiplied in bf16, which a V100 has not: they are no way to fit."""
+    found = gpuhours.estimate(
+        gpuhours.from_dict(
+            {
+                "model": {"name": "llama-2-70b", "trainable": "lora", "rank": 8},
+                "data": {"tokens": "1B", "seq_len": 4096},
+                "training": {"global_batch": 64, "dtype": "fp16"},
+                "hardware": {"accelerator": "v100-sxm-16gb", "gpus": 8},
+                "layout": {"tensor": 1, "pipeline": 1, "microbatch": 1, "sharding": "none", "recompute": "none"},
+                "software": "megatron-core",
+            }
+        )
+    )
+    assert not found.fits
+    assert not any("4 bit" in way.change or "nf4" in way.change for way in found.advice.ways)

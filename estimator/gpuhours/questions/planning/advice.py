@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, word
 from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
@@ -82,7 +83,10 @@ def fitting(resolved: Resolved) -> tuple[Way, ...]:
     """Ways to make a run fit, by increasing step time."""
 
     def step_time(changed: Workload) -> float | None:
-        predicted = step(changed)
+        try:
+            predicted = step(changed)
+        except EstimateError:  # such as 4-bit weights, whose products are in bf16, on an accelerator without it
+            return None
         return float(predicted.time) if predicted.valid else None
 
     return ways_to_fit(resolved.workload, step_time)
