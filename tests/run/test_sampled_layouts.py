@@ -12,6 +12,7 @@ import gpuhours
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.run.default_layout import default_layout, layout_axes
 from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.samplable import described, usual_practice
 from gpuhours.run.sampling import LayoutGrid, grid
 from gpuhours.run.typical import typical
 from gpuhours.software.profile import load_software
@@ -177,3 +178,15 @@ def test_a_stated_layout_that_is_uncommon_has_its_stops_counted_all_the_same() -
     found = gpuhours.estimate(gpuhours.from_dict({**run, "layout": stated})).results["goodput"]
     assert found is not None
     assert found.value < 0.9
+
+
+@pytest.mark.parametrize("year", [2021, 2022, 2024])
+def test_stacks_that_are_drawn_are_those_of_the_year(year: int) -> None:
+    """DeepSpeed's gathers of 2021 slowed every drawn step on DeepSpeed while only stated stacks were taken as they were in the year."""
+    run = gpuhours.from_dict({
+        "model": "llama-2-7b", "data": {"tokens": "1T"}, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 256}, "year": year,
+    })  # fmt: skip
+    drawn = described(run, usual_practice())
+    assert drawn is not None
+    for name, workload in drawn.workloads.items():
+        assert workload.software == load_software(name).of_year(year)

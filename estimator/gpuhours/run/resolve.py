@@ -321,7 +321,7 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
         name = match(_unnamed_stack(run, model, data)).profile
         usual = "for adapters" if model is not None and model.trains_adapters else "for the year and layout"
         notes.append(Assumption("software", name, "", f"{reason}: the usual one {usual}"))
-        return load_software(name)
+        return load_software(name).of_year(run.year)
     name, remark = software_named(run.stack)
     if remark:
         notes.append(Assumption("software", name, "", remark))

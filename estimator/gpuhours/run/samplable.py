@@ -79,11 +79,12 @@ class Samplable:
 
     @property
     def workloads(self) -> Mapping[str, Workload]:
-        """The workload for each stack; a stated stack is used as resolved, which slows a stand-in."""
+        """The workload for each stack as it was in the run's year; a stated stack is used as resolved, which slows a stand-in."""
         asked = self.resolved.workload
         if self.run.stack is not None:
             return dict.fromkeys(self.names, asked)
-        return {name: replace(asked, software=self.practice.software(name)) for name in self.names}
+        stacks = {name: self.practice.software(name).of_year(self.run.year) for name in self.names}
+        return {name: replace(asked, software=stack) for name, stack in stacks.items()}
 
     @property
     def notes(self) -> list[Assumption]:
