@@ -134,9 +134,12 @@ AMOUNTS = frozenset(["gpus", "nodes", "gpu_hours", "node_hours", "cost", "tokens
 
 def _said_around(items: list[Item], index: int, sentence: Sentence) -> tuple[Figure, Place | None]:
     """The figure with the unit that a pronoun or a question gives it, which also replaces it in ``items``, and its place."""
+    bare = items[index]
     if (counted := of_them(items, index)) is not None:
         items[index] = counted
     found = place(items, index, sentence.first, sentence.last)
+    if counted is not None and found is not None and found.by_default and found.quantity == "global_batch":
+        items[index], found = bare, None  # sequences, 37 of them: nothing says that a batch holds them
     if found is not None and found.quantity in AMOUNTS and is_whole(items, index):
         found = Place("count", "the whole of a part", 0.0)
     if (found is None or found.by_default) and (answer := answered(items, index, sentence)) is not None:
