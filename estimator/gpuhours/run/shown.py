@@ -22,8 +22,8 @@ from gpuhours.run.typical import network_share
 SHARE = "hardware.network.share"
 NAMED = "not stated: as in a run of the sample whose step takes about the median time"
 USUAL = "not stated: the usual value, whatever else the run leaves open"
-ALIKE = 0.05
-"""Additional distance from the medians, in log, that is accepted for a simpler layout."""
+ALIKE = 0.09
+"""Distance from the median step time, in log, within which a simpler layout is preferred: about the error of a predicted step."""
 STOPS = "stops, and the ratio of published hours to those of steps: the median of the sample"
 
 
@@ -32,14 +32,14 @@ def shown_draw(seconds: Draws, choices: Choices) -> int:
     run takes the median GPU time.
 
     If more than half of the draws have one recompute mode, as adapters do, only those are considered. Of the draws within ``ALIKE`` of the
-    nearest one, those that recompute least are preferred, then those with the simplest layout and
-    the most common stack: such a run is the shortest to describe, and readers take the run shown for advice.
+    median (or the nearest one), those that recompute least are preferred, then those with the simplest layout and the most common stack:
+    such a run is the shortest to describe, and readers take it for advice.
     """
     far = np.abs(np.log(choices.usual_time / median(seconds)))
     modes = np.bincount(choices.mode)
     if 2 * modes.max() > len(choices.mode):
         far = np.where(choices.mode == np.argmax(modes), far, np.inf)
-    near = np.flatnonzero(far <= far.min() + ALIKE)
+    near = np.flatnonzero(far <= max(far.min(), ALIKE))
     said = {(int(choices.stack[draw]), int(choices.cell[draw])): 0 for draw in near}
     for stack, cell in said:
         grid = choices.grids[stack]
