@@ -228,3 +228,40 @@ def test_a_sentence_with_a_machine_goes_on_with_its_time() -> None:
     )
     found = [{c.quantity: c.value for c in run.claims} for run in read_paper(text).runs]
     assert {(run.get("gpus"), run.get("gpu_hours")) for run in found} >= {(512, 356_352), (256, 95_232)}
+
+
+OF_WHAT_UNIT = [
+    ("node_price", 19.6, "price", ["A node with 8 H100 GPUs costs $19.60 per hour.", "One machine (8x H100) is $19.60 per hour on demand.",
+                                   "We rented instances with 8 H100 GPUs each for $19.60 per hour.", "An 8-GPU node was $19.60/h.",
+                                   "A single H100 node, with 8 GPUs, goes for $19.60 an hour."]),
+    ("price", 2.45, "node_price", ["We rented nodes with 8 H100 GPUs at $2.45 per hour.", "An H100 costs $2.45 per hour.",
+                                   "On 32 nodes and 256 GPUs, an hour of one GPU costs $2.45."]),
+    ("wall_clock", 28 * DAY, "downtime", ["| Item | Value |\n|---|---|\n| First to last day, stops included | 28.0 days |\n| GPUs | 256 |",
+                                          "| Item | Value |\n|---|---|\n| Calendar time including outages | 28.0 days |\n| GPUs | 256 |",
+                                          "- From start to end, interruptions included: 28.0 days", "Elapsed time with downtime: 28.0 days",
+                                          "From the first day to the last, with all stops, it took 28.0 days."]),
+    ("downtime", 2 * DAY, "wall_clock", ["Downtime, restarts included: 2 days", "Stops added up to 2 days of downtime."]),
+    ("wall_clock", 19 * DAY, "checkpoint_time", ["From launch to last checkpoint 19 days passed.", "launch to last checkpoint: 19 days",
+                                                 "| Item | Value |\n|---|---|\n| Launch to last checkpoint | 19 days |\n| GPUs | 256 |",
+                                                 "It was 19 days from the first step to the last checkpoint."]),
+    ("learning_rate", 3e-4, "beta1", ["step 1000 lr=3e-4 betas=(0.9, 0.95) loss=2.1", "AdamW(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1)",
+                                      "optimizer: AdamW lr=3e-4 betas=(0.9, 0.95) wd=0.1"]),
+    ("mfu", 0.33, "", ["\\section{Training}\nWe reach an MFU of 33.0% on this cluster.", "\\section{Training}\nThe MFU was 33.0\\% there.",
+                       "\\section{Training}\nAn MFU of 33.0% was measured % 41.0 was a typo"]),
+]  # fmt: skip
+"""A quantity, its value, the quantity that the words around it suggest wrongly, and wordings."""
+
+
+@pytest.mark.parametrize(("quantity", "value", "suggested", "wordings"), OF_WHAT_UNIT)
+def test_a_nearer_word_about_something_else_does_not_decide(
+    quantity: str, value: float, suggested: str, wordings: list[str]
+) -> None:
+    missed = [text for text in wordings if not holds(text, quantity, value) or holds(text, suggested, value)]
+    assert not missed
+
+
+@pytest.mark.parametrize(
+    "said", ["We paid $2.45 per GPU-hour; the list price was $4.08.", "The list price was $4.08.", "The catalogue price is $4.08."]
+)  # fmt: skip
+def test_a_list_price_is_no_bill(said: str) -> None:
+    assert not holds(f"256 H100 GPUs for 21 days. {said}", "cost", 4.08)

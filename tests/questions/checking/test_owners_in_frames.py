@@ -137,3 +137,29 @@ def test_what_a_user_needs_is_not_the_runs() -> None:
 def test_a_list_whose_last_happens_to_be_the_sum_has_one_for_each_model() -> None:
     text = "We train models of 300M, 1.5B and 3.3B parameters on 32, 64 and 96 GPUs, respectively."
     assert sorted(c.value for run in read_paper(text).runs for c in run.claims if c.quantity == "gpus") == [32, 64, 96]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Compared to Dunlin-40B, the loss is lower by 0.1.", "In comparison with Dunlin-40B, it needs less memory.",
+        "Relative to Dunlin-40B, training was cheaper.", "Against Dunlin-40B we see fewer spikes.", "Next to Dunlin-40B, Plover is small.",
+        "Unlike Dunlin-40B, our model was trained without restarts.",
+    ],
+)  # fmt: skip
+def test_a_model_compared_with_lends_no_size(said: str) -> None:
+    text = f"# Plover\n\nPlover was trained on 256 H100 GPUs for 21 days.\n\n{said}"
+    assert not wrong(text, {("gpus", 256.0)}, {("parameters", 40e9)})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Afterwards, preference tuning ran on the same cluster for 31 hours.", "The instruction-tuned variant took 31 hours more.",
+        "A later alignment stage took another 31 hours on 64 of the GPUs.", "Supervised fine-tuning was done in 31 hours.",
+        "The long-context stage that followed lasted 31 hours.", "After pre-training, annealing took 31 hours.",
+    ],
+)  # fmt: skip
+def test_days_of_a_table_stay_those_of_the_run_before_the_hours_of_a_later_stage(said: str) -> None:
+    table = "| | Plover-13B |\n|---|---|\n| GPUs | 256 H100 |\n| Tokens | 2.1T |\n| Days | 21 |"
+    assert not wrong(f"# Plover-13B\n\n{table}\n\n{said}", {("wall_clock", 21 * DAY)}, {("wall_clock", 31 * 3600.0)})

@@ -11,6 +11,12 @@ _RUN = (
     "busy for, kept, learned, learnt, needed, elapsed, walltime, wall time, runtime, run time, went by, clears, finishes, "
     "done in, over in, time to train, time to target, time to solution, time to accuracy, time to convergence"
 )
+_TO_THE_LAST_CHECKPOINT = ", ".join(
+    f"{first} to {last} checkpoint"
+    for first in ("launch", "start", "beginning", "first step", "first update")
+    for last in ("last", "the last", "final", "the final")
+)
+"""``launch to last checkpoint``: both ends of a run."""
 
 RULES_OF_MACHINES: tuple[Rule, ...] = (
     # time
@@ -74,6 +80,10 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "recovery, failures, outage, "
           "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, "
           "idle, stood still, between failures", -0.3, 6),
+    rule("hours", "wall_clock", "elapsed time, calendar time, elapsed time with, calendar time with, calendar time including, "
+          "elapsed time including, first to last day, first day to last, first day to the last", -2.5, 5, before=True),
+    rule("hours", "wall_clock", "stops included, interruptions included, outages included, downtime included, pauses included", -1.5, 2),
+    rule("hours", "wall_clock", _TO_THE_LAST_CHECKPOINT, -1, 3),
     rule("time", "downtime", "longest stop, longest outage, longest interruption, longest pause, longest failure", -14, 14, before=True),
     rule("time", "count", "simulated time, simulated, of simulated, of simulation, simulation time", -4, 5),
     rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
@@ -166,6 +176,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
     rule("money", "count", "each, apiece", 0, 0.9),
     rule("money", "count", "valued at, last valued at, valuation of, worth", -3, 1.5, before=True),
+    rule("money", "count", "list price was, list price is, list price were, catalogue price was, catalogue price is, list price, "
+          "catalogue price, list rate was, list rate is", -2.5, 0.9, before=True),
     rule("money", "count", "electricity, power bill, energy bill, electricity bill, for the power, for power", -1, 8, subject=True),
     rule("money", "count", "storage, egress, bucket, networking, disks, salaries, annotation, labelling, labeling", -0.5, 6),
     rule("money", "price", "hourly rate, hourly price, rate per hour, price per hour, price per gpu hour", -0.5, 2, before=True),

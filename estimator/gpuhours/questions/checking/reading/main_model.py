@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.names import Mention, coined, mentions, stem, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
-from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, compares, holds
+from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, MEASURES, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
 from gpuhours.questions.checking.reading.side_words import SIDE
@@ -92,7 +92,9 @@ def main_model(read: ReadProse, titles: Sequence[str], said: str) -> str:
         if first and not compared and (subject := _coined_subject(items, sentence)):
             scores[subject] += 3
         for mention in mentions(items, sentence.first, sentence.last, ()):
-            if is_measure(items, mention.first, mention.last, sentence) or is_compared(items, mention.first, sentence):
+            if is_measure(items, mention.first, mention.last, sentence) or is_compared(
+                items, mention.first, sentence, MEASURES
+            ):
                 continue
             scores[mention.shown] += first + _score(read, sentence, mention, compared=compared, beside=beside)
             first = False

@@ -36,12 +36,25 @@ def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
     behind = [item.text.lower() for item in items[index + 1 : index + 7]]
     if behind[:1] == ["for"] and any(word in INSTANCES or "large" in word for word in behind):
         return True  # $32.77 per hour for the instance
-    for item in reversed(items[max(first, index - 8) : index]):
+    counted = False
+    for at in range(index - 1, max(first, index - NEAREST_INSTANCE) - 1, -1):
+        item = items[at]
         if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
-            return False
-        if item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
-            return True
+            counted = True
+        elif item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
+            return not counted or (items[index - 1].text.lower() not in ("at", "@") and _holds_devices(items, at))
     return False
+
+
+NEAREST_INSTANCE = 12
+HOLDING = frozenset(["with", "of", "has", "have", "having", "holding", "containing", "carrying", "(", ","])
+"""Words between a node and the devices in it."""
+
+
+def _holds_devices(items: Sequence[Item], at: int) -> bool:
+    """``A node with 8 H100 GPUs costs $19.60 per hour``: whether the devices behind a node are said to be inside it."""
+    behind = [item.text.lower() for item in items[at + 1 : at + 3]]
+    return bool(behind) and behind[0] in HOLDING and (behind[0] != "," or behind[-1] in HOLDING)
 
 
 COSTS = frozenset(["costs", "cost", "sells", "retails", "went", "goes"])

@@ -149,6 +149,8 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
     behind = items[index + 1 : index + 4]
     if [item.text.lower() for item in behind[:2]] == ["of", "which"] and isinstance(behind[-1], Figure):
         last = index + 1  # 38 days of which 4 were lost
+    if not unit and index > first + 1 and items[index - 1].text == "=" and items[index - 2].kind == "word":
+        last = index + 1  # lr=3e-4 betas=(0.9, 0.95)
     barred = _barred(items, index, first, last)
     window = Window(items[first:last])
     for kind in kinds:

@@ -109,6 +109,13 @@ AGAINST = phrases_of(
     "compared to, compared with, versus, unlike, whereas, as opposed to, in contrast to, against the, rather than the"
 )
 """Phrases after which figures in the sentence belong to someone else; figures before them do not."""
+MEASURES = (
+    *AGAINST,
+    *phrases_of(
+        "in comparison with, in comparison to, by comparison with, relative to, against, next to, beside, than"
+    ),
+)
+"""Phrases directly before the name of a model that the run is only compared with."""
 OURSELVES = frozenset(
     phrases_of("""
     we, our, ours, us, this, here, today

@@ -253,17 +253,8 @@ EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT = 1e-4, 0.06, 1e9, 1e5
 
 
 MACHINE_BOUND = frozenset(
-    [
-        "step_time",
-        "steps_per_second",
-        "tokens_per_second",
-        "samples_per_second",
-        "wall_clock",
-        "epoch_time",
-        "memory_per_gpu",
-        "power",
-    ]
-)
+    ["step_time", "steps_per_second", "tokens_per_second", "samples_per_second", "wall_clock", "epoch_time", "memory_per_gpu", "power"]
+)  # fmt: skip
 """Quantities that differ on another machine."""
 
 
@@ -299,7 +290,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             claims[i].quantity == "wall_clock" and VAGUE.match(claims[i].text) is not None,
             claims[i].because == OF_ITS_BASE,
             claims[i].quantity == "seq_len" and not claims[i].because.startswith("train"),
-            claims[i].because in ("", OF_THEM, *PARTS) and not _counts_parameters(claims[i]),
+            claims[i].because in ("", OF_THEM, *PARTS) and not _is_told(claims[i]),
             claims[i].quantity == "parameters" and i,
             i,
         ),
@@ -332,8 +323,10 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
     return kept, aside
 
 
-def _counts_parameters(claim: Claim) -> bool:
-    """``10.7B parameters``: whether a size says itself that it counts parameters."""
+def _is_told(claim: Claim) -> bool:
+    """Whether a unit is enough: ``10.7B parameters``, or days in a table, whose header may be no more than ``Days``."""
+    if claim.quantity == "wall_clock":
+        return claim.of_row
     return claim.quantity == "parameters" and claim.because == "" and "param" in claim.text.lower()
 
 

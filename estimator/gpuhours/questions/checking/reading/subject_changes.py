@@ -169,10 +169,10 @@ def is_measure(items: Sequence[Item], first: int, last: int, sentence: Sentence)
     )
 
 
-def is_compared(items: Sequence[Item], first: int, sentence: Sentence) -> bool:
+def is_compared(items: Sequence[Item], first: int, sentence: Sentence, phrases: tuple[str, ...] = AGAINST) -> bool:
     """``Compared with Knot-2, which needed 40 days``: whether a name directly follows a phrase of comparison."""
     before = [item.text.lower() for item in items[max(sentence.first, first - 3) : first]]
-    return any(" ".join(before[-n:]) in AGAINST for n in (1, 2, 3))
+    return any(" ".join(before[-n:]) in phrases for n in (1, 2, 3))
 
 
 def _is_contrasted(items: Sequence[Item], mention: Mention, owner: Owner, cast: Cast) -> bool:

@@ -37,6 +37,10 @@ _RUN_IN = re.compile(
 """``\\paragraph{Hardware.} We used ...``: a heading on the first line of its paragraph."""
 
 
+_COMMENT = re.compile(r"((?<![\d.,\\])(?:\d{1,2}(?:\.\d{1,3})?|100)%)|(?<!\\)%.*")
+"""A comment up to the end of its line, or ``33.0%`` in running text, which is a share whose backslash was left out."""
+
+
 def is_tex(text: str) -> bool:
     """Whether a text is LaTeX source, not Markdown with a formula."""
     return any(
@@ -66,7 +70,7 @@ def without_tex_frame(text: str) -> str:
     body = "\\begin{document}" not in text
     for line in text.split("\n"):
         body = body or "\\begin{document}" in line
-        line = re.sub(r"(?<!\\)%.*", "", line) if body else ""
+        line = _COMMENT.sub(lambda found: found[1] or "", line) if body else ""
         line = (
             _RUN_IN.sub(lambda found: f"\\textbf{{{found[1].rstrip(' .:')}.}}", line) if "paragraph" in line else line
         )

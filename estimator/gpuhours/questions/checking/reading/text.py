@@ -30,13 +30,14 @@ from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
 from gpuhours.questions.checking.reading.prose import quote, read_prose
 from gpuhours.questions.checking.reading.questions import without_speakers
-from gpuhours.questions.checking.reading.run_words import DERIVED, SEVERAL, holds
+from gpuhours.questions.checking.reading.run_words import DERIVED, MEASURES, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.sections import about, compared_blocks, side_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.side_words import BESIDE_SECTIONS
 from gpuhours.questions.checking.reading.stated import claim_of
+from gpuhours.questions.checking.reading.subject_changes import is_compared
 from gpuhours.questions.checking.reading.subjects import with_headings_values
 from gpuhours.questions.checking.reading.table_rows import TableReading
 from gpuhours.questions.checking.reading.tables import read_table, set_aside
@@ -217,7 +218,7 @@ def _base_of(read: ReadProse, heads: Sequence[Cell]) -> list[Fact]:
     found: dict[float, Fact] = {}
     for sentence in read.sentences:
         for mention in mentions(read.items, sentence.first, sentence.last, ()):
-            if mention.size:
+            if mention.size and not is_compared(read.items, mention.first, sentence, MEASURES):
                 line = read.prose.line(read.items[mention.first].start)
                 found.setdefault(mention.size, Fact("model", mention.shown, mention.shown, f"line {line}"))
     for head in heads:

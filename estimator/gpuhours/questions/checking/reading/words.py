@@ -238,6 +238,7 @@ RULES: tuple[Rule, ...] = (
     rule("percent", "goodput", "goodput, uptime, availability, effective training time, productive, effective training, "
           "useful training, of the time, "
           "of wall clock", 0, 8),
+    rule("small", "goodput", "goodput", 0, 4, before=True),
     rule("percent", "mask_ratio", "mask, masked, masking, mask ratio, masking ratio", 0, 10),
     rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
     rule("percent", "setting", "become a mask, become mask, becomes a mask, are replaced, is replaced, were replaced, "
