@@ -4,26 +4,28 @@
 
 Most published energies are hours x rated watts and would only test arithmetic (LLaMA, BLOOM, OPT, GLM-130B, SAM), so only runs whose
 power was metered are judged. ``from hours`` tests the power model alone, if the hours are published. ``from the run`` predicts from
-parameters, tokens, accelerator and number of accelerators, over the sample of runs consistent with these (``run.ensemble``). A bare
+parameters, tokens, accelerator and number of accelerators, as ``gpuhours estimate`` does: the value and the range that it prints. A bare
 clone needs PYTHONPATH=cli:estimator:.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpuhours.cost.bill import bill
 from gpuhours.cost.inputs import CostInputs
+from gpuhours.cost.power import Load
 from gpuhours.hardware.clusters import cluster
-from gpuhours.run.ensemble import ensemble
-from gpuhours.run.spec import from_dict
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.spec import Run, from_dict
 
-HOUR = 3600.0
+HOUR = WH = 3600.0
 MWH = 3.6e9
 
 
@@ -76,10 +78,43 @@ class Judged:
 
     run: Metered
     from_hours: float | None
-    low: float
-    from_run: float
-    high: float
-    """``low``, ``from_run`` and ``high`` are the 10th percentile, median and 90th percentile of the sample."""
+    estimate: Estimate
+    """What the product answers to parameters, tokens, accelerator and number of accelerators."""
+
+    def range_of(self, name: str) -> tuple[float, float, float]:
+        """10th percentile, value and 90th percentile of a result."""
+        found = self.estimate.results[name]
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        return found.low, float(found.value), found.high
+
+    @property
+    def low(self) -> float:
+        """10th percentile, MWh."""
+        return self.range_of("energy")[0] * WH / MWH
+
+    @property
+    def from_run(self) -> float:
+        """MWh"""
+        return self.range_of("energy")[1] * WH / MWH
+
+    @property
+    def high(self) -> float:
+        """90th percentile, MWh."""
+        return self.range_of("energy")[2] * WH / MWH
+
+    @property
+    def spreads(self) -> tuple[float, float]:
+        """Ratio of the 90th to the 10th percentile, of GPU-hours and of energy."""
+        least, _, most = self.range_of("gpu_hours")
+        return most / least, self.high / self.low
+
+    @property
+    def watts(self) -> tuple[float, float, float]:
+        """Energy over GPU-hours, in W, at the 10th percentile, the value and the 90th percentile of both."""
+        (least, usual, most), (low, middle, high) = self.range_of("gpu_hours"), self.range_of("energy")
+        return low / least, middle / usual, high / most
 
     @property
     def inside(self) -> bool:
@@ -87,56 +122,34 @@ class Judged:
         return self.low <= self.run.measured <= self.high
 
 
-def judged() -> Iterator[Judged]:
-    """Yield every metered run with the predictions from hours and from the run."""
-    for run in RUNS:
-        low, middle, high = _from_run(run)
-        yield Judged(run, _from_hours(run), low, middle, high)
+@functools.cache
+def judged() -> tuple[Judged, ...]:
+    """Every metered run with the predictions from hours and from the run."""
+    return tuple(Judged(run, _from_hours(run), estimate(described(run))) for run in RUNS)
+
+
+def described(run: Metered) -> Run:
+    """The run as a user would describe it before it starts."""
+    hardware = {"accelerator": run.accelerator, "gpus": run.gpus} | ({} if run.node is None else {"node": run.node})
+    return from_dict({**run.run, "hardware": hardware, "cost": run.inputs})
 
 
 def _from_hours(run: Metered) -> float | None:
     if run.hours is None:
         return None
     machine = cluster(run.accelerator, run.node, run.gpus)
-    energy = bill(run.hours * HOUR, machine, CostInputs(**run.inputs), load=run.hfu).energy
+    energy = bill(run.hours * HOUR, machine, CostInputs(**run.inputs), load=Load(run.hfu)).energy
     return None if energy is None else float(np.asarray(energy)) / MWH
 
 
-def spreads(run: Metered) -> tuple[float, float]:
-    """Return the ratio of the 90th to the 10th percentile of the sample, for GPU-hours and for energy."""
-    hours, energy = _sample(run)
-    (least, most), (low, high) = (np.percentile(one, [10, 90]) for one in (hours, energy))
-    return float(most / least), float(high / low)
-
-
-def _from_run(run: Metered) -> tuple[float, float, float]:
-    low, middle, high = np.percentile(_sample(run)[1], [10, 50, 90])
-    return float(low), float(middle), float(high)
-
-
-def _sample(run: Metered) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return GPU-hours and MWh of the sample of runs consistent with this one."""
-    hardware = {"accelerator": run.accelerator, "gpus": run.gpus} | ({} if run.node is None else {"node": run.node})
-    sample = ensemble(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
-    assert sample is not None
-    machine = cluster(run.accelerator, run.node, run.gpus)
-    hours, hfu, goodput = (sample.outcome.value(name) for name in ("gpu_hours", "hfu", "goodput"))
-    assert hours is not None
-    assert hfu is not None
-    assert goodput is not None
-    load = hfu * goodput * hours * HOUR / sample.gpu_time
-    energy = bill(sample.gpu_time, machine, CostInputs(**run.inputs), load=load).energy
-    return np.asarray(sample.gpu_time, float) / HOUR, np.asarray(energy, float) / MWH
-
-
-def ratio(found: list[Judged]) -> float:
+def ratio(found: Sequence[Judged]) -> float:
     """Return the geometric mean of predicted (from the run) over measured energy."""
     return float(np.exp(np.mean([np.log(one.from_run / one.run.measured) for one in found])))
 
 
 def main() -> None:
     """Print the table, and the geometric mean of predicted over measured."""
-    found = list(judged())
+    found = judged()
     print(f"{'run':12} {'measured':>9} {'from hours':>11} {'from the run':>13} {'range':>15}   MWh")
     for one in found:
         hours = f"{one.from_hours:,.0f}" if one.from_hours is not None else "-"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from gpuhours.cost.bill import bill, carbon, money, offer
@@ -19,11 +18,14 @@ from gpuhours.cost.power import (
     POWER_SHARE,
     PUE,
     SHARE_SPREAD,
+    UNKNOWN_LOAD,
+    Load,
     board_share,
     building_energy,
     drawn_energy,
     draws,
     energy_bill,
+    running_share,
 )
 from gpuhours.cost.prices import PriceRow, choose_price, price_rows, read_date
 from gpuhours.cost.storage import choose, keeping, storage_bill, storage_prices
@@ -61,6 +63,21 @@ def test_a_board_draws_by_its_load_up_to_35_per_cent(hfu: float, share: float) -
     assert board_share(hfu) == pytest.approx(share)
 
 
+def test_hours_without_steps_draw_a_fifth_of_the_limit() -> None:
+    """At an HFU of 50 % a step draws 0.8615 of the limit; with six tenths of the hours productive, 0.6 x 0.8615 + 0.4 x 0.2.
+
+    If only 4 % of the hours are stops, the others are slower, with an HFU of 0.2 x 0.72 / 0.96 = 15 %: 0.96 x (0.69 + 0.49 x 0.15) +
+    0.04 x 0.2.
+    """
+    assert Load(0.5, 0.6, running=0.6).share == pytest.approx(0.5969)
+    assert Load(0.2, 0.72, running=0.96).share == pytest.approx(0.74096)
+    assert Load(None, 0.6, running=0.6).share == pytest.approx(0.6 * 0.85 + 0.4 * 0.2)
+    assert Load(0.5, error=0.9).share == pytest.approx(0.9 * 0.8615)
+    assert Load(0.5, error=1.5).share == 1.0
+    assert running_share(0.75) == pytest.approx(1 - 0.12 * 0.25)
+    assert running_share(1.2) == 1.0
+
+
 def test_a_card_of_one_s_own() -> None:
     """40,000 USD over five years at 50 % use; a tenth of it per year for staff and space."""
     assert depreciation(40_000, 5, 0.5) * YEAR == pytest.approx(16_000)
@@ -95,14 +112,14 @@ def test_energy_of_nodes_and_their_network() -> None:
     """0.8 of 500 W, half of the 500 W that remain of 8 kW for the rest of a node, 52 W of switches per 400 Gbit/s; a PUE of 1.1."""
     inputs = asked(power_share=0.8, host_share=0.5, pue=1.1)
     alone, many = machine(8), machine(16)
-    drawn = {one.name: float(one.power) for one in draws(many, inputs, None) if not isinstance(one, Unknown)}
+    drawn = {one.name: float(one.power) for one in draws(many, inputs, UNKNOWN_LOAD) if not isinstance(one, Unknown)}
     assert drawn == {"accelerators": 400.0, "hosts": 250.0, "network": pytest.approx(52 * 1e10 / 50e9)}
-    found = energy_bill(THOUSAND_HOURS, alone, inputs, None)
+    found = energy_bill(THOUSAND_HOURS, alone, inputs, UNKNOWN_LOAD)
     assert found.energy == pytest.approx(1.1 * 650 * KWH)
     assert line(found, "building").amount.si == pytest.approx(65 * KWH)
-    boards = energy_bill(THOUSAND_HOURS, many, asked(power_share=0.8, pue=1.0, boundary="accelerators"), None)
+    boards = energy_bill(THOUSAND_HOURS, many, asked(power_share=0.8, pue=1.0, boundary="accelerators"), UNKNOWN_LOAD)
     assert boards.energy == pytest.approx(400 * KWH)
-    assert energy_bill(THOUSAND_HOURS, None, asked(), None).reasons == {"energy": "no accelerator is given"}
+    assert energy_bill(THOUSAND_HOURS, None, asked(), UNKNOWN_LOAD).reasons == {"energy": "no accelerator is given"}
 
 
 def test_power_that_nobody_rated_and_how_far_it_spreads() -> None:
@@ -114,14 +131,16 @@ def test_power_that_nobody_rated_and_how_far_it_spreads() -> None:
     )
     bare = replace(bare, node=replace(bare.node, gpus=7))
     hosts = next(
-        one for one in draws(bare, asked(host_share=0.5), None) if not isinstance(one, Unknown) and one.name == "hosts"
+        one
+        for one in draws(bare, asked(host_share=0.5), UNKNOWN_LOAD)
+        if not isinstance(one, Unknown) and one.name == "hosts"
     )
     assert float(hosts.power) == pytest.approx(0.5 * 0.75 * 500)
-    found = energy_bill(THOUSAND_HOURS, machine(8), asked(), np.asarray(0.2))
+    found = energy_bill(THOUSAND_HOURS, machine(8), asked(), Load(0.2))
     low, value, high = found.ranges[POWER_SHARE.name]
     assert value == pytest.approx(0.69 + 0.49 * 0.2)
     assert (low - value, high - value) == pytest.approx(SHARE_SPREAD)
-    full = energy_bill(THOUSAND_HOURS, machine(8), asked(), np.asarray(0.9)).ranges[POWER_SHARE.name]
+    full = energy_bill(THOUSAND_HOURS, machine(8), asked(), Load(0.9)).ranges[POWER_SHARE.name]
     assert full[2] == pytest.approx(0.8615 + 0.09, abs=2e-3)
     assert found.ranges.keys() >= {HOST_SHARE.name, PUE.name}
 

@@ -12,7 +12,7 @@ from gpuhours.cost.embodied import embodied_bill
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.cost.lines import Amount, Bill, Line, joined, unknown
 from gpuhours.cost.owned import owned_bill
-from gpuhours.cost.power import energy_bill
+from gpuhours.cost.power import UNKNOWN_LOAD, Load, energy_bill
 from gpuhours.cost.prices import Price, choose_price
 from gpuhours.cost.storage import storage_bill
 from gpuhours.hardware.clusters import Cluster
@@ -58,13 +58,13 @@ def bill(
     inputs: CostInputs,
     *,
     wall_clock: Array | None = None,
-    load: Array | None = None,
+    load: Load = UNKNOWN_LOAD,
     checkpoint: Array | None = None,
 ) -> Bill:
     """Cost (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster; totals that are not known are None, with the reason.
 
     ``wall_clock``  s for which data are stored
-    ``load``        hardware FLOP/s over the peak, averaged over all hours; determines the accelerators' power
+    ``load``        how hard the accelerators work, which determines their power
     ``checkpoint``  bytes of one checkpoint
     """
     if gpu_time is None:

@@ -16,8 +16,15 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.profile_folders import Unknown
 from gpuhours.inputs.records import dataclass
 
-IDLE_SHARE, LOAD_SLOPE, FULL_LOAD = 0.69, 0.49, 0.35
-"""u0, b and h of ``board_share``."""
+STEP_SHARE, LOAD_SLOPE, FULL_LOAD = 0.69, 0.49, 0.35
+"""u0, b and h1 of ``board_share``."""
+STOPPED_SHARE = 0.2
+"""Mean power of an accelerator relative to its limit while no step runs: about 0.15 during checkpoints (Morrison et al. 2025,
+arXiv:2503.05804), 0.20 to 0.21 for an idle H100 that holds a model (github.com/wilicc/gpu-burn/issues/114), 0.18 to 0.22 for H100s whose
+all-gather never ends (github.com/NVIDIA/nccl/issues/1550), 0.10 for an empty H100 (github.com/NVIDIA/nccl/issues/1967)."""
+RUNNING_LOSS = 0.88
+"""w of ``running_share``: what is lost to other things than stops, over all that is lost, in predictions of the four runs of
+``tests/benchmarks/energy.py`` (0.63 to 0.92, median 0.88)."""
 SHARE_SPREAD = (-0.12, 0.09)
 """10th and 90th percentile of measured minus fitted shares."""
 POWER_SHARE = Assumption(
@@ -49,20 +56,68 @@ PUE = Assumption(
 PUE_RANGE = (1.08, 1.2, 1.35)
 
 
-def board_share(load: Array) -> Array:
-    """Mean power of an accelerator relative to its limit.
+def board_share(hfu: Array) -> Array:
+    """Mean power of an accelerator relative to its limit while steps run.
 
         u = u0 + b min(h, h1)
 
-    h  FLOP executed per second over the dense peak (HFU, over all hours of a run: times goodput)      u0 = 0.69, b = 0.49, h1 = 0.35
+    h  FLOP executed per second over the dense peak (HFU)      u0 = 0.69, b = 0.49, h1 = 0.35
 
     Fitted to 222 training steps on four H200 (gpuhours measurements, November 2026): 80 % of them lie within -0.12 and +0.09.
-    An accelerator that is idle during a checkpoint or a restart draws about 0.15 of its limit (Morrison et al. 2025, arXiv:2503.05804).
 
     >>> round(float(board_share(0.40)), 3)
     0.861
     """
-    return np.minimum(1.0, IDLE_SHARE + LOAD_SLOPE * np.minimum(load, FULL_LOAD))
+    return np.minimum(1.0, STEP_SHARE + LOAD_SLOPE * np.minimum(hfu, FULL_LOAD))
+
+
+def running_share(goodput: Array) -> Array:
+    """Share of a run's hours in which steps run, if its goodput is predicted or follows from its hours.
+
+        s = 1 - (1 - w) (1 - g)
+
+    g  productive share of the hours, at the pace that the HFU is of      w = 0.88
+
+    Most of what published hours exceed predicted steps by is not a stop: steps that are slower than predicted, lost and repeated, or of
+    discarded runs. A run with more stops than usual draws less than this gives.
+
+    >>> round(float(running_share(0.75)), 3)
+    0.97
+    """
+    return np.minimum(1.0, 1.0 - (1.0 - RUNNING_LOSS) * (1.0 - np.asarray(goodput, float)))
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """How hard accelerators work over the hours of a run."""
+
+    hfu: Array | None = None
+    """FLOP executed per second over the dense peak in productive hours; None if not known."""
+    goodput: Array = 1.0
+    """Productive share of the hours."""
+    running: Array = 1.0
+    """Share of the hours in which steps run, productive or not: the goodput itself if all other hours are stops."""
+    error: Array = 1.0
+    """Actual over predicted power of the accelerators."""
+
+    @property
+    def share(self) -> Array:
+        """Mean power of an accelerator relative to its limit over all hours.
+
+            u = e (s u_step(h g / s) + (1 - s) u_stop)
+
+        h  HFU in productive hours      g  goodput      s  share of the hours in which steps run      u_stop = 0.2      e  error
+
+        The FLOPs of steps that are lost or discarded are not counted, which errs low by at most b h1 = 0.17 of such hours.
+
+        >>> round(float(Load(0.50, 0.6, running=0.6).share), 3)
+        0.597
+        """
+        stepping = float(POWER_SHARE.value) if self.hfu is None else board_share(self.hfu * self.goodput / self.running)
+        return np.clip(self.error * (self.running * stepping + (1.0 - self.running) * STOPPED_SHARE), 0.0, 1.0)
+
+
+UNKNOWN_LOAD = Load()
 
 
 def drawn_energy(gpu_time: Array, power: Array) -> Array:
@@ -103,8 +158,8 @@ class Draw:
     assumptions: tuple[Assumption, ...] = ()
 
 
-def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, load: Array | None) -> Bill:
-    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``load``: hardware FLOP/s over the peak."""
+def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, load: Load) -> Bill:
+    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE."""
     if cluster is None and inputs.power is None:
         return unknown("no accelerator is given", "energy")
     drawn = list(draws(cluster, inputs, load))
@@ -155,7 +210,7 @@ def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
             yield assumption.name, PUE_RANGE
 
 
-def draws(cluster: Cluster | None, inputs: CostInputs, load: Array | None) -> Iterator[Draw | Unknown]:
+def draws(cluster: Cluster | None, inputs: CostInputs, load: Load) -> Iterator[Draw | Unknown]:
     """The power consumers, in W per accelerator: the accelerator, its share of the node, its share of the network."""
     if cluster is None:
         assert inputs.power is not None
@@ -172,7 +227,7 @@ def draws(cluster: Cluster | None, inputs: CostInputs, load: Array | None) -> It
         yield _network(cluster)
 
 
-def _boards(cluster: Cluster, inputs: CostInputs, load: Array | None) -> Draw | Unknown:
+def _boards(cluster: Cluster, inputs: CostInputs, load: Load) -> Draw | Unknown:
     """Power of the accelerators: as measured, or a share of their limit that depends on load."""
     if inputs.power is not None:
         return Draw("accelerators", inputs.power, "measured", "given")
@@ -187,15 +242,23 @@ def _boards(cluster: Cluster, inputs: CostInputs, load: Array | None) -> Draw | 
             f"a share of {part.power:g} W",
             f"{source}; share of it given",
         )
-    assumed = POWER_SHARE
-    if load is not None and np.ndim(load) == 0:
-        reason = f"mean power relative to board power at a load of {float(load):.0%} over all hours: 0.69 + 0.49 x load, up to 35 %"
-        assumed = Assumption(POWER_SHARE.name, round(float(board_share(load)), 3), "", reason, POWER_SHARE.source)
-    share = float(POWER_SHARE.value) if load is None else board_share(load)
+    assumed, share = POWER_SHARE, load.share
+    if np.ndim(share) == 0:
+        assumed = Assumption(POWER_SHARE.name, round(float(share), 3), "", _reason(load), POWER_SHARE.source)
     terms = f"{share:g} of {part.power:g} W" if np.ndim(share) == 0 else f"of {part.power:g} W"
     return Draw(
         "accelerators", np.multiply(part.power, share), terms, f"{source}; share of it: {assumed.source}", (assumed,)
     )
+
+
+def _reason(load: Load) -> str:
+    """How the share of the limit of one run comes about."""
+    said = POWER_SHARE.reason
+    if load.hfu is not None:
+        worked = float(load.hfu * load.goodput / load.running)
+        said = f"mean power relative to board power at an HFU of {worked:.0%} while steps run: 0.69 + 0.49 x HFU, up to 35 %"
+    stopped = 1.0 - float(load.running)
+    return f"{said}; {STOPPED_SHARE:g} in the {stopped:.0%} of the hours without steps" if stopped >= 0.005 else said
 
 
 def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:

@@ -15,6 +15,7 @@ import numpy as np
 from gpuhours import flops
 from gpuhours.cost.bill import bill
 from gpuhours.cost.lines import Bill
+from gpuhours.cost.power import Load, running_share
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import DAY, HOUR
@@ -56,8 +57,9 @@ class Outcome:
         return self.totals.value(name)
 
 
-def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> Outcome:
-    """Evaluate a run; ``slower`` multiplies the predicted step time (used for error bands).
+def evaluate(run: Run, *, slower: Array = 1.0, power_error: Array = 1.0, like: Outcome | None = None) -> Outcome:
+    """Evaluate a run; ``slower`` multiplies the predicted step time and ``power_error`` the accelerators' predicted power (used for error
+    bands).
 
     ``like``: an outcome of the same run whose step and memory are reused. Values of the run may be arrays of one shape; every result then
     has that shape. Raises ``EstimateError`` for a run of several stages, and for contradictory totals.
@@ -74,7 +76,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
         resolved = as_measured(resolved)
     predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
     totals, assumed = _solve(known, predicted, slower, "predicted" if resolved.measured is None else "given")
-    charge = _charge(run, resolved, totals)
+    charge = _charge(run, resolved, totals, power_error)
     feed = _input_demand(run, resolved, totals)
     bound = None if feed is None else input_pipeline.warning(feed, totals.value("step_time"))
     return Outcome(
@@ -120,17 +122,31 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
     return known
 
 
-def _charge(run: Run, resolved: Resolved, totals: Totals) -> Bill:
-    """Cost, energy and carbon. Power follows the load over all hours, HFU x goodput: stops and slow periods draw less than steps."""
-    hours, hfu, goodput = (totals.value(name) for name in ("gpu_hours", "hfu", "goodput"))
-    hfu = totals.value("mfu") if hfu is None else hfu
+def _charge(run: Run, resolved: Resolved, totals: Totals, power_error: Array) -> Bill:
+    """Cost, energy and carbon."""
+    hours = totals.value("gpu_hours")
     kept = run.cost.storage is not None and run.cost.storage.checkpoints is not None
     model = resolved.model if kept else None
     return bill(
         None if hours is None else hours * HOUR, resolved.cluster, run.cost,
-        wall_clock=totals.value("wall_clock"), load=hfu if hfu is None or goodput is None else hfu * goodput,
+        wall_clock=totals.value("wall_clock"), load=_load(totals, power_error),
         checkpoint=None if model is None else checkpoint_of(model, resolved.precision),
     )  # fmt: skip
+
+
+def _load(totals: Totals, power_error: Array) -> Load:
+    """How hard the accelerators work.
+
+    The hours that a stated goodput leaves are taken as stops. This errs low, since lost steps and evaluation are among them. Those that a
+    predicted or solved goodput leaves are mostly steps that are slower, lost or discarded (``running_share``).
+    """
+    hfu, goodput = totals.value("hfu"), totals.values.get("goodput")
+    hfu = totals.value("mfu") if hfu is None else hfu
+    if goodput is None:
+        return Load(hfu, error=power_error)
+    share = goodput.value
+    running = np.minimum(share, 1.0) if goodput.basis == "given" else running_share(share)
+    return Load(hfu, share, running, power_error)
 
 
 def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.cost.power import POWER_SHARE
 from gpuhours.inputs.errors import Contradiction, EstimateError
 from gpuhours.questions.estimating.chances import chances
 from gpuhours.questions.estimating.estimates import ByGpus, Estimate, Result
@@ -181,29 +182,44 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
     if earned is not None and from_step:
         ranges[STEP_TIME] = (float(earned.low), 1.0, float(earned.high))
     sampled = draws(ranges) | {key: values for key, values in draws(ranges | billed).items() if key in billed}
-    slower = sampled.pop(STEP_TIME, 1.0)
+    slower, power_error = sampled.pop(STEP_TIME, 1.0), _power_error(sampled, billed)
     for key, values in sampled.items():
         run = run.replaced(key, _rounded_if_whole(key, values))
     same_step = all(key.startswith(BILLED) for key in sampled)
-    return evaluate(run, slower=slower, like=centre if same_step else None) if ranges or billed else centre
+    return (
+        evaluate(run, slower=slower, power_error=power_error, like=centre if same_step else None)
+        if ranges or billed
+        else centre
+    )
 
 
 def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outcome:
     """The run evaluated over all draws of its sample and of its additional input ranges; the latter are shuffled, so that the two are
     independent."""
     own, centre = run.ranges() | dict(uncertain), sample.outcome
-    own |= {key: spread for key, spread in centre.bill.ranges.items() if key not in own}
+    billed = {key: spread for key, spread in centre.bill.ranges.items() if key not in own}
+    own |= billed
     seconds = centre.totals.values[STEP_TIME].value
     assert centre.step is not None
     slower = np.concatenate([[float(seconds) / float(centre.step.time)], sample.slower])
-    named, goodput = sample.run, centre.value("goodput")
+    named, goodput = centre.run, centre.value("goodput")
     if goodput is not None:
         named = named.replaced("known.goodput", np.concatenate([[goodput], sample.effective_goodput]))
     order = np.random.default_rng(0).permutation(DRAWS)
-    for key, values in draws(own, len(sample.slower)).items():
-        named = named.replaced(key, _rounded_if_whole(key, np.concatenate([values[:1], values[1 + order]])))
+    sampled = {key: values[np.r_[0, 1 + order]] for key, values in draws(own, len(sample.slower)).items()}
+    power_error = _power_error(sampled, billed)
+    for key, values in sampled.items():
+        named = named.replaced(key, _rounded_if_whole(key, values))
     same_step = all(key.startswith(BILLED) for key in own)
-    return evaluate(named, slower=slower, like=centre if same_step else None)
+    return evaluate(named, slower=slower, power_error=power_error, like=centre if same_step else None)
+
+
+def _power_error(sampled: dict[str, Any], billed: Mapping[str, Range]) -> Any:
+    """Takes the draws of the accelerators' assumed power share out of ``sampled``: actual over predicted power, 1 if none is assumed. As an
+    error it applies to the power of each draw, which follows that draw's own load."""
+    if POWER_SHARE.name not in billed:
+        return 1.0
+    return sampled.pop(POWER_SHARE.name) / billed[POWER_SHARE.name][1]
 
 
 def _rounded_if_whole(key: str, values: Any) -> Any:
