@@ -33,6 +33,9 @@ from gpuhours.software.matching import StatedStack, kind_of_layout, match, softw
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
 
+DISTRIBUTING = frozenset({"tensor", "pipeline", "sharding", "data"})
+"""Fields of a layout that say whether a stack splits models or copies them; micro-batches and recomputation go with either."""
+
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
@@ -334,11 +337,13 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
 
 
 def _unnamed_stack(run: Run, model: Model | None, data: Data) -> StatedStack:
-    """What a run that names no known stack says of it: its year, layout and kind of model. Without a layout it is split, as most
-    large runs are, unless it trains adapters."""
+    """What a run that names no known stack says of it: its year, layout and kind of model. Unless its layout says how the model is
+    distributed (``DISTRIBUTING``), it is split, as most large runs are; a trainer of adapters splits no model."""
     layout, adapters = run.layout, model is not None and model.trains_adapters
-    split = not adapters if layout is None else bool(np.any(np.greater(layout.tensor * layout.pipeline, 1)))
-    sharding = "" if layout is None or np.ndim(layout.sharding) else Sharding(layout.sharding).name
+    split, sharding = not adapters, ""
+    if layout is not None and layout.model_fields_set & DISTRIBUTING:
+        split = bool(np.any(np.greater(layout.tensor * layout.pipeline, 1)))
+        sharding = "" if np.ndim(layout.sharding) else Sharding(layout.sharding).name
     return StatedStack(
         year=run.year or this_year(),
         layout=kind_of_layout(split=split, sharding=sharding),

@@ -1,0 +1,52 @@
+"""The stack assumed for a run that names none: the usual one for what the run says of how its model is distributed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import gpuhours
+from gpuhours.run.resolve import Resolved, resolve
+
+LARGE = {
+    "model.params": "70B", "data.tokens": "1T", "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 512, "year": 2026,
+}  # fmt: skip
+
+
+def resolved(**keys: Any) -> Resolved:
+    said = {key.replace("__", "."): value for key, value in keys.items()}
+    return resolve(gpuhours.from_dict({}, settings={**LARGE, **said}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"layout__microbatch": 1}, {"layout__recompute": "full"}, {"layout__context": 2}, {"layout__loss_blocks": 4}],
+    ids=str,
+)
+def test_what_says_nothing_of_the_split_leaves_the_stack_as_it_is(said: dict[str, Any]) -> None:
+    assert resolved(**said).software.name == resolved().software.name
+
+
+def test_a_large_run_that_states_its_micro_batch_still_fits() -> None:
+    run = {"known.mfu": 0.4, "layout.microbatch": 1}
+    found = gpuhours.estimate(gpuhours.from_dict({}, settings={**LARGE, **run}))
+    assert found.fits
+
+
+@pytest.mark.parametrize(
+    ("said", "like"),
+    [
+        ({"layout__tensor": 8}, {"layout__pipeline": 8}),
+        ({"layout__tensor": 8}, {"layout__sharding": "zero1"}),
+        ({"layout__data": 512}, {"layout__tensor": 1, "layout__pipeline": 1}),
+    ],
+    ids=str,
+)
+def test_what_is_stated_of_the_split_decides(said: dict[str, Any], like: dict[str, Any]) -> None:
+    assert resolved(**said).software.name == resolved(**like).software.name
+
+
+def test_split_sharded_and_copied_models_are_of_different_stacks() -> None:
+    kinds = ({"layout__tensor": 8}, {"layout__sharding": "zero3"}, {"layout__data": 512})
+    assert len({resolved(**said).software.name for said in kinds}) == 3
