@@ -195,6 +195,19 @@ def test_parts_that_are_copied_one_by_one() -> None:
     assert waited.backward == pytest.approx(float(alone.backward) + 2 * once)
 
 
+@pytest.mark.parametrize("sharding", ["none", "zero1", "zero2"])
+def test_only_zero3_copies_parts_one_by_one(sharding: str) -> None:
+    """ZeRO-2 gathers nothing between passes; its reduce-scatter is one collective, which hides behind the layer as in other stacks."""
+    hidden = {"exposed": {"shard": 0.0}}
+    facts = Gathering(source="by hand", shares=0.0, whole=0.0, each=2e-6)
+    plain = workload(gpus=4, sharding=sharding, software=stack(**hidden))
+    listed = replace(plain, software=stack(**hidden, gathering=facts))
+    for beside in (Passes(), Passes(1e3, 1e3, 0.0)):
+        other, found = (sharded_passes(layer(one), one, beside) for one in (plain, listed))
+        assert (float(found.forward), float(found.backward)) == (0.0, float(other.backward))
+    assert float(found.backward) == 0.0, "a long pass hides it all"
+
+
 def test_sums_of_micro_batches_under_autocast() -> None:
     """5 B per weight, 3 under autocast; on one rank seven of eight micro-batches are added, three of four with four ranks."""
     software = stack(accumulation={"bytes": 5.0, "amp": 3.0, "first": False})

@@ -54,12 +54,11 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     exposed = software.exposed.shard
     behind = compute.backward + compute.weight
     copies, parts = gather_copies(held, trained, workload), part_copies(stack, workload)
-    if parts is None:
-        there, back = left_over(there, compute.forward, exposed, near), left_over(back, behind, exposed, near_back)
-    else:
-        there, back = there + parts, back + 2 * parts
-    forward = np.where(sharding == Sharding.zero3, there, 0.0)
-    backward = np.where(sharding >= Sharding.zero2, back, 0.0)
+    ahead, after = left_over(there, compute.forward, exposed, near), left_over(back, behind, exposed, near_back)
+    if parts is not None:
+        ahead, after = there + parts, np.where(sharding == Sharding.zero3, back + 2 * parts, after)
+    forward = np.where(sharding == Sharding.zero3, ahead, 0.0)
+    backward = np.where(sharding >= Sharding.zero2, after, 0.0)
     return Passes(forward + copies, 0.0 if stack.trainable is Trainable.FROZEN else backward + copies)
 
 
