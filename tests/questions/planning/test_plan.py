@@ -64,6 +64,11 @@ def search_of(data: dict[str, Any]) -> LayoutSearch:
     return LayoutSearch.of(settled(gpuhours.from_dict(data)).replaced("layout", gpuhours.from_dict(data).layout))
 
 
+def test_cases_lie_inside_a_node_and_over_several() -> None:
+    clusters = [search_of(data).workload.cluster for data in CASES.values()]
+    assert {int(one.gpus) // one.node.gpus for one in clusters} >= {1, 2}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_same_as_exhaustive_search(name: str) -> None:
     search = search_of(CASES[name])
