@@ -37,7 +37,7 @@ PLAUSIBLE = {
     "link_bandwidth": (1.5e10, 9.1e11), "pair_bandwidth": (2e10, 9.1e11),
     "pcie_bandwidth": (1.5e10, 1.3e11),
     "power": (70, 15_000), "gpus": (1, 16), "link_domain": (1, 8_960), "nics": (1, 32),
-    "nic_bandwidth": (1.25e9, 1.1e11), "cpu_cores": (2, 192), "host_memory": (1.7e10, 4.5e12),  # from g5.xlarge on
+    "nic_bandwidth": (3.1e8, 1.1e11), "cpu_cores": (2, 192), "host_memory": (1.7e10, 4.5e12),  # from g5.xlarge on
     "embodied": (1e5, 5e6), "system_power": (200, 500), "purchase": (1e4, 5e4),
 }  # fmt: skip
 
@@ -169,6 +169,12 @@ NETWORKS = [
     ("dgx-h100", 50e9, "8 cards of 400 Gbit/s"),
     ("jean-zay-a100", 6.25e9, "4 Omni-Path of 100 Gbit/s"),
     ("gb300-nvl72", 100e9, "800 Gbit/s each"),
+    ("aws-g5-xlarge", 0.3125e9, "10 Gbit/s is a burst on credits"),
+    ("aws-g6-xlarge", 0.3125e9, "10 Gbit/s is a burst on credits"),
+    ("aws-g4dn-xlarge", 0.625e9, "25 Gbit/s is a burst on credits"),
+    ("aws-g5-12xlarge", 1.25e9, "40 Gbit/s for four"),
+    ("aws-g6-12xlarge", 1.25e9, "40 Gbit/s for four"),
+    ("aws-g4dn-12xlarge", 1.5625e9, "50 Gbit/s for four"),
 ]
 
 
