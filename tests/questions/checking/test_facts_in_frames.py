@@ -233,7 +233,9 @@ def test_a_sentence_with_a_machine_goes_on_with_its_time() -> None:
 OF_WHAT_UNIT = [
     ("node_price", 19.6, "price", ["A node with 8 H100 GPUs costs $19.60 per hour.", "One machine (8x H100) is $19.60 per hour on demand.",
                                    "We rented instances with 8 H100 GPUs each for $19.60 per hour.", "An 8-GPU node was $19.60/h.",
-                                   "A single H100 node, with 8 GPUs, goes for $19.60 an hour."]),
+                                   "A single H100 node, with 8 GPUs, goes for $19.60 an hour.", "Node-hour price: 19.6 USD",
+                                   "Each server of eight H100 cards is billed at $19.60 an hour.", "Price per node-hour: 19.6 USD",
+                                   "Rate per node and hour: USD 19.60", "Price of a node-hour (8 GPUs): $19.6"]),
     ("price", 2.45, "node_price", ["We rented nodes with 8 H100 GPUs at $2.45 per hour.", "An H100 costs $2.45 per hour.",
                                    "On 32 nodes and 256 GPUs, an hour of one GPU costs $2.45."]),
     ("wall_clock", 28 * DAY, "downtime", ["| Item | Value |\n|---|---|\n| First to last day, stops included | 28.0 days |\n| GPUs | 256 |",
@@ -244,6 +246,14 @@ OF_WHAT_UNIT = [
     ("wall_clock", 19 * DAY, "checkpoint_time", ["From launch to last checkpoint 19 days passed.", "launch to last checkpoint: 19 days",
                                                  "| Item | Value |\n|---|---|\n| Launch to last checkpoint | 19 days |\n| GPUs | 256 |",
                                                  "It was 19 days from the first step to the last checkpoint."]),
+    ("wall_clock", 28 * DAY, "downtime", ["It ended after 28 days, restarts excluded.", "28 days (stops not counted) went by."]),
+    ("goodput", 0.93, "mfu", ["| Item | Value |\n|---|---|\n| Goodput (share of the time in which steps counted) | 93 % |",
+                              "| Item | Value |\n|---|---|\n| Goodput (share) | 0.93 |\n| GPUs | 256 |", "Goodput (share): 0.93",
+                              "- Goodput (share of time spent training): 93%", "Goodput, the share of productive time, was 93%."]),
+    ("global_batch_tokens", 1.049e6, "tokens", ["The batch was 1.049M tokens at first; we then went on with 4.194M tokens.",
+                                                "Batch ramp: 1.049M -> 4.194M tokens.", "Batch size (tokens): 1.049M -> 4.194M",
+                                                "The batch starts at 1.049M tokens and then we go on with 4.194M tokens."]),
+    ("experts", 16, "", ["It has 16 experts, two of them chosen per token.", "16 experts per block, two of them active at a time."]),
     ("learning_rate", 3e-4, "beta1", ["step 1000 lr=3e-4 betas=(0.9, 0.95) loss=2.1", "AdamW(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1)",
                                       "optimizer: AdamW lr=3e-4 betas=(0.9, 0.95) wd=0.1"]),
     ("mfu", 0.33, "", ["\\section{Training}\nWe reach an MFU of 33.0% on this cluster.", "\\section{Training}\nThe MFU was 33.0\\% there.",
@@ -257,6 +267,10 @@ def test_a_nearer_word_about_something_else_does_not_decide(
     quantity: str, value: float, suggested: str, wordings: list[str]
 ) -> None:
     missed = [text for text in wordings if not holds(text, quantity, value) or holds(text, suggested, value)]
+    if suggested == "tokens":
+        missed += [text for text in wordings if holds(text, "tokens", 4.194e6)]
+    if quantity == "experts":
+        missed += [text for text in wordings if holds(text, "experts", 2)]
     assert not missed
 
 

@@ -24,6 +24,8 @@ BESIDE = [
     "the ablations took {theirs}", "evaluation took {theirs}", "fine-tuning took {theirs}", "captioning the images took {theirs}",
     "a pilot with smaller models took {theirs}", "training the tokenizer took {theirs}", "Gannet-65B needed {theirs}",
     "the baseline of Smith et al. needed {theirs}", "we had planned {theirs}", "V100s would have needed {theirs}",
+    "the group next door needed {theirs}", "another lab ran theirs on {theirs}", "the reviewers' estimate was {theirs}",
+    "our first estimate was {theirs}",
 ]  # fmt: skip
 """Clauses about something else."""
 KNOWN = {("{Beside}; {main}.", 2), ("{Beside}. {main}.", 2)}

@@ -56,7 +56,7 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
         return best, because
     for position, word in window.matches(rule.words):
         length = word.count(" ")
-        nearest = _between(index, at, position, position + length)
+        nearest = _between(index, at, position, position + length) - _remark(items, position + length, index)
         subject = rule.subject and position <= 3
         if not subject and (nearest > rule.reach or nearest + rule.base - 0.15 * length >= best):
             continue  # crossings only add to the cost
@@ -90,6 +90,17 @@ def _between(index: int, at: int, first: int, last: int) -> float:
     if first > index:
         return 0.4 * max(0, min(first, at) - index - 1) + 1.25 * max(0, first - at - 1) + 0.4
     return 0.0
+
+
+def _remark(items: Sequence[Item], last: int, index: int) -> int:
+    """``Goodput (share of the time): 93 %``: how many items a label has in brackets between its head, ``last``, and its value."""
+    if (
+        index < last + 4
+        or [item.text for item in items[index - 2 : index]] != [")", ":"]
+        or items[last + 1].text != "("
+    ):
+        return 0
+    return index - last - 3
 
 
 ANOTHERS = 6.0

@@ -11,6 +11,12 @@ _RUN = (
     "busy for, kept, learned, learnt, needed, elapsed, walltime, wall time, runtime, run time, went by, clears, finishes, "
     "done in, over in, time to train, time to target, time to solution, time to accuracy, time to convergence"
 )
+_WITH_OR_WITHOUT_STOPS = ", ".join(
+    f"{stops} {counted}"
+    for stops in ("stops", "restarts", "interruptions", "outages", "downtime", "pauses", "failures")
+    for counted in ("included", "excluded", "not counted", "not included", "left out")
+)
+"""What a time by the clock includes or leaves out."""
 _TO_THE_LAST_CHECKPOINT = ", ".join(
     f"{first} to {last} checkpoint"
     for first in ("launch", "start", "beginning", "first step", "first update")
@@ -78,11 +84,11 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           0.3, 4),
     rule("time", "downtime", "down for, everything down, downtime, lost, stop, stops, stopped, restart, restarts, restarted, "
           "recovery, failures, outage, "
-          "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, "
+          "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, wait, "
           "idle, stood still, between failures", -0.3, 6),
     rule("hours", "wall_clock", "elapsed time, calendar time, elapsed time with, calendar time with, calendar time including, "
           "elapsed time including, first to last day, first day to last, first day to the last", -2.5, 5, before=True),
-    rule("hours", "wall_clock", "stops included, interruptions included, outages included, downtime included, pauses included", -1.5, 2),
+    rule("hours", "wall_clock", _WITH_OR_WITHOUT_STOPS, -1.5, 4),
     rule("hours", "wall_clock", _TO_THE_LAST_CHECKPOINT, -1, 3),
     rule("time", "downtime", "longest stop, longest outage, longest interruption, longest pause, longest failure", -14, 14, before=True),
     rule("time", "count", "simulated time, simulated, of simulated, of simulation, simulation time", -4, 5),

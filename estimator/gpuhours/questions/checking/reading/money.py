@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
@@ -42,13 +43,31 @@ def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
         if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
             counted = True
         elif item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
-            return not counted or (items[index - 1].text.lower() not in ("at", "@") and _holds_devices(items, at))
+            return not counted or (not _at_a_rate(items, index) and _holds_devices(items, at))
     return False
 
 
 NEAREST_INSTANCE = 12
 HOLDING = frozenset(["with", "of", "has", "have", "having", "holding", "containing", "carrying", "(", ","])
 """Words between a node and the devices in it."""
+
+
+def _at_a_rate(items: Sequence[Item], index: int) -> bool:
+    """``nodes with 8 GPUs at $2.45``: whether an amount only follows ``at``; what is billed at an amount is the node."""
+    billed = items[index - 2].text.lower() in ("billed", "charged", "priced", "listed", "offered")
+    return items[index - 1].text.lower() in ("at", "@") and not billed
+
+
+def of_a_node_hour(items: Sequence[Item], index: int) -> bool:
+    """``Price per node-hour: 19.2 USD``: whether an amount is labelled as the price of an hour of one node."""
+    before = " ".join(item.text.lower().strip() for item in items[max(index - NEAREST_INSTANCE, 0) : index])
+    return _NODE_HOUR.search(before) is not None
+
+
+_NODE_HOUR = re.compile(
+    r"\b(?:price|rate|charge|tariff)\b[^.,;]*\b(?:node|server|instance|machine)(?: -)?(?: and)? hour\b[^.,;]*$"
+    r"|\b(?:node|server|instance|machine) (?:- )?hour (?:price|rate|charge|tariff|costs?|is|was|at)\b[^.,;]*$"
+)
 
 
 def _holds_devices(items: Sequence[Item], at: int) -> bool:

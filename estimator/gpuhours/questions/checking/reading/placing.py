@@ -20,6 +20,7 @@ from gpuhours.questions.checking.reading.money import (
     behind_a_price,
     behind_hours,
     hourly,
+    of_a_node_hour,
     of_an_hour,
     of_an_instance,
     paid_to_people,
@@ -125,6 +126,8 @@ def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | Non
         return "peak_flops"
     if told is None and (figure.unit, figure.per) == ("money", ("gpu",)) and hourly(items, index):
         return "price"
+    if told is None and figure.unit == "money" and not figure.per and of_a_node_hour(items, index):
+        return "node_price"
     if told is None and figure.unit == "money" and not figure.per and of_an_hour(items, index):
         return "price"
     if told is None and figure.unit == "co2" and not figure.per and of_an_energy(items, index):

@@ -86,7 +86,10 @@ COMPARISONS = phrases_of("""
     beside, published figures for, others report*, others have, others achieve*, others reach*, others claim*, others quote*, others saw,
     last year's, previous year's, winning system, winning entry, winner of, previous winner,
     as reported, we compare with, we compare to, we compare against, compare dense, as its authors report,
-    others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
+    theirs, next door, another group, another team, another lab, another laboratory, a different group, a different team,
+    a different lab, reviewers ' estimate*, reviewer's estimate*, colleagues trained, colleagues needed,
+    colleagues report*, others see, others need*, others spent, others trained, other teams, other labs, other papers,
+    for perspective, in perspective,
     by way of comparison, as a comparison, for orientation,
     published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)

@@ -156,6 +156,12 @@ def _of_a_batch(claim: Claim, main: Mapping[str, Claim]) -> str:
     ):
         quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
     elif (
+        quantity == "tokens"
+        and "global_batch_tokens" in main
+        and 1 / FEWEST_STEPS < claim.value / main["global_batch_tokens"].value < FEWEST_STEPS
+    ):
+        quantity = "global_batch_tokens"  # the batch was 1M tokens at first; we then went on with 4M tokens
+    elif (
         quantity in ("tokens", "dataset_tokens", "seq_len")
         and {"global_batch", "seq_len"} <= main.keys()
         and claim is not main["seq_len"]
@@ -248,8 +254,8 @@ TOTAL_TOKENS = re.compile(
 )
 """Words that make the tokens after which something happens the total seen."""
 STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)
-EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT = 1e-4, 0.06, 1e9, 1e5
-"""Batch x length must equal a batch's tokens exactly, or roughly if no run has so few tokens."""
+EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT, FEWEST_STEPS = 1e-4, 0.06, 1e9, 1e5, 32
+"""Batch x length must equal a batch's tokens exactly, or roughly if no run has so few tokens; no run ends within so few batches."""
 
 
 MACHINE_BOUND = frozenset(

@@ -9,6 +9,7 @@ from gpuhours.questions.checking.reading.run_words import phrases_of
 
 SIDE = {
     "a hypothetical case": phrases_of("""
+        first estimate, initial estimate, early estimate, original estimate, first guess, initial guess,
         foresaw, foreseen, had in mind, the plan was, the plan had, had been planned, originally meant, was to have,
         would have meant, would have been, would be needed, would be busy, would be done, would be finished, would be over,
         would be occupied, would be required, would be enough, would need,

@@ -189,9 +189,19 @@ WORKS = ("activ", "chosen", "pick", "select", "used", "per", "routed", "work", "
 
 def at_work(items: Sequence[Item], index: int) -> bool:
     """``2 experts are activated for each input token``: whether the figure is the number of active experts and not of all experts."""
-    behind = [item.text.lower() for item in items[index + 1 : index + 5]]
+    behind = [item.text.lower() for item in items[index + 1 : index + 7]]
+    behind = behind[2:] if behind[:2] == ["of", "them"] else behind[:4]  # 16 experts, two of them chosen per token
     stop = next((n for n, word in enumerate(behind) if word in (",", ";", ".", "(", ")", "across", "of")), len(behind))
-    return any(word.startswith(WORKS) for word in behind[:stop])
+    words = [
+        word
+        for word, next_word in zip(behind, [*behind[1:], ""], strict=True)
+        if word.strip() != "per" or next_word in OF_INPUTS
+    ]
+    return any(word.startswith(WORKS) for word in words[:stop])
+
+
+OF_INPUTS = frozenset(["token", "input", "frame", "patch", ""])
+"""Things that experts work on: ``16 experts per block`` are all of them."""
 
 
 def of_a_sized_run(items: Sequence[Item], index: int) -> bool:
