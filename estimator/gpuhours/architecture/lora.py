@@ -21,15 +21,19 @@ ALL = "all-linear"
 
 
 def listed(value: Any) -> Any:
-    """Targets as people write them, as a list in this project's names; anything that is no text or list is returned unchanged.
+    """Targets as people write them, as a list in this project's names without repetitions. Raises ``ValueError`` for anything else.
 
     >>> listed("q_proj,v_proj"), listed("all-linear"), listed(["o_proj", "up"])
     (('q', 'v'), ('all-linear',), ('o', 'up'))
+    >>> listed("q_proj,q")  # a projection gets one adapter, however often it is named
+    ('q',)
     """
     words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
     if not isinstance(words, list | tuple):
-        return value
-    return tuple(one.removesuffix("_proj") if isinstance(one, str) else one for one in words)
+        raise ValueError("Must be a list or a text of projections, such as [q, v] or q_proj,v_proj")
+    if not all(isinstance(one, str) for one in words):
+        return words
+    return tuple(dict.fromkeys(one.removesuffix("_proj") for one in words))
 
 
 Targets: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(listed)]

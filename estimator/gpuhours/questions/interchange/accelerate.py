@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, paired, positive, truth, written
+from gpuhours.questions.interchange.deepspeed import stage_numbered
+from gpuhours.questions.interchange.keys import (
+    ACCUMULATION,
+    IN_NODE,
+    NODES,
+    ForeignFile,
+    Key,
+    paired,
+    positive,
+    truth,
+    written,
+)
 
 TABLE = (
     Key("hardware.gpus", ("num_processes",), positive),
+    Key(NODES, ("num_machines",), positive, None),
     Key(ACCUMULATION, ("gradient_accumulation_steps", "deepspeed_config.gradient_accumulation_steps"), positive),
     Key(
         "layout.tensor",
@@ -18,37 +31,59 @@ TABLE = (
     Key("layout.pipeline", ("megatron_lm_config.megatron_lm_pp_degree",), positive, None),
     Key("layout.context", ("parallelism_config.parallelism_config_cp_size",), positive),
 )
-STRATEGIES = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
+STRATEGIES: Mapping[str, dict[str, Any]] = {
+    "full_shard": {"layout.sharding": "zero3"}, "shard_grad_op": {"layout.sharding": "zero2"}, "no_shard": {"layout.sharding": "none"},
+    "hybrid_shard": {"layout.sharding": "zero3", IN_NODE: True}, "hybrid_shard_zero2": {"layout.sharding": "zero2", IN_NODE: True},
+}  # fmt: skip
 """FSDP sharding strategies in the order of accelerate's numbers, which start at 1."""
 
 OFFLOADED = {"layout.offload_optimizer": True, "layout.offload_parameters": True}
 """What FSDP's ``offload_params`` keeps in host memory: the shards, and with them their optimiser states."""
 
 
-def sharded_as(words: str) -> dict[str, Any]:
-    """The layout of Trainer's ``fsdp``: ``full_shard auto_wrap offload``."""
-    level = "zero2" if "shard_grad_op" in words or "zero2" in words else "none" if "no_shard" in words else "zero3"
-    group = {"layout.shard_group": 8} if "hybrid" in words else {}
-    return {"layout.sharding": level, **group, **(OFFLOADED if "offload" in words else {})}
+def sharded_as(theirs: ForeignFile) -> dict[str, Any]:
+    """The layout of Trainer's ``fsdp``: ``full_shard auto_wrap offload``. Other words are listed as not understood."""
+    said = theirs.get("fsdp")
+    words = " ".join(map(str, said)) if isinstance(said, list) else str(said or "")
+    keys: dict[str, Any] = {}
+    listed = re.split(r"[\s,]+", words.strip().lower().replace("true", "full_shard"))
+    for word in listed:
+        keys |= STRATEGIES.get(word, {}) | (OFFLOADED if word == "offload" else {})
+    if not set(listed) & STRATEGIES.keys() or set(listed) - {*STRATEGIES, "offload", "auto_wrap"}:
+        theirs.leave("fsdp")
+    return keys
+
+
+def strategy_called(name: Any) -> dict[str, Any]:
+    """The layout of an FSDP sharding strategy, by its name or accelerate's number; empty if there is none.
+
+    >>> strategy_called("SHARD_GRAD_OP"), strategy_called(3), strategy_called("banana")
+    ({'layout.sharding': 'zero2'}, {'layout.sharding': 'none'}, {})
+    """
+    number = positive(name)
+    if number is not None:
+        return dict(list(STRATEGIES.values())[number - 1]) if number <= len(STRATEGIES) else {}
+    return dict(STRATEGIES.get(str(name).lower().removeprefix("shardingstrategy."), {}))
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert an accelerate configuration to the run's keys."""
     keys = paired(theirs, TABLE)
     kind, precision = str(theirs.get("distributed_type") or "NO").upper(), theirs.get("mixed_precision")
-    theirs.get("num_machines")
     if precision is not None:
         keys["training.dtype"] = "fp32" if str(precision) in ("no", "False") else str(precision)
     if kind == "FSDP":
         return keys | _sharded(theirs) | {"training.state": "amp", "software": "huggingface-fsdp2"}
     if kind == "DEEPSPEED":
-        stage = theirs.get("deepspeed_config.zero_stage", "deepspeed_config.zero_optimization.stage")
+        stages = "deepspeed_config.zero_stage", "deepspeed_config.zero_optimization.stage"
+        stage = theirs.get(*stages)
         inside = "deepspeed_config."
         theirs.get(
             f"{inside}zero3_init_flag", f"{inside}zero3_save_16bit_model", f"{inside}deepspeed_multinode_launcher"
         )
         offloaded, weights = (theirs.get(f"{inside}offload_{part}_device") for part in ("optimizer", "param"))
-        keys |= {"layout.sharding": f"zero{stage}" if positive(stage) else "none"} if stage is not None else {}
+        if stage is not None:
+            keys["layout.sharding"] = stage_numbered(stage, stages[0])
         keys |= {"layout.offload_optimizer": True} if str(offloaded) in ("cpu", "nvme") else {}
         keys |= {"layout.offload_parameters": True} if str(weights) in ("cpu", "nvme") else {}
         return keys | {"software": "huggingface-deepspeed"}
@@ -68,22 +103,16 @@ def _sharded(theirs: ForeignFile) -> dict[str, Any]:
     inside = "fsdp_config.fsdp_"
     strategy, again = theirs.get(f"{inside}sharding_strategy"), theirs.get(f"{inside}reshard_after_forward")
     theirs.get(f"{inside}version", f"{inside}auto_wrap_policy", f"{inside}transformer_layer_cls_to_wrap")
-    number = positive(strategy)
-    if number and number <= len(STRATEGIES):
-        strategy = STRATEGIES[number - 1]
-    if isinstance(again, str) and again.upper() in STRATEGIES:  # accelerate also accepts a strategy here
-        strategy = again.upper()
-    named = {
-        "FULL_SHARD": "zero3",
-        "SHARD_GRAD_OP": "zero2",
-        "NO_SHARD": "none",
-        "HYBRID_SHARD": "zero3",
-        "HYBRID_SHARD_ZERO2": "zero2",
-    }
-    level = named.get(str(strategy).upper()) if strategy else "zero2" if truth(again) is False else "zero3"
-    keys: dict[str, Any] = {"layout.sharding": level or str(strategy)}
-    if str(strategy).upper().startswith("HYBRID"):
-        keys["layout.shard_group"] = 8
+    keys: dict[str, Any] = {"layout.sharding": "zero2" if truth(again) is False else "zero3"}
+    if strategy is not None:
+        keys = strategy_called(strategy)
+        if not keys:
+            theirs.leave(f"{inside}sharding_strategy")
+    elif strategy_called(again):  # accelerate also accepts a strategy here
+        keys = strategy_called(again)
+    elif again is not None and str(again).lower() not in ("true", "false"):
+        keys = {}
+        theirs.leave(f"{inside}reshard_after_forward")
     keys |= {"layout.recompute": "full"} if theirs.on(f"{inside}activation_checkpointing") else {}
     return keys | (OFFLOADED if theirs.on(f"{inside}offload_params") else {})
 

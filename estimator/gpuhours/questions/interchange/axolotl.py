@@ -8,7 +8,7 @@ from typing import Any
 
 from gpuhours.architecture.catalogue import known_as, names
 from gpuhours.architecture.lora import ALL, ATTENTION, EVERY
-from gpuhours.questions.interchange.accelerate import OFFLOADED
+from gpuhours.questions.interchange.accelerate import OFFLOADED, sharded_as, strategy_called
 from gpuhours.questions.interchange.deepspeed import stage_named
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
@@ -79,14 +79,21 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     inside, older = "fsdp_config.", "fsdp_config.fsdp_"
     again = theirs.get(f"{inside}reshard_after_forward", f"{older}reshard_after_forward")
     strategy = str(theirs.get(f"{inside}sharding_strategy", f"{older}sharding_strategy") or "")
-    sharded = (
-        theirs.get("fsdp", "fsdp_version", f"{inside}fsdp_version") is not None or again is not None or bool(strategy)
-    )
+    words = theirs.get("fsdp")
+    versions = theirs.get("fsdp_version", f"{inside}fsdp_version")
+    sharded = words is not None or versions is not None or again is not None or bool(strategy)
     for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy", "limit_all_gathers"):
         theirs.get(f"{inside}{part}", f"{older}{part}")
     keys |= stage_named(config)
     if sharded:
-        keys["layout.sharding"] = "zero2" if again is False or "GRAD_OP" in strategy.upper() else "zero3"
+        keys["layout.sharding"] = "zero2" if again is False else "zero3"
+        keys |= (sharded_as(theirs) if words else {}) | strategy_called(strategy)
+        if strategy and not strategy_called(strategy):
+            theirs.leave(
+                f"{inside}sharding_strategy"
+                if theirs.holds(f"{inside}sharding_strategy")
+                else f"{older}sharding_strategy"
+            )
         keys |= OFFLOADED if theirs.on(f"{inside}offload_params", f"{older}offload_params") else {}
     software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else None
     return keys | {"software": software or ("huggingface-liger" if _fused(theirs) else "huggingface-trainer")}
@@ -105,7 +112,7 @@ def _fused(theirs: ForeignFile) -> bool:
 
 def _length(theirs: ForeignFile) -> dict[str, Any]:
     """``sequence_len`` is the length of every sample where they are packed or padded to it; otherwise longer ones are cut to it."""
-    length, packed = positive(theirs.get("sequence_len")), theirs.on("sample_packing")
+    length, packed = theirs.count("sequence_len"), theirs.on("sample_packing")
     padded = theirs.on("pad_to_sequence_len")
     return {"data.seq_len" if packed or padded else LONGEST: length} | ({"data.packed": True} if packed else {})
 
@@ -118,7 +125,7 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     if name is not None and known is None:
         theirs.leave("base_model")
     rank, modules, linear = (
-        positive(theirs.get("lora_r")),
+        theirs.count("lora_r"),
         theirs.get("lora_target_modules"),
         theirs.on("lora_target_linear"),
     )

@@ -24,31 +24,36 @@ TABLE = (
     ),
 )
 
-_STAGE = re.compile(r"(?:zero|z|stage)[-_]?([123])(?!\d)")
+_STAGE = re.compile(r"(?<![a-z0-9])(?:zero|z|stage)[-_]?([0-3])(?!\d)")
+_OFFLOADED = re.compile(r"(?<!no)(?<!no[-_])offload(?!_param)")
+_STAGES = ("none", "zero1", "zero2", "zero3")
 
 
 def stage_named(config: str) -> dict[str, Any]:
-    """The layout that the name of a DeepSpeed file says.
+    """The layout that the name of a DeepSpeed file says; its folders say nothing.
 
     >>> stage_named("examples/deepspeed/ds_z3_offload_config.json")
     {'layout.sharding': 'zero3', 'layout.offload_optimizer': True, 'layout.offload_parameters': True}
     """
-    said = _STAGE.search(config)
-    keys: dict[str, Any] = {"layout.sharding": f"zero{said[1]}"} if said else {}
-    weights = said is not None and said[1] == "3" and "offload" in config
-    keys |= {"layout.offload_optimizer": True} if "offload" in config and "offload_param" not in config else {}
+    name = re.split(r"[/\\]", config)[-1].lower()
+    said, offloaded = _STAGE.search(name), _OFFLOADED.search(name) is not None
+    keys: dict[str, Any] = {"layout.sharding": _STAGES[int(said[1])]} if said else {}
+    weights = said is not None and said[1] == "3" and (offloaded or "offload_param" in name)
+    keys |= {"layout.offload_optimizer": True} if offloaded else {}
     return keys | ({"layout.offload_parameters": True} if weights else {})
+
+
+def stage_numbered(stage: Any, where: str) -> str:
+    """The sharding of a ZeRO stage; raises ``EstimateError`` for one that there is not."""
+    if str(stage or 0) not in ("0", "1", "2", "3"):
+        raise EstimateError(f"Unknown ZeRO stage {str(stage)[:40]!r}.", "ZeRO has stages 0 to 3.", where)
+    return _STAGES[int(stage or 0)]
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert a DeepSpeed configuration to the run's keys."""
     keys = paired(theirs, TABLE)
-    stage = theirs.get("zero_optimization.stage")
-    if str(stage or 0) not in ("0", "1", "2", "3"):
-        raise EstimateError(
-            f"Unknown ZeRO stage {str(stage)[:40]!r}.", "ZeRO has stages 0 to 3.", "zero_optimization.stage"
-        )
-    keys["layout.sharding"] = ("none", "zero1", "zero2", "zero3")[int(stage or 0)]
+    keys["layout.sharding"] = stage_numbered(theirs.get("zero_optimization.stage"), "zero_optimization.stage")
     device, weights = (
         theirs.get("zero_optimization.offload_optimizer.device"),
         theirs.get("zero_optimization.offload_param.device"),
@@ -79,7 +84,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a run's values to a DeepSpeed configuration."""
     theirs = written(values, TABLE)
-    theirs["zero_optimization.stage"] = ("none", "zero1", "zero2", "zero3").index(values.get("layout.sharding", "none"))
+    theirs["zero_optimization.stage"] = _STAGES.index(values.get("layout.sharding", "none"))
     if values.get("layout.offload_optimizer"):
         theirs["zero_optimization.offload_optimizer.device"] = "cpu"
     if values.get("layout.offload_parameters"):

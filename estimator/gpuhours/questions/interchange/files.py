@@ -20,6 +20,7 @@ from gpuhours.questions.interchange import (
     llama_factory,
     megatron,
     nanotron,
+    notebooks,
     python_calls,
     shell,
     torchtitan,
@@ -134,22 +135,26 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
         if isinstance(data, Mapping) and data:
             code, keys = _owner(flat(data), path)
             return code, interpolated(keys) if code == "nemo" else keys
-    arguments = python_calls.arguments(text) if ending in (".py", ".ipynb") else shell.arguments(text)
+    python = ending in (".py", ".ipynb")
+    cells = notebooks.code(text, str(path)) if ending == ".ipynb" else [text]
+    arguments = python_calls.arguments(*cells, where=str(path)) if python else shell.arguments(text)
     if not arguments:
         raise EstimateError(
             "contains no known arguments or keys.",
             _READ,
             str(path),
         )
-    return _launched(arguments), arguments
+    code = _launched(arguments, python=python)
+    return code, arguments
 
 
-def _launched(arguments: Mapping[str, Any]) -> str:
-    """Detect the framework of a launch command by its arguments."""
+def _launched(arguments: Mapping[str, Any], *, python: bool) -> str:
+    """Detect the framework of a launch command, or of Python, by its arguments."""
     if "finetuning_type" in arguments:
         return "llama-factory"
     shaped = {"num_layers", "hidden_size", "tensor_model_parallel_size", "micro_batch_size"} & arguments.keys()
-    return "trainer" if trainer.MARKS & arguments.keys() and not shaped else "megatron"
+    marked = bool(trainer.MARKS & arguments.keys())
+    return "trainer" if (marked or not shaped if python else marked and not shaped) else "megatron"
 
 
 def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:

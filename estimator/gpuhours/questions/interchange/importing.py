@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.interchange.deepspeed import stage_named
 from gpuhours.questions.interchange.files import CODES, opened
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
+    IN_NODE,
     LOCAL_BATCH,
     LONGEST,
     NODES,
@@ -155,7 +158,11 @@ def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path
         file = path.parent / str(said)
         if file.is_file():
             found += [] if str(file) in given else [file]
-        elif key == "config_file" or (key == BESIDE[0] and not any(Path(one).name == file.name for one in given)):
+        elif (
+            key == "config_file"
+            or (key == BESIDE[0] and not any(Path(one).name == file.name for one in given))
+            or (key == "deepspeed" and not given and not stage_named(str(said)))
+        ):
             theirs.leave(key)
     return found
 
@@ -245,11 +252,22 @@ def _adapters_alone(found: dict[str, Any]) -> list[str]:
     return [f"adapters of rank {rank} on an unknown model: --model CONFIG.json --lora {rank}{beside}"]
 
 
+def _per_node(run: Run, nodes: int | None, launched: int | None) -> int | None:
+    """GPUs per node that a run uses: the launcher's, those of all nodes divided by the nodes, or those of the server."""
+    hardware, gpus = run.hardware, run.hardware.gpus
+    size = launched
+    if size is None and nodes and gpus:
+        size = max(1, int(gpus) // nodes)
+    elif size is None and hardware.named is not None:
+        size = cluster(hardware.named, hardware.node).gpus_per_node
+    return size if size is None or gpus is None else min(size, int(gpus))
+
+
 def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
     said = {
         key: found.pop(key, None)
-        for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED, LONGEST)
+        for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED, LONGEST, IN_NODE)
     }
     copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
@@ -283,6 +301,13 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
         put(data, key, value)
     data = {name: data[name] for name in (*ORDER, *(set(data) - set(ORDER))) if name in data}
     run = from_dict(data, "what the files say")
+    if said[IN_NODE] and "layout.shard_group" not in found and found.get("layout.sharding") != "none":
+        group = _per_node(run, said[NODES], said[PER_NODE])
+        if group is None:
+            remarks.append("every node holds all shards, and its number of GPUs is missing: --set layout.shard_group=N")
+        else:
+            put(data, "layout.shard_group", group)
+            run = from_dict(data, "what the files say")
     if said[LONGEST] and run.data.seq_len is None:
         say = "--set data.text_tokens=N" if getattr(run.model, "kind", "") == "video-language" else "--seq-len N"
         remarks.append(f"samples are cut to {said[LONGEST]:,} tokens, not packed; their usual length is missing: {say}")

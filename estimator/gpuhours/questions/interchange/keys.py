@@ -10,21 +10,29 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
+from gpuhours.questions.interchange.arithmetic import LARGEST
 
 VOCABULARY = "vocabulary.of_tokenizer"
 """Internal key for the vocabulary size implied by the tokenizer's files."""
 UNPADDED = "vocabulary.said"
 """Internal key for the vocabulary size before padding."""
-NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, LONGEST = (
+NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, LONGEST, IN_NODE = (
     "machine.nodes",
     "machine.per_node",
     "machine.data",
     "batch.passes",
     "batch.local",
     "data.longest",
+    "layout.sharded_in_node",
 )
 """Quantities that frameworks' files state but a run does not, since it states GPUs, the global batch and the usual length of a sample
-instead: ``LONGEST`` is the length to which longer samples are cut."""
+instead: ``LONGEST`` is the length to which longer samples are cut, and ``IN_NODE`` whether every node holds all shards."""
+
+
+class Undecided(str):
+    """A value that only running a script would give, described in words."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,30 @@ class ForeignFile:
             first = value if first is None and not unset(value) else first
         return first
 
+    def count(self, *names: str, usual: int | None = None) -> int | None:
+        """The first of ``names`` that is set, as a positive whole number: ``usual`` if none is, None if its value is not understood."""
+        said = self.number(positive, *names)
+        missing = all(_off(self._value(name)) and not variable(self._value(name)) for name in names)
+        return usual if missing else said
+
+    def number(self, read: Callable[[Any], Any], *names: str) -> Any:
+        """The first of ``names`` that is set, converted by ``read``; listed as not understood if it is no number above zero."""
+        value = self.get(*names)
+        said = None if value is None else read(value)
+        if said is None and not _off(value):
+            self.leave(next(name for name in names if not unset(self._value(name))))
+        return said
+
+    def undecided(self, *names: str) -> bool:
+        """Whether the value of one of ``names`` depends on a variable that the file does not define."""
+        return any(variable(self._value(name)) for name in names)
+
+    def _value(self, name: str) -> Any:
+        return self._keys.get(name, (name, None))[1]
+
     def names(self, name: str) -> bool:
         """Whether a key has a value, which may be an undefined variable."""
-        return not silent(self._keys.get(name, (name, None))[1])
+        return not silent(self._value(name))
 
     def holds(self, *names: str) -> bool:
         """Whether one of ``names`` is in the file, even without a value."""
@@ -105,8 +134,8 @@ def unset(value: Any) -> bool:
 
 
 def variable(value: Any) -> bool:
-    """Whether a value is a shell variable or OmegaConf reference that the file does not define."""
-    return isinstance(value, str) and "$" in value
+    """Whether a value is a shell variable or OmegaConf reference that the file does not define, or is computed in a script."""
+    return isinstance(value, Undecided) or (isinstance(value, str) and "$" in value)
 
 
 def silent(value: Any) -> bool:
@@ -131,11 +160,14 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def paired(theirs: ForeignFile, table: tuple[Key, ...]) -> dict[str, Any]:
-    """Convert a file to the run's keys by a table."""
+    """Convert a file to the run's keys by a table; numbers that are none are listed as not understood."""
     values = {}
     for key in table:
-        value = theirs.get(*key.theirs)
-        said = None if value is None else key.read(value)
+        if key.read in (positive, above_zero):
+            said = theirs.number(key.read, *key.theirs)
+        else:
+            value = theirs.get(*key.theirs)
+            said = None if value is None else key.read(value)
         if said is not None and key.ours not in values:
             values[key.ours] = said
     return values
@@ -165,12 +197,24 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def positive(value: Any) -> int | None:
-    """The value as a positive whole number, otherwise None; files use -1 and 0 for unset."""
+    """The value as a positive whole number, otherwise None.
+
+    >>> positive("1_024"), positive(8.0), positive("x"), positive(-1)
+    (1024, 8, None, None)
+    """
     try:
-        number = int(str(value).replace("_", ""))
+        number = int(value) if isinstance(value, float) and value.is_integer() else int(str(value).replace("_", ""))
     except ValueError:
         return None
-    return number if number > 0 else None
+    return number if 0 < number <= LARGEST else None
+
+
+def _off(value: Any) -> bool:
+    """Whether a file means "unset" by a value where a number belongs: missing, -1 or 0."""
+    try:
+        return unset(value) or float(value) in (-1, 0)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def above_zero(value: Any) -> float | None:

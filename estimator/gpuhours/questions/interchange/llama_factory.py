@@ -10,7 +10,7 @@ from gpuhours.architecture.lora import ALL
 from gpuhours.questions.interchange.accelerate import sharded_as
 from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called
 from gpuhours.questions.interchange.deepspeed import stage_named
-from gpuhours.questions.interchange.keys import LONGEST, ForeignFile, paired, positive, truth, written
+from gpuhours.questions.interchange.keys import LONGEST, ForeignFile, paired, truth, written
 from gpuhours.questions.interchange.trainer import BATCH, launched
 
 RANK, LENGTH = 8, 2048
@@ -37,7 +37,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     keys |= _frozen(theirs, known, alone=theirs.get("finetuning_type") == "full")
     half = theirs.on("fp16")
     theirs.get("bf16")
-    narrow = positive(theirs.get("quantization_bit"))
+    narrow = theirs.count("quantization_bit")
     theirs.get("fp8_backend", "fp8_enable_fsdp_float8_all_gather")
     keys["training.dtype"] = "nf4" if narrow == 4 else "fp8" if theirs.on("fp8") else "fp16" if half else "bf16"
     if narrow not in (None, 4):
@@ -45,8 +45,8 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     keys["layout.recompute"] = "none" if theirs.on("disable_gradient_checkpointing") else "full"
     config = str(theirs.get("deepspeed") or "")
     theirs.get("fsdp_transformer_layer_cls_to_wrap")
-    sharded = str(theirs.get("fsdp") or "")
-    keys |= sharded_as(sharded) if sharded else stage_named(config)
+    sharded = truth(theirs.get("fsdp")) is not None and theirs.get("fsdp") is not False
+    keys |= sharded_as(theirs) if sharded else stage_named(config)
     if theirs.on("use_galore"):
         keys["training.optimizer"] = "galore"
         theirs.get("galore_layerwise", "galore_target", "galore_rank", "galore_scale", "galore_update_interval")
@@ -70,7 +70,7 @@ def _frozen(theirs: ForeignFile, model: str | None, *, alone: bool) -> dict[str,
 def _length(theirs: ForeignFile) -> dict[str, Any]:
     """``cutoff_len`` is the length of every sample where they are packed, as they are in pre-training; otherwise longer ones are cut to
     it."""
-    length, said = positive(theirs.get("cutoff_len")) or LENGTH, truth(theirs.get("packing"))
+    length, said = theirs.count("cutoff_len", usual=LENGTH), truth(theirs.get("packing"))
     neat, pretrained = theirs.on("neat_packing"), str(theirs.get("stage")) == "pt"
     packed = neat or (pretrained if said is None else said)
     return {"data.seq_len": length, "data.packed": True} if packed else {LONGEST: length}
@@ -79,8 +79,11 @@ def _length(theirs: ForeignFile) -> dict[str, Any]:
 def _adapters(theirs: ForeignFile) -> dict[str, Any]:
     """Rank and targets of LoRA adapters."""
     said = str(theirs.get("lora_target") or "all")
-    named = [PROJECTIONS[one.strip()] for one in said.split(",") if one.strip() in PROJECTIONS]
-    keys = {"model.trainable": "lora", "model.rank": positive(theirs.get("lora_rank")) or RANK}
+    words = [one.strip() for one in said.split(",")]
+    named = [PROJECTIONS[one] for one in words if one in PROJECTIONS]
+    if said != "all" and len(named) < len(words):
+        theirs.leave("lora_target")
+    keys = {"model.trainable": "lora", "model.rank": theirs.count("lora_rank", usual=RANK)}
     return keys | {"model.targets": named if named and said != "all" else [ALL]}
 
 

@@ -86,7 +86,7 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     keys |= _recompute(theirs)
     split = theirs.on("sequence_parallel")
     keys |= {"layout.sequence_parallel": split} if keys.get("layout.tensor", 1) > 1 else {}
-    per_stage = positive(theirs.get("num_layers_per_virtual_pipeline_stage"))
+    per_stage = theirs.count("num_layers_per_virtual_pipeline_stage")
     layers, stages = keys.get("model.layers"), keys.get("layout.pipeline", 1)
     if per_stage and layers and stages > 1 and "layout.interleave" not in keys:
         keys["layout.interleave"] = layers // (stages * per_stage)
@@ -110,7 +110,7 @@ def _recompute(theirs: ForeignFile) -> dict[str, Any]:
     whole = whole or (method is not None and not theirs.holds(*granularities))
     some = theirs.on("recompute_activations")
     mode = str(granularity or ("selective" if some else "full" if whole else "none"))
-    if positive(theirs.get("checkpoint_num_layers")) not in (None, 1):
+    if theirs.count("checkpoint_num_layers") not in (None, 1):
         theirs.leave("checkpoint_num_layers")
     return {"layout.recompute": mode} | (
         {} if mode == "full" and method == "block" else {"layout.recompute_layers": None}
@@ -124,7 +124,7 @@ GPT2_WORDS, PADDED_TO = 50_257, 128
 def _vocabulary(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
     """The vocabulary size with Megatron's padding; GPT-2's if no size is given and the tokenizer uses GPT-2's byte-pair merges."""
     merges = theirs.names("merge_file") or theirs.get("tokenizer_type") == "GPT2BPETokenizer"
-    said, each = positive(theirs.get("vocab_size")), positive(theirs.get("make_vocab_size_divisible_by")) or PADDED_TO
+    said, each = theirs.count("vocab_size"), theirs.count("make_vocab_size_divisible_by") or PADDED_TO
     if "model.layers" not in found or "model.vocab" in found or not (said or merges):
         return {}
     multiple = each * int(found.get("layout.tensor", 1))
@@ -182,7 +182,7 @@ def _adapters(theirs: ForeignFile) -> dict[str, Any]:
     }  # fmt: skip
     named = theirs.get("lora_tuning.target_modules") or ["attention_qkv"]
     targets = [part for one in named for part in parts.get(str(one), ())]
-    rank = positive(theirs.get("lora_tuning.adapter_dim")) or 32
+    rank = theirs.count("lora_tuning.adapter_dim", usual=32)
     return {"model.trainable": "lora", "model.rank": rank, "model.targets": targets}
 
 
@@ -229,13 +229,16 @@ def _sharding(theirs: ForeignFile, dtype: str) -> dict[str, Any]:
     DeepSpeed's bf16 optimiser shards its states even at stage 0."""
     level = theirs.get("data_parallel_sharding_strategy")
     if theirs.on("deepspeed"):
-        stage = positive(theirs.get("zero_stage")) or (1 if dtype == "bf16" else 0)
+        stage = theirs.count("zero_stage") or (1 if dtype == "bf16" else 0)
         offloaded = {"layout.offload_optimizer": True} if theirs.on("cpu_optimizer") else {}
         theirs.get("deepspeed_config", "no_pipeline_parallel")
         return {"layout.sharding": f"zero{stage}" if stage else "none", **offloaded}
     if theirs.on("fsdp"):  # NeMo's switch for PyTorch's FSDP
         levels = {"grad": "zero2", "hybrid": "zero3", "full": "zero3"}
-        return {"layout.sharding": levels.get(str(theirs.get("fsdp_sharding_strategy") or "full"), "zero3")}
+        level = levels.get(str(theirs.get("fsdp_sharding_strategy") or "full"))
+        if level is None:
+            theirs.leave("fsdp_sharding_strategy")
+        return {"layout.sharding": level}
     theirs.get("fsdp_sharding_strategy", "fsdp_grad_reduce_dtype")
     if theirs.on("use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2"):
         levels = {"optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3", "no_shard": "none"}

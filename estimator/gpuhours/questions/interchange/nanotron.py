@@ -56,7 +56,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
             "model.positions": "rotary",
             "model.attention_bias": "qkv" if biased else "none",
         }
-        each = positive(theirs.get("model.make_vocab_size_divisible_by")) or 1
+        each = theirs.count("model.make_vocab_size_divisible_by") or 1
         multiple = each * int(keys.get("layout.tensor", 1))
         keys |= {"model.vocab": math.ceil(keys["model.vocab"] / multiple) * multiple} if "model.vocab" in keys else {}
         for part in ("is_llama_config", "pretraining_tp", "hidden_act", "max_position_embeddings", "use_cache"):
@@ -70,7 +70,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     mode = theirs.get("parallelism.tp_mode")
     if keys.get("layout.tensor", 1) > 1:
         keys["layout.sequence_parallel"] = str(mode or "ALL_REDUCE").upper() == "REDUCE_SCATTER"
-    keys["layout.sharding"] = "zero1" if positive(theirs.get("optimizer.zero_stage")) else "none"
+    keys["layout.sharding"] = "zero1" if theirs.count("optimizer.zero_stage") else "none"
     keys["layout.recompute"] = "full" if theirs.on("parallelism.recompute_layer") else "none"
     kind = str(theirs.get("model.dtype") or "bfloat16")
     return keys | {"training.dtype": NUMBERS.get(kind, kind), "software": "nanotron"}

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-_ASKED = re.compile(r"(Arguments|Config|Trainer|from_pretrained|get_peft_model)$")
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.interchange.keys import Undecided, flat
+from gpuhours.questions.interchange.python_names import Scope, name_of
+
+_ASKED = re.compile(r"^(?!Generation|Auto).*(Arguments|Config|Trainer)$|^get_peft_model$")
+_MODEL = re.compile(r"^(?!.*Peft).*(Model|For[A-Z]\w*)$")
+"""Classes whose ``from_pretrained`` loads a model, neither a tokenizer nor trained adapters."""
 RENAMED = {
     "r": "lora_r",
     "target_modules": "lora_target_modules",
     "pretrained_model_name_or_path": "model_name_or_path",
+    "model_name": "model_name_or_path",
 }
 """Keywords with another name on command lines."""
 OBJECTS = frozenset({
@@ -20,60 +26,59 @@ OBJECTS = frozenset({
     "device_map", "data_collator", "compute_metrics", "callbacks", "formatting_func", "token", "bias", "random_state",
 })  # fmt: skip
 """Keywords that say nothing about cost: objects whose own keywords are read, and data."""
-DECIDED_THERE = "auto"
-"""Stands for a value that only running the code would give."""
 
 
-def arguments(text: str) -> dict[str, Any]:
-    """Keyword -> value of the calls that configure training; constants of the module are filled in. Empty if the text is no Python.
+def arguments(*cells: str, where: str = "") -> dict[str, Any]:
+    """Keyword -> value of the calls that configure training; constants are filled in. Raises ``EstimateError`` if no cell is Python.
 
-    >>> arguments("n = 4\\nargs = TrainingArguments(per_device_train_batch_size=n, bf16=True, output_dir=where())")
-    {'per_device_train_batch_size': 4, 'bf16': True, 'output_dir': 'auto'}
+    >>> arguments("n = 2\\nargs = TrainingArguments(per_device_train_batch_size=2 * n, bf16=True, output_dir=where())")
+    {'per_device_train_batch_size': 4, 'bf16': True, 'output_dir': 'where(): computed in the script'}
     """
-    try:
-        tree = ast.parse(_code(text))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
-    known: dict[str, Any] = {}
     found: dict[str, Any] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant | ast.List):
-            known |= {target.id: _value(node.value, {}) for target in node.targets if isinstance(target, ast.Name)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _ASKED.search(_name(node.func)):
-            for name, value in ((name, value) for name, value in _said(node) if name not in OBJECTS):
-                found.setdefault(RENAMED.get(name, name), _value(value, known))
-    return found
+    body: list[ast.AST] = []
+    for number, text in enumerate(cells):
+        try:
+            body += ast.parse(text).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line = getattr(error, "lineno", None)
+            if len(cells) == 1:
+                raise EstimateError(
+                    "is not Python that can be read.", "Python 3 is read.", f"{where}:{line}" if line else where
+                ) from None
+            found[f"code cell {number + 1}"] = Undecided("not Python")
+    for scope in Scope(body).every():
+        for name, value in (one for node in scope.nodes if isinstance(node, ast.Call) for one in _said(node, scope)):
+            before = found.setdefault(name, value)
+            if before != value:
+                found[name] = Undecided(f"{_short(before)} or {_short(value)}: the script says both")
+    return flat(found)
 
 
-def _code(text: str) -> str:
-    """Python's text, or the code cells of a notebook without their shell commands."""
-    if not text.lstrip().startswith("{"):
-        return text
-    cells = json.loads(text).get("cells", [])
-    lines = ["".join(cell.get("source", "")) for cell in cells if cell.get("cell_type") == "code"]
-    return "\n".join(line for line in "\n".join(lines).splitlines() if not line.lstrip().startswith(("!", "%")))
+def _said(call: ast.Call, scope: Scope) -> Iterator[tuple[str, Any]]:
+    """The keywords of a call that configures training, with their values; the first argument of ``from_pretrained`` is the model's name."""
+    name = name_of(call.func)
+    loads = name == "from_pretrained" and _MODEL.match(_class_of(call))
+    if not (loads or _ASKED.match(name)):
+        return
+    if loads and call.args:
+        yield "model_name_or_path", scope.value(call.args[0])
+    for one in call.keywords:
+        value = scope.value(one.value)
+        if one.arg is None and isinstance(value, dict):
+            yield from ((RENAMED.get(str(key), str(key)), inner) for key, inner in value.items() if key not in OBJECTS)
+        elif one.arg is None:
+            yield f"{name}(**)", value
+        elif one.arg == "model" and isinstance(value, str) and not isinstance(value, Undecided):
+            yield "model_name_or_path", value
+        elif one.arg is not None and one.arg not in OBJECTS:
+            yield RENAMED.get(one.arg, one.arg), value
 
 
-def _said(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """The keywords of a call; the first argument of ``from_pretrained`` is the model's name."""
-    if _name(call.func) == "from_pretrained" and call.args:
-        yield "model_name_or_path", call.args[0]
-    yield from ((one.arg, one.value) for one in call.keywords if one.arg)
+def _class_of(call: ast.Call) -> str:
+    """The class of which a method is called."""
+    return name_of(call.func.value) if isinstance(call.func, ast.Attribute) else ""
 
 
-def _name(node: ast.expr) -> str:
-    """The last part of a dotted name."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _value(node: ast.expr, known: dict[str, Any]) -> Any:
-    """A constant, a list of constants, the last part of ``torch.bfloat16``, or what a variable was set to."""
-    if isinstance(node, ast.Name):
-        return known.get(node.id, DECIDED_THERE)
-    if isinstance(node, ast.Attribute):
-        return node.attr if _name(node.value) == "torch" else DECIDED_THERE
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, RecursionError, MemoryError):
-        return DECIDED_THERE
+def _short(value: Any) -> str:
+    text = value.partition(": ")[0] if isinstance(value, Undecided) else str(value)
+    return text if len(text) <= 16 else f"{text[:13]}..."

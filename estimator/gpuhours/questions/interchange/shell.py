@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from gpuhours.inputs.records import dataclass
+from gpuhours.questions.interchange.arithmetic import SHELL, reckoned
 from gpuhours.questions.interchange.keys import without_effect
 
 _SET = re.compile(r"^(?:export\s+|local\s+)?([A-Za-z_]\w*)(\+?)=(.*)$")
@@ -46,6 +47,7 @@ def arguments(text: str) -> dict[str, Any]:
     branches = _Branches()
     name = None
     for line in _lines(text, values, known):
+        name = None if name is not None and values.get(name) is not True else name  # a list ends with its line
         if branches.turn(line, known, values) or not branches.taken:
             continue
         for word in _words(_SUM.sub(lambda match: _filled(match[0], known), line)):
@@ -210,7 +212,7 @@ def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
         closing = word.count(")") > word.count("(")
         found[name] = (word.strip("\"' ").removesuffix(")") if closing else word).strip("\"' ")
         return name if name in LISTS else None
-    if name in LISTS and isinstance(found.get(name), str):
+    if name in LISTS and isinstance(found.get(name), str) and not re.match(r"\d?[<>|&;)]", word):
         found[name] += f" {word}"
         return name
     return None
@@ -235,10 +237,6 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
     return _USED.sub(lambda use: known.get(use[1] or use[3]) or use[2] or use[0], text)
 
 
-OPERATORS = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
-    ast.Div: operator.floordiv, ast.Mod: operator.mod,
-}  # fmt: skip
 LONGEST_SUM = 200
 """Maximum length of an arithmetic expression in characters."""
 
@@ -256,16 +254,6 @@ def sum_of_whole(text: str) -> int | None:
     ):
         return None
     try:
-        return _reckoned(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):
+        return int(reckoned(ast.parse(text.strip(), mode="eval").body, SHELL, lambda name: None))
+    except (SyntaxError, ValueError, RecursionError):
         return None
-
-
-def _reckoned(node: ast.expr) -> int:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int):
-        return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_reckoned(node.operand)
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        return int(OPERATORS[type(node.op)](_reckoned(node.left), _reckoned(node.right)))
-    raise ValueError(node)

@@ -43,7 +43,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert a torchtitan configuration to the run's keys."""
     keys = paired(theirs, TABLE) | _model(theirs)
     stages, local = keys.get("layout.pipeline", 1), keys.get(LOCAL_BATCH)
-    split = positive(theirs.get("parallelism.pipeline_parallel_microbatch_size")) or 1
+    split = theirs.count("parallelism.pipeline_parallel_microbatch_size", usual=1)
     if stages > 1 or local is not None:
         keys["layout.microbatch"] = split if stages > 1 else local
     schedule = theirs.get("parallelism.pipeline_parallel_schedule", "experimental.pipeline_parallel_schedule")
@@ -70,21 +70,18 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
 
 def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
     """The sharding keys. By default FSDP2 gathers weights again for the backward pass, except with pipeline parallelism."""
-    shards = theirs.get("parallelism.data_parallel_shard_degree", "training.data_parallel_shard_degree")
-    copies = (
-        positive(theirs.get("parallelism.data_parallel_replicate_degree", "training.data_parallel_replicate_degree"))
-        or 1
-    )
+    shards = theirs.count("parallelism.data_parallel_shard_degree", "training.data_parallel_shard_degree")
+    copies = theirs.count("parallelism.data_parallel_replicate_degree", "training.data_parallel_replicate_degree") or 1
     again = str(theirs.get("parallelism.fsdp_reshard_after_forward") or "default")
     keys: dict[str, Any] = (
         {"layout.optimizer_in_backward": True} if theirs.on("optimizer.early_step_in_backward") else {}
     )
     theirs.get("optimizer.implementation")
-    if positive(shards):
-        keys[RANKS] = copies * int(shards)
-        keys |= {"layout.shard_group": int(shards)} if copies > 1 and int(shards) > 1 else {}
+    if shards:
+        keys[RANKS] = copies * shards
+        keys |= {"layout.shard_group": shards} if copies > 1 and shards > 1 else {}
     gathered = again == "never" or (again == "default" and stages > 1)
-    level = "none" if str(shards) == "1" else "zero2" if gathered else "zero3"
+    level = "none" if shards == 1 else "zero2" if gathered else "zero3"
     return keys | {"layout.sharding": level}
 
 

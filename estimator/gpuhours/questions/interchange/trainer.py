@@ -33,7 +33,7 @@ BATCH = (
     Key("data.steps", ("max_steps",), positive),
 )
 LAUNCHER = (
-    Key(NODES, ("nnodes", "nodes", "num_nodes"), positive, None),
+    Key(NODES, ("nnodes", "nodes", "num_nodes", "num_machines"), positive, None),
     Key(PER_NODE, ("nproc_per_node", "gpus_per_node", "num_gpus"), positive, None),
     Key("hardware.gpus", ("num_processes", "world_size"), positive),
 )
@@ -52,7 +52,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     )
     names = {key.ours: key.theirs for key in BATCH}
     keys |= {key: value for key, value in usual.items() if not theirs.holds(*names[key])}
-    theirs.get("num_machines", "fsdp_transformer_layer_cls_to_wrap", "tf32", "do_train", "dataset_name")
+    theirs.get("fsdp_transformer_layer_cls_to_wrap", "tf32", "do_train", "dataset_name")
     keys |= _length(theirs) | _model(theirs)
     recompute, wrapped = theirs.get("gradient_checkpointing"), str(theirs.get("use_gradient_checkpointing") or "")
     if recompute is not None or wrapped:
@@ -65,13 +65,13 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 def launched(theirs: ForeignFile) -> dict[str, Any]:
     """The machines of a launch command; launchers run on one node unless told otherwise."""
     keys = paired(theirs, LAUNCHER)
-    alone = PER_NODE in keys and not theirs.holds("num_machines", *LAUNCHER[0].theirs)
+    alone = PER_NODE in keys and not theirs.holds(*LAUNCHER[0].theirs)
     return keys | ({NODES: 1} if alone else {})
 
 
 def _length(theirs: ForeignFile) -> dict[str, Any]:
     """The length of samples where they are packed; where they are not, they are only cut to it."""
-    block, longest = positive(theirs.get("block_size")), positive(theirs.get(*LENGTHS))
+    block, longest = theirs.count("block_size"), theirs.count(*LENGTHS)
     packed = theirs.on("packing") or block is not None
     if packed:
         return {"data.packed": True, "data.seq_len": block or longest}
@@ -84,52 +84,54 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     known = None if name is None else model_called(str(name))
     if name is not None and known is None:
         theirs.leave("model_name_or_path")
-    rank = positive(theirs.get("lora_r", "lora_rank"))
+    rank = theirs.count("lora_r", "lora_rank")
     keys: dict[str, Any] = {"model.name": known} if known else {}
-    modules = theirs.get("lora_target_modules")
+    modules = _listed(theirs.get("lora_target_modules"))
     theirs.get("peft_type", "task_type")
     if not (theirs.on("use_peft", "lora_enable", "use_lora") or rank):
         return keys
     keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
     if modules is not None:
-        targets = [ALL] if modules in ("all-linear", ["all-linear"]) else _targets(modules)
+        targets = [ALL] if modules in ("all-linear", ["all-linear"]) else targeted(modules)
         keys |= {"model.targets": targets} if targets else {}
-        if not targets:
+        if not targets or (isinstance(modules, list) and len(targets) < len(modules)):
             theirs.leave("lora_target_modules")
     return keys
 
 
-def _targets(modules: Any) -> list[str]:
-    """LoRA targets for a list of modules, which a command line separates by spaces or commas."""
+def _listed(modules: Any) -> Any:
+    """A command line's modules, which spaces or commas separate, as a list; a regular expression is returned unchanged."""
     listed = re.split(r"[\s,]+", modules) if isinstance(modules, str) else modules
-    return targeted(listed) or targeted(modules)
+    return listed if targeted(listed) else modules
 
 
 def _numbers(theirs: ForeignFile, trainable: str) -> dict[str, Any]:
     """The precision keys: fp32 unless 16-bit autocast or weights are asked for; ``auto`` is bf16 on today's cards."""
     half, brain = theirs.on("fp16"), theirs.on("bf16") or "bf16" in theirs.automatic()
     theirs.known("bf16", "fp16")
-    narrow = theirs.on("load_in_4bit") or positive(theirs.get("bits")) == 4
+    undecided = theirs.undecided("bf16", "fp16", "torch_dtype", "dtype", "load_in_4bit")
+    narrow = theirs.on("load_in_4bit") or theirs.count("bits") == 4
     weights = str(theirs.get("torch_dtype", "dtype")).rpartition(".")[2]
     named = {"bfloat16": "bf16", "float16": "fp16"}.get(weights)
     theirs.get(
         "attn_implementation", "use_cache", "bnb_4bit_quant_type", "bnb_4bit_compute_dtype", "bnb_4bit_use_double_quant"
     )
     dtype = "nf4" if narrow else "fp16" if half else "bf16" if brain else named or "fp32"
+    if undecided and dtype == "fp32":
+        return {}
     pure = named is not None and not (half or brain or narrow) and trainable != "lora"
     return {"training.dtype": dtype} | ({"training.state": "pure"} if pure else {})
 
 
 def _sharding(theirs: ForeignFile) -> dict[str, Any]:
     """The sharding keys, and the stack, which follows from them."""
-    config, words = str(theirs.get("deepspeed") or ""), theirs.get("fsdp")
-    words = " ".join(map(str, words)) if isinstance(words, list) else str(words or "")
+    config, sharded = str(theirs.get("deepspeed") or ""), str(theirs.get("fsdp") or "False") not in ("False", "false")
     liger, compiled = theirs.on("use_liger_kernel", "use_liger"), theirs.on("torch_compile")
     unsloth = str(theirs.get("use_gradient_checkpointing")) == "unsloth"
     if config:
         keys = {"software": "huggingface-deepspeed", **stage_named(config)}
-    elif words and words != "False":
-        keys = {"software": "huggingface-fsdp2", **sharded_as(words)}
+    elif sharded:
+        keys = {"software": "huggingface-fsdp2", **sharded_as(theirs)}
     elif unsloth or liger or compiled:
         keys = {"software": "unsloth" if unsloth else "huggingface-liger" if liger else "huggingface-compile"}
     else:
