@@ -24,6 +24,13 @@ def test_a_count_that_is_none(tmp_path: Path, name: str, value: str) -> None:
     assert found.origins[0].not_understood == (f"{name} = {value}",)
 
 
+def test_an_argument_without_its_value(tmp_path: Path) -> None:
+    found = imported(
+        tmp_path, "torchrun train.py --model_name_or_path gpt2 --num_train_epochs '' --deepspeed --max_steps"
+    )
+    assert found.origins[0].not_understood == ("num_train_epochs = True", "max_steps = True", "deepspeed = True")
+
+
 @pytest.mark.parametrize("value", ["-1", "0", "-1.0", "null", "None"])
 def test_what_means_unset(tmp_path: Path, value: str) -> None:
     found = imported(tmp_path, f"torchrun train.py {TUNE} --max_steps {value}")
@@ -48,6 +55,21 @@ def test_a_default_stands_only_for_what_is_not_said(
     assert found.origins[0].not_understood == listed
     cut = [one.split()[4] for one in found.open if "are cut to" in one]
     assert cut == ([] if longest is None else [longest])
+
+
+@pytest.mark.parametrize(
+    ("words", "model"),
+    [
+        ("--lora_r 16", {"trainable": "lora", "rank": 16}),
+        ("--lora_r $RANK", {"trainable": "lora"}),
+        ("--lora_r -8", {"trainable": "lora"}),
+        ("--lora_enable False --lora_r 64", {}),
+        ("--use_peft_lora True", {"trainable": "lora"}),
+    ],
+)
+def test_adapters_of_an_unknown_rank_are_adapters(tmp_path: Path, words: str, model: dict[str, object]) -> None:
+    """A program's dumped arguments hold the default rank of adapters that are off."""
+    assert imported(tmp_path, f"torchrun {TUNE} {words}").data["model"] == {"name": "qwen2.5-7b"} | model
 
 
 @pytest.mark.parametrize(

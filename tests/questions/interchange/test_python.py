@@ -103,6 +103,7 @@ def test_what_is_turned_off_is_not_read() -> None:
         ('{"worksheets": []}', "nbconvert --to notebook"),
         ('{"cells": []}', "no known arguments"),
         ("{" * 9, "not JSON"),
+        ('{"cells": [{"cell_type": "code", "source": "def f("}, {"cell_type": "code", "source": "x="}]}', "is Python"),
     ],
 )
 def test_what_is_no_notebook_is_refused(gpuhours_command: Command, tmp_path: Path, text: str, said: str) -> None:
@@ -124,7 +125,18 @@ def test_lines_that_only_notebooks_understand_do_nothing() -> None:
         f"TrainingArguments({BATCH}=2)",
     ]
     text = json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]})
-    assert arguments(*notebooks.code(text, "a.ipynb")) == {"code cell 3": "not Python", BATCH: 2}
+    assert arguments(*notebooks.code(text, "a.ipynb")) == {BATCH: 2, "not read": "code cell 3"}
+
+
+@pytest.mark.parametrize("rest", ["**options", "**{'num_train_epochs': 2, **more}"])
+def test_no_default_stands_for_what_may_be_said_elsewhere(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "tune.py"
+    path.write_text(f"\ufeffTrainingArguments(bf16=True, {rest})", encoding="utf-8")
+    found = import_files([path])
+    assert found.origins[0].not_understood[0].startswith("not read = **")
+    assert found.data == {"training": {"dtype": "bf16"}, "software": "huggingface-trainer"}
+    known = arguments(f"more = dict({BATCH}=4)\nTrainingArguments(bf16=True, **more)")
+    assert known == {"bf16": True, BATCH: 4}
 
 
 def test_python_that_cannot_be_read_is_refused() -> None:

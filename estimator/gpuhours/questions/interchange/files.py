@@ -113,7 +113,7 @@ _READ = f"Supported: {', '.join(code.title for code in CODES.values())}."
 
 def opened(path: Path) -> tuple[str, dict[str, Any]]:
     """Read a file: (framework, keys). The framework ``model`` is a Hugging Face model configuration."""
-    text, ending = read_text(path), path.suffix.lower()
+    text, ending = read_text(path).removeprefix("\ufeff"), path.suffix.lower()  # Windows marks the start of a file
     if ending == ".toml":
         try:
             keys = flat(tomllib.loads(text))

@@ -154,6 +154,8 @@ def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path
     for key in BESIDE:
         said = theirs.get(key)
         if said is None or Path(str(said)).suffix not in (".json", ".yaml", ".yml"):
+            if key == "deepspeed" and isinstance(said, str) and not stage_named(said):
+                theirs.leave(key)
             continue
         file = path.parent / str(said)
         if file.is_file():

@@ -35,6 +35,10 @@ class Undecided(str):
     __slots__ = ()
 
 
+REST = "not read"
+"""Key for the parts of a script that may say more: a default stands for nothing that these may set."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key of a run and its names in another format; the first name is used for writing."""
@@ -212,7 +216,7 @@ def positive(value: Any) -> int | None:
 def _off(value: Any) -> bool:
     """Whether a file means "unset" by a value where a number belongs: missing, -1 or 0."""
     try:
-        return unset(value) or float(value) in (-1, 0)
+        return unset(value) or (value is not True and float(value) in (-1, 0))
     except (TypeError, ValueError, OverflowError):
         return False
 
@@ -220,7 +224,7 @@ def _off(value: Any) -> bool:
 def above_zero(value: Any) -> float | None:
     """The value as a finite number above zero, otherwise None."""
     try:
-        number = float(value)
+        number = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 < number < math.inf else None

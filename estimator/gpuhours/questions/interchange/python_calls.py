@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.interchange.keys import Undecided, flat
+from gpuhours.questions.interchange.keys import REST, Undecided, flat
 from gpuhours.questions.interchange.python_names import Scope, name_of
 
 _ASKED = re.compile(r"^(?!Generation|Auto).*(Arguments|Config|Trainer)$|^get_peft_model$")
@@ -35,6 +35,7 @@ def arguments(*cells: str, where: str = "") -> dict[str, Any]:
     {'per_device_train_batch_size': 4, 'bf16': True, 'output_dir': 'where(): computed in the script'}
     """
     found: dict[str, Any] = {}
+    rest: list[str] = []
     body: list[ast.AST] = []
     for number, text in enumerate(cells):
         try:
@@ -45,13 +46,17 @@ def arguments(*cells: str, where: str = "") -> dict[str, Any]:
                 raise EstimateError(
                     "is not Python that can be read.", "Python 3 is read.", f"{where}:{line}" if line else where
                 ) from None
-            found[f"code cell {number + 1}"] = Undecided("not Python")
+            rest.append(f"code cell {number + 1}")
+    if not body and rest:
+        raise EstimateError("has no code cell that is Python.", "Python 3 is read.", where)
     for scope in Scope(body).every():
         for name, value in (one for node in scope.nodes if isinstance(node, ast.Call) for one in _said(node, scope)):
             before = found.setdefault(name, value)
-            if before != value:
+            if name == REST:
+                rest.append(f"**{_short(value)}")
+            elif before != value:
                 found[name] = Undecided(f"{_short(before)} or {_short(value)}: the script says both")
-    return flat(found)
+    return flat(found | ({REST: Undecided(", ".join(dict.fromkeys(rest)))} if rest else {}))
 
 
 def _said(call: ast.Call, scope: Scope) -> Iterator[tuple[str, Any]]:
@@ -67,7 +72,7 @@ def _said(call: ast.Call, scope: Scope) -> Iterator[tuple[str, Any]]:
         if one.arg is None and isinstance(value, dict):
             yield from ((RENAMED.get(str(key), str(key)), inner) for key, inner in value.items() if key not in OBJECTS)
         elif one.arg is None:
-            yield f"{name}(**)", value
+            yield REST, value
         elif one.arg == "model" and isinstance(value, str) and not isinstance(value, Undecided):
             yield "model_name_or_path", value
         elif one.arg is not None and one.arg not in OBJECTS:

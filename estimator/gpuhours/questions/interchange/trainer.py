@@ -18,11 +18,13 @@ from gpuhours.questions.interchange.keys import (
     LONGEST,
     NODES,
     PER_NODE,
+    REST,
     ForeignFile,
     Key,
     above_zero,
     paired,
     positive,
+    truth,
     written,
 )
 
@@ -51,7 +53,9 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         {} if "data.steps" in keys else {"data.epochs": EPOCHS}
     )
     names = {key.ours: key.theirs for key in BATCH}
-    keys |= {key: value for key, value in usual.items() if not theirs.holds(*names[key])}
+    keys |= {key: value for key, value in usual.items() if not theirs.holds(REST, *names[key])}
+    for inside in ("", "fsdp_config.", "fsdp_config.fsdp_"):
+        theirs.get(f"{inside}transformer_layer_cls_to_wrap")
     theirs.get("fsdp_transformer_layer_cls_to_wrap", "tf32", "do_train", "dataset_name")
     keys |= _length(theirs) | _model(theirs)
     recompute, wrapped = theirs.get("gradient_checkpointing"), str(theirs.get("use_gradient_checkpointing") or "")
@@ -88,7 +92,8 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     keys: dict[str, Any] = {"model.name": known} if known else {}
     modules = _listed(theirs.get("lora_target_modules"))
     theirs.get("peft_type", "task_type")
-    if not (theirs.on("use_peft", "lora_enable", "use_lora") or rank):
+    switch = truth(theirs.get("use_peft", "lora_enable", "use_lora", "use_peft_lora"))
+    if not (theirs.names("lora_r") or theirs.names("lora_rank") if switch is None else switch):
         return keys
     keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
     if modules is not None:
@@ -136,6 +141,8 @@ def _sharding(theirs: ForeignFile) -> dict[str, Any]:
         keys = {"software": "unsloth" if unsloth else "huggingface-liger" if liger else "huggingface-compile"}
     else:
         keys = {"software": "huggingface-trainer"}
+    if config == "True":  # the name of the file is missing
+        theirs.leave("deepspeed")
     if liger and keys["software"] != "huggingface-liger":
         theirs.leave("use_liger_kernel")
     if compiled and keys["software"] != "huggingface-compile":
