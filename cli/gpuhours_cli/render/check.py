@@ -91,7 +91,7 @@ def _paper(checked: PaperCheck) -> Iterator[RenderableType]:
     if questions:
         yield Text()
     for index, question in enumerate(questions):
-        yield _line("" if index else "to settle it, ask", question)
+        yield _line("" if index else "to settle it", question)
 
 
 def _parts(checked: Check) -> Iterator[RenderableType]:

@@ -77,15 +77,45 @@ def test_degrees_that_a_text_leaves_unsaid(gpus: str, open_questions: int) -> No
 def test_a_check_ends_with_what_would_settle_it() -> None:
     """The accused figure with both values; the condition of a doubt; for figures that nothing tests, quantities that would."""
     assert only(BILL.format(29.04, 7.26)).to_settle == ()
-    assert only(BILL.format(35.2, 8.8)).to_settle == ("energy: 35.2 MWh or 29.04 MWh? (TDP for measured power)",)
+    assert only(BILL.format(35.2, 8.8)).to_settle == (
+        "ask about energy: 35.2 MWh or 29.04 MWh? (TDP for measured power)",
+    )
     (doubt,) = only(GROWN.format("119,808") + " It saw 1.5T tokens.").doubts
-    assert only(GROWN.format("119,808") + " It saw 1.5T tokens.").to_settle == (f"whether {doubt.condition}",)
+    assert only(GROWN.format("119,808") + " It saw 1.5T tokens.").to_settle == (f"ask whether {doubt.condition}",)
     (question,) = only("Wagtail has 7B parameters and was trained on 64 H100 GPUs.").to_settle
     tested = only(
         "Wagtail has 7B parameters and was trained on 64 H100 GPUs. The MFU was 40%, at 9,000 tokens/s per GPU."
     )
+    assert question.startswith("ask for the ")
     assert "MFU" in question
+    assert question.endswith(": no figure can be tested without them")
     assert tested.verdict == "consistent"
+
+
+TWO_TABLED = "| Model | GPUs | Days |\n|---|---|---|\n| Wagtail-1B | 32 | 2 |\n| Wagtail-7B | 64 | 6 |\n\n"
+
+
+# by hand: 64 x 168 h = 10,752 GPU-hours, not 20,000; 32 x 48 h + 64 x 144 h = 10,752; 8 nodes x 8 = 64 GPUs
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- Wagtail-1B: 7 days, 20,000 GPU-hours\n- Wagtail-7B: 6 days, 30,000 GPU-hours\n\nBoth used 64 H100 GPUs.",
+        f"{TWO_TABLED}All models together took 10,752 GPU-hours and 4.6 MWh.",
+        "Wagtail has 7B parameters and was trained for 6 days on 8 nodes with 8 H100 GPUs each.",
+    ],
+)
+def test_nothing_is_asked_that_a_text_states(text: str) -> None:
+    checked = check_paper(read_paper(text), lambda _: None)
+    asked = [question for run in checked.runs for question in run.to_settle]
+    assert asked
+    assert not [question for question in asked if "for the GPUs" in question or "and the GPUs" in question]
+
+
+def test_a_figure_for_several_runs_is_asked_about_where_it_does_not_fit() -> None:
+    text = "- Wagtail-1B: 7 days, 20,000 GPU-hours\n- Wagtail-7B: 6 days, 9,216 GPU-hours\n\nBoth used 64 H100 GPUs."
+    assert check_paper(read_paper(text), lambda _: None).to_settle == (
+        "Wagtail-1B: ask about GPUs: is 64 the figure of this run?",
+    )
 
 
 def test_no_time_is_foretold_from_accused_tokens() -> None:

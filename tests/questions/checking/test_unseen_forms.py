@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.reading.digit_groups import without_space_groups
 from gpuhours.questions.checking.reading.logs import with_pairs
-from gpuhours.questions.checking.reading.marks import in_points, without_point_groups, without_space_groups
+from gpuhours.questions.checking.reading.marks import in_points, without_point_groups
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
 

@@ -71,7 +71,7 @@ def _paper(checked: PaperCheck) -> Iterator[str]:
     for said in checked.added_up:
         yield f"- Adds up: {said}."
     if checked.to_settle:
-        yield from ("", "To settle it, ask:", "", *(f"- {_escaped(question)}" for question in checked.to_settle), "")
+        yield from ("", "To settle it:", "", *(f"- {_escaped(question)}" for question in checked.to_settle), "")
     for claim in checked.paper.set_aside:
         yield f"- Set aside: {claim.title} {shown(claim.quantity, claim.value)} ({claim.place}): {_escaped(claim.scope)}"
     for number in checked.paper.not_understood:

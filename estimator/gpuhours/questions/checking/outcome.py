@@ -141,13 +141,13 @@ class Check:
     witness: str = ""
     doubts: tuple[ContradictedClaims, ...] = ()
     """Contradictions that hold only if an ambiguous figure was read as intended."""
-    ask: Callable[[], tuple[str, ...]] = tuple
-    """Finds the questions of ``to_settle``, when they are wanted."""
+    ask: Callable[[Document], tuple[str, ...]] = lambda _: ()
+    """Finds the questions of ``to_settle`` for all that the document says, when they are wanted."""
 
     @functools.cached_property
     def to_settle(self) -> tuple[str, ...]:
         """At most two questions to the authors whose answers would settle the check."""
-        return self.ask()
+        return self.ask(self.document)
 
     @property
     def verdict(self) -> str:

@@ -51,26 +51,8 @@ _REFERENCE = re.compile(r"<ref[^<>\n]{0,200}>[^<>\n]{0,500}</ref>")
 
 
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?=\s?(?:%|[A-Za-z]{1,12}\b)|[:;)]|,? [A-Za-z]|$)(?!\d)")
-_GROUP_COMMA = re.compile(r"\d,\d{3}(?!\d)")
-_SPACE_GROUPS = re.compile(
-    r"(?<![\d.,])(?<!\d )(?<![Ss]tage )(?<![Pp]hase )(?<![Tt]able )(?<![Ss]tep )[1-9]\d{0,2}"
-    r"(?: \d{3}){1,4}(?![\d.,]?\d| \d)(?=[ -]?[A-Za-z(]|[ \t]*(?:$|\n|[|;,.)%:&=/]))"
-)
-
-
-def without_space_groups(text: str) -> str:
-    """Replaces spaces that group digits with commas: ``1 126 400 000``, and ``40 320 GPU-hours`` in a text that groups none with commas.
-
-    Powers of two side by side (``64 128``, ``stage 2 512 GPUs``) are numbers of their own.
-    """
-    commas = _GROUP_COMMA.search(text) is not None
-
-    def joined(found: re.Match[str]) -> str:
-        groups = found[0].split(" ")
-        apart = all(int(group) & (int(group) - 1) == 0 and group[0] != "0" for group in groups)
-        return found[0] if apart or (commas and len(groups) == 2) else ",".join(groups)
-
-    return _SPACE_GROUPS.sub(joined, text)
+GROUP_COMMA = re.compile(r"\d,\d{3}(?!\d)")
+"""Digits grouped by a comma."""
 
 
 def in_points(text: str) -> str:
@@ -79,7 +61,7 @@ def in_points(text: str) -> str:
     Only if decimal commas occur before units and no comma is followed by exactly three digits.
     """
     decimals = _DECIMAL_COMMA.findall(text)
-    if len(decimals) < 2 or _GROUP_COMMA.search(text):
+    if len(decimals) < 2 or GROUP_COMMA.search(text):
         return text
     return re.sub(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?![\d,])", r"\1.\2", text)
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.columns import aligned, cells_of, ruled_blocks, separated
+from gpuhours.questions.checking.reading.digit_groups import without_space_groups
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
-from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups, without_space_groups
+from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
 
 BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|\((?:[ivx]{1,4}|[a-h])\)|[-*+])\s+")

@@ -12,6 +12,8 @@ from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
+ASKED = "the question before it"
+"""The reason of a figure that only its question explains; one that a statement explains is preferred."""
 OF_ITS_BASE = "of its base"
 """Marks a size as that of the model that a run starts from."""
 

@@ -28,7 +28,7 @@ from gpuhours.questions.checking.reading.placed import (
     without_tags,
 )
 from gpuhours.questions.checking.reading.placing import place
-from gpuhours.questions.checking.reading.questions import answered
+from gpuhours.questions.checking.reading.questions import ASIDE, answered, asked_of_another
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.subjects import with_subject_units
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
@@ -188,6 +188,8 @@ def _place(
     if found.quantity == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
         figure = replace(figure, per=("mwh",))
     scope = _scope(sentence.scope_at(index), found, figure)
+    if not scope and found.by_default and asked_of_another(items, sentence):
+        scope = ASIDE
     of_cores = found.quantity in ("gpus", "gpus_per_node") and figure.word.lower().startswith("core")
     if of_cores and _names_processors(items, index, sentence):
         found = Place("count", "cores of CPUs", 0.0)

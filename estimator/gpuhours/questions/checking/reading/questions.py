@@ -8,8 +8,11 @@ from dataclasses import replace
 
 from gpuhours.questions.checking.reading.labels import LENDABLE
 from gpuhours.questions.checking.reading.place import Place
+from gpuhours.questions.checking.reading.placed import ASKED
 from gpuhours.questions.checking.reading.placing import place
-from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.run_words import holds
+from gpuhours.questions.checking.reading.scopes import EVALUATION, FINE_TUNING, Sentence
+from gpuhours.questions.checking.reading.side_words import SIDE
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tokens_of
 from gpuhours.questions.checking.reading.unit_tokens import unit_at
 
@@ -29,6 +32,11 @@ def without_speakers(text: str) -> str:
     return _SPEAKER.sub(r"\1", text) if letters == {"Q", "A"} else text
 
 
+ASIDE = "the answer to a question about something else"
+RUN, PART, OTHER = "run", "part", "other"
+"""What a question is about: the run as a whole, a quantity or part of it, or something else."""
+
+
 def answered(items: Sequence[Item], index: int, sentence: Sentence) -> tuple[Figure, Place] | None:
     """The first figure of an answer, with the unit that its question gives it, and its place; None if no question decides it."""
     figure = items[index]
@@ -37,17 +45,89 @@ def answered(items: Sequence[Item], index: int, sentence: Sentence) -> tuple[Fig
         return None
     if any(isinstance(item, Figure) for item in items[sentence.first : index]):
         return None
+    subject = _subject(items, question, sentence.first - 1)
+    if subject == OTHER:
+        return None
     said = " ".join(item.text.lower() for item in items[question : sentence.first])
     scaled = figure.scale in ("b", "m", "t", "billion", "million", "trillion")
-    if any(words in said for words in SIZED) and scaled and figure.unit in ("", "parameter"):
-        return figure, Place("parameters", "how big", 1.0)
-    if any(words in said for words in LASTED) and figure.unit == "time" and "step" not in said:
-        return figure, Place("wall_clock", "how long", 1.0)
+    if subject == RUN and any(words in said for words in SIZED) and scaled and figure.unit in ("", "parameter"):
+        return figure, Place("parameters", ASKED, 1.0)
+    if subject == RUN and any(words in said for words in LASTED) and figure.unit == "time" and "step" not in said:
+        return figure, Place("wall_clock", ASKED, 1.0)
     if not figure.unit and not figure.sides:
         figure = _with_unit(items, question, sentence.first, figure)
     together = [*items[question:index], figure, *items[index + 1 : sentence.last]]
     found = place(together, index - question, 0, len(together))
-    return None if found is None else (figure, found)
+    return None if found is None else (figure, replace(found, because=ASKED) if found.because else found)
+
+
+def asked_of_another(items: Sequence[Item], sentence: Sentence) -> bool:
+    """``How long does one evaluation take? 3 hours``: whether a sentence answers a question that is not about the run."""
+    question = _question(items, sentence)
+    return question is not None and _subject(items, question, sentence.first - 1) == OTHER
+
+
+def _subject(items: Sequence[Item], first: int, last: int) -> str:
+    """What the question in the items ``first`` to ``last`` is about; one without a verb is about the run: ``For how long?``."""
+    words = [item.text.lower() for item in items[first:last] if item.kind != "mark"]
+    said = " ".join(words)
+    if any(word.startswith((*EVALUATION, *FINE_TUNING, *CAPABLE)) for word in words):
+        return OTHER
+    if any(holds(said, phrases) for phrases in SIDE.values()):
+        return OTHER
+    asks = next((at for at, word in enumerate(words) if word in WANTED), None)
+    verb = next((at for at, word in enumerate(words) if word in AUXILIARIES and at > (asks or 0)), None)
+    if verb is None:
+        return RUN
+    if asks is None:
+        return PART
+    behind = words[verb + 1 : verb + 5]
+    if not behind or behind[0] in SPEAKERS:
+        return RUN
+    written = next((item.text for item in items[first:last] if item.text.lower() == behind[0]), "")
+    if written[:1].isupper():
+        return RUN if _is_named_early(items, written) else OTHER
+    runs = any(word.startswith(OF_RUNS) for word in behind)
+    if behind[0] in SINGLE:
+        return PART if runs or any(word.rstrip("s") in REPEATED for word in behind[1:3]) else OTHER
+    return RUN if runs else PART if words[verb] in BE and behind[0] in ARTICLES else OTHER
+
+
+def _is_named_early(items: Sequence[Item], written: str) -> bool:
+    """Whether the text mentions a name at its start, as it does its own model's."""
+    name = written.split("-")[0]
+    return any(item.text.split("-")[0] == name for item in items[:BEGINNING])
+
+
+BEGINNING = 60
+"""The number of items in which a text names its model."""
+WANTED = frozenset(["how", "what", "which"])
+BE = frozenset(["is", "was", "are", "were"])
+AUXILIARIES = BE | {"did", "does", "do", "has", "have", "had", "can", "could", "will"}
+SPEAKERS = frozenset(["you", "we", "it", "they", "this", "that", "these", "those", "there", "i", "everything", "all"])
+ARTICLES = frozenset(["the", "your", "our", "its", "their", "his", "her"])
+SINGLE = frozenset(["a", "an", "one", "each", "every", "any", "another", "single"])
+REPEATED = frozenset(
+    ["step", "iteration", "update", "batch", "sequence", "sample", "epoch", "pass", "gpu", "card", "chip", "node"]
+)
+"""Parts of every run, whose figures are the run's own."""
+OF_RUNS = ("train", "pretrain", "pre-train", "run", "model", "network", "job", "thing", "whole", "machine", "cluster", "team",
+           "authors", "group", "lab", "project")  # fmt: skip
+"""Beginnings of words for the run, its model, its machine and its authors."""
+CAPABLE = (
+    "support",
+    "handle",
+    "accept",
+    "allow",
+    "possibl",
+    "maxim",
+    "recommend",
+    "checkpoint",
+    "download",
+    "warm-up",
+    "warmup",
+)
+"""Beginnings of words in questions about what a model can do, or about what surrounds the run."""
 
 
 def _question(items: Sequence[Item], sentence: Sentence) -> int | None:

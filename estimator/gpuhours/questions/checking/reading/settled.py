@@ -17,7 +17,7 @@ from gpuhours.questions.checking.claim import GIVEN, NAME_OF_CARD, Claim, Fact
 from gpuhours.questions.checking.precision import Spread, between
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.facts import size_in_name
-from gpuhours.questions.checking.reading.placed import OF_ITS_BASE
+from gpuhours.questions.checking.reading.placed import ASKED, OF_ITS_BASE
 from gpuhours.questions.checking.reading.stated import BINARY
 from gpuhours.questions.checking.reading.words import WITHOUT_COPIES
 
@@ -296,7 +296,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             claims[i].quantity == "wall_clock" and VAGUE.match(claims[i].text) is not None,
             claims[i].because == OF_ITS_BASE,
             claims[i].quantity == "seq_len" and not claims[i].because.startswith("train"),
-            claims[i].because in ("", OF_THEM, *PARTS) and not _is_told(claims[i]),
+            claims[i].because in ("", OF_THEM, ASKED, *PARTS) and not _is_told(claims[i]),
             claims[i].quantity == "parameters" and i,
             i,
         ),
