@@ -30,10 +30,10 @@ def test_an_instance_is_its_card_at_its_price(gpuhours_command: Command) -> None
 
 
 def test_a_card_without_a_price_is_not_free(gpuhours_command: Command) -> None:
-    ran = gpuhours_command("prices", "--gpu", "t4", "--json")
+    ran = gpuhours_command("prices", "--gpu", "p100-sxm-16gb", "--json")
     found = json.loads(ran.out)
-    assert (found["prices"], found["unpriced"]) == ([], ["t4"])
-    assert "no dated price is known" in gpuhours_command("prices", "--gpu", "t4").out
+    assert (found["prices"], found["unpriced"]) == ([], ["p100-sxm-16gb"])
+    assert "no dated price is known" in gpuhours_command("prices", "--gpu", "p100-sxm-16gb").out
 
 
 WRONG = [
