@@ -1,7 +1,7 @@
 """Prediction of one optimiser step from first principles: compute and communication of every rank on the pipeline schedule."""
 
 from gpuhours.step.breakdown import PARTS, Step
-from gpuhours.step.hosts import over_hosts
+from gpuhours.step.hosts import over_hosts, step_and_hosts
 from gpuhours.step.predict import step
 
-__all__ = ["PARTS", "Step", "over_hosts", "step"]
+__all__ = ["PARTS", "Step", "over_hosts", "step", "step_and_hosts"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
-from gpuhours.step.predict import step
+from gpuhours.step.breakdown import Step
+from gpuhours.step.predict import Work, shared_work, step_of, timed_parts
 from gpuhours.workload import Workload
 
 SAME: tuple[float, float] = (1.0, 1.0)
@@ -21,9 +22,21 @@ def over_hosts(workload: Workload, time: Array) -> tuple[Array, Array]:
 
     Both are 1 if the run states its host's pace (``hardware.launch``), or if the stack is not modelled by kernel launches.
     """
+    return SAME if workload.software.says_host else _over_hosts(workload, shared_work(workload), time)
+
+
+def step_and_hosts(workload: Workload) -> tuple[Step, Array, Array]:
+    """A step with ``over_hosts`` of its time, the work on the accelerators worked out once for both."""
+    work = shared_work(workload)
+    predicted = step_of(workload, work)
+    return predicted, *_over_hosts(workload, work, predicted.time)
+
+
+def _over_hosts(workload: Workload, work: Work, time: Array) -> tuple[Array, Array]:
+    """``over_hosts``, with the ``shared_work`` of the step at hand."""
     kernels = workload.software.host.kernels
     if kernels is None or kernels.hosts is None:
         return SAME
     paces = np.reshape(kernels.hosts, (2, *(1 for _ in np.shape(time))))
-    fast, slow = np.divide(step(replace(workload, software=workload.software.on_host(paces))).time, time)
+    fast, slow = np.divide(timed_parts(replace(workload, software=workload.software.on_host(paces)), work)[1], time)
     return fast, slow

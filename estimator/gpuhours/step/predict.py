@@ -86,8 +86,28 @@ def step(workload: Workload) -> Step:
 
     An invalid layout is marked (``Step.valid``); nothing is raised.
     """
-    ranks, cluster, layout = workload.ranks, workload.cluster, workload.layout
-    work = shared_work(workload)
+    return step_of(workload, shared_work(workload))
+
+
+def step_of(workload: Workload, work: Work) -> Step:
+    """``step`` with its ``shared_work`` at hand, which no launch time enters."""
+    cluster, layout = workload.cluster, workload.layout
+    parts, time = timed_parts(workload, work)
+    reasons = violations(workload.model, workload.global_batch, layout, cluster, workload.ranks)
+    return Step(
+        time=time,
+        parts=parts,
+        model_flops=model_flops(workload.model, workload.global_batch),
+        hardware_flops=hardware_flops(workload.model, workload.global_batch, layout, workload.software),
+        peak=cluster.accelerator.peak_for(workload.precision.product) * np.asarray(cluster.gpus),
+        valid=np.logical_not(where_violated(reasons)),
+        reasons=reasons,
+    )
+
+
+def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array]:
+    """(seconds of a step by part, seconds of the whole), see ``step``."""
+    ranks, cluster = workload.ranks, workload.cluster
     layers = added(work.all_layers)
     line = work.placed(workload)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
@@ -116,16 +136,7 @@ def step(workload: Workload) -> Step:
     slower = pace_of(workload)
     if some(np.not_equal(slower, 1.0)):
         parts = {name: seconds * slower for name, seconds in parts.items()}
-    reasons = violations(workload.model, workload.global_batch, layout, cluster, ranks)
-    return Step(
-        time=(1 + waiting_share(cluster, workload.software)) * time * slower,
-        parts=parts,
-        model_flops=model_flops(workload.model, workload.global_batch),
-        hardware_flops=hardware_flops(workload.model, workload.global_batch, layout, workload.software),
-        peak=cluster.accelerator.peak_for(workload.precision.product) * np.asarray(cluster.gpus),
-        valid=np.logical_not(where_violated(reasons)),
-        reasons=reasons,
-    )
+    return parts, (1 + waiting_share(cluster, workload.software)) * time * slower
 
 
 def pace_of(workload: Workload) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -27,7 +28,7 @@ from gpuhours.questions.validating.leaving_out import (
     unmet,
 )
 from gpuhours.questions.validating.prediction import Prediction
-from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.rows import Row, described_runs
 from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.input_pipeline import InputPipeline
 from gpuhours.run.novelty import Traits, kind_of_model
@@ -37,8 +38,8 @@ from gpuhours.run.spec import Run, from_source, run_file
 from gpuhours.software.matching import under
 from gpuhours.software.memory import GIB
 from gpuhours.software.profile import Software
-from gpuhours.step import over_hosts, step
-from gpuhours.step.hosts import SAME
+from gpuhours.step import step_and_hosts
+from gpuhours.workload import Workload
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 BATCH = "training.global_batch"
@@ -137,6 +138,11 @@ class Described:
         """Tokens of a sample in the widest stream."""
         return int(self.resolved.tokens_per_sample or 0)
 
+    @cached_property
+    def predicted(self) -> Prediction:
+        """Its step and memory as predicted."""
+        return _predicted(self.resolved.workload, step_time=True)
+
     @property
     def traits(self) -> Traits:
         """The traits that determine how similar it is to other runs."""
@@ -149,7 +155,16 @@ class Described:
 
 
 def read_described(path: Path | str) -> tuple[Described, ...]:
-    """Every run of a file."""
+    """Every run of a file; those of a file included in gpuhours are read once."""
+    return _included(path) if path in described_runs() else _read(path)
+
+
+@cache
+def _included(path: Path | str) -> tuple[Described, ...]:
+    return _read(path)
+
+
+def _read(path: Path | str) -> tuple[Described, ...]:
     source = run_file(path)  # relative paths are resolved from its folder
     return tuple(_described(validated(Measurements, source), source))
 
@@ -218,25 +233,17 @@ def _merged_run(table: Measurements, one: DescribedRun) -> dict[str, Any]:
 
 def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> list[Prediction]:
     """Predict step time and allocated memory of each run."""
-    outcomes = []
-    for one in runs:
-        held = memory(one.resolved.workload)
-        time, parts, hosts = None, {}, SAME
-        problem = None
-        if step_time:
-            predicted = step(one.resolved.workload)
-            problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
-            fast, slow = over_hosts(one.resolved.workload, predicted.time)
-            hosts = float(fast), float(slow)
-            time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
-        outcomes.append(
-            Prediction(
-                None if problem else time,
-                parts,
-                float(held.allocated),
-                float(held.filled),
-                problem=problem,
-                hosts=hosts,
-            )
-        )
-    return outcomes
+    return [one.predicted if step_time else _predicted(one.resolved.workload, step_time=False) for one in runs]
+
+
+def _predicted(workload: Workload, *, step_time: bool) -> Prediction:
+    """Allocated memory, and step time if asked for."""
+    held = memory(workload)
+    allocated, filled = float(held.allocated), float(held.filled)
+    if not step_time:
+        return Prediction(None, {}, allocated, filled)
+    found, fast, slow = step_and_hosts(workload)
+    problem = "; ".join(reason for reason, where in found.reasons.items() if np.any(where)) or None
+    time = None if problem else float(found.time)
+    parts = {name: float(value) for name, value in found.parts.items()}
+    return Prediction(time, parts, allocated, filled, problem=problem, hosts=(float(fast), float(slow)))

@@ -16,7 +16,7 @@ from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.memory import memory
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.rows import Row
-from gpuhours.step import PARTS, over_hosts, step
+from gpuhours.step import PARTS, step_and_hosts
 from gpuhours.step.hosts import SAME
 from gpuhours.workload import Workload
 
@@ -90,8 +90,7 @@ def _predict_together(cases: Sequence[Case], step_time: bool) -> list[Prediction
     columns: dict[str, Any] = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
     columns["open"], columns["filled"] = _least_filled(cases, together, held.filled)
     if step_time:
-        predicted = step(together)
-        fast, slow = over_hosts(together, predicted.time)
+        predicted, fast, slow = step_and_hosts(together)
         columns |= {"time": predicted.time, "fast": fast, "slow": slow, **predicted.parts}
     size = len(cases)
     wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
