@@ -128,13 +128,27 @@ def test_lines_that_only_notebooks_understand_do_nothing() -> None:
     assert arguments(*notebooks.code(text, "a.ipynb")) == {BATCH: 2, "not read": "code cell 3"}
 
 
+def test_a_notebook_may_launch_a_program(tmp_path: Path) -> None:
+    path = tmp_path / "tune.ipynb"
+    launch = (
+        f"!pip install --upgrade x\n!torchrun --nproc_per_node=8 train.py \\\n  --{BATCH} 4 --num_train_epochs 1 --bf16"
+    )
+    cells = [launch, f"TrainingArguments({BATCH}=2)"]
+    for sources, batch in ((cells[:1], 4), (cells, 2)):
+        path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": one} for one in sources]}))
+        found = import_files([path])
+        assert found.data["layout"] == {"microbatch": batch}
+        assert found.origins[0].not_understood == (() if len(sources) == 1 else ("not read = shell commands",))
+
+
 @pytest.mark.parametrize("rest", ["**options", "**{'num_train_epochs': 2, **more}"])
 def test_no_default_stands_for_what_may_be_said_elsewhere(tmp_path: Path, rest: str) -> None:
     path = tmp_path / "tune.py"
-    path.write_text(f"\ufeffTrainingArguments(bf16=True, {rest})", encoding="utf-8")
-    found = import_files([path])
-    assert found.origins[0].not_understood[0].startswith("not read = **")
-    assert found.data == {"training": {"dtype": "bf16"}, "software": "huggingface-trainer"}
+    for said, training in (("bf16=True, ", {"training": {"dtype": "bf16"}}), ("", {})):
+        path.write_text(f"\ufeffTrainingArguments({said}gradient_checkpointing=True, {rest})", encoding="utf-8")
+        found = import_files([path])
+        assert found.origins[0].not_understood[0].startswith("not read = **")
+        assert found.data == training | {"layout": {"recompute": "full"}, "software": "huggingface-trainer"}
     known = arguments(f"more = dict({BATCH}=4)\nTrainingArguments(bf16=True, **more)")
     assert known == {"bf16": True, BATCH: 4}
 

@@ -26,7 +26,7 @@ from gpuhours.questions.interchange import (
     torchtitan,
     trainer,
 )
-from gpuhours.questions.interchange.keys import ForeignFile, flat, interpolated, nested
+from gpuhours.questions.interchange.keys import REST, ForeignFile, Undecided, flat, interpolated, nested
 
 NEMO_PATHS = {
     "num_nodes": "trainer", "devices": "trainer", "precision": "trainer", "max_steps": "trainer", "name": "model.optim",
@@ -136,8 +136,13 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
             code, keys = _owner(flat(data), path)
             return code, interpolated(keys) if code == "nemo" else keys
     python = ending in (".py", ".ipynb")
+    launch = notebooks.commands(text, str(path)) if ending == ".ipynb" else "" if python else text
     cells = notebooks.code(text, str(path)) if ending == ".ipynb" else [text]
-    arguments = python_calls.arguments(*cells, where=str(path)) if python else shell.arguments(text)
+    arguments = python_calls.arguments(*cells, where=str(path)) if python else {}
+    if launch and arguments:
+        arguments[REST] = Undecided(", ".join(filter(None, [arguments.get(REST), "shell commands"])))
+    elif launch:
+        python, arguments = False, shell.arguments(launch)
     if not arguments:
         raise EstimateError(
             "contains no known arguments or keys.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,25 @@ def _per_node(run: Run, nodes: int | None, launched: int | None) -> int | None:
     return size if size is None or gpus is None else min(size, int(gpus))
 
 
+def _sharded_in_node(data: dict[str, Any], run: Run, group: int | None) -> tuple[Run, list[str]]:
+    """Let every node of ``group`` GPUs hold all shards: the run, or a remark if the number is not known."""
+    if group is None:
+        return run, ["every node holds all shards, and its number of GPUs is missing: --set layout.shard_group=N"]
+    put(data, "layout.shard_group", group)
+    return from_dict(data, "what the files say"), []
+
+
+def _missing(data: Mapping[str, Any], run: Run, longest: int | None) -> Iterator[str]:
+    """What an estimate needs and the files do not say."""
+    if longest and run.data.seq_len is None:
+        say = "--set data.text_tokens=N" if getattr(run.model, "kind", "") == "video-language" else "--seq-len N"
+        yield f"samples are cut to {longest:,} tokens, not packed; their usual length is missing: {say}"
+    if "model" not in data:
+        yield "the model's shape is missing: --model NAME-OR-CONFIG.json or --params"
+    if "accelerator" not in data.get("hardware", {}):
+        yield "the accelerator is missing: --gpu h100-sxm-80gb"
+
+
 def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
     said = {
@@ -304,17 +323,6 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     data = {name: data[name] for name in (*ORDER, *(set(data) - set(ORDER))) if name in data}
     run = from_dict(data, "what the files say")
     if said[IN_NODE] and "layout.shard_group" not in found and found.get("layout.sharding") != "none":
-        group = _per_node(run, said[NODES], said[PER_NODE])
-        if group is None:
-            remarks.append("every node holds all shards, and its number of GPUs is missing: --set layout.shard_group=N")
-        else:
-            put(data, "layout.shard_group", group)
-            run = from_dict(data, "what the files say")
-    if said[LONGEST] and run.data.seq_len is None:
-        say = "--set data.text_tokens=N" if getattr(run.model, "kind", "") == "video-language" else "--seq-len N"
-        remarks.append(f"samples are cut to {said[LONGEST]:,} tokens, not packed; their usual length is missing: {say}")
-    if "model" not in data:
-        remarks.append("the model's shape is missing: --model NAME-OR-CONFIG.json or --params")
-    if "accelerator" not in data.get("hardware", {}):
-        remarks.append("the accelerator is missing: --gpu h100-sxm-80gb")
-    return Imported(data, run, origins, tuple(remarks))
+        run, missing = _sharded_in_node(data, run, _per_node(run, said[NODES], said[PER_NODE]))
+        remarks += missing
+    return Imported(data, run, origins, (*remarks, *_missing(data, run, said[LONGEST])))

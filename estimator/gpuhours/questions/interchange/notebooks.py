@@ -13,6 +13,8 @@ _COMMAND = re.compile(r"^(\s*)(?:[\w., ]+=\s*)?[!%?].*$|^(\s*)[\w.]+\?+\s*$", re
 """A shell command, a magic command or a question for help, which only notebooks understand."""
 _OTHER = re.compile(r"^\s*%%(?!capture|time|timeit|prun|debug)\w")
 """The first line of a cell in another language."""
+_SHELL = re.compile(r"^\s*%%(?:bash|sh)\b")
+_LAUNCH = re.compile(r"\b(?:python3?|torchrun|accelerate|deepspeed)\s+(?!-m\s+pip\b).*--")
 SAVE = "Save it again with Jupyter, or as Python: jupyter nbconvert --to script FILE."
 
 
@@ -24,6 +26,22 @@ def code(text: str, where: str) -> list[str]:
     """
     sources = [source for source in _sources(text, where) if not _OTHER.match(source)]
     return [_COMMAND.sub(r"\1\2pass", re.sub(r"\\\n", " ", source) if "!" in source else source) for source in sources]
+
+
+def commands(text: str, where: str) -> str:
+    """The shell commands that launch a program with arguments, one a line.
+
+    >>> commands('{"cells": [{"cell_type": "code", "source": "!pip install --upgrade x\\\\n!python3 a.py --n 1"}]}', "a.ipynb")
+    'python3 a.py --n 1'
+    """
+    lines = []
+    for source in _sources(text, where):
+        shell = _SHELL.match(source) is not None
+        for line in re.sub(r"\\\n", " ", source).splitlines():
+            command = line if shell else line.strip().removeprefix("!") if line.strip().startswith("!") else ""
+            if _LAUNCH.search(command):
+                lines.append(command)
+    return "\n".join(lines)
 
 
 def _sources(text: str, where: str) -> Iterator[str]:

@@ -114,7 +114,7 @@ def _numbers(theirs: ForeignFile, trainable: str) -> dict[str, Any]:
     """The precision keys: fp32 unless 16-bit autocast or weights are asked for; ``auto`` is bf16 on today's cards."""
     half, brain = theirs.on("fp16"), theirs.on("bf16") or "bf16" in theirs.automatic()
     theirs.known("bf16", "fp16")
-    undecided = theirs.undecided("bf16", "fp16", "torch_dtype", "dtype", "load_in_4bit")
+    undecided = theirs.undecided("bf16", "fp16", "torch_dtype", "dtype", "load_in_4bit", REST)
     narrow = theirs.on("load_in_4bit") or theirs.count("bits") == 4
     weights = str(theirs.get("torch_dtype", "dtype")).rpartition(".")[2]
     named = {"bfloat16": "bf16", "float16": "fp16"}.get(weights)
