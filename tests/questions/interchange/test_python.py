@@ -40,6 +40,9 @@ def test_a_tokenizer_does_not_name_the_model() -> None:
         ("batch = 4\nbatch += 1", "batch", "batch: assigned more than once"),
         ("for batch in (1, 2): pass", "batch", "batch: computed in the script"),
         ("batch = 4\ndef debug():\n    global batch\n    batch = 1", "batch", "batch: assigned more than once"),
+        ("batch = 4\nfrom sizes import batch", "batch", "batch: assigned more than once"),
+        ("batch = 4\nmatch x:\n    case [batch]: pass", "batch", "batch: assigned more than once"),
+        ("batch = 4\ndel batch", "batch", "batch: assigned more than once"),
         ("batch = int(sys.argv[1])", "batch", "int(sys.argv[1]): computed in the script"),
         ("", "args.bs", "args.bs: computed in the script"),
         ("", "8 // 0", "8 // 0: computed in the script"),
@@ -80,6 +83,13 @@ def test_two_values_of_one_argument_are_left_open(tmp_path: Path) -> None:
         "bf16 = args.bf16: computed in the script",
     )
     assert found.data == {"data": {"epochs": 1.0}, "software": "huggingface-trainer"}
+
+
+def test_a_trainer_that_runs_a_model_more_often_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "tune.py"
+    for trainer, listed in (("SFTTrainer", ()), ("DPOTrainer", ("trainer = DPOTrainer",))):
+        path.write_text(f"{trainer}(model, args=TrainingArguments({BATCH}=4, num_train_epochs=1))")
+        assert import_files([path]).origins[0].not_understood == listed
 
 
 def test_what_is_turned_off_is_not_read() -> None:

@@ -21,6 +21,8 @@ RENAMED = {
     "model_name": "model_name_or_path",
 }
 """Keywords with another name on command lines."""
+PLAIN = frozenset({"Trainer", "SFTTrainer", "Seq2SeqTrainer", "UnslothTrainer"})
+"""Trainers of one pass forward and one backward; those of preferences and rewards run a model more often."""
 OBJECTS = frozenset({
     "model", "args", "tokenizer", "processing_class", "train_dataset", "eval_dataset", "peft_config", "quantization_config",
     "device_map", "data_collator", "compute_metrics", "callbacks", "formatting_func", "token", "bias", "random_state",
@@ -65,6 +67,8 @@ def _said(call: ast.Call, scope: Scope) -> Iterator[tuple[str, Any]]:
     loads = name == "from_pretrained" and _MODEL.match(_class_of(call))
     if not (loads or _ASKED.match(name)):
         return
+    if name.endswith("Trainer") and name not in PLAIN:
+        yield "trainer", name
     if loads and call.args:
         yield "model_name_or_path", scope.value(call.args[0])
     for one in call.keywords:

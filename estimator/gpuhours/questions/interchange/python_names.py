@@ -108,8 +108,8 @@ class Scope:
             self._note_unknown(node.target)
         elif isinstance(node, ast.withitem) and node.optional_vars is not None:
             self._note_unknown(node.optional_vars)
-        elif isinstance(node, ast.arg):
-            self._assigned.setdefault(node.arg, []).append(None)
+        elif (bound := _bound(node)) is not None:
+            self._assigned.setdefault(bound, []).append(None)
         elif isinstance(node, ast.Global | ast.Nonlocal):
             for name in node.names:
                 scope: Scope | None = self
@@ -125,6 +125,20 @@ class Scope:
 def name_of(node: ast.expr) -> str:
     """The last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _bound(node: ast.AST) -> str | None:
+    """The name that a parameter, import, definition, handler, pattern or deletion binds; None for anything else."""
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.alias):
+        return node.asname or node.name.partition(".")[0]
+    if isinstance(node, ast.Name):
+        return node.id if isinstance(node.ctx, ast.Del) else None
+    if isinstance(node, ast.MatchMapping):
+        return node.rest
+    named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
+    return node.name if isinstance(node, named) else None
 
 
 def _paired(target: ast.expr, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
