@@ -179,7 +179,7 @@ def validate(
     if tables[0].suffix.lower() in (".yaml", ".yml"):
         return Validation(str(tables[0]), _described(tables, memory_only, in_sample), in_sample)
     failed = read_rows(out_of_memory_runs()) if memory_only and path is None else ()
-    rows = (*(row for table in tables for row in read_rows(table)), *failed)
+    rows = (*(measured_rows() if path is None else read_rows(path)), *failed)
     ours = {_name(row) for row in (*measured_rows(), *failed)}
     cases = [case_of(row, _system(row) if _name(row) in ours and not in_sample else "") for row in rows]
     met: list[StackMet | None] = [None] * len(rows)

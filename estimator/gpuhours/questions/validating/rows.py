@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from gpuhours.inputs.yaml_files import read_table_text, read_yaml
 from gpuhours.software.matching import under
 from gpuhours.software.profile import load_software
 
+UNSAID = frozenset({"", "nan", "none stated", "n/a", "-", "?"})
+"""Texts of cells that say nothing."""
 SMALLEST, LARGEST = 1e-9, 1e40
 """Range of plausible step times and memory."""
 TABLES = ("runs.csv", "framework_runs.csv", "nanotron_bench.csv")
@@ -47,8 +49,13 @@ class Row:
 
     def word(self, column: str) -> str | None:
         """The text of a cell."""
-        text = (self.cells.get(column) or "").strip()
-        return None if text.lower() in ("", "nan", "none stated", "n/a", "-", "?") else text
+        return self._words.get(column)
+
+    @cached_property
+    def _words(self) -> Mapping[str, str]:
+        """Column -> text of every cell that says something."""
+        texts = {column: cell.strip() for column, cell in self.cells.items() if cell}
+        return {column: text for column, text in texts.items() if text.lower() not in UNSAID}
 
     def number(self, column: str) -> float | None:
         """The number in a cell."""
