@@ -167,7 +167,7 @@ def _of_year(run: Run, software: Software | None) -> Idle:
     if run.model is not None and run.model.tokens_per_sample(data) is None:
         return
     if software is not None and (
-        software.memory.compiled_loss is not None or getattr(software.gathering, "until", None) is not None
+        software.memory.compiled_loss is not None or getattr(software.gathering, "each", 0.0) > 0
     ):
         return
     kernels = None if software is None else software.host.kernels

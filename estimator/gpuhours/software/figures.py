@@ -160,7 +160,7 @@ class Gathering(Sourced):
     each: NotNegative = 0.0
     """s per weight matrix and rank in a gather or scatter that copies every rank's part on its own; nothing overlaps with such."""
     until: int | None = None
-    """The last year in which the stack gathered like this."""
+    """The last year in which the stack gathered like this; ``Software.of_year`` empties it for a run of such a year, no other pays."""
 
 
 class Launches(Section):

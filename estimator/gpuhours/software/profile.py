@@ -210,8 +210,9 @@ class Software(Section):
         it has been (``memory.compiled_loss``), and weights are gathered as they were until then (``gathering.until``); today's if the year
         is None."""
         kernels, memory, gathering = self.host.kernels, self.memory.of_year(year), self.gathering
-        if gathering is not None and gathering.until is not None and (year is None or year > gathering.until):
-            gathering = None
+        if gathering is not None and gathering.until is not None:
+            met = year is not None and year <= gathering.until
+            gathering = gathering.model_copy(update={"until": None}) if met else None
         same = memory is self.memory and gathering is self.gathering
         stack = self if same else self.model_copy(update={"memory": memory, "gathering": gathering})
         if kernels is None or kernels.looped_before is None or year is None or year >= kernels.looped_before:

@@ -73,7 +73,7 @@ def part_copies(stack: Stack, workload: Workload) -> Array | None:
     copies each tensor of the list. DeepSpeed gathers into one tensor since partitioned_param_coordinator.py (2022).
     """
     facts = workload.software.gathering
-    if facts is None or not facts.each:
+    if facts is None or facts.until is not None or not facts.each:
         return None
     return facts.each * len(stack.block.linears) * workload.ranks.shards
 
