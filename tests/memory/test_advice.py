@@ -11,8 +11,9 @@ import pytest
 from gpuhours.architecture.operators import Stack
 from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory, ways_to_fit
-from gpuhours.memory.advice import Way, _changes, _first_of_each_change
+from gpuhours.memory.advice import Way, _changes, _first_of_each_change, _wider
 from gpuhours.memory.buffers import context_buffers
+from gpuhours.software.profile import load_software
 from gpuhours.workload import Workload
 from tests.round_machine import workload
 
@@ -130,3 +131,31 @@ def test_a_model_without_attention_has_no_heads_to_split() -> None:
         ranks = workload(gpus=4, context=4, sequence_method=method).ranks
         assert float(np.sum(context_buffers(bare.model, 128.0, ranks, asked.precision))) == 0
         assert float(np.sum(context_buffers(asked.model, 128.0, ranks, asked.precision))) > 1000
+
+
+def test_the_allocator_fills_what_the_context_leaves_and_no_more() -> None:
+    """On a card with room for half of what it would reserve in vain, it reserves that half."""
+    asked = workload(software=load_software("megatron-core"))
+    roomy = memory(asked)
+    assert float(roomy.context) > float(roomy.fragmentation) > 2 * float(roomy.least)
+    half = 0.5 * float(roomy.fragmentation)
+    tight = memory(
+        workload(
+            software=load_software("megatron-core"),
+            card={"memory": float(roomy.allocated) + float(roomy.context) + half},
+        )
+    )
+    assert float(tight.fragmentation) == pytest.approx(half)
+    assert float(tight.margin) == pytest.approx(0.0, abs=1.0)
+
+
+def test_more_accelerators_are_named_with_the_batch_only_where_it_no_longer_divides() -> None:
+    found = dict(_wider(workload(gpus=2, batch=8, software=load_software("fsdp-compile"))))
+    assert list(found)[:4] == [
+        "--gpus 4 with ZeRO-3",
+        "--gpus 8 with ZeRO-3",
+        "--gpus 16 --batch 16 with ZeRO-3",
+        "--gpus 32 --batch 32 with ZeRO-3",
+    ]
+    assert [float(one.cluster.gpus) for one in found.values()][:4] == [4, 8, 16, 32]
+    assert [float(one.global_batch) for one in found.values()][:4] == [8, 8, 16, 32]
