@@ -1,6 +1,7 @@
-"""The report in a browser: no console errors, no network requests, no serious findings of axe.
+"""The pages of ``report`` and ``check --html`` in a browser, on a phone in the dark and on a desktop in the light.
 
-Needs Chromium; axe-core's ``axe.min.js`` is looked for in $AXE_CORE and in ``node_modules``, and without it the audit is skipped.
+No console errors, nothing fetched, nothing wider than the window, no serious findings of axe, two printed pages. Needs Chromium; axe-core's
+``axe.min.js`` is looked for in $AXE_CORE and in ``node_modules``, and without it the audit is skipped.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,13 +27,25 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=20000",
 )  # fmt: skip
-AUDIT = """
-axe.run().then(found => {
-  const out = document.createElement("pre");
-  out.id = "axe";
-  out.textContent = JSON.stringify(found.violations.map(one => [one.impact, one.id, one.nodes.map(node => node.html)]));
-  document.body.append(out);
-});
+PAGES: dict[str, tuple[str, ...]] = {
+    "stated": ("report", *LLAMA, "--country", "France", "-o"),
+    "little": ("report", "--params", "7B", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "-o"),
+    "check": ("check", "tests/texts/bad-sparse.txt", "--html"),
+}
+PRINTED = ("stated", "little")
+SCREENS = {"phone": (390, "0"), "desktop": (1100, "1")}
+"""Width in pixels, and Chromium's number of the colour scheme: 0 is dark, 1 light."""
+PROBE = """
+const told = found => {
+  const out = parent.document.createElement("pre");
+  out.id = "found";
+  out.textContent = JSON.stringify(found);
+  parent.document.body.append(out);
+};
+const wide = [document.documentElement.scrollWidth, window.innerWidth];
+const listed = one => [one.impact, one.id, one.nodes.map(node => node.html)];
+if (window.axe) axe.run().then(found => told({wide, axe: found.violations.map(listed)}));
+else told({wide});
 """
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -41,15 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(gpuhours_command: Command, folder: Path) -> Path:
-    path = folder / "report.html"
+def page(gpuhours_command: Command, folder: Path, name: str) -> Path:
+    path = folder / f"{name}.html"
     if not path.is_file():
-        words = (
-            *LLAMA,
-            "--country",
-            "France",
-        )
-        assert gpuhours_command("report", *words, "-o", str(path), "--quiet").code == 0
+        assert gpuhours_command(*PAGES[name], str(path), "--quiet").code in (0, 1)
     return path
 
 
@@ -59,45 +69,52 @@ def browsed(path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
-def test_the_console_is_silent_and_nothing_is_fetched(page: Path) -> None:
-    loaded = re.findall(
-        r"<(?:script|img|link|iframe|object)[^>]*(?:src|href|data)=\"(?!data:)[^>]*>", page.read_text(encoding="utf-8")
+@cache
+def found(path: Path, screen: str) -> dict[str, Any]:
+    """What a page shows in a frame of the screen's width (a window of a phone's width is not to be had): sizes, console, axe's findings."""
+    width, scheme = SCREENS[screen]
+    script = "" if AXE is None else AXE.read_text(encoding="utf-8").replace("</script", "<\\/script")
+    text = path.read_text(encoding="utf-8").replace(
+        "</body>", f"<script>{script}</script><script>{PROBE}</script></body>"
     )
-    assert loaded == []
-    assert "CONSOLE" not in browsed(page, "--dump-dom").stderr
+    framed = path.parent / f"{path.stem}-{screen}.html"
+    style = f"border: 0; width: {width}px; height: 900px"
+    framed.write_text(
+        f'<!doctype html><body><iframe title="page" style="{style}" srcdoc="{html.escape(text, quote=True)}"></iframe>',
+        encoding="utf-8",
+    )
+    done = browsed(framed, "--window-size=1300,1000", f"--blink-settings=preferredColorScheme={scheme}", "--dump-dom")
+    told = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert told is not None, "the probe did not end"
+    seen: dict[str, Any] = json.loads(html.unescape(told[1]))
+    return {**seen, "console": [line for line in done.stderr.splitlines() if "CONSOLE" in line]}
 
 
-@pytest.mark.parametrize("width", [390, 1100])
-def test_nothing_stands_out_of_the_page(page: Path, width: int) -> None:
-    """No element is wider than the window, on a phone or a desktop."""
-    probe = "document.body.dataset.wide = document.documentElement.scrollWidth + '/' + window.innerWidth"
-    text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{probe}</script></body>")
-    path = page.parent / f"probe-{width}.html"
-    path.write_text(text, encoding="utf-8")
-    found = re.search(r'data-wide="(\d+)/(\d+)"', browsed(path, f"--window-size={width},1000", "--dump-dom").stdout)
-    assert found is not None
-    assert int(found[1]) <= int(found[2])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_fetched(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"<(?:script|img|link|iframe|object)[^>]*(?:src|href|data)=\"(?!data:)[^>]*>", text) == []
 
 
-def test_it_prints_on_two_pages(page: Path) -> None:
-    pypdf = pytest.importorskip("pypdf")
-    paper = page.parent / "report.pdf"
-    browsed(page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")
-    assert len(pypdf.PdfReader(paper).pages) <= 2
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("name", PAGES)
+def test_the_console_is_silent_and_nothing_stands_out_of_the_page(page: Path, screen: str) -> None:
+    seen = found(page, screen)
+    assert seen["console"] == []
+    assert seen["wide"][1] == SCREENS[screen][0]
+    assert seen["wide"][0] <= seen["wide"][1]
 
 
 @pytest.mark.skipif(AXE is None, reason="needs axe-core: AXE_CORE=axe.min.js")
-@pytest.mark.parametrize("scheme", ["0", "1"], ids=["dark", "light"])
-def test_axe_finds_nothing_serious(page: Path, scheme: str) -> None:
-    assert AXE is not None
-    script = AXE.read_text(encoding="utf-8").replace("</script", "<\\/script")
-    audited = page.parent / f"audited-{scheme}.html"
-    text = page.read_text(encoding="utf-8")
-    audited.write_text(
-        text.replace("</body>", f"<script>{script}</script><script>{AUDIT}</script></body>"), encoding="utf-8"
-    )
-    dom = browsed(audited, f"--blink-settings=preferredColorScheme={scheme}", "--dump-dom").stdout
-    told = re.search(r'<pre id="axe">(.*?)</pre>', dom, re.DOTALL)
-    assert told is not None, "axe did not end"
-    serious = [one for one in json.loads(html.unescape(told[1])) if one[0] in ("serious", "critical")]
-    assert serious == []
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(page: Path, screen: str) -> None:
+    assert [one for one in found(page, screen)["axe"] if one[0] in ("serious", "critical")] == []
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_it_prints_on_two_pages(page: Path) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    paper = page.with_suffix(".pdf")
+    browsed(page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    assert len(pypdf.PdfReader(paper).pages) <= 2

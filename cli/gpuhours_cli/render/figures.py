@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 WIDTH = 360
 """Width in SVG units: readable at full size on a phone, and two side by side on paper."""
-ROW, LABEL, NUMBER = 22, 152, 56
+ROW, LABEL, NUMBER = 22, 152, 64
 Formatter = Callable[[float], str]
 
 
@@ -102,6 +102,6 @@ def plot(name: str, title: str, words: str, points: Sequence[Point], written: tu
 
 
 def nice(value: float) -> float:
-    """The next of 1, 2, 4, 5 or 10 times a power of ten, for an axis limit."""
+    """The next of 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten, for an axis limit whose half is round too."""
     scale = 10 ** math.floor(math.log10(value))
-    return next(step * scale for step in (1, 2, 4, 5, 10) if value <= step * scale * (1 + 1e-9))
+    return next(step * scale for step in (1, 2, 3, 4, 5, 6, 8, 10) if value <= step * scale * (1 + 1e-9))

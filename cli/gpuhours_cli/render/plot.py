@@ -25,6 +25,8 @@ FEW = 8
 """Maximum number of lines that can be told apart in one plot."""
 GOALS = ("gpu_hours", "step_time", "model_flops", "parameters")
 BLUE = "#2563a8"
+COLOURS = [BLUE, "#b45309", "#1a6b35", "#a21caf", "#b42318", "#0e7490", "#57606a", "#854d0e"]
+"""Colours of lines and their names: each has a contrast of 4.5 or more with white."""
 
 KEYS = {
     "data.frames": "frames per clip", "data.seq_len": "sequence length (tokens)", "hardware.gpus": "GPUs",
@@ -146,12 +148,24 @@ def title(key: str) -> str:
     return KEYS.get(key, key)
 
 
+def setting(row: dict[str, Any], keys: list[str], between: str = " · ") -> str:
+    """The values of the varied keys in words: ``tensor 8 · h100-sxm-80gb``; a name says what it is without its key."""
+    return between.join(
+        row[key] if isinstance(row[key], str) else f"{key.rsplit('.', 1)[-1]} {str(row[key]).lower()}" for key in keys
+    )
+
+
+def _amounts() -> Any:
+    """An axis with SI prefixes, whose zero has none."""
+    return _altair().Axis(format="~s", labelExpr="datum.value == 0 ? '0' : datum.label")
+
+
 def line_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, along: str, others: list[str]) -> Any:
     """The goal along one key: one line per combination of the others, the 80 % range shaded, hollow points for runs that do not fit."""
     alt = _altair()
     data = points(rows, goal, [along, *others])
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
-        point["line"] = ", ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in others)
+        point["line"] = setting(row, others, ", ")
     banded = _bands(swept, rows, data, goal)
     scale = alt.Scale(
         type="log" if _spread([point[field(along)] for point in data]) else "linear", zero=False, nice=False, padding=12
@@ -159,12 +173,13 @@ def line_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, along: s
     x = alt.X(
         f"{field(along)}:Q", title=title(along), scale=scale, axis=_ticks([point[field(along)] for point in data])
     )
-    y = alt.Y("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s"))
+    y = alt.Y("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=_amounts())
     base = alt.Chart(alt.Data(values=data)).encode(x=x)
-    colour = alt.Color("line:N", sort=None, legend=None) if others else alt.value(BLUE)
+    colour = alt.Color("line:N", sort=None, legend=None, scale=alt.Scale(range=COLOURS)) if others else alt.value(BLUE)
     layers = [base.mark_line(strokeWidth=2).encode(y=y, color=colour)]
     if banded:
-        area = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=goal.title), y2="high:Q", color=colour)
+        faint = 0.3 / (0.5 + len({point["line"] for point in data}))  # bands of several lines lie on one another
+        area = base.mark_area(opacity=faint).encode(y=alt.Y("low:Q", title=goal.title), y2="high:Q", color=colour)
         layers.insert(0, area)
     full = base.mark_point(filled=True, size=50, opacity=1).encode(y=y, color=colour)
     hollow = base.mark_point(filled=False, size=50, opacity=1, strokeWidth=1.5, fill="white").encode(y=y, color=colour)
@@ -258,11 +273,11 @@ def bar_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
     shown = [row for row in rows if row[goal.name] is not None][:40]
     data = points(shown, goal, [])
     for point, row in zip(data, shown, strict=True):
-        point["row"] = " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)
+        point["row"] = setting(row, keys)
     banded = _bands(swept, shown, data, goal)
     base = alt.Chart(alt.Data(values=data)).encode(
         y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=420)),
-        x=alt.X("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s")),
+        x=alt.X("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=_amounts()),
         color=_fit_colour(data),
     )
     layers = [base.mark_bar(opacity=0.85)]
@@ -280,18 +295,16 @@ def pareto_chart(swept: Sweep, rows: list[dict[str, Any]]) -> Any:
     keys = [varied.key for varied in swept.job.grid.varied]
     data = [
         {"first": row[first.name] / first.divisor, "second": row[second.name] / second.divisor, "fits": _fits(row)}
-        | {"row": " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)}
+        | {"row": setting(row, keys)}
         for row in rows
     ]
     base = alt.Chart(alt.Data(values=data)).encode(
-        x=alt.X(
-            "first:Q", title=first.title, scale=_around([point["first"] for point in data]), axis=alt.Axis(format="~s")
-        ),
+        x=alt.X("first:Q", title=first.title, scale=_around([point["first"] for point in data]), axis=_amounts()),
         y=alt.Y(
             "second:Q",
             title=second.title,
             scale=_around([point["second"] for point in data]),
-            axis=alt.Axis(format="~s"),
+            axis=_amounts(),
         ),
         tooltip=["row:N"],
     )
@@ -323,7 +336,7 @@ def framed(drawn: Any, swept: Sweep, subtitle: str, height: int = 300) -> Any:
     alt = _altair()
     name = alt.TitleParams(swept.job.grid.run.name, subtitle=subtitle, anchor="start", offset=12)
     return (
-        drawn.properties(title=name, width=520, height=height)
+        drawn.properties(title=name, width=520, height=height, padding={"left": 6, "top": 6, "right": 24, "bottom": 6})
         .configure_view(strokeWidth=0)
         .configure_axis(gridColor="#e5e5e5", domainColor="#888")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
@@ -77,7 +78,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     kind = "" if prose else ' class="number"'
     head = "".join(f'<th scope="col"{kind if place else ""}>{escape(name)}</th>' for place, name in enumerate(columns))
     lines = [
-        f'<tr><th scope="row">{escape(first)}</th>'
+        f'<tr><th scope="row">{broken(first)}</th>'
         + "".join(f"<td{kind}>{escape(cell)}</td>" for cell in rest)
         + "</tr>"
         for first, *rest in rows
@@ -86,6 +87,11 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     if prose:
         return f'<table class="stack {prose}">{inside}</table>'
     return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption, quote=True)}"><table>{inside}</table></div>'
+
+
+def broken(name: str) -> str:
+    """A name as HTML that may be broken after its dots and underscores: ``hardware.<wbr>network``."""
+    return re.sub(r"([._])(?=\w)", r"\1<wbr>", escape(name))
 
 
 def answer(estimate: Estimate, drawn: Decides | None) -> Iterator[str]:
@@ -270,7 +276,7 @@ def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
 def advice(estimate: Estimate) -> Iterator[str]:
     """Layout changes that would make the run fit or shorten its step."""
     ways = [f"To make it fit: {way_words(way)}" for way in estimate.advice.ways]
-    faster = [f"Faster by {change.words} ({change.gain:+.0%})" for change in estimate.advice.faster]
+    faster = [f"Faster by {change.words} ({change.gain:+.0%})".replace("(-", "(−") for change in estimate.advice.faster]
     if said := ways + faster:
         yield section("change", "What to change", "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>")
 

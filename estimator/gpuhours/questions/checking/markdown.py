@@ -23,16 +23,20 @@ def as_markdown(checked: PaperCheck | TableCheck) -> str:
 
 
 def as_html(checked: PaperCheck | TableCheck) -> str:
-    """Return the same page as a self-contained HTML file."""
+    """Return the same page as a self-contained HTML file; tables too wide for the window are scrolled, by keyboard too."""
     from html import escape
 
     from markdown_it import MarkdownIt
 
     name = checked.name if isinstance(checked, TableCheck) else checked.paper.name
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(checked))
+    if "<h1>" not in body:  # a text of one run: its heading is the page's
+        body = body.replace("h2>", "h1>")
+    body = body.replace("<table>", f"{SCROLLED}<table>").replace("</table>", "</table></div>")
     return PAGE.format(title=escape(f"{name}: {checked.verdict}"), body=body)
 
 
+SCROLLED = '<div class="wide" role="group" tabindex="0" aria-label="Table">'
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -44,15 +48,22 @@ PAGE = """<!doctype html>
 @media (prefers-color-scheme: dark) {{ :root {{ --text: #e6e6e6; --paper: #16181c; --soft: #a8adb5; --line: #3a3f47; }} }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
   color: var(--text); background: var(--paper); overflow-wrap: anywhere; }}
-table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 1em 0; overflow-wrap: normal; }}
+.wide {{ overflow-x: auto; margin: 1em 0; }}
+.wide:focus-visible {{ outline: 2px solid var(--soft); outline-offset: 2px; }}
+table {{ border-collapse: collapse; overflow-wrap: normal; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: 0.25em 0.75em; text-align: left; vertical-align: top; }}
 td {{ white-space: nowrap; }}
 code {{ font-family: ui-monospace, monospace; white-space: pre; }}
 blockquote {{ color: var(--soft); border-left: 3px solid var(--line); margin-left: 0; padding-left: 1em; }}
+/* on a phone, no plots: the fourth of six columns, before the verdict */
+@media (max-width: 40em) {{ body {{ font-size: 15px; }} ul {{ padding-left: 1.2em; }} th, td {{ padding: 0.25em 0.5em 0.25em 0; }}
+  :is(th, td):nth-child(4):nth-last-child(3) {{ display: none; }} }}
 </style>
 </head>
 <body>
-{body}</body>
+<main>
+{body}</main>
+</body>
 </html>
 """
 
