@@ -199,3 +199,17 @@ def test_a_model_without_a_vocabulary_has_no_head_to_place() -> None:
     machine = cluster("h100-sxm-80gb", gpus=8)
     work = Workload(model, 16, Layout(data=8), machine, load_software("nanotron"), Precision())
     assert float(memory(work).total) > 1e9
+
+
+def test_a_stated_placement_leaves_the_rest_of_the_layout_open() -> None:
+    """A list of layers was taken for an array of a sweep: the run was not sharded, and no assumption said so."""
+    layout = {"tensor": 8, "pipeline": 8}
+    equal, stated = (
+        [
+            (one.name, one.value)
+            for one in gpuhours.estimate(gpuhours.from_dict({**RUN, "layout": {**layout, **more}})).outcome.resolved.assumptions
+            if one.name.startswith("layout")
+        ]
+        for more in ({}, {"stage_layers": [10] * 8})
+    )
+    assert stated == equal != []

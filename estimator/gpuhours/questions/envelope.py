@@ -1,6 +1,7 @@
 """The header of every JSON document: its command and schema number.
 
-``schema`` is ``gpuhours/COMMAND/NUMBER``; the number increases when a key, a unit or a word changes its meaning (not when one is added).
+``schema`` is ``gpuhours/COMMAND/NUMBER``; the number increases when a key goes or gets another name, and when a key, a unit or a word changes its meaning
+(not when one is added).
 Units are GPU*hour, Wh, tCO2e, USD, token, sample and FLOP, and otherwise SI, spelled out (second, byte, byte/second, watt).
 """
 
@@ -10,8 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-NUMBER = 2
-"""Schema 1: energy in J, carbon in gCO2e, ``samples`` in ``check`` meaning the data set's, three sets of verdict words."""
+NUMBER = 3
+"""Schema 1: energy in J, carbon in gCO2e, ``samples`` in ``check`` meaning the data set's, three sets of verdict words. Schema 2: errors of
+predictions made before a measurement as ``foretold_error``, ``foretold_rows``, ``foretold_mape`` and ``foretold_median_ape``."""
 SPELLED = {"s": "second", "W": "watt", "kW": "kilowatt", "B": "byte", "Hz": "hertz", "USD/(GPU*hour)": "USD/GPU/hour"}
 _WORD = re.compile(r"[A-Za-z]+[0-9]*[A-Za-z]*")
 

@@ -159,7 +159,7 @@ def is_partial(layout: Layout | None) -> bool:
     """Whether a layout sets at least one field but leaves one of ``DECISIVE`` open; always False if a field is an array."""
     if layout is None or not layout.model_fields_set:
         return False
-    numbers = (getattr(layout, name) for name in layout.model_fields_set - {"recompute_modules"})
+    numbers = (getattr(layout, name) for name in layout.model_fields_set - {"recompute_modules", "stage_layers"})
     return any(name not in layout.model_fields_set for name in DECISIVE) and all(
         np.ndim(value) == 0 for value in numbers
     )
