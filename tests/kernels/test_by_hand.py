@@ -19,7 +19,7 @@ from gpuhours.kernels.collectives import (
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.gemm import gemm_time, padding_bytes, thin_experts, tile_time
+from gpuhours.kernels.gemm import gemm_time, padding_bytes, passes_times, thin_experts, tile_time
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.groups import Group
 from tests.round_machine import CARD, KERNELS, machine
@@ -36,6 +36,16 @@ def test_a_product_is_the_rounded_maximum_of_its_three_limits() -> None:
     memory = 3 * 2 * 4096**2 / 1e12
     assert gemm_time(4096, 4096, 4096, CARD) == pytest.approx((2 * tiles**8 + memory**8) ** (1 / 8))
     assert gemm_time(4096, 4096, 4096, CARD, count=3) == pytest.approx(3 * (2 * tiles**8 + memory**8) ** (1 / 8))
+
+
+@pytest.mark.parametrize("many", [1, 5000])
+def test_the_passes_of_a_product(many: int) -> None:
+    """Forward, input gradient and weight gradient are products of 2 T n k each, in one call or, of many, in three."""
+    forward, gradient, weight = passes_times(np.full(many, 4096.0), 4096, 2048, CARD, "bf16", 3, count=2, pads=False)
+    tiles, memory = 2 * 4096 * 4096 * 2048 / 1e15, 2 * (4096 * 4096 + 2 * 4096 * 2048) / 1e12
+    each = 2 * (2 * tiles**8 + memory**8) ** (1 / 8)
+    assert [float(one[-1]) for one in (forward, gradient, weight)] == pytest.approx([each] * 3)
+    assert len(passes_times(4096, 4096, 2048, CARD, "bf16", 1, count=1, pads=False)) == 1
 
 
 @pytest.mark.parametrize(

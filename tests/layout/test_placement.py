@@ -207,7 +207,9 @@ def test_a_stated_placement_leaves_the_rest_of_the_layout_open() -> None:
     equal, stated = (
         [
             (one.name, one.value)
-            for one in gpuhours.estimate(gpuhours.from_dict({**RUN, "layout": {**layout, **more}})).outcome.resolved.assumptions
+            for one in gpuhours.estimate(
+                gpuhours.from_dict({**RUN, "layout": {**layout, **more}})
+            ).outcome.resolved.assumptions
             if one.name.startswith("layout")
         ]
         for more in ({}, {"stage_layers": [10] * 8})

@@ -324,13 +324,14 @@ def test_exchanged_heads_and_rings() -> None:
     )
 
 
-def test_hops_that_the_host_launches() -> None:
-    """A ring of four at 1 ms per hop forward and 2 ms backward; four ranks that exchange heads, once: 8 and 16 ms."""
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_hops_that_the_host_launches(ranks: int) -> None:
+    """A ring at 1 ms per hop forward and 2 ms backward, as many hops as ranks; ranks that exchange heads, once: 8 and 16 ms."""
     facts = {"hop": Launches(forward=1e-3, backward=2e-3), "exchange": Launches(forward=8e-3, backward=16e-3)}
-    for method, there, back in (("ring", 4e-3, 8e-3), ("ulysses", 8e-3, 16e-3)):
+    for method, there, back in (("ring", ranks * 1e-3, ranks * 2e-3), ("ulysses", 8e-3, 16e-3)):
         for recompute, times in (("none", 1), ("full", 2)):
             asked = workload(
-                gpus=4, context=4, sequence_method=method, recompute=recompute, software=stack(context=facts)
+                gpus=ranks, context=ranks, sequence_method=method, recompute=recompute, software=stack(context=facts)
             )
             assert _sharing_time(layer(asked), asked) == pytest.approx(times * there + back)
             frozen = replace(layer(asked), trainable=Trainable.FROZEN)

@@ -27,7 +27,7 @@ from gpuhours.step.host import (
     modules,
     table_copies,
 )
-from gpuhours.step.hosts import over_hosts
+from gpuhours.step.hosts import over_hosts, step_and_hosts
 from gpuhours.step.predict import (
     added,
     shared_work,
@@ -133,7 +133,10 @@ def test_a_step_spreads_over_hosts_as_far_as_it_launches() -> None:
     )
     asked = workload(software=stack(host={"kernels": kernels}))
     time, launching = float(step(asked).time), 8 * 4 * (1e-4 + 8e-2 + 2e-4 + 17 * 2e-2)
-    assert over_hosts(asked, time) == (pytest.approx(1 - launching / 2 / time), pytest.approx(1 + launching / time))
+    spread = (pytest.approx(1 - launching / 2 / time), pytest.approx(1 + launching / time))
+    assert over_hosts(asked, time) == spread
+    whole, *hosts = step_and_hosts(asked)
+    assert (float(whole.time), tuple(hosts)) == (pytest.approx(time), spread)
     there = workload(software=stack(host={"kernels": kernels}).on_host(40e-6))
     assert over_hosts(there, step(there).time) == (1.0, 1.0)
     busy = workload(

@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpuhours.flops import model_flops
+from gpuhours.step.compute import PRODUCTS
 from gpuhours.step.predict import (
     BUBBLE,
     HOST,
     OPTIMISER,
     SENDS,
+    Work,
     added,
     encoder_wait,
     encoding_time,
     send_time,
     shared_work,
     step,
+    step_of,
+    timed_parts,
 )
+from gpuhours.step.schedule import Passes
 from gpuhours.step.state import DATA, optimiser_time, step_reduction
 from gpuhours.workload import Workload
 from tests.round_machine import LINK, MODEL, PEAK, TOKENS, stack, workload
@@ -71,6 +77,36 @@ def test_the_parts_of_two_stages() -> None:
     assert float(found.time) == pytest.approx(sum(float(seconds) for seconds in found.parts.values()))
     assert 0 < slowest < 6e-3
     assert found.parts[HOST] == pytest.approx(8 * (6e-3 - slowest), rel=0.2)
+
+
+def test_a_vocabulary_shared_by_all_stages_is_work_of_none() -> None:
+    """Embedding, head and loss leave the first and the last stage, and each of two stages has half of them; layers and the norm stay."""
+    ends, shared = (workload(gpus=2, pipeline=2, vocabulary_parallel=flag) for flag in (False, True))
+    apart, spread = shared_work(ends), shared_work(shared)
+    assert added(apart.spread).total == 0
+    moved = float(added(spread.spread).total)
+    assert moved == pytest.approx(float(added(apart.first).total + added(apart.last).total))
+    assert float(added(spread.first).total) == float(added(spread.last).total) == 0
+    assert float(added(spread.all_layers).total) == pytest.approx(float(added(apart.all_layers).total))
+    layer = float(added(spread.all_layers).total) / 4
+    assert float(spread.placed(shared).slowest) == pytest.approx(2 * layer + moved / 2)
+    both = replace(ends, layout=ends.layout.replaced(vocabulary_parallel=np.array([False, True])))
+    for place, one in enumerate((apart, spread)):
+        for name in ("first", "last", "spread"):
+            found = np.broadcast_to(added(getattr(shared_work(both), name)).total, 2)[place]
+            assert found == pytest.approx(float(added(getattr(one, name)).total))
+
+
+def test_a_step_of_work_at_hand() -> None:
+    """4 ms of products in all layers and nothing else, eight micro-batches, no launches: 32 ms, and the update of the optimiser."""
+    asked = workload(software=stack(host={"forward": 0.0, "backward": 0.0, "step": 0.0}))
+    work = Work(layers=4, shared=True, all_layers={PRODUCTS: Passes(1e-3, 2e-3, 1e-3)})
+    parts, time = timed_parts(asked, work)
+    assert float(parts[PRODUCTS]) == pytest.approx(8 * 4e-3)
+    assert float(time) == pytest.approx(8 * 4e-3 + float(optimiser_time(asked)))
+    found = step_of(asked, work)
+    assert float(found.time) == float(time)
+    assert float(found.mfu) == pytest.approx(float(model_flops(asked.model, 8)) / float(time) / PEAK)
 
 
 def test_the_hosts_own_part_comes_once_a_step() -> None:
