@@ -1,7 +1,7 @@
 """The header of every JSON document: its command and schema number.
 
-``schema`` is ``gpuhours/COMMAND/NUMBER``; the number increases when a key is removed or renamed, or when a key, a unit or a word changes its
-meaning (not when one is added).
+``schema`` is ``gpuhours/COMMAND/NUMBER``; the number increases when a key is removed or renamed, or when a key, a unit or a word changes
+its meaning (not when one is added).
 Units are GPU*hour, Wh, tCO2e, USD, token, sample and FLOP, and otherwise SI, spelled out (second, byte, byte/second, watt).
 """
 

@@ -21,11 +21,12 @@ from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClai
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
-from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Judgement, Search
+from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.exactly import as_printed, computed_by_mistake
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
+from gpuhours.questions.checking.reconciling.judgement import Judgement
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import usual_prediction
 from gpuhours.questions.checking.setting import FULL, Setting, assumed, limits, setting

@@ -183,45 +183,58 @@ def next_to_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
     """The place of a time or a number of hours that belongs to one trillion tokens, a bill, clips and so on; None for any other figure."""
     figure = items[index]
     assert isinstance(figure, Figure)
-    timed = figure.unit == "gpu_time" or (figure.unit == "time" and not figure.word.lower().startswith("time"))
-    planned = timed and keeps_busy(items, index, first)
-    if planned and figure.unit == "time":
+    if figure.unit == "gpu_time":
+        return _next_to_gpu_hours(items, index, figure, first, last)
+    if figure.unit != "time":
+        return None
+    if not figure.word.lower().startswith("time") and keeps_busy(items, index, first):
         return Place("count", "for one trillion", 0.0)
-    if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
+    return _next_to_machines(items, index, figure, first, last) or _next_to_things(items, index, figure, first)
+
+
+def _next_to_gpu_hours(items: Sequence[Item], index: int, figure: Figure, first: int, last: int) -> Place | None:
+    """``next_to_a_time`` of GPU-hours."""
+    if keeps_busy(items, index, first) or for_an_amount(items, index, last):
         return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
-    if figure.unit == "gpu_time" and figure.value == 1 and figure.text[:1].isalpha():
+    if figure.value == 1 and figure.text[:1].isalpha():
         return Place("count", "what one costs", 0.0)  # one H100 hour is priced at
-    hours = figure.unit == "time" and figure.word.lower().startswith("h")
-    if (
-        hours
-        and figure.value > LONGEST_RUN
-        and index > 1
-        and items[index - 1].text == ":"
-        and items[index - 2].text.lower() == "hours"
-    ):
+    return None
+
+
+def _next_to_machines(items: Sequence[Item], index: int, figure: Figure, first: int, last: int) -> Place | None:
+    """``next_to_a_time`` of hours that are a run's, or of each of its steps."""
+    long = figure.word.lower().startswith("h") and figure.value > LONGEST_RUN
+    before = [item.text.lower() for item in items[max(index - 2, 0) : index]]
+    if long and before == ["hours", ":"]:
         return Place("gpu_hours", "more than a clock shows", 1.0)
-    if figure.unit == "time" and figure.value < LONGEST_STEP and index > 1 and items[index - 1].text == ",":
+    if figure.value < LONGEST_STEP and len(before) == 2 and before[1] == ",":
         steps, behind = items[index - 2], items[index + 1].text.lower() if index + 1 < len(items) else ""
         if isinstance(steps, Figure) and steps.unit == "step" and behind in ("each", "apiece"):
             return Place("step_time", "each", 0.0)  # 600k updates, 0.42 s each
-    if figure.unit == "time" and figure.value >= LONGEST_STEP and makes_a_bill(items, index):
+    if figure.value >= LONGEST_STEP and makes_a_bill(items, index):
         return Place("wall_clock", "makes", 1.0)
-    if hours and figure.value > LONGEST_RUN and spent_on_machines(items, index, first, last):
+    if long and spent_on_machines(items, index, first, last):
         return Place("gpu_hours", "more than a clock shows", 1.0)
-    if figure.unit == "time" and of_media(items, index) and figure.value < LONGEST_STEP:
+    return None
+
+
+def _next_to_things(items: Sequence[Item], index: int, figure: Figure, first: int) -> Place | None:
+    """``next_to_a_time`` of sound, of the past, of a stop, of a bill, of a step or of clips."""
+    step = figure.value < LONGEST_STEP
+    if step and of_media(items, index):
         return Place("count", "of sound", 0.0)  # 800 seconds of speech per GPU
-    if figure.unit == "time" and since_when(items, index):
+    if since_when(items, index):
         return Place("count", "how long ago", 0.0)
-    if figure.unit == "time" and part_of_a_stop(items, index, first):
+    if part_of_a_stop(items, index, first):
         return Place("count", "part of a stop", 0.0)
-    if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
+    if billed := hours_of_a_bill(items, index):
         return Place(billed, "times a power", 0.0)
-    if figure.unit == "time" and figure.value < LONGEST_STEP and lasts_a_step(items, index):
+    if step and lasts_a_step(items, index):
         return Place("step_time", "lasts", 0.0)
-    if figure.unit == "time" and figure.value < LONGEST_STEP and of_steps_at(items, index):
+    if step and of_steps_at(items, index):
         return Place("step_time", "steps at", 0.0)
-    if figure.unit == "time" and figure.value < LONGEST_CLIP and of_things_cut(items, index):
+    if figure.value < LONGEST_CLIP and of_things_cut(items, index):
         return Place("clip_seconds", "of so many", 0.0)
-    if figure.unit == "time" and (film := hours_of_clips(items, index)):
+    if film := hours_of_clips(items, index):
         return Place(film, "hours of clips", 0.0)
     return None

@@ -182,6 +182,11 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
         text = _DEVICE_FLAG.sub(r"\1micro_batch_size", _PER_DEVICE.sub("micro_batch_size", text))
     if accumulates:
         text = _PLAIN_BATCH.sub("micro_batch_size", text)
+    return _names_spelled(_pairs_of_logs(_lines_of_programs(text)))
+
+
+def _lines_of_programs(text: str) -> str:
+    """The text with what one program prints or takes (iterations, source lines, Slurm's requests, steps) as labels and values."""
     text = _PRODUCT.sub(lambda found: f"{found[1]}{int(found[2]) * int(found[3])}", text)
     text = _ITERATION.sub(_at_a_step, text)
     text = _GLOG_LINE.sub("; ", _SOURCE_LINE.sub("; ", text))
@@ -192,6 +197,11 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
         text = _BATCH_OF_ALL.sub(r"\1; global batch: \2", text)
     if "completed step" in text or "total tokens" in text:
         text = _STEP_TOKENS.sub(r"tokens per batch: \1 tokens", _STEP_SECONDS.sub(r"\1; \2 seconds per step;", text))
+    return text
+
+
+def _pairs_of_logs(text: str) -> str:
+    """The text with pairs of any log (slashed, JSON, rows, flags, progress) as ``label: value``, without those of validation."""
     if "/" in text:
         text = _SLASHED.sub(_slashes_apart, text)
     text = _KEY.sub(r"\1; \2: \3", text)
@@ -212,6 +222,11 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
     if "/" in text or " of " in text:
         text = _PROGRESS.sub(r"steps: \2", text)
         text = _EPOCHS.sub(r"epochs: \1", text)
+    return text
+
+
+def _names_spelled(text: str) -> str:
+    """The text with settings and cells apart and names of variables in words."""
     if "=" in text:
         text = "\n".join(_settings(line) for line in text.split("\n"))
     if "_" in text:

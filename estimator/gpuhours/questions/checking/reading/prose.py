@@ -149,13 +149,10 @@ def _said_around(items: list[Item], index: int, sentence: Sentence) -> tuple[Fig
     return figure, found
 
 
-def _place(
-    items: list[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
-) -> Placed | None:
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    if (by_tag := _by_tag(figure, index, sentence, tagged)) is not None:
-        return by_tag
+def _beside_others(
+    items: list[Item], index: int, sentence: Sentence, before: list[Placed]
+) -> tuple[Figure, Place | None]:
+    """The figure as its words, its label, its list and earlier figures give it, which also replaces it in ``items``, and its place."""
     figure, found = _said_around(items, index, sentence)
     if found is None or found.by_default:
         found = as_the_list_before(items, index, before, sentence) or found
@@ -166,23 +163,41 @@ def _place(
         items[index] = figure
     if found is None and is_another_rate(items, index, before, sentence):
         found = replace(before[-1].place, cost=before[-1].place.cost + 1)
-    found = as_its_list(items, index, before, sentence, found) or another_mfu(items, index, before)
-    of_which = before and before[-1].place.quantity in PARTS_OF_A_MODEL and before[-1].sentence is sentence
-    if (
-        of_which
-        and figure.scale
-        and [item.text.lower() for item in items[before[-1].index + 1 : index]] in (["of"], ["out", "of"])
-    ):
-        found = Place("parameters", "of which a part", 0.0)  # 41.9M of 8.03B
+    return figure, as_its_list(items, index, before, sentence, found) or another_mfu(items, index, before)
+
+
+def _of_a_pair(
+    items: Sequence[Item], index: int, figure: Figure, sentence: Sentence, before: list[Placed]
+) -> Place | None:
+    """The place of a figure that is the second of two (``41.9M of 8.03B``, ``1e-3 → 1e-5``) or one of Adam's betas; None for any other."""
+    last = before[-1] if before else None
+    if last is not None and last.place.quantity == "beta1" and 0.5 < figure.value < 1 and index - last.index <= 3:
+        return Place("beta2", "betas", 0.0)  # the two are given as a pair
     opened = index > 1 and items[index - 1].text == "("
     named = items[index - 3 if index > 2 and items[index - 2].text.lower() in ("with", "using") else max(index - 2, 0)]
-    falls = index and items[index - 1].text == "→" and before and before[-1].index == index - 2
-    if falls and before[-1].place.quantity == "learning_rate" and figure.value < before[-1].figure.value:
-        found = Place("final_learning_rate", "→", 0.0)
     if opened and 0.5 < figure.value < 1 and not figure.unit and named.text.lower().startswith("adam"):
-        found = Place("beta1", "betas of Adam", 0.0)
-    if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
-        found = Place("beta2", "betas", 0.0)  # the two are given as a pair
+        return Place("beta1", "betas of Adam", 0.0)
+    if last is None:
+        return None
+    falls = index and items[index - 1].text == "→" and last.index == index - 2
+    if falls and last.place.quantity == "learning_rate" and figure.value < last.figure.value:
+        return Place("final_learning_rate", "→", 0.0)
+    between = [item.text.lower() for item in items[last.index + 1 : index]]
+    part = last.place.quantity in PARTS_OF_A_MODEL and last.sentence is sentence and figure.scale
+    if part and between in (["of"], ["out", "of"]):
+        return Place("parameters", "of which a part", 0.0)  # 41.9M of 8.03B
+    return None
+
+
+def _place(
+    items: list[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
+) -> Placed | None:
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    if (by_tag := _by_tag(figure, index, sentence, tagged)) is not None:
+        return by_tag
+    figure, found = _beside_others(items, index, sentence, before)
+    found = _of_a_pair(items, index, figure, sentence, before) or found
     if found is None:
         return None
     if found.quantity == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
@@ -190,10 +205,10 @@ def _place(
     scope = _scope(sentence.scope_at(index), found, figure)
     if not scope and found.by_default and asked_of_another(items, sentence):
         scope = ASIDE
-    of_cores = found.quantity in ("gpus", "gpus_per_node") and figure.word.lower().startswith("core")
-    if of_cores and _names_processors(items, index, sentence):
+    of_cores = figure.word.lower().startswith("core")
+    if of_cores and found.quantity in ("gpus", "gpus_per_node") and _names_processors(items, index, sentence):
         found = Place("count", "cores of CPUs", 0.0)
-    if found.quantity == "gpu_hours" and figure.word.lower().startswith("core") and _of_processors(items, index):
+    if of_cores and found.quantity == "gpu_hours" and _of_processors(items, index):
         found = Place("count", "cores of CPUs", 0.0)
     return Placed(index, figure, sentence, found, scope, False)
 

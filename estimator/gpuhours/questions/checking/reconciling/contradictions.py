@@ -34,6 +34,7 @@ from gpuhours.questions.checking.reconciling.explaining import (
     unusual_mfu,
     worst_misfit,
 )
+from gpuhours.questions.checking.reconciling.judgement import Findings, Judgement
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
@@ -56,25 +57,6 @@ BINARY_GIGABYTE, NEARLY = math.log(1.024**3), 0.01
 
 
 NO_RIVALS = Rivals(())
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The result of a search: contradictions, conditional ones (doubts), and the fit with and without the claims they accuse."""
-
-    contradictions: tuple[ContradictedClaims, ...]
-    doubts: tuple[ContradictedClaims, ...]
-    suspects: dict[int, tuple[str, ...]]
-    """Index of each contradicted claim -> the quantities of its contradiction."""
-    doubtful: dict[int, tuple[str, ...]]
-    """The same for contradictions that depend on a condition."""
-    full: Fit
-    fit: Fit
-    """The fit without the accused claims; ``full`` includes them."""
-    rows: tuple[Measurement, ...]
-    """The measurements of ``full``."""
-    counted: tuple[Assumed, ...] = ()
-    """Numbers of runs, seeds or sites by which a figure for one was multiplied or a figure for all divided."""
 
 
 @dataclass(frozen=True)
@@ -107,54 +89,47 @@ class Search:
 
         ``first`` is the fit of all measurements if it was already computed.
         """
-        left = list(measurements)
+        left = rows = list(measurements)
         full = fit = first or reconcile(left, self.equations, self.extra)
-        contradictions: list[ContradictedClaims] = []
-        doubts: list[ContradictedClaims] = []
-        suspects: dict[int, tuple[str, ...]] = {}
-        doubtful: dict[int, tuple[str, ...]] = {}
-        counted: list[Assumed] = []
-        rows = left
-        while len(contradictions) + len(doubts) < MOST_CONTRADICTIONS:
+        findings = Findings()
+        while len(findings) < MOST_CONTRADICTIONS:
             worst = worst_misfit(fit, len(left))
             found = self._beyond(left, fit) if worst is None else self._misfit(left, fit, worst)
             if found is None:
                 break
             contradiction, involved, removed = found
-            if len(counted) < MOST_COUNTED and (summed := self._counted(left, fit, involved)) is not None:
-                changed, said = summed
-                doubtful |= {m.claim: () for m in left if m.claim is not None and m not in changed}
-                left = rows = changed
-                counted.append(said)
+            read = self._read_otherwise(left, fit, involved, removed, findings)
+            if read is not None:
+                left = rows = read
                 full = fit = reconcile(left, self.equations, self.extra)
                 continue
-            if self._as_sold(left, fit, involved):
-                left = rows = [m for m in left if m not in removed]
-                full = fit = reconcile(left, self.equations, self.extra)
-                continue
-            claims = [self.document.claims[i] for i in involved]
-            causes, factor = contradiction.likely_causes, contradiction.factor
-            condition = missing_condition(causes, claims, self.document, factor)
-            condition = condition or self._condition(left, fit, involved) or contradiction.condition
-            if condition:
-                for index in involved:
-                    doubtful.setdefault(index, contradiction.claims)
-                doubts.append(replace(contradiction, condition=condition))
-            else:
-                contradictions.append(contradiction)
-                for index in involved:
-                    suspects.setdefault(index, contradiction.claims)
+            findings.add(contradiction, involved, self._condition(left, fit, contradiction, involved))
             left = [m for m in left if m not in removed]
             fit = reconcile(left, self.equations, self.extra)
         for contradiction, involved in self._undivided(left, fit):
             claims = [self.document.claims[index] for index in involved]
-            if any(self.rivals.of_claim(claim) for claim in claims) or missing_condition((), claims, self.document):
-                continue
-            contradictions.append(contradiction)
-            for index in involved:
-                suspects.setdefault(index, contradiction.claims)
-        charges = tuple(contradictions), tuple(doubts)
-        return Judgement(*charges, suspects, doubtful, full, fit, tuple(rows), tuple(counted))
+            if not any(map(self.rivals.of_claim, claims)) and not missing_condition((), claims, self.document):
+                findings.add(contradiction, involved)
+        charges = tuple(findings.contradictions), tuple(findings.doubts)
+        return Judgement(
+            *charges, findings.suspects, findings.doubtful, full, fit, tuple(rows), tuple(findings.counted)
+        )
+
+    def _read_otherwise(
+        self,
+        left: list[Measurement],
+        fit: Fit,
+        involved: Sequence[int],
+        removed: Sequence[Measurement],
+        findings: Findings,
+    ) -> list[Measurement] | None:
+        """Return the measurements under a reading of the text that leaves no contradiction (its counts are added to ``findings``), or
+        without a memory size that is a card's as it is sold; None if there is no such reading."""
+        if len(findings.counted) < MOST_COUNTED and (summed := self._counted(left, fit, involved)) is not None:
+            changed, said = summed
+            findings.count(said, [m.claim for m in left if m.claim is not None and m not in changed])
+            return changed
+        return [m for m in left if m not in removed] if self._as_sold(left, fit, involved) else None
 
     def _counted(
         self, left: list[Measurement], fit: Fit, involved: Sequence[int]
@@ -174,8 +149,16 @@ class Search:
                 return changed, said
         return None
 
-    def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
-        """Return the unstated condition on which a contradiction between claims depends; empty if there is none."""
+    def _condition(
+        self, left: list[Measurement], fit: Fit, contradiction: ContradictedClaims, involved: Sequence[int]
+    ) -> str:
+        """Return the unstated condition on which a contradiction depends; empty if there is none."""
+        claims = [self.document.claims[index] for index in involved]
+        missing = missing_condition(contradiction.likely_causes, claims, self.document, contradiction.factor)
+        return missing or self._another_meaning(left, fit, involved) or contradiction.condition
+
+    def _another_meaning(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
+        """Return the condition that a figure means what the text leaves open; empty if no other meaning removes the contradiction."""
         claims = self.document.claims
         read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
         if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):

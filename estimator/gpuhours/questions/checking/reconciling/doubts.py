@@ -57,43 +57,47 @@ def missing_condition(
     a cause is more likely a figure about something else, unless all its figures are in one row of a table.
     """
     alone = document.fact(ALONE)
-    if any(claim.breath == GIVEN for claim in claims) or alone == TAGGED or (not causes and _one_row(claims)):
-        return ""
-    if not causes and alone is not None and len({claim.breath for claim in claims}) == 1:
+    if any(claim.breath == GIVEN for claim in claims) or alone == TAGGED:
         return ""
     if not causes:
-        return "all of these are about one run"
-    first = causes[0]
-    accused = next((claim for claim in claims if claim.quantity == first.quantity), claims[0])
+        together = _one_row(claims) or (alone is not None and len({claim.breath for claim in claims}) == 1)
+        return "" if together else "all of these are about one run"
+    accused = next((claim for claim in claims if claim.quantity == causes[0].quantity), claims[0])
+    condition = _of_any_text(causes[0], accused, claims, document, factor)
+    if condition or alone is not None:
+        return condition
+    return _of_several_runs(causes[0], accused, claims, document, factor)
+
+
+def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
+    """``missing_condition`` that holds even in a text about a single run: what the accused figure counts."""
     said = f"“{accused.text}” "
-    if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
+    by_name = {claim.quantity: claim for claim in claims}
+    if cause.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
         return said + "is for all GPUs together"
-    named = {claim.quantity for claim in claims}
-    if first.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and _by_hours_alone(document):
+    if cause.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and _by_hours_alone(document):
         return said + "counts no recomputation, and the hours no stops"
-    if first.cause == "downtime" and factor < STOPPED and not named >= GPU_HOURS:
-        return said + NO_MISTAKE[first.cause]
+    if cause.cause == "downtime" and factor < STOPPED and not by_name.keys() >= GPU_HOURS:
+        return said + NO_MISTAKE[cause.cause]
     if (money := _money_apart(claims)) is not None:
         return f"“{money.text}” is what these hours cost"
-    by_name = {claim.quantity: claim for claim in claims}
-    if (
-        {"energy", "gpu_power"} <= by_name.keys()
-        and "pue" not in by_name
-        and document.claim("it_energy") is None
-        and first.cause in AT_THE_WALL
-        and accused.quantity != "gpu_power"
-    ):
+    metered = {"energy", "gpu_power"} <= by_name.keys() and "pue" not in by_name and document.claim("it_energy") is None
+    if metered and cause.cause in AT_THE_WALL and accused.quantity != "gpu_power":
         return f"“{by_name['energy'].text}” is for the accelerators alone"
-    if alone is not None:
-        return ""
-    if {claim.quantity for claim in claims} >= {"parameters"} and 1 / CONVENTION < factor < CONVENTION:
+    return ""
+
+
+def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
+    """``missing_condition`` of a text that may be about several runs: what else the accused figure could cover."""
+    said = f"“{accused.text}” "
+    if any(claim.quantity == "parameters" for claim in claims) and 1 / CONVENTION < factor < CONVENTION:
         return "6 FLOP per parameter and token were counted, and no more"
     counted = any(claim.quantity in WORK and claim.breath == accused.breath for claim in claims if claim is not accused)
-    if first.cause in NO_MISTAKE and not counted:
-        return said + NO_MISTAKE[first.cause]
-    if first.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
+    if cause.cause in NO_MISTAKE and not counted:
+        return said + NO_MISTAKE[cause.cause]
+    if cause.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
         return "all parameters are active for every token"
-    if first.cause == "epochs forgotten" and document.claim("epochs") is None:
+    if cause.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"
     return ""
 
