@@ -25,8 +25,13 @@ def validate(
         Path | None, typer.Argument(metavar="[FILE]", help="A table of whole runs for --totals.", show_default=False)
     ] = None,
     given: Annotated[
-        str, typer.Option(metavar="HOW MUCH", help="least, usual or all: how much of each row --totals may use.")
-    ] = "usual",
+        str | None,
+        typer.Option(
+            metavar="HOW MUCH",
+            help="least, usual or all: how much of each row --totals may use.  [default: usual]",
+            show_default=False,
+        ),
+    ] = None,
     update_remainder: Annotated[
         bool,
         typer.Option(
@@ -65,8 +70,9 @@ def validate(
     parallelism and length, and the ten worst rows."""
     if totals:
         refuse_with_totals({"--runs": runs, "--site": site, "--memory-only": memory_only, "--in-sample": in_sample})
-        whole_runs(file, given, update=update_remainder, as_json=as_json, quiet=quiet)
+        whole_runs(file, given or "usual", update=update_remainder, as_json=as_json, quiet=quiet)
         return
+    refuse_without_totals({"--given": given, "--update-remainder": update_remainder})
     if file is not None:
         from gpuhours.inputs.errors import EstimateError
 
@@ -93,6 +99,15 @@ def refuse_with_totals(stated: Mapping[str, object]) -> None:
     for name in (name for name, value in stated.items() if value):
         hint = "A table of whole runs follows --totals: `gpuhours validate --totals FILE.csv`."
         raise EstimateError(f"{name} is for steps, --totals for whole runs.", hint)
+
+
+def refuse_without_totals(stated: Mapping[str, object]) -> None:
+    """Options that only ``--totals`` reads, so that nobody takes the errors of steps for those of whole runs."""
+    from gpuhours.inputs.errors import EstimateError
+
+    for name in (name for name, value in stated.items() if value):
+        hint = "For whole runs: `gpuhours validate --totals [FILE.csv]`, with the same option."
+        raise EstimateError(f"{name} is for --totals.", hint)
 
 
 def whole_runs(file: Path | None, given: str, *, update: bool, as_json: bool, quiet: bool) -> None:

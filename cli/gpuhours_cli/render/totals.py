@@ -47,6 +47,8 @@ def screen(report: TotalsReport) -> RenderableType:
     if reasons:
         shown.append(Text(f"\nSkipped, {sum(len(names) for names in reasons.values())} rows"))
         shown += [Text(f"  {len(names):3}  {reason}: {', '.join(names)}") for reason, names in reasons.items()]
+    if report.unread:
+        shown.append(Text(f"\nColumns that are not used: {', '.join(report.unread)}"))
     return Group(*shown)
 
 
@@ -97,8 +99,8 @@ def worst(told: list[JudgedTotals]) -> Table:
 
 def _distance(one: JudgedTotals) -> float:
     """Ratio of predicted and published hours, inverted if below 1, so that a tenth counts as much as tenfold."""
-    ratio = 1 + (one.error or 0.0)
-    return max(ratio, 1 / ratio)
+    predicted, published = one.predicted or 1.0, one.raw.published or 1.0
+    return max(predicted / published, published / predicted)
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:

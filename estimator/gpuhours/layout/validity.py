@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -220,3 +221,9 @@ def offered(layout: Layout) -> Mask:
     ZeRO-3 would reduce-scatter or all-gather with every micro-batch of a pipeline; DeepSpeed refuses them and Megatron-Core has only ZeRO-1
     there."""
     return np.less_equal(layout.sharding, int(Sharding.zero1)) | np.equal(layout.pipeline, 1)
+
+
+def divisors(number: int) -> list[int]:
+    """The divisors of a number: 1, ..., number."""
+    small = [part for part in range(1, math.isqrt(number) + 1) if number % part == 0]
+    return sorted({*small, *(number // part for part in small)})

@@ -11,6 +11,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout
+from gpuhours.layout.validity import divisors
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 
@@ -139,7 +140,7 @@ def _divisible_batch(batch: float, gpus: float, notes: list[Assumption]) -> floa
     """
     if math.gcd(round(batch), round(gpus)) * MOST_PER_COPY >= min(gpus, batch):
         return batch
-    unit = max(part for part in range(1, round(gpus) + 1) if gpus % part == 0 and part * FINEST <= max(batch, FINEST))
+    unit = max(part for part in divisors(round(gpus)) if part * FINEST <= max(batch, FINEST))
     shared = max(1.0, round(batch / unit)) * unit
     if shared == batch:
         return batch

@@ -226,6 +226,8 @@ def test_a_batch_in_tokens_and_one_that_does_not_divide() -> None:
     assert float(tokens.outcome.value("global_batch")) == pytest.approx(1953, rel=0.05)
     uneven = said(hardware__gpus=128, training__global_batch=1953, data__seq_len=2048)
     assert float(uneven.outcome.value("global_batch")) == 1920
+    huge = said(hardware__gpus=10**9, training__global_batch=8193, data__seq_len=2048)
+    assert float(huge.outcome.value("global_batch")) == 13 * 640, "640: the largest divisor of 1e9 up to 8193 / 12"
     assert hours(uneven).value == pytest.approx(hours(tokens).value, rel=0.05)
     with pytest.raises(EstimateError, match="same"):
         said(training__global_batch="4M tokens", training__batch_tokens="4M")

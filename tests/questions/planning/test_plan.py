@@ -10,9 +10,9 @@ import pytest
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Recompute
+from gpuhours.layout.validity import divisors
 from gpuhours.questions.planning.answer import choice
 from gpuhours.questions.planning.search import LayoutSearch
-from gpuhours.questions.planning.space import divisors
 from gpuhours.run.default_layout import default_layout
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate

@@ -22,7 +22,7 @@ from gpuhours.questions.validating.totals import (
     read_totals,
     validate_totals,
 )
-from gpuhours.questions.validating.totals_rows import described, organisation
+from gpuhours.questions.validating.totals_rows import described, organisation, unread
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.remainder import NOTHING, Likeness, Remainder, applied_share
 from gpuhours_cli.render.totals import answer
@@ -95,11 +95,21 @@ def test_hours_and_what_they_follow_from_are_never_handed_over(given: str) -> No
         ({"gpu": "TPUv3000"}, "accelerator"),
         ({"params_b": "", "model": "Y"}, "parameters"),
         ({"tokens_b": "", "samples_m": ""}, "tokens"),
+        ({"params_b": "7B"}, "params_b is not a number of at least 0: '7B'"),
+        ({"gpus": "8-16"}, "gpus is not a number"),
+        ({"tokens_b": "-1"}, "tokens_b is not a number"),
+        ({"gpu": ""}, "no accelerator"),
+        ({"model": "", "modality": "image (SSL)", "tokens_b": "", "samples_m": "5"}, "no model is named"),
     ],
 )
 def test_what_is_missing_is_said(changed: dict[str, str], says: str) -> None:
     with pytest.raises(EstimateError, match=says):
         described(row(**changed), "usual")
+
+
+def test_zero_is_a_blank_and_a_column_of_another_name_is_told() -> None:
+    assert described(row(active_params_b="0", epochs="0"), "usual") == described(row(), "usual")
+    assert unread([row(), row(tokens="1e12", notes="a remark", parameters="")]) == ("tokens",)
 
 
 def test_samples_without_epochs_are_all_that_were_seen() -> None:
@@ -132,6 +142,7 @@ def test_hours_that_contradict_what_the_row_states_are_said() -> None:
     seen = {"tokens_b": "", "samples_m": "100"}
     assert "samples without epochs" in (contradiction(row(**seen), 0.003) or "")
     assert contradiction(row(**seen, epochs="32"), 0.003) is None
+    assert "units" in (contradiction(row(mfu_pct=""), 1e-9) or ""), "tokens in billions given as tokens"
 
 
 def test_known_models_are_found_by_name_and_size() -> None:
@@ -149,6 +160,8 @@ def test_known_models_are_found_by_name_and_size() -> None:
         ("OpenCLIP ViT-B-16-plus-240 LAION-400M", "0.2084", "clip-b-16-plus-240"),
         ("SigLIP ViT-B/16", "0.203", "siglip-b-16"),
         ("SigLIP B/16", "0.203", "siglip-b-16"),
+        ("CLIPA-v2 H/14", "0.986", "clip-h-14"),
+        ("SigLIP So400m/14", "0.88", "siglip-so400m"),
         ("EVA-CLIP ViT-g/14", "1.14", "clip-g-14"),  # with the text tower of L/14: a tenth less work
     ],
 )
@@ -157,7 +170,7 @@ def test_two_towers_are_known_by_that_for_pictures(model: str, size: str, name: 
     found = described(row(**pairs, model=model, params_b=size), "usual").model
     assert getattr(found, "name", None) == name
     with pytest.raises(EstimateError, match="is no"):
-        described(row(**pairs, model=model, params_b="4"), "usual")
+        described(row(**pairs, model=f"{model} ViT-B/16", params_b="4"), "usual")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +179,8 @@ def test_two_towers_are_known_by_that_for_pictures(model: str, size: str, name: 
         ("UMT ViT-L/16", "video (MIM)", "videomae-l"),
         ("BEiT ViT-B/16", "image (MIM)", "mae-b"),
         ("EVA-01 1B", "image (MIM)", "eva-1b"),
+        ("DINOv3 ViT-7B", "image (SSL)", "dinov3-vit-7b16"),
+        ("Whisper large-v3", "audio", "whisper-large-v3"),
     ],
 )
 def test_masked_pictures_are_known_by_their_encoder(model: str, modality: str, name: str) -> None:
@@ -356,11 +371,37 @@ def test_command(gpuhours_command: Command, tmp_path: Path) -> None:
     assert found["rows"][0]["low"] < found["rows"][0]["predicted"] < found["rows"][0]["high"]
     assert gpuhours_command("validate", "--totals", str(table), "--given", "some").code == 2
     assert gpuhours_command("validate", str(table)).code == 2
-    for unread in (("--runs", str(table)), ("--site", str(table)), ("--memory-only",), ("--in-sample",)):
-        told = gpuhours_command("validate", "--totals", *unread)
-        assert (told.code, f"{unread[0]} is for steps" in told.err) == (2, True)
+    told = gpuhours_command("validate", "--given", "all")
+    assert (told.code, "--given is for --totals" in told.err) == (2, True)
+    for option in (("--runs", str(table)), ("--site", str(table)), ("--memory-only",), ("--in-sample",)):
+        told = gpuhours_command("validate", "--totals", *option)
+        assert (told.code, f"{option[0]} is for steps" in told.err) == (2, True)
     assert gpuhours_command("validate", "--totals", str(tmp_path / "none.csv")).code == 2
     assert "whole runs" in gpuhours_command("validate", "--totals", str(table)).out
+
+
+def test_any_row_is_predicted_or_skipped_with_a_reason(gpuhours_command: Command, tmp_path: Path) -> None:
+    """Kinds without a family, other units, absurd counts and blanks: never a traceback, and the screen names every row."""
+    table = tmp_path / "theirs.csv"
+    changes = (
+        {}, {"modality": "text (RL)"}, {"modality": "protein"}, {"modality": "image+text (CLIP)"},
+        {"modality": "audio", "tokens_b": "", "samples_m": "3"},
+        {"gpu_hours": "1e20"}, {"gpu_hours": ""}, {"tokens_b": "0.000001"}, {"tokens_b": "2e12"}, {"params_b": "70 B"}, {"year": "23"},
+        {"gpu": "Gaudi 2"}, {"seq_len": "1e7"}, {"gpus": "1e9", "global_batch": "8193"},
+        {"parallelism": "TP64 PP0", "recompute": "some"},
+    )  # fmt: skip
+    with table.open("w", encoding="utf-8", newline="") as file:
+        written = csv.DictWriter(file, [*ROW, "modality", "samples_m", "price"])
+        written.writeheader()
+        written.writerows({**ROW, "price": "2", **change, "id": f"run-{place}"} for place, change in enumerate(changes))
+    for given in ("least", "usual", "all"):
+        found = validate_totals(table, given)  # type: ignore[arg-type]
+        assert len(found.judged) == len(changes)
+        assert all(one.raw.skipped_because or 0 < (one.low or 0) <= (one.predicted or 0) for one in found.judged)
+        assert found.judged[0].error is not None
+    ran = gpuhours_command("validate", "--totals", str(table))
+    assert (ran.code, "Columns that are not used: price" in ran.out) == (0, True)
+    assert all(one.raw.row.id in ran.out for one in found.judged if one.raw.skipped_because)
 
 
 def test_every_row_names_its_source() -> None:

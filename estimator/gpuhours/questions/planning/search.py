@@ -13,11 +13,11 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import stream_layers
-from gpuhours.layout.validity import offered, refuse_interleave
+from gpuhours.layout.validity import divisors, offered, refuse_interleave
 from gpuhours.memory import memory
 from gpuhours.questions.planning.answer import Choice, Flatness, Plan, choice
 from gpuhours.questions.planning.bound import lower_bound
-from gpuhours.questions.planning.space import Space, Values, divisors
+from gpuhours.questions.planning.space import Space, Values
 from gpuhours.questions.sweeping.axes import validated_values
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.values import read

@@ -13,6 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
 from gpuhours.layout.placement import stream_layers
+from gpuhours.layout.validity import divisors
 from gpuhours.software.profile import DEGREES, Software
 
 SHORTEST = 128
@@ -191,12 +192,6 @@ FIELDS = (
 )  # fmt: skip
 GIVEN = ("shard_group", "vision_gpus", "loss_blocks", "recompute_modules")
 """Fields that are kept as given."""
-
-
-def divisors(number: int) -> list[int]:
-    """The divisors of a number: 1, ..., number."""
-    small = [part for part in range(1, math.isqrt(number) + 1) if number % part == 0]
-    return sorted({*small, *(number // part for part in small)})
 
 
 def numbers(values: list[int]) -> Values:

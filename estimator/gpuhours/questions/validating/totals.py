@@ -19,14 +19,24 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_table_text
+from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.beyond import APART, paces
 from gpuhours.questions.validating.practice import concerned, practice_without
 from gpuhours.questions.validating.remainders import Learned, store, weighted_quantile, without
 from gpuhours.questions.validating.rows import Row
-from gpuhours.questions.validating.totals_rows import Given, described, organisation, published_amount, two_sided
+from gpuhours.questions.validating.totals_rows import (
+    Given,
+    described,
+    organisation,
+    published_amount,
+    two_sided,
+    unread,
+)
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.remainder import NOTHING
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 
 NEEDED = ("gpu_hours",)
@@ -36,6 +46,10 @@ MOST = 0.70
 LEAST = 0.02
 """Share of the dense peak below which a number of samples without epochs must be the size of the data set, not the number seen: no
 published run is that slow."""
+
+
+ODD_UNITS = 0.001
+"""Share of the dense peak below which a figure must be in other units than its column's: the slowest published run is at 2 %."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,11 @@ class TotalsReport:
     given: Given
     judged: tuple[JudgedTotals, ...]
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Columns with content that are not known."""
+        return unread(one.raw.row for one in self.judged)
+
     def summary(self) -> dict[str, Any]:
         """Summary over all rows."""
         return summary(self.judged)
@@ -144,7 +163,8 @@ class TotalsReport:
         """The JSON document."""
         content = {
             "totals": self.path, "given": self.given, "leave_out": "organisation",
-            "summary": self.summary(), "by": self.by(), "rows": [one.to_dict() for one in self.judged],
+            "summary": self.summary(), "by": self.by(), "columns_not_read": list(self.unread),
+            "rows": [one.to_dict() for one in self.judged],
         }  # fmt: skip
         return envelope("validate", content)
 
@@ -208,7 +228,7 @@ def raw_prediction(row: Row, given: Given) -> Raw:
         run = described(row, given)
         sample = ensemble(run, NOTHING)
         if sample is None:
-            raise EstimateError("no layout consistent with it fits, or its accelerator has no measured kernels")
+            raise EstimateError(_why_no_sample(run))
     except EstimateError as error:
         return Raw(row, published, None, 0.0, 0.0, " ".join(str(error).split("\n")))
     resolved = sample.outcome.resolved
@@ -221,14 +241,25 @@ def raw_prediction(row: Row, given: Given) -> Raw:
     return Raw(row, published, sample, flops, peak, None, unseen)
 
 
+def _why_no_sample(run: Run) -> str:
+    """Why a run cannot be sampled: the accelerator's kernels are not known, or no layout fits."""
+    met = resolve(run.replaced("layout", Layout.model_construct()), layout_open=True)
+    if met.cluster is not None and not met.priced:
+        return f"no measured kernels of the accelerator {met.cluster.accelerator.title!r}"
+    return "no layout consistent with it fits the accelerators' memory"
+
+
 def contradiction(row: Row, share: float) -> str | None:
     """How a row's own figures contradict each other, with ``share`` the MFU that its hours imply; None if they do not."""
     stated = (row.positive("mfu_pct") or 0.0) / 100
+    unsure = row.positive("tokens_b") is None and row.positive("epochs") is None
     if share > MOST:
         return f"published figures contradict each other: {share:.0%} of the dense peak implied by the hours"
+    if share < ODD_UNITS and not unsure:
+        return f"published figures contradict each other: {share:.2g} of the dense peak implied by the hours; are the units right?"
     if stated > APART * share and row.positive("tokens_b") is not None:
         return f"published figures contradict each other: {share:.0%} of the dense peak implied by the hours, {stated:.0%} MFU stated"
-    if share < LEAST and row.positive("tokens_b") is None and row.positive("epochs") is None:
+    if share < LEAST and unsure:
         return f"samples without epochs: if they were all that was seen, the hours would imply {share:.1%} of the dense peak"
     return None
 

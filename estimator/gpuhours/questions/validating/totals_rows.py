@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,23 @@ WEB_PAIRS = 1e8
 """Number of image-text pairs from which the texts are web captions rather than questions and answers: the largest instruction
 mixtures have tens of millions (Infinity-MM, arXiv:2410.18558)."""
 SHORT = Data(seq_len=1)
+COUNTS = (
+    "year", "params_b", "active_params_b", "trainable_params_b", "tokens_b", "samples_m", "epochs", "frames_per_sample", "tokens_per_frame",
+    "gpus",
+)  # fmt: skip
+"""Columns that hold numbers only; lengths, batches and resolutions may be ranges or have units."""
+READ = frozenset({
+    *COUNTS, "id", "model", "modality", "kind", "gpu", "gpu_hours", "seq_len", "global_batch", "resolution", "source", "source_title",
+    "parallelism", "recompute", "mfu_pct",
+})  # fmt: skip
+"""Columns that a prediction or its score uses."""
+NEVER_READ = frozenset({
+    "country", "layers", "hidden", "train_flops", "days", "tflops_per_gpu", "energy_mwh", "tco2e", "cost_usd", "derived_fields", "notes",
+    "source_ref", "fps", "implied_mfu_6nd_pct", "implied_mfu_alt_pct", "alt_method",
+})  # fmt: skip
+"""Columns of published tables that describe a run but that no prediction uses."""
+HEARING = frozenset({"encoder-decoder", "sound"})
+"""Kinds of models that take sound."""
 SEEING = frozenset({"self-distillation", "masked-autoencoder", "diffusion", "two-stream", "vision"})
 """Kinds of models that take images or clips and have no text tower."""
 XXL, XXL_WIDTH, WIDTHS = 11.1e9, 4096, 128
@@ -40,6 +57,8 @@ XXL, XXL_WIDTH, WIDTHS = 11.1e9, 4096, 128
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
 _ENCODER = re.compile(r"(?:vit|siglip)[- ]?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?(-plus-\d{3})?", re.IGNORECASE)
+_TOWER = re.compile(r"(?<![a-z0-9])(bigg|[a-z])/(\d+)()()(?![\d+])", re.IGNORECASE)
+"""A tower named by size and patch alone, as in CLIPA H/14."""
 _ALIGNED = re.compile(r"\b(projector|connector|alignment)\b", re.IGNORECASE)
 _DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
 _STACKS = {
@@ -52,9 +71,11 @@ _STACKS = {
 
 def described(row: Row, given: Given) -> Run:
     """The run that a row describes, using the columns that ``given`` allows; raises ``EstimateError`` if something is missing."""
+    _refuse_text_for_counts(row)
     chip = profile_of(row.word("gpu") or "")
     if chip is None:
-        raise EstimateError(f"no profile of the accelerator {row.word('gpu')!r}")
+        named = row.word("gpu")
+        raise EstimateError("no accelerator" if named is None else f"no profile of the accelerator {named!r}")
     shape = _architecture(row, given)
     keys: dict[str, Any] = {"name": row.id, "hardware.accelerator": chip, **shape, **_amount(row, shape.get("model"))}
     if (year := row.positive("year")) is not None:
@@ -66,6 +87,21 @@ def described(row: Row, given: Given) -> Run:
     return from_dict({}, row.id, settings=keys)
 
 
+def _refuse_text_for_counts(row: Row) -> None:
+    """Refuse a cell with text or a negative number where ``COUNTS`` are expected: as a blank it would silently change the run. Zero is a
+    blank: tables use it for what does not apply."""
+    for column in COUNTS:
+        text, value = row.word(column), row.number(column)
+        if text is not None and (value is None or value < 0):
+            raise EstimateError(f"{column} is not a number of at least 0: {text!r}")
+
+
+def unread(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Columns with content that are not known, in order: a misspelt one would otherwise silently count as missing."""
+    said = dict.fromkeys(name for row in rows for name, cell in row.cells.items() if cell.strip())
+    return tuple(name for name in said if name not in READ | NEVER_READ)
+
+
 def _architecture(row: Row, given: Given) -> dict[str, Any]:
     """The model keys: a named model if recognised, otherwise a shape with the row's parameters; with clips or images if it takes them."""
     modality = (row.word("modality") or "text").lower()
@@ -73,7 +109,10 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
         return _contrastive(row)
     if any(word in modality for word in ("mim", "ssl", "jepa", "generation", "segmentation", "audio")):
         in_words = row.positive("tokens_b") is not None and known_model(row, SEEING) is None
-        return {"model": _decoder(row, given)} if in_words else _vision_model(row)
+        heard = known_model(row, HEARING) if "audio" in modality and not in_words else None
+        if heard or in_words:
+            return {"model": heard or _decoder(row, given)}
+        return _vision_model(row)
     if row.positive("tokens_b") is None and row.positive("samples_m") is not None:
         return _of_pairs(row)
     return {"model": _decoder(row, given)}
@@ -146,19 +185,32 @@ def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
 def _contrastive(row: Row) -> dict[str, Any]:
     """CLIP or SigLIP, identified by its vision tower, which has most of the FLOPs."""
     text = row.word("model") or ""
-    tower, family = _ENCODER.search(text), "siglip" if "siglip" in text.lower() else "clip"
+    tower, family = _ENCODER.search(text) or _TOWER.search(text), "siglip" if "siglip" in text.lower() else "clip"
     name = None if tower is None else f"{family}-{_size_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
+    name = name or known_model(row, frozenset({"contrastive"}))
     wide = row.positive("resolution") == 336
     name = f"{name}-336" if name and wide and f"{name}-336" in names() else name
     if name not in names():
-        raise EstimateError(f"no architecture is known for {row.word('model')!r}")
+        raise _unknown(row)
     size, count = row.positive("params_b"), named(str(name)).parameters
     if size and count and abs(count / (size * BILLION) - 1) > OTHER_TEXT:
         raise EstimateError(f"{row.word('model')!r} is no {name}: {size} B parameters, not {count / BILLION:.3g}")
     return {"model": name, "data.frames": 1}
 
 
-FAMILIES = {"dinov2": "dinov2-vit-{}14", "videomae v2": "videomae-v2-{}", "videomae": "videomae-{}", "mae": "mae-{}"}
+def _unknown(row: Row) -> EstimateError:
+    """The error for a model that takes images, clips or sound and that the catalogue does not have."""
+    named = row.word("model")
+    return EstimateError("no model is named" if named is None else f"no architecture is known for {named!r}")
+
+
+FAMILIES = {
+    "dinov2": "dinov2-vit-{}14",
+    "dinov3": "dinov3-vit-{}16",
+    "videomae v2": "videomae-v2-{}",
+    "videomae": "videomae-{}",
+    "mae": "mae-{}",
+}
 """Families of encoders, completed with the letter of their size."""
 
 
@@ -170,7 +222,7 @@ def _size_letter(size: str) -> str:
 def _vision_model(row: Row) -> dict[str, Any]:
     """A named model of images or clips, otherwise a masked autoencoder identified by its encoder."""
     text = (row.word("model") or "").lower()
-    tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
+    tower = _ENCODER.search(text) or re.search(r"vit-?(\d+b|[a-z])\b", text)
     family = next((pattern for words, pattern in FAMILIES.items() if re.search(rf"\b{words}\b", text)), None)
     short = family.format(_size_letter(tower[1])) if family and tower else None
     modality = (row.word("modality") or "").lower()
@@ -178,7 +230,7 @@ def _vision_model(row: Row) -> dict[str, Any]:
     masked = f"{'videomae' if clips else 'mae'}-{_size_letter(tower[1])}" if "mim" in modality and tower else None
     name = known_model(row, SEEING) or next((one for one in (short, masked) if one in names()), None)
     if name is None:
-        raise EstimateError(f"no architecture is known for {row.word('model')!r}")
+        raise _unknown(row)
     frames = row.positive("frames_per_sample") or (16 if clips else 1)
     keys: dict[str, Any] = {"model": name, "data.frames": int(frames)}
     if "single masking" in (row.word("kind") or ""):
