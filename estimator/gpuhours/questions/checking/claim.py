@@ -113,6 +113,16 @@ class Unplaced:
 
 
 @dataclass(frozen=True)
+class Miscalculation:
+    """A sum or product that a text writes out with a wrong result (``12 x 5 x 24 = 14,400``), what is right, and the factor between."""
+
+    text: str
+    right: str
+    factor: float
+    place: str
+
+
+@dataclass(frozen=True)
 class Document:
     """Everything read about one run of a document."""
 
@@ -155,6 +165,8 @@ class Paper:
     set_aside: tuple[Claim, ...] = ()
     """Figures that belong to none of the runs, such as those of other work; ``scope`` says what they are about."""
     not_understood: tuple[Unplaced, ...] = ()
+    miscalculated: tuple[Miscalculation, ...] = ()
+    """Sums and products that the text writes out with a wrong result."""
 
     @property
     def single(self) -> Document:

@@ -73,7 +73,7 @@ def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Docum
     """Yield the document and setting under other conventions that its words allow.
 
     Two dies counted as one GPU; an MFU relative to the BF16 peak; the FP8 peak if a stated peak is for FP8; full training if adapters are
-    mentioned without a rank or a number of trained parameters.
+    mentioned without a rank or a number of trained parameters; half of an encoder-decoder per token; a rate that the HFU was computed from.
     """
     if run.accelerator is not None and "MI250" in run.accelerator.name:
         yield _by_module(document, run)
@@ -86,6 +86,25 @@ def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Docum
     told = {claim.quantity for claim in document.claims} & {"lora_rank", "trainable_parameters", "trainable_share"}
     if run.flops_per_parameter < FULL and not told:
         yield document, replace(run, flops_per_parameter=FULL)
+    if run.kind == "encoder-decoder" and run.flops_per_parameter == FULL:
+        yield document, replace(run, flops_per_parameter=FULL / 2)  # each token passes through one of the halves
+    if (counted := _of_useful_work(document, run)) is not None:
+        yield counted, run
+
+
+def _of_useful_work(document: Document, run: Setting) -> Document | None:
+    """Return the document with its FLOP/s per GPU reduced to useful work, if the stated HFU is these FLOP/s over the peak; else None."""
+    rate, hfu, mfu = (document.claim(name) for name in ("flops_per_second_per_gpu", "hfu", "mfu"))
+    if rate is None or hfu is None or mfu is None or run.peak is None or not rate.value > 0 < hfu.value * mfu.value:
+        return None
+    if abs(math.log(rate.value / run.peak / hfu.value)) > ROUNDED_SHARE:
+        return None
+    useful = replace(rate, spread=replace(rate.spread, centre=rate.spread.centre * mfu.value / hfu.value))
+    return replace(document, claims=tuple(useful if claim is rate else claim for claim in document.claims))
+
+
+ROUNDED_SHARE = 0.03
+"""Largest log difference between an HFU of two digits and the rate that it was computed from."""
 
 
 def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced]) -> Check:
@@ -190,8 +209,8 @@ def _grows(claim: Claim) -> bool:
 
 
 def _usable(claim: Claim) -> bool:
-    if _grows(claim):
-        return False
+    if _grows(claim) or (claim.quantity == "peak_flops" and "spars" in claim.quote.lower()):
+        return False  # a peak that the text itself calls the sparse one is not taken for the dense one
     tests = claim.because != NAME_OF_CARD and (claim.checked or claim.quantity == "peak_flops")
     return tests and not claim.scope and claim.value > 0
 

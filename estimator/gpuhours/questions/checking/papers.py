@@ -9,9 +9,9 @@ from typing import Any
 
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Paper
+from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Miscalculation, Paper
 from gpuhours.questions.checking.outcome import Cause, Check, ContradictedClaims
-from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 from gpuhours.questions.checking.reading.runs import SUMS
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, of_whole
@@ -72,9 +72,9 @@ class PaperCheck:
         merged = {"claims": [], "implied": [], "contradictions": []} if len(runs) != 1 else {}  # type: ignore[var-annotated]
         for key in merged:
             merged[key] = [{**entry, "run": run["name"]} for run in runs for entry in run[key]]
-        if merged:
-            merged["contradictions"] += [one.to_dict() for one in self.sums]
         first = runs[0] if len(runs) == 1 else {}
+        if self.sums:
+            merged["contradictions"] = [*(merged or first)["contradictions"], *(one.to_dict() for one in self.sums)]
         content = {
             **first, "name": self.paper.name, "verdict": self.verdict, **merged,
             "runs": runs,
@@ -124,8 +124,21 @@ def sums_of(
                 f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"
             )
     wrong += [] if wrong or accused else _slips(paper)
+    wrong += [_as_contradiction(one) for one in paper.miscalculated]
     right += [] if wrong else _implied_sums(paper)
     return tuple(wrong), tuple(right)
+
+
+def _as_contradiction(one: Miscalculation) -> ContradictedClaims:
+    """Return a wrong sum or product that the text writes out as a contradiction."""
+    off = multiple(one.factor)
+    tenfold = abs(abs(math.log10(one.factor)) - round(abs(math.log10(one.factor)))) < DIGITS
+    slip = (
+        "thousand, million, billion" if round(abs(math.log10(one.factor))) % 3 == 0 else "a digit too many or too few"
+    )
+    cause = Cause(slip, "", one.factor, 1.0, f"the result is {off} times what its terms give")
+    statement = f"“{one.text}” ({one.place}) is miscalculated: the terms give {one.right}"
+    return ContradictedClaims((), one.factor, statement, (cause,) if tenfold else (), one.text)
 
 
 SAID_TWICE = ("energy", "carbon", "cost", "gpu_hours")

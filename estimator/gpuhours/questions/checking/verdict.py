@@ -44,6 +44,7 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
         family for run in paper.runs if run.kind == "own" and (family := family_of(run.name) or coined(run.name))
     }
     meant = SAID_OF_ALL if len(families) < 2 else frozenset()
+    meant -= WORK if _one_after_the_other(paper) else frozenset()
     nobody = frozenset[str]()
 
     def said_of(run: Document) -> frozenset[str]:
@@ -116,6 +117,17 @@ def _is_stage(name: str) -> bool:
 SAID_OF_ALL = frozenset(["tokens", "parameters", "active_parameters", "price", "gpu_power", "pue", "carbon_intensity"])
 """Quantities that a text may state once and mean for each of its runs, if these belong to one family. A layout or a batch stated once
 need not apply to every stage."""
+
+
+WORK = frozenset(["tokens"])
+"""What jobs that are run one after the other do together, so that none of them needs to have done it alone."""
+
+
+def _one_after_the_other(paper: Paper) -> bool:
+    """Whether the runs may be jobs of one training: all of one model, whose size and tokens are said once, and their times add up."""
+    own = [run for run in paper.runs if run.kind == "own"]
+    once = [claim for run in own for name in ("parameters", "tokens") if (claim := run.claim(name)) is not None]
+    return len(own) > 1 and bool(once) and all(claim.shared for claim in once) and bool(sums_of(paper)[1])
 
 
 LAYOUT = frozenset(["tensor", "pipeline", "context", "data_parallel", "microbatch"])

@@ -51,7 +51,10 @@ def aligned(lines: Sequence[str], line: int) -> Table | None:
     In a row with missing cells, and in a second header line, each cell goes to the column it is printed under.
     """
     filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
-    under = next((text for _, text in filled[:3] if _UNDERLINE.fullmatch(text)), "")
+    rule = next((n for n, (_, text) in enumerate(filled[:4]) if _UNDERLINE.fullmatch(text)), 0)
+    under = filled[rule][1] if rule else ""
+    if rule > 1 and len(cells_of(filled[rule - 2][1])) == 1:
+        filled = filled[rule - 1 :]  # the command that printed the table stands above its header
     if under and len({len(text.split()) for _, text in filled}) == 1:
         filled = [(offset, "  ".join(text.split())) for offset, text in filled]  # every cell is one word
         under = ""

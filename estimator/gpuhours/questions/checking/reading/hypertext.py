@@ -95,9 +95,13 @@ class _Reader(HTMLParser):
             self.cell = ""
             self.head = self.head and tag == "th"
             self.span, self.down = (_number(dict(attrs).get(name)) for name in ("colspan", "rowspan"))
-        elif tag in HEADINGS or tag == "li" or tag in BLOCKS:
+        elif tag == "dd" and self.kind == "item" and self.buffer.strip():
+            self.take(
+                "" if self.buffer.rstrip().endswith(":") else ": "
+            )  # the term and what is said of it are one item
+        elif tag in HEADINGS or tag in ("li", "dt") or tag in BLOCKS:
             self.flush()
-            self.kind = "heading" if tag in HEADINGS else "item" if tag == "li" else "text"
+            self.kind = "heading" if tag in HEADINGS else "item" if tag in ("li", "dt") else "text"
             self.depth = int(tag[1]) if tag in HEADINGS else self.depth
         else:
             self.take("\n" if tag == "br" else f"<{tag}>" if tag in ("sup", "sub") or tag not in INLINE else "")
@@ -118,6 +122,8 @@ class _Reader(HTMLParser):
             self.rows = None
             if rows:
                 self.found.append(Table(rows, max(self.heads, 1), self.start, self.caption))
+        elif tag == "dt" and self.buffer.strip():
+            pass  # its description follows
         elif tag in HEADINGS or tag == "li" or tag in BLOCKS:
             self.flush()
             self.kind = "text"

@@ -131,6 +131,15 @@ _SLURM_TOTAL = re.compile(r"\bgres/gpu(?::\w{1,20})?=(\d{1,6})\b")
 """``gres/gpu:h100=192``: the total number of GPUs allocated to a Slurm job."""
 _SLURM_NODE = re.compile(r"--gres[= ]gpu(?::[A-Za-z]\w{0,20})?:(\d{1,2})\b")
 """``--gres=gpu:h100:8``: the GPUs per node that a Slurm job requested."""
+
+
+def with_allocation(text: str) -> str:
+    """Writes the GPUs that Slurm gave to a job, in total or on each node, as labelled pairs."""
+    if "gres" not in text:
+        return text
+    return _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
+
+
 _CARD_EMISSIONS = re.compile(
     r"(?m)^([ \t]{0,12})emissions:[ \t]*[\"']?(\d[\d.]{0,15})[\"']?(?=[ \t]*(?:#[ \t]*(?:in[ \t]+)?g(?:rams)?\b.*)?$)"
 )
@@ -190,8 +199,7 @@ def _lines_of_programs(text: str) -> str:
     text = _PRODUCT.sub(lambda found: f"{found[1]}{int(found[2]) * int(found[3])}", text)
     text = _ITERATION.sub(_at_a_step, text)
     text = _GLOG_LINE.sub("; ", _SOURCE_LINE.sub("; ", text))
-    if "gres" in text:
-        text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
+    text = with_allocation(text)
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
     if "=" in text:
         text = _BATCH_OF_ALL.sub(r"\1; global batch: \2", text)

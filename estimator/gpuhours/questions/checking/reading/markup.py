@@ -52,7 +52,7 @@ def _is_hypertext(text: str) -> bool:
     head = text[:4000].lower()
     if "<html" in head or "<!doctype html" in head:
         return True
-    blocks = sum(text.count(tag) for tag in ("<p>", "<li>", "<h1", "<h2", "<h3", "<p ", "<ul>", "<div"))
+    blocks = sum(text.count(tag) for tag in ("<p>", "<li>", "<h1", "<h2", "<h3", "<p ", "<ul>", "<div", "<dd>"))
     marks = sum(text.count(mark) for mark in ("\n# ", "\n## ", "\n- ", "\n* ", "|---", "| ---", "|:-"))
     return blocks > marks and blocks >= 2
 

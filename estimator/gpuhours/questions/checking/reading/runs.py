@@ -25,6 +25,7 @@ from gpuhours.questions.checking.reading.casting import (
 from gpuhours.questions.checking.reading.informal_runs import with_informal_runs
 from gpuhours.questions.checking.reading.main_model import main_model
 from gpuhours.questions.checking.reading.names import same_name, stem
+from gpuhours.questions.checking.reading.nodes import of_the_only_machine
 from gpuhours.questions.checking.reading.owners import SEVERAL_RUNS, assign
 from gpuhours.questions.checking.reading.parts import (
     alike,
@@ -365,8 +366,9 @@ def _undisputed(found: Division) -> list[Placed]:
     for entry in found.shared:
         if not entry.scope and not alike(first.setdefault(entry.place.quantity, value_of(entry)), value_of(entry)):
             disputed.add(entry.place.quantity)
+    sure = of_the_only_machine(found.shared, [run.entries for run in found.runs if run.kind == "own"])
     for entry in found.shared:
-        if entry.place.quantity in OF_ONE_RUN | (MACHINES & disputed):
+        if id(entry) not in sure and entry.place.quantity in OF_ONE_RUN | (MACHINES & disputed):
             found.aside.append((entry, "no run is named"))
         else:
             kept.append(entry)

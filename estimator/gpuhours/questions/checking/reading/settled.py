@@ -17,6 +17,7 @@ from gpuhours.questions.checking.claim import GIVEN, NAME_OF_CARD, Claim, Fact
 from gpuhours.questions.checking.precision import Spread, between
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.facts import size_in_name
+from gpuhours.questions.checking.reading.nodes import devices_of_a_node, same_devices
 from gpuhours.questions.checking.reading.placed import ASKED, OF_ITS_BASE
 from gpuhours.questions.checking.reading.stated import BINARY
 from gpuhours.questions.checking.reading.words import WITHOUT_COPIES
@@ -43,7 +44,7 @@ CORPUS_WORDS = frozenset(
 
 def in_their_sense(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]:
     """The claims, with quantities corrected by comparing them with each other."""
-    return _only_said_once(_same_devices(_machines(_corpus_and_seen(claims))), facts)
+    return _only_said_once(same_devices(devices_of_a_node(_corpus_and_seen(claims))), facts)
 
 
 def with_names(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]:
@@ -70,51 +71,6 @@ def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
         return claims
     first = corpus[0]
     return [replace(claim, quantity="dataset_tokens") if claim is first else claim for claim in claims]
-
-
-def _machines(claims: list[Claim]) -> list[Claim]:
-    """Makes the GPUs of one node the run's GPUs if no other machine is counted."""
-    main = {claim.quantity for claim in claims if not claim.scope}
-    if not main & {"gpus", "nodes", "node_hours"}:
-        return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
-    nodes = [claim for claim in claims if claim.quantity == "nodes" and not claim.scope]
-    counted = [claim for claim in claims if claim.quantity == "gpus" and not claim.scope]
-    if nodes and counted and counted[0].value <= IN_A_NODE < nodes[0].value and counted[0].because == "":
-        return [replace(c, quantity="gpus_per_node") if c is counted[0] else c for c in claims]  # an instance has eight
-    if "gpus" not in main and nodes and all(claim.value == 1 for claim in nodes):
-        return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
-    return claims
-
-
-IN_A_NODE = 16
-"""The most GPUs in a node; a smaller number of GPUs than of nodes is the number per node."""
-
-
-def _same_devices(claims: list[Claim]) -> list[Claim]:
-    """If one figure counts two-die modules by die, counts all of them by die: 128 nodes of 4 MI250X are 1,024 GCDs.
-
-    If the run's machine is counted in modules, a rate of one die is half that of a module.
-    """
-    dies = any(claim.quantity == "gpus" and DIES.search(claim.text) for claim in claims if not claim.scope)
-    counted = next((claim for claim in claims if claim.quantity == "gpus" and not claim.scope), None)
-    modules = counted is not None and not DIES.search(counted.quote if counted.of_row else counted.text)
-
-    def doubled(claim: Claim) -> bool:
-        if claim.quantity == "gpus_per_node":
-            return dies and not modules and not DIES.search(claim.text)
-        return modules and claim.quantity in OF_ONE_DEVICE and OF_A_DIE.search(claim.quote) is not None
-
-    return [
-        replace(claim, value=2 * claim.value, spread=replace(claim.spread, centre=2 * claim.spread.centre))
-        if doubled(claim)
-        else claim
-        for claim in claims
-    ]
-
-
-OF_ONE_DEVICE = frozenset(["flops_per_second_per_gpu", "tokens_per_second_per_gpu"])
-OF_A_DIE = re.compile(r"\b(?:per|each|every|a|one)[ -]GCD\b", re.IGNORECASE)
-DIES = re.compile(r"\bgcds?\b", re.IGNORECASE)
 
 
 def _of_a_model(claim: Claim, main: Mapping[str, Claim], facts: tuple[Fact, ...]) -> str:

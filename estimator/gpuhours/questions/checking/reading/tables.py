@@ -15,6 +15,7 @@ from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.reading.blocks import Cell, Table
 from gpuhours.questions.checking.reading.labels import is_unit, lent, with_lent_units
+from gpuhours.questions.checking.reading.logs import with_allocation
 from gpuhours.questions.checking.reading.marks import in_words
 from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.numbers import scan
@@ -165,7 +166,7 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
     for i, j, label, cell in cells:
         if not label or not cell.text or not (any(c.isdigit() for c in cell.text) or SPELLED.match(cell.text)):
             continue
-        value = with_lent_units(lent(label, in_words(label, cell.text)))
+        value = with_lent_units(lent(label, in_words(label, with_allocation(cell.text))))
         entries = [
             Entry(
                 figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, label, amount(label)

@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.bills import read_bill
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Prose, Table, prose_of
 from gpuhours.questions.checking.reading.casting import RUN_QUANTITIES
 from gpuhours.questions.checking.reading.energies import before_and_behind
+from gpuhours.questions.checking.reading.equations import miscalculated
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.language import language_of
@@ -108,7 +109,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     left = (*foreign, *read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
         runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, TAGGED if read.tagged else "yes"))),)
-    return by_pages(Paper(name, runs, aside, left), text)
+    return by_pages(Paper(name, runs, aside, left, tuple(miscalculated(prose))), text)
 
 
 def _in_english(found: list[Passage | Table]) -> tuple[list[Passage | Table], list[Unplaced]]:
