@@ -101,7 +101,7 @@ def main() -> None:
     )  # no plugins are used; searching for them reads every installed package
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # overflowing values are printed as unknown
     from gpuhours.inputs.errors import Contradiction, EstimateError
-    from gpuhours_cli.output import FULL, printable
+    from gpuhours_cli.output import printable
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process
@@ -114,25 +114,28 @@ def main() -> None:
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
     except Exception as fault:
-        if isinstance(fault, OSError) and fault.errno == errno.ENAMETOOLONG:
-            sys.stderr.write("error: No such file: the name is too long.\n")
-            raise SystemExit(2) from None
-        if isinstance(fault, OSError) and fault.errno in FULL:
-            sys.stderr.write(
-                f"error: The answer cannot be written: {fault.strerror}.\n  Free some space, or write it elsewhere.\n"
-            )
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is discarded
-            raise SystemExit(2) from None
-        if os.environ.get("GPUHOURS_TRACEBACK"):
+        message = machine_fault(fault)
+        if message is None and os.environ.get("GPUHOURS_TRACEBACK"):
             raise
-        missing = fault.name if isinstance(fault, ModuleNotFoundError) else None
-        extra = EXTRAS.get((missing or "").partition(".")[0])
-        if extra is not None:
-            sys.stderr.write(
-                f"error: This needs the package {missing}.\n  pip install 'gpuhours[{extra}]' installs it.\n"
-            )
-            raise SystemExit(2) from None
-        sys.stderr.write(printable(f"error: gpuhours itself failed ({said(fault)}): this is a bug. {REPORT}") + "\n")
-        raise SystemExit(3) from None
+        sys.stderr.write(
+            message or printable(f"error: gpuhours itself failed ({said(fault)}): this is a bug. {REPORT}") + "\n"
+        )
+        raise SystemExit(3 if message is None else 2) from None
     finally:
         gc.freeze()  # no collection at exit either: the process is ending
+
+
+def machine_fault(fault: Exception) -> str | None:
+    """The message about a fault of the machine (a name too long, a full disk, a package that is not installed); None for a bug."""
+    from gpuhours_cli.output import FULL
+
+    if isinstance(fault, OSError) and fault.errno == errno.ENAMETOOLONG:
+        return "error: No such file: the name is too long.\n"
+    if isinstance(fault, OSError) and fault.errno in FULL:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is discarded
+        return f"error: The answer cannot be written: {fault.strerror}.\n  Free some space, or write it elsewhere.\n"
+    if isinstance(fault, ModuleNotFoundError) and not os.environ.get("GPUHOURS_TRACEBACK"):
+        extra = EXTRAS.get((fault.name or "").partition(".")[0])
+        if extra is not None:
+            return f"error: This needs the package {fault.name}.\n  pip install 'gpuhours[{extra}]' installs it.\n"
+    return None

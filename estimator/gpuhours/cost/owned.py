@@ -77,40 +77,31 @@ def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, ene
         return unknown("the electricity of the machines is not known", "cost")
     years = float(YEARS.value) if owned.years is None else owned.years
     use = float(UTILISATION.value) if owned.utilisation is None else owned.utilisation
-    hours = Amount(gpu_time, "GPU*hour")
-
-    def line(name: str, rate: Array, terms: str, source: str) -> Line:
-        return Line(
-            "cost",
-            name,
-            hours,
-            Amount(rate, "USD/(GPU*hour)"),
-            Amount(np.multiply(gpu_time, rate), "USD"),
-            terms,
-            source,
-        )
-
     lines = [
-        line(
-            "depreciation",
-            depreciation(capex, years, use),
-            f"{capex:,.0f} USD over {years:g} years at {use:.0%}",
-            source,
+        _per_hour(
+            "depreciation", gpu_time, depreciation(capex, years, use),
+            f"{capex:,.0f} USD over {years:g} years at {use:.0%}", source,
         )
-    ]
+    ]  # fmt: skip
     if owned.upkeep is not None:
-        lines.append(
-            line("upkeep", upkeep(capex, owned.upkeep, use), f"{owned.upkeep:.0%} of the capex per year", "given")
-        )
-    tariff = float(ELECTRICITY.value) / 3.6e6 if owned.electricity is None else owned.electricity
-    paid = np.multiply(energy, tariff)
-    lines.append(
-        Line(
-            "cost", "electricity", Amount(energy, "kWh"), Amount(tariff, "USD/kWh"), Amount(paid, "USD"), "owned",
-            "given" if owned.electricity is not None else ELECTRICITY.source,
-        )
-    )  # fmt: skip
+        terms = f"{owned.upkeep:.0%} of the capex per year"
+        lines.append(_per_hour("upkeep", gpu_time, upkeep(capex, owned.upkeep, use), terms, "given"))
+    lines.append(_electricity(owned, energy))
     total: Array = 0.0
     for one in lines:
         total = np.add(total, one.amount.si)
     return Bill(tuple(lines), cost=total, assumptions=_assumed(owned, capex, source))
+
+
+def _per_hour(name: str, gpu_time: Array, rate: Array, terms: str, source: str) -> Line:
+    """A line of so many GPU s at a rate in USD per GPU s."""
+    paid = Amount(np.multiply(gpu_time, rate), "USD")
+    return Line("cost", name, Amount(gpu_time, "GPU*hour"), Amount(rate, "USD/(GPU*hour)"), paid, terms, source)
+
+
+def _electricity(owned: Owned, energy: Array) -> Line:
+    """The line of ``energy`` J at the tariff that is given or assumed."""
+    tariff = float(ELECTRICITY.value) / 3.6e6 if owned.electricity is None else owned.electricity
+    paid = Amount(np.multiply(energy, tariff), "USD")
+    source = "given" if owned.electricity is not None else ELECTRICITY.source
+    return Line("cost", "electricity", Amount(energy, "kWh"), Amount(tariff, "USD/kWh"), paid, "owned", source)

@@ -120,49 +120,60 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     operations is then paid only once.
     """
     keep_freed_memory()
-    asked, cluster = several[0], several[0].cluster
+    asked = several[0]
     own = [layout_axes(one.model, one.global_batch, one.cluster, stated, one.software) for one in several]
     axes = own[0] if len(own) == 1 else _union_of_values(own)
     count = len(axes) + 2
-
-    def along(place: int, values: Sequence[Any]) -> NDArray[Any]:
-        return np.asarray(values).reshape([-1 if other == place else 1 for other in range(count)])
-
-    fields = {name: along(place, values) for place, (name, values) in enumerate(axes.items(), 2)}
+    fields = {name: _along(place, values, count) for place, (name, values) in enumerate(axes.items(), 2)}
     base = base_of(asked.model, asked.software, stated)
-    layouts = laid_out(base, fields, asked.model)
-    batch = along(1, [one.global_batch for one in several])
-    sized = replace(cluster, gpus=along(1, [one.cluster.gpus for one in several]))
-    slower = replace(sized, internode_bandwidth=cluster.network_bandwidth * along(0, SHARES))
-    shared = replace(asked, layout=layouts, global_batch=batch, cluster=sized)
-    with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
-        predicted = step(replace(shared, cluster=slower))
-        held = memory(shared)
-    shape = (len(several), *(len(values) for values in axes.values()))
-    times = np.broadcast_to(predicted.time, (len(SHARES), *shape))
-    plain = customary(layouts, asked.software, asked.model)
-    columns = (
-        held.filled,
-        held.safe,
-        held.fits,
-        predicted.valid & fills_its_shard_group(base, layouts, sized),
-        plain,
-        fields["recompute"].astype(np.int64),
-        layouts.model_parallel,
-        usual(layouts, batch, sized),
-        offered(layouts),
+    shared = replace(
+        asked,
+        layout=laid_out(base, fields, asked.model),
+        global_batch=_along(1, [one.global_batch for one in several], count),
+        cluster=replace(asked.cluster, gpus=_along(1, [one.cluster.gpus for one in several], count)),
     )
-    flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
+    shape = (len(several), *(len(values) for values in axes.values()))
+    times, columns = _computed(shared, base, fields["recompute"], count, shape)
     made = []
     for number, (one, tried) in enumerate(zip(several, own, strict=True)):
         cells = _grid_index([[axes[name].index(value) for value in values] for name, values in tried.items()])
         time = tuple(each[number][cells].reshape(-1) for each in times)
-        filled, safe, likely, valid, *others, common, there = (each[number][cells].reshape(-1) for each in flat)
+        filled, safe, likely, valid, *others, common, there = (each[number][cells].reshape(-1) for each in columns)
         valid = next(
             (valid & kept for kept in (common, there) if (valid & kept).any()), valid
         )  # what is stated may be uncommon
         made.append(LayoutGrid(one.software, one.model, base, tried, time, filled, safe, likely, valid, *others))
     return made
+
+
+def _along(place: int, values: Sequence[Any], count: int) -> NDArray[Any]:
+    """Values along one of ``count`` axes."""
+    return np.asarray(values).reshape([-1 if other == place else 1 for other in range(count)])
+
+
+def _computed(
+    shared: Workload, base: Layout, recompute: NDArray[Any], count: int, shape: tuple[int, ...]
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """(step times by share of the network, other columns of ``LayoutGrid`` from ``filled`` on, then those of ``usual`` and ``offered``),
+    each of the grid's ``shape``."""
+    layouts, cluster = shared.layout, shared.cluster
+    slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * _along(0, SHARES, count))
+    with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
+        predicted = step(replace(shared, cluster=slower))
+        held = memory(shared)
+    columns = (
+        held.filled,
+        held.safe,
+        held.fits,
+        predicted.valid & fills_its_shard_group(base, layouts, cluster),
+        customary(layouts, shared.software, shared.model),
+        recompute.astype(np.int64),
+        layouts.model_parallel,
+        usual(layouts, shared.global_batch, cluster),
+        offered(layouts),
+    )
+    times = np.broadcast_to(predicted.time, (len(SHARES), *shape))
+    return times, [np.broadcast_to(values, (1, *shape))[0] for values in columns]
 
 
 def _grid_index(places: Sequence[Sequence[int]]) -> Any:
