@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gpuhours.architecture.operators import Pointwise
 from gpuhours.hardware.kernel_constants import generation_constants
@@ -110,6 +112,35 @@ def profile_with(tmp_path: Path, operators: str) -> Path:
         encoding="utf-8",
     )
     return own
+
+
+def test_a_group_like_that_of_another_profile(tmp_path: Path) -> None:
+    """A group may be taken from any profile, with the figures beside ``like`` in place of its own; a circle or a slip is refused."""
+    own, text = tmp_path / "own.yaml", "like: torch-eager\ntitle: Ours\n"
+    own.write_text(f"{text}network: {{like: megatron-2023, stragglers: 0.5}}\n", encoding="utf-8")
+    found, other = load_software(str(own)).network, load_software("megatron-2023").network
+    assert found == other.model_copy(update={"stragglers": 0.5})
+    assert load_software("megatron-2022").gathering == load_software("deepspeed").gathering
+    for line, message in (
+        ("network: {like: megatron-2032}", "megatron-2032.*not a profile"),
+        ("network: {like: own}", "own.*not a profile"),
+        ("gathering: {like: torch-compile}", "no such group"),
+    ):
+        own.write_text(f"{text}{line}\n", encoding="utf-8")
+        with pytest.raises(EstimateError, match=message) as refused:
+            load_software(str(own))
+        assert refused.value.where == f"{own}  {line.split(':')[0]}.like"
+
+
+def test_what_two_profiles_share_is_written_once() -> None:
+    """No group of figures stands in two of the included profiles; the second is ``like`` the first."""
+    homes: dict[str, list[str]] = {}
+    for name in list_software():
+        file = files("gpuhours.software") / "profiles" / f"{name}.yaml"
+        for key, group in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            if isinstance(group, dict) and "source" in group:
+                homes.setdefault(f"{key}: {json.dumps(group, sort_keys=True)}", []).append(name)
+    assert [both for both in homes.items() if len(both[1]) > 1] == []
 
 
 def test_a_slip_in_an_operator_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

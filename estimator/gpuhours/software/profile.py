@@ -324,7 +324,9 @@ _source = ReadOnce(read_yaml)
 def _read(path: Path) -> Software:
     source = _source(path)
     merged = _merged(source.data if isinstance(source.data, dict) else {}, path)
-    texts = [_source(_folder() / f"{name}.yaml").included for name in ancestors(path.stem)] if source.included else []
+    texts = (
+        [_source(_folder() / f"{name}.yaml").included for name in _taken_from(source.data)] if source.included else []
+    )
     included = b"".join([source.included, *texts])
     return validated(Software, replace(source, data={"name": path.stem, **merged}, included=included))
 
@@ -342,27 +344,48 @@ def ancestors(name: str) -> tuple[str, ...]:
     return () if parent is None else (parent, *ancestors(parent))
 
 
+def _taken_from(data: Any) -> tuple[str, ...]:
+    """Every included profile that one takes something from: its parent, those that its groups are ``like``, and theirs."""
+    named = [one["like"] for one in (data, *data.values()) if isinstance(one, dict) and one.get("like")]
+    return (*named, *(one for name in named for one in _taken_from(_source(_folder() / f"{name}.yaml").data)))
+
+
 def _merged(data: dict[Any, Any], path: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
-    """``data`` merged over the profile named by its ``like``: groups (with a ``source``) figure by figure, everything else whole.
+    """``data`` merged over the profile named by its ``like``: groups (with a ``source``) figure by figure, everything else whole. A group
+    may be ``like`` that of another profile.
 
     ``below`` are the profiles derived from this one.
     """
-    base = data.get("like")
-    own = {key: value for key, value in data.items() if key != "like"}
-    if base is None:
+    here = (path, *below)
+    own = {key: _of_another(key, value, here) for key, value in data.items() if key != "like"}
+    if data.get("like") is None:
         return own
-    beside, ours = path.parent / f"{base}.yaml", _folder() / f"{base}.yaml"
-    parent = beside if os.path.isfile(beside) else ours
-    if parent in (path, *below) or not os.path.isfile(parent):
-        raise EstimateError(
-            f"{base!r} is not a profile, neither here nor included.",
-            nearest(str(base), list_software()),
-            f"{path}  like",
-        )
-    above = _source(parent).data
-    inherited = _merged(above if isinstance(above, dict) else {}, parent, (path, *below))
+    inherited = _merged_parent(data["like"], here, "like")
     kept = {key: value for key, value in inherited.items() if key not in OWN}
     return {**kept, **{key: _laid_over(kept.get(key), value) for key, value in own.items()}}
+
+
+def _merged_parent(name: Any, here: tuple[Path, ...], key: str) -> dict[Any, Any]:
+    """The profile that ``key`` names, beside this file or included; ``here`` are this file and those derived from it."""
+    beside, ours = here[0].parent / f"{name}.yaml", _folder() / f"{name}.yaml"
+    parent = beside if os.path.isfile(beside) else ours
+    if parent in here or not os.path.isfile(parent):
+        hint = nearest(str(name), list_software())
+        raise EstimateError(f"{name!r} is not a profile, neither here nor included.", hint, f"{here[0]}  {key}")
+    above = _source(parent).data
+    return _merged(above if isinstance(above, dict) else {}, parent, here)
+
+
+def _of_another(key: str, value: Any, here: tuple[Path, ...]) -> Any:
+    """A group as written; if it is ``like`` a profile's, that profile's group with the figures written here in their places."""
+    if not isinstance(value, dict) or "like" not in value:
+        return value
+    group = _merged_parent(value["like"], here, f"{key}.like").get(key)
+    if not isinstance(group, dict):
+        raise EstimateError(
+            f"{value['like']!r} has no such group.", "Write its figures here.", f"{here[0]}  {key}.like"
+        )
+    return {**group, **{name: figure for name, figure in value.items() if name != "like"}}
 
 
 def _laid_over(inherited: Any, own: Any) -> Any:

@@ -227,13 +227,16 @@ def schema(kind: str) -> dict[str, Any]:
 
 
 def like_another(node: dict[str, Any]) -> dict[str, Any]:
-    """Make every key optional in a software profile with ``like: NAME``, also inside its groups."""
+    """Make every key optional in a software profile with ``like: NAME``, also inside its groups, which may be ``like`` another's group."""
     like = {
         "description": "The profile from which everything not given here is taken.",
         "anyOf": [{"enum": list(list_software())}, {"type": "string"}],
     }
+    of_group = {**like, "description": "The profile from whose group everything not given here is taken."}
     for part in (node, *node.get("$defs", {}).values()):
         part.pop("required", None)
+        if part is not node and "source" in part.get("properties", {}):
+            part["properties"] = {"like": of_group, **part["properties"]}
     return {**node, "properties": {"like": like, **node["properties"]}, "required": ["title"]}
 
 
