@@ -19,7 +19,8 @@ from gpuhours.run.goodput import (
     usual,
     write_time,
 )  # fmt: skip
-from gpuhours.run.ranges import percentiles, positions
+from gpuhours.run.points import centred_points
+from gpuhours.run.ranges import percentiles
 
 HOUR = 3600.0
 
@@ -130,7 +131,7 @@ RUNS = [
 
 def predicted(run: Published) -> tuple[float, float, float]:
     """Return median, 10th and 90th percentile of the goodput predicted from the stated facts alone."""
-    points = positions(len(POSITIONS))
+    points = centred_points(len(POSITIONS))
     at = {name: points[place] for place, name in enumerate(POSITIONS)}
     size = checkpoint_bytes(run.parameters, 0, Precision())
     drawn = goodput(

@@ -3,7 +3,7 @@
 A compiled file stands where Python puts a module's: in ``__pycache__`` beside the file, or under ``PYTHONPYCACHEPREFIX``. It begins with a
 hash of the text and of the code that it was made from, so after a change of either it is made anew. Nothing depends on it: under
 ``PYTHONDONTWRITEBYTECODE``, or where the folder is read-only, every process parses the text. ``pip uninstall`` does not know these files
-and leaves them behind in their ``__pycache__`` folders.
+and leaves them behind in their ``__pycache__`` folders; the README says which folders to delete then.
 """
 
 from __future__ import annotations

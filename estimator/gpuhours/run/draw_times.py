@@ -13,7 +13,7 @@ from gpuhours.run import input_pipeline
 from gpuhours.run.band import host_limits, step_limits
 from gpuhours.run.evaluate import known_totals
 from gpuhours.run.goodput import checkpoint_of, goodput
-from gpuhours.run.lattice import DRAWS
+from gpuhours.run.points import DRAWS
 from gpuhours.run.ranges import median, spread_over
 from gpuhours.run.remainder import Remainder
 from gpuhours.run.resolve import Resolved

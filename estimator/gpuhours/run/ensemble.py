@@ -20,7 +20,7 @@ from gpuhours.run.default_layout import is_partial
 from gpuhours.run.draw_times import LEAST_GOODPUT, Times, padded, times_of
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS
-from gpuhours.run.lattice import DRAWS, first_order, lattice
+from gpuhours.run.points import DRAWS, first_order, lattice
 from gpuhours.run.ranges import median, quantiles
 from gpuhours.run.remainder import Remainder, beyond_a_step, remainder_of
 from gpuhours.run.resolve import Resolved

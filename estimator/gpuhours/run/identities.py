@@ -36,7 +36,7 @@ class Identity:
 
     text: str
     exponents: Mapping[str, float]
-    constant: float = 1.0
+    constant: float
     sigma: float = HARD
     """Relative s.d. with which published figures satisfy it."""
     only: frozenset[str] = frozenset()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.run.points import CENTRED, centred_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DRAWS = 128
 LOW, HIGH = 0.1, 0.9
 
 
@@ -30,19 +30,6 @@ def spread_over(low: Array, value: float, high: Array, position: NDArray[np.floa
     slope_below, slope_above = (middle - below) / (0.5 - LOW), (above - middle) / (HIGH - 0.5)
     distance = position - 0.5
     return np.exp(middle + np.where(distance < 0, slope_below, slope_above) * distance)
-
-
-def positions(dimensions: int, draws: int = DRAWS) -> NDArray[np.float64]:
-    """``[dimensions, 1 + draws]`` points in the unit cube: the centre first, then an additive recurrence with low discrepancy.
-
-    u_j(i) = frac(1/2 + i / phi^(j+1)), phi the root of x^(d+1) = x + 1.
-    Source: Roberts 2018, The unreasonable effectiveness of quasirandom sequences.
-    """
-    phi = 2.0
-    for _ in range(30):
-        phi = (1 + phi) ** (1 / (dimensions + 1))
-    steps = phi ** -(1.0 + np.arange(dimensions))[:, np.newaxis]
-    return np.mod(0.5 + np.arange(1 + draws) * steps, 1.0)
 
 
 def middle(value: Array) -> Any:
@@ -110,9 +97,9 @@ def percentiles(value: Array) -> tuple[float, float] | None:
     return None if low == high else (float(low), float(high))
 
 
-def draws(ranges: Mapping[str, tuple[float, float, float]], number: int = DRAWS) -> dict[str, NDArray[np.float64]]:
+def draws(ranges: Mapping[str, tuple[float, float, float]], number: int = CENTRED) -> dict[str, NDArray[np.float64]]:
     """Joint draws for several independent ranges (low, value, high): arrays [1 + number] in the range's unit, the central value first."""
     if not ranges:
         return {}
-    points = positions(len(ranges), number)
+    points = centred_points(len(ranges), number)
     return {key: spread_over(*bounds, points[index]) for index, (key, bounds) in enumerate(ranges.items())}

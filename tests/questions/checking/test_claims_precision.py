@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.questions.checking.precision import rounding, spread
 from gpuhours.questions.checking.reconciling.reconcile import Measurement, reconcile
-from gpuhours.run.identities import Identity, Sum
+from gpuhours.run.identities import Sum, product
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_three_months_is_eighty_to_a_hundred_and_six_days() -> None:
     assert 100 < months.high < 108
 
 
-PRODUCT = Identity("c = a b", {"c": 1, "a": -1, "b": -1}, sigma=1e-4)
+PRODUCT = product("c = a b", "c", "a", "b", sigma=1e-4)
 
 
 def test_products_are_reconciled_by_their_weights() -> None:

@@ -21,7 +21,7 @@ from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
-from gpuhours.run.lattice import DRAWS
+from gpuhours.run.points import DRAWS
 from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results

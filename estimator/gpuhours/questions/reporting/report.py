@@ -16,7 +16,7 @@ from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.evaluate import Outcome, evaluate
-from gpuhours.run.lattice import DRAWS
+from gpuhours.run.points import DRAWS
 from gpuhours.run.shortcuts import run_of
 from gpuhours.run.spec import Described, Run, of_other_runs
 

@@ -20,7 +20,8 @@ from gpuhours.questions.reproducing.document import Reading
 from gpuhours.questions.validating.remainders import without as learned_without
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.overlays import put
-from gpuhours.run.ranges import positions, spread_over
+from gpuhours.run.points import centred_points
+from gpuhours.run.ranges import spread_over
 from gpuhours.run.remainder import Remainder
 from gpuhours.run.resolve import resolve
 from gpuhours.run.sampling import Draws
@@ -94,7 +95,7 @@ def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Bui
     """Runs that represent a description, spread evenly over its ranges and readings."""
     ranges = [key for key, one in data["assumptions"].items() if one.get("low") is not None]
     names = [*ranges, *readings]
-    points = positions(len(names), MEMBERS - 1) if names else np.full((0, 1), 0.5)
+    points = centred_points(len(names), MEMBERS - 1) if names else np.full((0, 1), 0.5)
     for point in points.T:
         drawn = copy.deepcopy(dict(data))
         for key, at in zip(names, point, strict=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.setting import Setting
-from gpuhours.run.identities import Identity
+from gpuhours.run.identities import Identity, product
 
 SIDE = 224.0
 TUBELET, PATCH = 2.0, 16.0
@@ -55,7 +55,7 @@ def scenario(document: Document, run: Setting) -> Scenario | None:
 def _plain_sum(run: Setting) -> Iterator[Identity]:
     """Yield tokens = visual tokens if the document states no text tokens."""
     if "text_tokens" not in run.claimed:
-        yield Identity("tokens = visual tokens", {"tokens": 1, "visual_tokens": -1}, sigma=0.05)
+        yield product("tokens = visual tokens", "tokens", "visual_tokens", sigma=0.05)
 
 
 def _masked(document: Document) -> Scenario | None:
@@ -65,8 +65,8 @@ def _masked(document: Document) -> Scenario | None:
     patches = frames.value / TUBELET * ((side.value if side else SIDE) // PATCH) ** 2
     visible = patches * (1 - ratio.value)
     reason = f"{patches:,.0f} patches per clip (16 px, tubelets of two frames), {100 * (1 - ratio.value):.0f} % of them visible"
-    work = Identity(
+    work = product(
         "compute = 6 x parameters x visible patches x clips, plus a light decoder",
-        {"model_flops": 1, "active_parameters": -1, "tokens_per_sample": -1, "samples": -1}, 6.0 * DECODER_SHARE, 0.1,
+        "model_flops", "active_parameters", "tokens_per_sample", "samples", times=6.0 * DECODER_SHARE, sigma=0.1,
     )  # fmt: skip
     return Scenario((Assumed("tokens_per_sample", visible, 0.002, reason),), (work,))
