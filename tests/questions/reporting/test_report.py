@@ -21,7 +21,7 @@ from tests.conftest import ONE_RANK, Command
 RUNS = Path(__file__).parents[2] / "runs"
 LITTLE = {"model": {"params": "7B"}, "data": {"tokens": "1T"}, "hardware": {"accelerator": "a100-sxm-80gb"}}
 NAMES = ("x-gen", "gpt-22b", "too large", "little is said")
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
 
 @dataclass
