@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuhours.run.identities import HARD, IDENTITIES, Identity
+from gpuhours.run.identities import HARD, IDENTITIES, Identity, Sum
 from gpuhours.run.totals import KEYS, SOLVED, UNITS, WANTED, solve, undetermined
 from tests.conftest import Command
 
@@ -243,3 +243,47 @@ def test_how_far_apart_the_two_sides_may_be() -> None:
         if identity.sigma != HARD:
             found.setdefault(identity.sigma, set()).add(identity.text)
     assert found == APART
+
+
+KILOWATT_HOURS = RUN["gpu_hours"] * 0.6 * 1.1
+"""128 GPUs that draw 600 W each, in a hall with a PUE of 1.1."""
+PRINTED = RUN | {
+    "parameters": 7e9, "language_parameters": 6.7e9, "vision_parameters": 0.3e9, "trainable_parameters": 0.7e9, "trainable_share": 0.1,
+    "active_parameters": 7e9, "active_share": 1.0, "flops_per_parameter": 6.0, "seq_len": 2048.0, "global_batch_tokens": 2048.0 * 1024,
+    "dataset_tokens": 5.12e7 * 2048, "frames_per_clip": 8.0, "tokens_per_frame": 192.0, "visual_tokens": 1.024e8 * 1536,
+    "text_tokens": 1.024e8 * 512, "frame_rate": 2.0, "clip_seconds": 4.0, "video_hours": 5.12e7 * 4 / 3600, "recompute_ratio": 8 / 6,
+    "flops_per_second_per_gpu": RUN["mfu"] * 989.4e12, "flops_per_second": 128 * RUN["mfu"] * 989.4e12, "peak_flops": 989.4e12,
+    "tokens_per_second": 2048 * 1024 / 2.5, "tokens_per_second_per_node": 2048 * 1024 / 2.5 / 16, "steps_per_second": 0.4,
+    "epoch_time": 2.5e5 / 0.8 / 2, "samples_per_second": 1024 / 2.5, "checkpoint_steps": 1000.0, "checkpoint_time": 2500.0,
+    "nodes": 16.0, "gpus_per_node": 8.0, "node_hours": RUN["gpu_hours"] / 8, "tensor": 1.0, "pipeline": 1.0, "context": 1.0,
+    "data_parallel": 128.0, "microbatch": 4.0, "accumulation": 2.0, "memory_per_gpu": 80e9, "memory_as_sold": 80e9,
+    "gpu_power": 600.0, "pue": 1.1, "it_energy": 1000 * KILOWATT_HOURS / 1.1, "energy": 1000 * KILOWATT_HOURS,
+    "power": 128 * 600 * 1.1, "flops_per_energy": RUN["model_flops"] / (KILOWATT_HOURS * 3.6e6) / 1e9, "carbon_intensity": 0.4,
+    "carbon": KILOWATT_HOURS * 0.4 / 1000, "carbon_rate": 0.6 * 1.1 * 0.4, "price": 2.0, "node_price": 16.0,
+    "cost": 2 * RUN["gpu_hours"],
+}  # fmt: skip
+"""The same run as a text could print it: a data set of clips of 8 frames at 2 per second, 192 tokens each, beside 512 of text."""
+STATE = {"replicated": 7e9 * (2 + 2 + 4 + 4 + 4), "sharded": 7e9 * (2 + 2 + 4 + 4 + 4) / 128}
+"""Weight and gradient of 2 bytes, master weight and two moments of 4, on every GPU or once over all."""
+
+
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.text)
+def test_every_identity_holds_for_what_a_text_prints_of_the_run(identity: Identity | Sum) -> None:
+    held = next((state for where, state in STATE.items() if where in identity.only), 0.0)
+    printed = PRINTED | {"state_per_gpu": held}
+    if isinstance(identity, Sum):
+        assert sum(printed[part] for part in identity.parts) == pytest.approx(printed[identity.whole])
+        return
+    assert identity.mismatch(printed) == pytest.approx(1)
+    for name in identity.exponents:
+        assert identity.solve(name, {key: value for key, value in printed.items() if key != name}) == pytest.approx(
+            printed[name]
+        )
+
+
+def test_figures_that_are_only_rounded_are_as_far_apart_as_rounding_takes_them() -> None:
+    """Three digits are rounded by up to half a unit in the last: s.d. 0.01 / sqrt(12) of 1.00, a tenth of that of 9.99."""
+    assert 0.001 / 12**0.5 < HARD < 0.01 / 12**0.5
+    plain = Identity("a = b", {"a": 1.0, "b": -1.0})
+    assert plain.sigma == HARD
+    assert plain.mismatch({"a": 3.0, "b": 3.0}) == 1

@@ -226,6 +226,8 @@ def _plain_paragraph(lines: Sequence[str], line: int, kind: str, depth: int) -> 
         start = index
 
 
+MOST_COLUMNS = 100
+"""Most words of a line that are taken for the columns of a table that lost them; spaces count as empty words."""
 _NUMERIC = re.compile(r"[~≈$€]?\d[\d.,]*(?:[eE][+-]?\d+)?[kKMBT%]?|[-–—]")
 
 
@@ -234,7 +236,7 @@ def _run_together(lines: Sequence[str], line: int) -> tuple[int, int, Table] | N
     split = [_words(text) for text in lines]
     for first in range(len(lines) - 2):
         width, last = len(split[first]), first + 1
-        if width < 4 or any(_NUMERIC.fullmatch(word) for word in split[first]) or lines[first].rstrip().endswith("."):
+        if not 4 <= width <= MOST_COLUMNS or any(_NUMERIC.fullmatch(word) for word in split[first]) or lines[first].rstrip().endswith("."):
             continue
         while last < len(lines) and _is_row(split[last], width):
             last += 1
@@ -246,13 +248,14 @@ def _run_together(lines: Sequence[str], line: int) -> tuple[int, int, Table] | N
 
 def _words(text: str) -> list[str]:
     """The words of a line; a bracket belongs to the word before it: ``MFU (%)``."""
-    return re.sub(r"\s+(?=\()", "\u00a0", text).split(" ") if text.strip() else []
+    return re.sub(r"(?<!\s)\s+(?=\()", "\u00a0", text).split(" ") if text.strip() else []
 
 
 def _is_row(words: Sequence[str], width: int) -> bool:
     """Whether a line is a name followed by figures."""
-    figures = sum(_NUMERIC.fullmatch(word) is not None for word in words[1:])
-    return len(words) == width and not _NUMERIC.fullmatch(words[0]) and figures >= width - 2
+    if len(words) != width or _NUMERIC.fullmatch(words[0]):
+        return False
+    return sum(_NUMERIC.fullmatch(word) is not None for word in words[1:]) >= width - 2
 
 
 _STAGE_LABEL = re.compile(
