@@ -195,3 +195,21 @@ def test_all_of_a_layer_is_run_again() -> None:
         part = part_flops(stack)
         whole = repeated_flops(stack, asked.model, Layout(recompute="full"), load_software("megatron-core"))
         assert whole == pytest.approx(part.products + part.adapters + part.attention)
+
+
+def test_layers_of_windows_attend_inside_them() -> None:
+    """Four layers of four windows of 128 tokens, eight heads of 128: scores and sums of 2 x 128 x 128 x 128 each, half under the mask."""
+    one = workload().model.stacks[0]
+    assert one.block.attention[0].causal
+    windows = replace(one, sequence=128)
+    scores = 8 * 2 * 128 * 128 * 128
+    assert attention_flops(windows, full=True) == 4 * 4 * 2 * scores
+    assert attention_flops(one, full=True) == 4 * 2 * 8 * 2 * 512 * 512 * 128
+    assert attention_flops(windows, full=False) == pytest.approx(4 * 4 * scores, rel=0.01)
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_frozen_layers_without_a_backward_pass_repeat_nothing(recompute: str) -> None:
+    asked = workload(recompute=recompute)
+    frozen = replace(asked.model.stacks[0], trainable=Trainable.FROZEN)
+    assert repeated_flops(frozen, asked.model, asked.layout, asked.software) == 0

@@ -10,7 +10,7 @@ import gpuhours
 from gpuhours.cost.embodied import _manufacturing_emissions
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.cost.lines import JSON_UNITS, UNIT_SIZES
-from gpuhours.cost.power import HOST_RANGE
+from gpuhours.cost.power import HOST_RANGE, PUE, PUE_RANGE
 from gpuhours.hardware.figures import SourcedFigure
 from tests.round_machine import NODE, machine
 
@@ -46,6 +46,13 @@ def test_units_of_json() -> None:
 def test_hosts_draw_a_share_of_what_their_rating_leaves() -> None:
     low, middle, high = HOST_RANGE
     assert 0 < low < middle < high <= 1
+
+
+def test_a_hall_of_accelerators_wastes_less_than_the_mean_of_all_halls() -> None:
+    """A PUE is at least 1; the mean of all data centres is 1.56 (Uptime Institute, Global Data Center Survey 2024)."""
+    low, middle, high = PUE_RANGE
+    assert 1 < low < middle < high < 1.56
+    assert middle == PUE.value
 
 
 def test_a_nodes_making_is_shared_by_its_accelerators() -> None:

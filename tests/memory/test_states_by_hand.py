@@ -95,6 +95,15 @@ def test_zero3_gathers_two_layers_and_the_ends() -> None:
         assert (float(of(other).gathered), float(of(other).dropped)) == (0, 0)
 
 
+def test_quantised_copies_are_freed_with_the_weights_that_they_are_of() -> None:
+    """fp8: the weight in 2 bytes, and 1 for it and for its transpose; a rank keeps an eighth of the weights and none of the copies."""
+    found = of(workload(gpus=8, sharding="zero3"), Precision("fp8"), weights={})
+    assert float(found.weights) == pytest.approx(2 * WHOLE / 8)
+    assert float(found.gathered + found.dropped) == pytest.approx(4 * WHOLE - 2 * WHOLE / 8)
+    alone = of(workload(gpus=8), Precision("fp8"), weights={})
+    assert float(alone.weights) == pytest.approx(4 * WHOLE)
+
+
 def test_gradients_of_a_layer_on_their_way() -> None:
     """The larger of a layer and half of the ends, in 2 bytes; 2 more in the communication format if other ranks are summed with."""
     assert VOCABULARY + 512 < LAYER

@@ -28,7 +28,7 @@ from gpuhours.step.predict import (
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import DATA, optimiser_time, step_reduction
 from gpuhours.workload import Workload
-from tests.round_machine import LINK, MODEL, PEAK, TOKENS, stack, workload
+from tests.round_machine import LINK, MODEL, PEAK, TOKENS, head, stack, workload
 
 STREAM = 2 * TOKENS * 1024
 """Bytes of one sample between two stages."""
@@ -164,6 +164,20 @@ def test_an_encoder_stands_where_the_layout_has_it() -> None:
     assert float(added(work.apart).total) > 0
     assert float(encoding_time(work, apart)) == pytest.approx(max(float(added(work.apart).total), 2 * 3e-3), rel=0.5)
     assert encoder_wait(1.0, 4, 10.0) == 1.0
+
+
+def test_an_end_without_a_vocabulary_stays_on_its_stage() -> None:
+    """Patches in front of a decoder whose vocabulary all stages share, or the first and the last hold: only words are spread."""
+    for shared in (True, False):
+        asked = workload(gpus=2, pipeline=2, vocabulary_parallel=shared)
+        patches = replace(head(asked), name="patches", first=True, vocabulary=0)
+        plain, seen = (
+            shared_work(replace(asked, model=replace(asked.model, parts=(*front, *asked.model.parts))))
+            for front in ((), (patches,))
+        )
+        assert float(added(seen.first).total) > float(added(plain.first).total)
+        for name in ("spread", "last"):
+            assert float(added(getattr(seen, name)).total) == float(added(getattr(plain, name)).total)
 
 
 @pytest.mark.parametrize(
