@@ -25,11 +25,25 @@ RUN = ("--model", "llama-3-8b", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--tok
 ENDLESS = "/dev/zero"
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "mt-nlg-" * 100, "a/" * 2000, "a\0b", "../" * 50])
+@pytest.mark.parametrize("name", ["x" * 300, "mt-nlg-" * 100, "a/" * 2000, "a\0b", "a\0b.json", "../" * 50])
 def test_a_name_longer_than_a_file_can_have(name: str) -> None:
     with pytest.raises(EstimateError) as refused:
         from_dict({"model": name, "data": {"tokens": "1T"}})
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("key", ["hardware.accelerator", "hardware.node", "software", "site"])
+def test_a_file_whose_name_has_a_null_byte(gpuhours_command: Command, key: str) -> None:
+    ran = gpuhours_command("estimate", *RUN, "--set", f'{key}="a\\0b.yaml"')
+    assert (ran.code, ran.out) == (2, "")
+    assert "null byte" in ran.err
+
+
+@pytest.mark.parametrize("year", ["2009", "2101", "99999", "1e12"])
+def test_years_without_training_stacks(gpuhours_command: Command, year: str) -> None:
+    ran = gpuhours_command("estimate", *RUN, "--set", f"year={year}")
+    assert (ran.code, ran.out) == (2, "")
+    assert "Must be at" in ran.err
 
 
 @pytest.mark.parametrize(

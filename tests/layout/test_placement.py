@@ -17,6 +17,7 @@ from gpuhours.data import Data
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule
 from gpuhours.layout.placement import Placement, head_in_layers, standing
 from gpuhours.layout.weights import stage_weights
@@ -24,6 +25,7 @@ from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
 from gpuhours.workload import Workload
+from tests.round_machine import machine
 
 LLAMA_70B = Decoder(layers=80, hidden=8192, heads=64, kv_heads=8, ffn_hidden=28672, vocab=128256)
 LLAMA_8B = Decoder(layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=128256)
@@ -201,17 +203,26 @@ def test_a_model_without_a_vocabulary_has_no_head_to_place() -> None:
     assert float(memory(work).total) > 1e9
 
 
-def test_a_stated_placement_leaves_the_rest_of_the_layout_open() -> None:
-    """A list of layers was taken for an array of a sweep: the run was not sharded, and no assumption said so."""
-    layout = {"tensor": 8, "pipeline": 8}
-    equal, stated = (
-        [
-            (one.name, one.value)
-            for one in gpuhours.estimate(
+
                 gpuhours.from_dict({**RUN, "layout": {**layout, **more}})
+            (one.name, one.value)
             ).outcome.resolved.assumptions
+            for one in gpuhours.estimate(
             if one.name.startswith("layout")
+        [
         ]
         for more in ({}, {"stage_layers": [10] * 8})
+    """A list of layers was taken for an array of a sweep: the run was not sharded, and no assumption said so."""
+    ("placement", "inside"),
     )
+    [(Placement(8, 1), 0), (Placement(8, 2), 0), (Placement(9, 3), 3), (Placement(9, 3, stated=(4, 0, 5)), 0)],
+    assert (int(Group(8).per_domain(machine(64))), int(Group(8).domains(machine(64)))) == (8, 1)
+    assert float(placement.inside) == inside
     assert stated == equal != []
+    equal, stated = (
+    layout = {"tensor": 8, "pipeline": 8}
+)
+@pytest.mark.parametrize(
+def test_a_stated_placement_leaves_the_rest_of_the_layout_open() -> None:
+def test_layers_between_the_first_and_the_last_stage(placement: Placement, inside: int) -> None:
+def test_ranks_of_a_group_are_neighbours_unless_they_are_said_to_be_apart() -> None:

@@ -13,7 +13,15 @@ from gpuhours.architecture.operators import Model, Stack
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
 from gpuhours.layout.ranks import ranks_of
-from gpuhours.layout.validity import offered, refuse, refuse_interleave, refuse_placement, remarks, violations
+from gpuhours.layout.validity import (
+    _uneven_chunks,
+    offered,
+    refuse,
+    refuse_interleave,
+    refuse_placement,
+    remarks,
+    violations,
+)
 from tests.round_machine import MODEL, TOKENS, machine
 
 MIXED = MODEL.model_copy(update={"experts": Experts(count=6, top_k=2)}).model(TOKENS)
@@ -198,3 +206,17 @@ def test_words_are_their_members_and_ladders_are_climbed() -> None:
     assert {word: SequenceMethod(number).name for word, number in words(SequenceMethod).items()} == {
         "all-gather": "allgather", "ring": "ring", "zigzag": "zigzag", "ulysses": "ulysses", "hybrid": "hybrid", "2d": "hybrid",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("varied", ["context", "sequence_method", "vision"])
+def test_of_a_sweep_nothing_is_remarked(varied: str) -> None:
+    """Remarks speak of one layout; a sweep over any of their keys has none."""
+    assert remarks(Layout().replaced(**{varied: np.array([1, 2])}), PLAIN) == ()
+
+
+@pytest.mark.parametrize(("degrees", "named"), [([1], 0), ([2], 1), ([2, 3, 4, 6], 4), ([2, 3, 4, 6, 12], 0)])
+def test_chunks_are_suggested_for_up_to_four_degrees(degrees: list[int], named: int) -> None:
+    asked = ranks_of(Layout().replaced(pipeline=np.array(degrees), interleave=5), machine(12), 64, DEEP)
+    reason = _uneven_chunks(12, asked)
+    assert reason.startswith(UNEVEN)
+    assert ("interleave may be" in reason, reason.count(" at pipeline ")) == (named > 0, named)

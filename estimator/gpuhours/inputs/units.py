@@ -214,7 +214,7 @@ def bare(stored: float) -> PlainSerializer:
     return PlainSerializer(lambda value: value / stored, return_type=float, when_used="json")
 
 
-def whole(unit: str = "", *, least: int = 1) -> Reader:
+def whole(unit: str = "", *, least: int = 1, most: float = LARGEST_COUNT) -> Reader:
     """A pydantic validator that reads a whole number of ``unit``: ``150M``, ``2,048``, ``1e6``."""
 
     def read(value: object) -> object:
@@ -223,8 +223,8 @@ def whole(unit: str = "", *, least: int = 1) -> Reader:
             raise UnitError("must be a whole number")
         if number < least:
             raise UnitError(f"must be at least {least}")
-        if number > LARGEST_COUNT:
-            raise UnitError(f"must be at most {LARGEST_COUNT:g}")
+        if number > most:
+            raise UnitError(f"must be at most {most:g}")
         return int(number)
 
     return Reader(read, unit or "count", core_schema.int_schema())

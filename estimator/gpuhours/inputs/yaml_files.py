@@ -167,8 +167,8 @@ def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> by
     try:
         with Path(path).open("rb") if str(path) != PIPE else nullcontext(sys.stdin.buffer) as file:
             content = file.read(most + 1)  # not the reported size: a pipe or a device has none
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        raise EstimateError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=str(path)) from None
     if len(content) > most:
         raise EstimateError(f"is larger than {most / 1e6:.0f} MB", hint, str(path))
     return content

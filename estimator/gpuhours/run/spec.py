@@ -181,7 +181,7 @@ class Run(Section):
     hardware: Hardware = Hardware.model_construct()
     layout: Layout | None = None
     software: str | None = None
-    year: Annotated[int, whole(least=2010)] | None = None
+    year: Annotated[int, whole(least=2010, most=2100)] | None = None
     """The year of the run, which sets typical values for what is not stated. The current year by default."""
     operation: Operation = Operation.model_construct()
     site: SiteFile = None

@@ -236,7 +236,11 @@ def _run_together(lines: Sequence[str], line: int) -> tuple[int, int, Table] | N
     split = [_words(text) for text in lines]
     for first in range(len(lines) - 2):
         width, last = len(split[first]), first + 1
-        if not 4 <= width <= MOST_COLUMNS or any(_NUMERIC.fullmatch(word) for word in split[first]) or lines[first].rstrip().endswith("."):
+        if (
+            not 4 <= width <= MOST_COLUMNS
+            or any(_NUMERIC.fullmatch(word) for word in split[first])
+            or lines[first].rstrip().endswith(".")
+        ):
             continue
         while last < len(lines) and _is_row(split[last], width):
             last += 1
