@@ -20,7 +20,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule
 from gpuhours.layout.placement import Placement, head_in_layers, standing
-from gpuhours.layout.weights import stage_weights
+from gpuhours.layout.weights import Weights, fuller, stage_weights
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
@@ -203,26 +203,42 @@ def test_a_model_without_a_vocabulary_has_no_head_to_place() -> None:
     assert float(memory(work).total) > 1e9
 
 
-
-                gpuhours.from_dict({**RUN, "layout": {**layout, **more}})
-            (one.name, one.value)
-            ).outcome.resolved.assumptions
-            for one in gpuhours.estimate(
-            if one.name.startswith("layout")
+def test_a_stated_placement_leaves_the_rest_of_the_layout_open() -> None:
+    """A list of layers was taken for an array of a sweep: the run was not sharded, and no assumption said so."""
+    layout = {"tensor": 8, "pipeline": 8}
+    equal, stated = (
         [
+            (one.name, one.value)
+            for one in gpuhours.estimate(
+                gpuhours.from_dict({**RUN, "layout": {**layout, **more}})
+            ).outcome.resolved.assumptions
+            if one.name.startswith("layout")
         ]
         for more in ({}, {"stage_layers": [10] * 8})
-    """A list of layers was taken for an array of a sweep: the run was not sharded, and no assumption said so."""
-    ("placement", "inside"),
     )
-    [(Placement(8, 1), 0), (Placement(8, 2), 0), (Placement(9, 3), 3), (Placement(9, 3, stated=(4, 0, 5)), 0)],
-    assert (int(Group(8).per_domain(machine(64))), int(Group(8).domains(machine(64)))) == (8, 1)
-    assert float(placement.inside) == inside
     assert stated == equal != []
-    equal, stated = (
-    layout = {"tensor": 8, "pipeline": 8}
-)
+
+
 @pytest.mark.parametrize(
-def test_a_stated_placement_leaves_the_rest_of_the_layout_open() -> None:
+    ("placement", "inside"),
+    [(Placement(8, 1), 0), (Placement(8, 2), 0), (Placement(9, 3), 3), (Placement(9, 3, stated=(4, 0, 5)), 0)],
+)
 def test_layers_between_the_first_and_the_last_stage(placement: Placement, inside: int) -> None:
+    assert float(placement.inside) == inside
+
+
 def test_ranks_of_a_group_are_neighbours_unless_they_are_said_to_be_apart() -> None:
+    assert (int(Group(8).per_domain(machine(64))), int(Group(8).domains(machine(64)))) == (8, 1)
+
+
+def test_the_fuller_of_two_stages_is_taken_whole() -> None:
+    """Dense weights and experts come from the same stage, whichever is named first; of two that are equal, the first."""
+    dense, experts = Weights(10.0, 5.0), Weights(1.0, 20.0)
+    for one, other in ((dense, experts), (experts, dense)):
+        found = fuller(one, other)
+        assert (float(found.dense), float(found.experts)) == (1, 20)
+    assert float(fuller(Weights(3.0, 4.0), Weights(4.0, 3.0)).dense) == 3
+    many = fuller(
+        Weights(np.array([10.0, 1.0]), np.array([5.0, 2.0])), Weights(np.array([1.0, 3.0]), np.array([20.0, 4.0]))
+    )
+    assert (many.dense.tolist(), many.experts.tolist()) == ([1, 3], [20, 4])

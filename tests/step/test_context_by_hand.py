@@ -216,3 +216,12 @@ def test_a_learned_mask_takes_whole_blocks_of_64() -> None:
     assert attention_passes(windows, asked).forward == pytest.approx(found.forward)
     given = replace(windows, block=replace(windows.block, attention=(replace(learned, from_table=False),)))
     assert attention_passes(given, asked).forward != pytest.approx(found.forward)
+
+
+def test_heads_split_over_tensor_and_exchanging_ranks() -> None:
+    """Eight heads on two tensor ranks that exchange with two each are two a rank; 500 tokens are computed as 512."""
+    asked = workload(gpus=4, tensor=2, context=2, sequence_method="ulysses")
+    shares = LearnedMask(source="by hand", forward=0.5, backward=0.25)
+    found = learned_mask_passes(layer(asked).block.attention[0], np.asarray(500), np.asarray(3), asked, shares)
+    pairs = 3 * 2 * 512**2 * 128
+    assert (found.forward, found.backward) == (pytest.approx(8 * pairs / PEAK), pytest.approx(40 * pairs / PEAK))
