@@ -283,6 +283,18 @@ def of_clips(**data: Any) -> dict[str, float]:
     return {name: float(found[name].value) for name in ("tokens", "effective_tokens", "step_time", "model_flops")}  # type: ignore[union-attr]
 
 
+def test_layers_along_time_without_text_have_no_cross_attention() -> None:
+    """Latte of Open-Sora Plan: 28 layers of width 1,152 lose q, k, v, o to the text, each with a bias."""
+    clip, h = Data(frames=65, resolution=512), 1152
+    whole = read_model({"name": "open-sora-plan-1.0", "text_along_time": True}).build(clip)
+    found = read_model("open-sora-plan-1.0").build(clip)
+    assert whole.parameters - found.parameters == 28 * 4 * (h * h + h)
+    frames, places, text = 17, 32 * 32, 300
+    tokens = frames * places
+    lost = 28 * (tokens * 2 * h * h + text * 2 * h * h + tokens * 2 * text * h)
+    assert model_flops(whole) - model_flops(found) == pytest.approx(6 * lost, rel=1e-6)
+
+
 def test_clips_padded_to_the_longest_cost_what_it_costs() -> None:
     padded, longest, mean = of_clips(longest_frames=64), of_clips(frames=64), of_clips()
     assert padded["step_time"] == longest["step_time"]

@@ -98,6 +98,8 @@ class Diffusion(Latent):
     attends: Literal["clip", "alternating", "divided"] = "clip"
     """``clip``: every token attends to the whole clip; ``alternating``: layers alternate between attention within a frame and over time
     (Latte); ``divided``: every layer does both (STDiT)."""
+    text_along_time: bool = True
+    """Whether layers along time, if layers alternate, read the text too (Open-Sora 1.2: yes; Open-Sora Plan's Latte: no)."""
     modulation: Literal["per-layer", "shared", "none"] = "per-layer"
     """adaLN: ``vectors`` per layer are computed from the time step, by a linear layer in each layer or by one shared by all
     (PixArt)."""
@@ -185,22 +187,28 @@ class Diffusion(Latent):
                 Stack("attention along time", over_time, self.layers, tokens, times),
             ]
         else:
-            along = self.layers // 2
+            over_time = block if self.text_along_time else self._block(text, looks=False)
             stacks = [
-                Stack("layers over a frame", block, self.layers - along, tokens, places),
-                Stack("layers along time", block, along, tokens, times),
+                Stack("layers over a frame", block, self.layers - self._along, tokens, places),
+                Stack("layers along time", over_time, self._along, tokens, times),
             ]
         if self.modulation == "per-layer":
             stacks.append(Stack("modulation", self._modulation(), self.layers, 1))
         if self.looks:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
-            stacks.append(Stack("text keys and values", blocks.block(self.hidden, keys), self.layers, text))
+            readers = self.layers - (0 if self.text_along_time else self._along)
+            stacks.append(Stack("text keys and values", blocks.block(self.hidden, keys), readers, text))
         if self.image_hidden is not None:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
             normed = Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=self.hidden)
             of_image = blocks.block(self.hidden, keys, blocks.Piece(elementwise=(normed,) if self.cross_norm else ()))
             stacks.append(Stack("image keys and values", of_image, self.layers, self.image_tokens))
         return tuple(stacks)
+
+    @property
+    def _along(self) -> Array:
+        """Layers along time: half of those that alternate, otherwise none by itself."""
+        return self.layers // 2 if self.attends == "alternating" else 0
 
     @property
     def looks(self) -> bool:
@@ -221,17 +229,19 @@ class Diffusion(Latent):
             output_bias=self.biases, qk_norm=self.qk_norm,
         )  # fmt: skip
 
-    def _block(self, text: Array) -> Block:
+    def _block(self, text: Array, *, looks: bool = True) -> Block:
+        """One layer; without cross-attention if it does not look at the text."""
+        reads = self.looks and looks
         h, d = self.hidden, self.hidden // self.heads
         sees = self._sees()
-        looks = blocks.cross_attention(h, self.heads, d, text, bias=self.biases)
+        cross = blocks.cross_attention(h, self.heads, d, text, bias=self.biases)
         width = 4 * h if self.ffn_hidden is None else self.ffn_hidden
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)
-        glue = blocks.glue(h, self.norm, norms=2, residuals=3 if self.looks else 2, dropout=False)
-        if not self.looks:
+        glue = blocks.glue(h, self.norm, norms=2, residuals=3 if reads else 2, dropout=False)
+        if not reads:
             return blocks.block(h, sees, mixer, glue, *self._modulated())
-        also = self._looks_at_image(looks)
-        return blocks.block(h, sees, looks, *also, mixer, glue, *self._modulated(), *self._cross_norms())
+        also = self._looks_at_image(cross)
+        return blocks.block(h, sees, cross, *also, mixer, glue, *self._modulated(), *self._cross_norms())
 
     def _looks_at_image(self, looks: blocks.Piece) -> tuple[blocks.Piece, ...]:
         """A second cross-attention core to the image tokens, with the same queries; empty if the model has none."""

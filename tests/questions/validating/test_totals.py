@@ -188,6 +188,13 @@ def test_masked_pictures_are_known_by_their_encoder(model: str, modality: str, n
     assert getattr(described(row(**said, model=model, modality=modality), "usual").model, "name", None) == name
 
 
+def test_videos_are_known_by_name_and_release_and_have_two_sides() -> None:
+    said = {"tokens_b": "", "samples_m": "2", "epochs": "1", "modality": "video generation", "frames_per_sample": "93"}
+    found = described(row(**said, model="Open-Sora-Plan v1.2 stage 4", params_b="2.7", resolution="640x480"), "usual")
+    assert (getattr(found.model, "name", None), found.data.image(480)) == ("open-sora-plan-1.2", (480, 640))
+    assert getattr(described(row(model="nanochat d24 fp8", params_b=""), "usual").model, "name", None) == "nanochat-d24"
+
+
 def test_an_encoder_with_a_decoder_takes_half_the_work() -> None:
     """Each token passes through only one of encoder and decoder: about 3 N D."""
     run = described(row(params_b="15", kind="encoder-decoder", seq_len=""), "least")

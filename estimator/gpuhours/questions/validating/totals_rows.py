@@ -14,7 +14,7 @@ import numpy as np
 from gpuhours.architecture.catalogue import named, names, plain
 from gpuhours.architecture.model_spec import read_model
 from gpuhours.architecture.video_language import CAPTION, TEXT_OF_PAIR
-from gpuhours.data import Data
+from gpuhours.data import SIDES, Data
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.validating.accelerators import profile_of
@@ -148,8 +148,8 @@ def _encoder_decoder(params: float) -> dict[str, Any]:
 
 
 def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str | None:
-    """The catalogue's name for the row's model: the longest with which the row's text begins (ignoring a version like ``-01``) and whose
-    total or active size matches; None if there is none."""
+    """The catalogue's name for the row's model: the longest with which the row's text begins (ignoring a version like ``-01``, and the v
+    of ``v1.2``) and whose total or active size matches; None if there is none."""
     words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
     text = plain(" ".join(words.split()))
     size, active = row.positive("params_b"), row.positive("active_params_b")
@@ -158,6 +158,7 @@ def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str
         f"{_without_last_hyphen(text)}-",
         f"{text}-{size:g}b-" if size else "",
         f"{re.sub('-0[1-9](?=-)', '', text)}-",
+        re.sub(r"(?<=-)v(?=\d)", "", f"{text}-"),
     }
     fitting = [name for name in names() if any(one.startswith(f"{name}-") for one in said)]
     for name in sorted(fitting, key=len, reverse=True):
@@ -237,6 +238,8 @@ def _vision_model(row: Row) -> dict[str, Any]:
         keys["model.decoder_keeps"] = 1.0
     if (side := row.positive("resolution")) is not None:
         keys["data.resolution"] = int(side)
+    elif (sides := SIDES.fullmatch(row.word("resolution") or "")) is not None:
+        keys |= {"data.resolution": int(sides[1]), "data.height": int(sides[2])}
     return keys
 
 
