@@ -10,7 +10,7 @@ import re
 
 from gpuhours.hardware.number_formats import WORDS
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Recompute, Schedule, Sharding
+from gpuhours.layout.layout import Recompute, Schedule, Sharding, words
 from gpuhours.questions.validating.rows import Row
 
 DTYPES = WORDS | {"amp": "", "o1": "", "mixed": ""}
@@ -170,8 +170,10 @@ def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
 
 
 def schedule_of(row: Row) -> Schedule | None:
-    """The pipeline schedule as stated; None if unstated, or for 1F1B if the notes say that chunks are not given (it may be interleaved)."""
-    word = _read(SCHEDULES, row.word("schedule"))
+    """The pipeline schedule as stated, by its word in run files or by a pattern; None if unstated, or for 1F1B if the notes say that chunks
+    are not given (it may be interleaved)."""
+    cell = row.word("schedule")
+    word = words(Schedule).get((cell or "").lower(), _read(SCHEDULES, cell))
     if word == Schedule.f1b1 and row.positive("vp") is None and re.search(NO_CHUNKS, (row.word("notes") or "").lower()):
         return None
     return None if word is None else Schedule(word)
