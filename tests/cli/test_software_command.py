@@ -16,7 +16,7 @@ def test_every_stack_is_listed_with_the_steps_it_was_tried_on(gpuhours_command: 
     entries = {entry["name"]: entry for entry in json.loads(ran.out)["software"]}
     assert set(entries) == set(list_software())
     assert entries["bigscience"]["steps"] == 114
-    assert entries["bigscience"]["narrow"]
+    assert entries["bigscience"]["single_system"]
     assert entries["megatron-deepspeed"]["met"] == []
     screen = gpuhours_command("software", "list", columns=80).out
     assert max(map(len, screen.splitlines())) <= 80

@@ -256,7 +256,7 @@ def test_products_among_light_kernels_run_at_a_higher_clock(model, length, sampl
         "layout": {"microbatch": samples, "recompute": "none"}, "software": "huggingface",
     }  # fmt: skip
     asked = resolve(from_dict(run)).workload
-    alone = replace(asked, software=asked.software.model_copy(update={"eased": 0.0}))
+    alone = replace(asked, software=asked.software.model_copy(update={"clock_gain": 0.0}))
     light, heavy = (float(step(one).parts["matrix products"]) for one in (asked, alone))
     assert light == pytest.approx(took * 1e-3, rel=0.04)
     assert heavy > 1.06 * light

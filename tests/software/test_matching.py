@@ -186,7 +186,7 @@ def test_transformers_loops_over_experts_before_2026() -> None:
 
 
 def test_the_narrow_ones_say_so() -> None:
-    assert {name for name in list_software() if load_software(name).narrow} == {
+    assert {name for name in list_software() if load_software(name).single_system} == {
         *NARROW,
         "nemo-automodel",
         "nanotron-early",

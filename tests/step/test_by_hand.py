@@ -151,7 +151,7 @@ def test_cards_that_issue_no_faster() -> None:
 
 def test_products_among_light_kernels() -> None:
     """Six seconds of products and attention and two of the rest: x = 3/4, and 1 - 0.2 (1 - 3/4) = 0.95."""
-    asked = workload(software=stack(eased=0.2))
+    asked = workload(software=stack(clock_gain=0.2))
     assert clock_factor(BATCH_AT_ONCE, Passes(2.0), asked) == pytest.approx(0.95)
     assert clock_factor(BATCH_AT_ONCE, Passes(), asked) == 1.0
     assert clock_factor(BATCH_AT_ONCE, Passes(2.0), workload()) == 1.0, "contained in other stacks' constants"

@@ -55,7 +55,7 @@ def show_screen(profile: StackSheet) -> RenderableType:
 def _met(entry: StackEntry) -> RenderableType:
     """The sources whose steps it was compared with, with years and releases."""
     how = f"like {entry.like}; " if entry.like else ""
-    own = "; answers to its own name only" if entry.software.narrow else ""
+    own = "; answers to its own name only" if entry.software.single_system else ""
     head = Text(f"{how}met in {entry.steps} steps{own}" if entry.steps else f"{how}{NOWHERE}{own}")
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     table.add_column(justify="right", no_wrap=True)

@@ -55,7 +55,7 @@ class Sourced(Section):
     measured separately or are documented. Validation on those runs leaves these figures out."""
     settled: tuple[str, ...] = ()
     """Names of the figures that those runs determined; empty means all."""
-    apart: bool = False
+    independent: bool = False
     """Whether the figures were counted in the stack's code, described in its paper, or measured kernel by kernel, and so are known without
     any step of the stack, except for those listed in ``settled``."""
 

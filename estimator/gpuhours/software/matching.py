@@ -231,7 +231,7 @@ def _stated_or_variant(stated: str, found: str | None, described: str) -> str:
         return found
     own = [line.words for line in table().lines if line.profile == stated]
     comparison = (
-        load_software(stated).narrow
+        load_software(stated).single_system
         and found not in ancestors(stated)
         and not any(re.search(words, described) for words in own)
     )

@@ -74,7 +74,7 @@ class Software(Section):
     """The measured runs that the profile was compared with."""
     named: tuple[Literal["attention", "libraries"], ...] = ()
     """Groups that follow from the stack's name or code, so that no measured run was needed to determine them."""
-    narrow: bool = False
+    single_system: bool = False
     """Whether the profile describes a single system, measured in at most one source, so that only that system's name matches it."""
     unmet: Positive | None = Field(None, examples=[1.09])
     """Factor on the step time of an unmeasured stack that the profile stands in for (``run.conformal.unmet_stack``); None for any other."""
@@ -105,7 +105,7 @@ class Software(Section):
     """Whether under full recomputation gradients are passed through frozen parts too (``enable_input_require_grads``)."""
     unpacking: NotNegative = 2.6
     """Bytes per 4-bit weight (nf4) to dequantise it to 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
-    eased: Share = 0.0
+    clock_gain: Share = 0.0
     """Share of a 16-bit product's time that is saved if all other work is light, compared with back-to-back products, which run at the
     power limit (``step.compute.clock_factor``). 0 for stacks whose other constants already include this effect."""
     wide_experts: bool = False
@@ -269,7 +269,7 @@ RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx":
 
 DEFAULT: Final = "megatron-core"
 """The profile used if a run names no software."""
-OWN: Final = ("title", "note", "aliases", "met", "named", "narrow")
+OWN: Final = ("title", "note", "aliases", "met", "named", "single_system")
 """Keys that a profile does not inherit from its parent."""
 
 

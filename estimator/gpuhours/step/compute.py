@@ -45,7 +45,7 @@ def clock_factor(heavy: Passes, light: Passes, workload: Workload) -> Array:
     """Factor on the time of 16-bit products for the higher clock in a step: kernels that use no tensor cores draw less power, so the clock
     rises above that of back-to-back products.
 
-        1 - q (1 - x)        q the profile's ``eased``, x the share of ``heavy`` in ``heavy`` + ``light``
+        1 - q (1 - x)        q the profile's ``clock_gain``, x the share of ``heavy`` in ``heavy`` + ``light``
 
     ``heavy`` are products and attention, ``light`` memory-bound operators, in s; the factor is 1 unless the products' elements have 2
     bytes. It is applied to dense products only: experts' products count as heavy, adapters' are left out, and neither is scaled.
@@ -53,10 +53,10 @@ def clock_factor(heavy: Passes, light: Passes, workload: Workload) -> Array:
     Source: own measurements on H200 and H100, products of 70 profiled steps of Hugging Face models without recomputation: 0.85 to 0.94 of
     ``gemm_time`` if products take a fifth to three fifths of the step; in fp32, which draws less power, 0.95 to 1.00.
     """
-    if not workload.software.eased or workload.precision.element != BF16:
+    if not workload.software.clock_gain or workload.precision.element != BF16:
         return 1.0
     share = np.divide(heavy.total, np.maximum(heavy.total + light.total, 1e-12))
-    return 1.0 - workload.software.eased * (1.0 - share)
+    return 1.0 - workload.software.clock_gain * (1.0 - share)
 
 
 def product_passes(

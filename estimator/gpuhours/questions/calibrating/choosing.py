@@ -102,7 +102,7 @@ def candidates(stated: Candidate, crosses: bool) -> Iterator[tuple[Candidate, fl
     for name in list_software():
         if name != stated.software:
             other = load_software(name)
-            yield Candidate(name), (FAMILY if other.family == family else OTHER) + NARROW * other.narrow
+            yield Candidate(name), (FAMILY if other.family == family else OTHER) + NARROW * other.single_system
     for network in list_networks() if crosses else ():
         yield Candidate(stated.software, network), NETWORK
 

@@ -28,7 +28,8 @@ class StackEntry:
         """The JSON object."""
         profile = self.software
         return {
-            "name": profile.name, "title": profile.title, "like": self.like, "aliases": list(profile.aliases), "narrow": profile.narrow,
+            "name": profile.name, "title": profile.title, "like": self.like, "aliases": list(profile.aliases),
+            "single_system": profile.single_system,
             "steps": self.steps, "met": [met.model_dump(mode="json") for met in profile.met],
         }  # fmt: skip
 
@@ -61,7 +62,7 @@ class StackSheet:
         """Its keys outside the groups."""
         said = self.entry.software.model_dump(mode="json")
         said["unmet"] = said["unmet"] or 1.0  # a profile shown as its own stack's
-        other = {"name", "title", "note", "aliases", "met", "narrow", *self.groups}
+        other = {"name", "title", "note", "aliases", "met", "single_system", *self.groups}
         return {name: value for name, value in said.items() if name not in other and value not in (None, {}, [])}
 
     def to_dict(self) -> dict[str, Any]:

@@ -43,9 +43,9 @@ from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = (
     "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
-    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees", "wide_experts", "eased",
+    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees", "wide_experts", "clock_gain",
 )  # fmt: skip
-"""Facts about a stack's code, and figures of single kernels (``eased``), which were not determined from measured steps."""
+"""Facts about a stack's code, and figures of single kernels (``clock_gain``), which were not determined from measured steps."""
 SHARES = frozenset({"Exposed", "Libraries"})
 """Classes of groups whose figures are shares of at most 1."""
 Group = TypeVar("Group", bound=BaseModel)
@@ -125,10 +125,15 @@ def _independent_groups(software: Software, known: Software, system: str) -> dic
             own = getattr(load_software(name), group)
             if name == known.name:
                 break
-            if getattr(own, "apart", False):
+            if getattr(own, "independent", False):
                 found[group] = _with_parent_figures(own, getattr(known, group), system)
                 break
-            if group == "host" and own.kernels is not None and own.kernels.apart and known.host.kernels is not None:
+            if (
+                group == "host"
+                and own.kernels is not None
+                and own.kernels.independent
+                and known.host.kernels is not None
+            ):
                 kernels = _with_parent_figures(own.kernels, known.host.kernels, system)
                 found[group] = known.host.model_copy(update={"kernels": kernels})
                 break
