@@ -29,7 +29,7 @@ _APART = re.compile(
 )
 """``Started: 3 March`` on one line and ``Finished: 28 March`` on the next, or in the next sentence."""
 _TRAINS = re.compile(
-    r"(?:pre-?|re-?)?train|\brun\b|\bjob\b|\bstarted?\s{0,4}[:=]|\bstart (?:date|time)|\bkick", re.IGNORECASE
+    r"(?:pre-?|re-?)?train|\brun\b|\bjob\b|\bstart(?:s|ed)?\s{0,4}[:=]|\bstart (?:date|time)|\bkick", re.IGNORECASE
 )
 
 

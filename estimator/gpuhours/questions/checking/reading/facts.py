@@ -56,6 +56,8 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
                           ("pipeline stages", "mentioned"), ("pipelines", "mentioned")),
     "sequence_parallel": (("sequence parallelism", "yes"), ("sequence parallel", "yes"), ("sequence-parallel", "yes"),
                           ("ring attention", "yes"), ("context parallelism", "yes"), ("mm-sp", "yes")),
+    "stops": (("uninterrupted", "none"), *((f"{no} {stop}", "none") for no in ("no", "without", "without a", "without any")
+                                           for stop in ("restart", "pause", "interruption", "stop", "downtime", "outage", "break"))),
 }  # fmt: skip
 ENCODERS = ("vit", "clip", "siglip", "eva", "dinov2", "internvit", "videomae", "convnext", "swin")
 

@@ -60,7 +60,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("time", "step_time", "steps at, iterations at, updates at, steps of, iterations of", -0.5, 2, before=True),
     rule("time", "count", "window of, in a window, snapshot, logged, interruptions, observation", -0.2, 6),
     rule("calendar", "wall_clock", base=13),
-    rule("dates", "wall_clock", _RUN + ", dates, period, took place, held", 0, 9),
+    rule("dates", "wall_clock", _RUN + ", dates, period, took place, held, start, begin", 0, 9),
     rule("dates", "count", "collected, recorded, crawled, scraped, gathered, filmed, written, published, posts, news, "
           "data from, annotated", -0.5, 9),
     rule("instant", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "

@@ -196,6 +196,10 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
         if table is not None:
             yield table
             return
+        if len(lines) > 3 and len(cells_of(lines[0])) == 1 and (table := _settings(lines[1:], line + 1)) is not None:
+            yield from _plain_paragraph(lines[:1], line, kind, depth)  # the title of the list
+            yield table
+            return
         if (cut := _run_together(lines, line)) is not None:
             first, last, table = cut
             yield from _plain_paragraph(lines[:first], line, kind, depth)

@@ -117,10 +117,14 @@ LEFT_OUT = "what was left out"
 
 def _takes_back(items: Sequence[Item], sentence: Sentence, lowered: str, wanted: Sequence[int]) -> bool:
     """``We do not count them.``: whether a sentence without figures excludes what its pronoun stands for."""
-    pronoun = not REFERRING.isdisjoint(item.text.lower() for item in items[sentence.first : sentence.last])
+    words = [item.text.lower() for item in items[sentence.first : sentence.last]]
+    inside = next((n for n, word in enumerate(words) if word in RELATIVE and n), len(words))
+    pronoun = not REFERRING.isdisjoint(words[:inside])
     return pronoun and not wanted and holds(lowered, SIDE[LEFT_OUT])
 
 
+RELATIVE = frozenset(["that", "which", "who"])
+"""Words that begin a relative clause, inside which no pronoun is the subject: ``trials that preceded it are not included``."""
 REFERRING = PRONOUNS - {"there", "which", "one", "its", "their", "he", "she"} | {"them", "none"}
 """Pronouns that can stand for what the sentences before gave."""
 

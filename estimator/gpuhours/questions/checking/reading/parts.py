@@ -1,7 +1,7 @@
-"""Parts of a text that are separate runs: list items or sections that differ, lists "in this order", sentences about jobs.
+"""Parts of a text that are separate runs: list items or sections that differ, lists "in this order".
 
-If two items give different values for something a run has only once (hours, steps, energy), they are two runs. The same holds for two
-sentences that each give a machine and a time, and for lists of equal length that the text ties together.
+If two items give different values for something a run has only once (hours, steps, energy), they are two runs. The same holds for lists of
+equal length that the text ties together; ``jobs`` does it for sentences.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import (
     ALL_OF_THEM,
     IN_ORDER,
-    PRONOUNS,
     STAGES,
     VARIANTS,
     about_something_else,
     holds,
 )
-from gpuhours.questions.checking.reading.tokens import Figure
 
 CLASHING = frozenset(
     ["gpus", "global_batch", "gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"]
@@ -33,11 +31,8 @@ CLASHING = frozenset(
 """Quantities that a run has only once: two list items with different values are two runs."""
 ADDED = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "gpus", "samples")
 """Quantities that can be summed over runs."""
-JOB = ("gpus", "wall_clock", "gpu_hours")
-"""Quantities that a sentence about one job gives."""
 PARTIAL = {"token": "tokens", "step": "steps"}
 """What ``the last 50B tokens`` means in the description of a stage."""
-MOST_JOBS = 60
 LIST_WORDS = frozenset([",", "and", "or", "/"])
 
 
@@ -326,57 +321,6 @@ def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:
             words = [*words, read.items[at].text] if at - last <= 3 else [read.items[at].text]
             last = at
     return words if len(words) == length else []
-
-
-def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """Makes sentences that each give a machine and a time, both different from the others', separate runs."""
-    held: dict[int, list[int]] = {}
-    for n, entry in enumerate(read.placed):
-        if not entry.scope and not entry.tagged and (owners[n] == NOBODY or owners[n].kind == "own"):
-            held.setdefault(id(entry.sentence), []).append(n)
-    jobs: list[tuple[list[int], dict[str, float]]] = []
-    for numbers in _joined_by_pronouns(read, list(held.values())):
-        said = {
-            read.placed[n].place.quantity: value_of(read.placed[n])
-            for n in reversed(numbers)
-            if read.placed[n].place.quantity in JOB
-        }
-        if "gpus" in said and len(said) > 1:
-            jobs.append((numbers, said))
-    jobs = jobs[:MOST_JOBS]
-    apart = [
-        (numbers, said) for numbers, said in jobs
-        if any(other is not said and all(not alike(said[q], other[q]) for q in JOB if q in said and q in other)
-               and len(said.keys() & other.keys()) > 1 for _, other in jobs)
-    ]  # fmt: skip
-    if len(apart) < 2 or len(cast.own) > 1:
-        return owners
-    for number, (numbers, _) in enumerate(apart, 1):
-        sentence = read.placed[numbers[0]].sentence
-        words = [item.text for item in read.items[sentence.first : sentence.first + 4] if not isinstance(item, Figure)]
-        name = " ".join(words) or f"run {number}"
-        for n in numbers:
-            owners[n] = Owner("own", name if owners[n].kind != "own" else owners[n].name)
-    return owners
-
-
-def _joined_by_pronouns(read: ReadProse, held: list[list[int]]) -> list[list[int]]:
-    """``The rest was read on 256 H100. It took 15 days``: joins a sentence that goes on with a time to the one before with the machine."""
-    joined: list[list[int]] = []
-    for numbers in held:
-        told = {read.placed[n].place.quantity for n in numbers} & set(JOB)
-        first = read.items[read.placed[numbers[0]].sentence.first].text.lower()
-        before = {read.placed[n].place.quantity for n in joined[-1]} & set(JOB) if joined else set()
-        same = joined and _block(read, joined[-1][-1]) == _block(read, numbers[0])
-        if same and told and "gpus" not in told and before == {"gpus"} and first in PRONOUNS:
-            joined[-1] = [*joined[-1], *numbers]
-        else:
-            joined.append(numbers)
-    return joined
-
-
-def _block(read: ReadProse, n: int) -> int:
-    return read.prose.block(read.placed[n].figure.start)
 
 
 def _counted(entry: Placed) -> str:

@@ -256,7 +256,7 @@ def _is_determiner(items: Sequence[Item], index: int) -> bool:
         before = items[index - 1].text.lower() if index else ""
         return (
             behind is not None
-            and behind.text.lower() in ("of", "is")
+            and behind.text.lower() in ("of", "is", "takes", "took", "needs", "needed", "lasts", "lasted")
             and before not in ("for", "only", "just", "exactly")
         )
     bare = isinstance(figure, Figure) and figure.text.lower() == "one" and not figure.unit

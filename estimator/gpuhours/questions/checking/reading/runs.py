@@ -23,6 +23,7 @@ from gpuhours.questions.checking.reading.casting import (
     with_sizes_in_order,
 )
 from gpuhours.questions.checking.reading.informal_runs import with_informal_runs
+from gpuhours.questions.checking.reading.jobs import by_sentences
 from gpuhours.questions.checking.reading.main_model import main_model
 from gpuhours.questions.checking.reading.names import same_name, stem
 from gpuhours.questions.checking.reading.nodes import of_the_only_machine
@@ -30,7 +31,6 @@ from gpuhours.questions.checking.reading.owners import SEVERAL_RUNS, assign
 from gpuhours.questions.checking.reading.parts import (
     alike,
     by_items,
-    by_sentences,
     value_of,
     whole_of_a_stage,
     with_later_stages,

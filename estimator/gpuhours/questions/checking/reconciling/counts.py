@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.questions.checking.claim import GIVEN, Assumed, Claim
 from gpuhours.questions.checking.quantities import shown
-from gpuhours.questions.checking.reconciling.doubts import Rivals, instead, swaps
+from gpuhours.questions.checking.reconciling.doubts import MOST_GPUS, Rivals, instead, swaps
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement
 
 MOST_COUNTED = 2
@@ -34,6 +34,7 @@ def counts(
     for claim in involved:
         yield from _several(left, fit, claim, claims, rivals)
     yield from _one_after_the_other(left, involved, claims, rivals)
+    yield from _without_stops(left, fit, involved, claims, rivals)
 
 
 ADOPTED_BY = 4
@@ -102,7 +103,8 @@ def _one_after_the_other(
 
 def _machines(gpus: Claim, time: Claim, rivals: Rivals) -> list[float]:
     """Return other numbers of GPUs: those that the text gives, and numbers without a noun in the sentences of the GPUs or the time."""
-    bare = [one.value for one in rivals.loose if one.breath in (gpus.breath, time.breath) and one.breath != GIVEN]
+    near = (gpus.breath, time.breath)
+    bare = [one.value for one in rivals.loose if one.breath in near and one.breath != GIVEN and one.value <= MOST_GPUS]
     return list(dict.fromkeys([*(one.value for one in rivals.of_claim(gpus)), *bare]))[:MOST_PARTS]
 
 
@@ -112,6 +114,37 @@ def _times(time: Claim, claims: Sequence[Claim], rivals: Rivals) -> list[float]:
     return list(dict.fromkeys([time.value, *(one.value for one in rivals.of_claim(time)), *parts]))[:MOST_PARTS]
 
 
+def _without_stops(
+    left: Sequence[Measurement], fit: Fit, involved: Sequence[Claim], claims: Sequence[Claim], rivals: Rivals
+) -> Iterator[tuple[list[Measurement], Assumed]]:
+    """Yield the measurements with the time less a time lost that the text gives, if the others give just that: 30 days, 6 of them lost."""
+    for position, measurement in enumerate(left):
+        claim = claims[measurement.claim] if measurement.claim is not None else None
+        if claim is None or claim.quantity != "wall_clock" or claim not in involved:
+            continue
+        whole, worked = math.exp(measurement.log), math.exp(measurement.log - float(fit.left_out[position]))
+        for lost, said in _times_lost(claims, rivals):
+            if abs(whole - lost - worked) <= LOST_EXACTLY * worked and lost > COUNTED_EXACTLY * whole:
+                changed = list(left)
+                changed[position] = replace(measurement, log=math.log(worked))
+                yield changed, Assumed("downtime", lost, 0.0, f"“{said}” are no part of the hours")
+
+
+def _times_lost(claims: Sequence[Claim], rivals: Rivals) -> Iterator[tuple[float, str]]:
+    """Yield the times lost that a text gives, in seconds: downtime, and numbers of days or hours beside words for stops."""
+    yield from ((claim.value, claim.text) for claim in claims if claim.quantity == "downtime" and claim.value > 0)
+    for one in rivals.loose:
+        if STOPS.search(one.quote):
+            timed = any(word in one.text for word in ("day", "hour", "week", "min"))
+            yield from ((one.value * unit, one.text) for unit in ((1.0,) if timed else (DAY, HOUR)))
+
+
+STOPS = re.compile(
+    r"(?i)\b(?:maintenance|down|downtime|lost|outages?|stops?|stopped|idle|failures?|repairs?|interrupt\w*|paused?|queued?|apart from)\b"
+)
+"""Words for time in which a machine did no work."""
+LOST_EXACTLY = 0.025
+"""Largest relative error of the time left: dates are exact to a day."""
 OF_PARTS = frozenset(["count", "partial"])
 """Quantities under which a text's times of parts of a run are read, such as "for the first six days"."""
 MOST_PARTS = 8

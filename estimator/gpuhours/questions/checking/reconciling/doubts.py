@@ -24,6 +24,8 @@ ALIKE = 0.03
 FEWEST, MOST = 2, 1000
 """Range of the whole numbers by which a figure may have to be multiplied or divided."""
 MOST_GPUS = 500_000
+LONGEST = 4e7
+"""The longest time in seconds (a year and a quarter) among numbers that were not understood."""
 MOST_SWAPS = 64
 """Number of alternative readings tried for one contradiction, not counting multiples."""
 NO_MISTAKE = {
@@ -36,6 +38,7 @@ NO_MISTAKE = {
 }
 """Causes that are not mistakes, as the figure is right for something slightly larger or smaller, and what the figure would have to
 cover for a contradiction."""
+OF_STOPS = frozenset(["downtime", "part of the run", "stops left out"])
 CONVENTION = 1.2
 """Factor that attention, embeddings and a rounded model size may apply to 6 FLOP per parameter and token."""
 GPU_HOURS = frozenset(["gpus", "wall_clock", "gpu_hours"])
@@ -64,7 +67,8 @@ def missing_condition(
         return "" if together else "all of these are about one run"
     accused = next((claim for claim in claims if claim.quantity == causes[0].quantity), claims[0])
     condition = _of_any_text(causes[0], accused, claims, document, factor)
-    if condition or alone is not None:
+    unbroken = document.fact("stops") is not None and causes[0].cause in OF_STOPS
+    if condition or alone is not None or (unbroken and {claim.quantity for claim in claims} >= GPU_HOURS):
         return condition
     return _of_several_runs(causes[0], accused, claims, document, factor)
 
@@ -144,7 +148,7 @@ class Rivals:
             tuple(
                 one
                 for one in others
-                if isinstance(one, Unplaced) and FEWEST <= one.value <= MOST_GPUS and one.value == round(one.value)
+                if isinstance(one, Unplaced) and FEWEST <= one.value <= LONGEST and one.value == round(one.value)
             ),
         )
 
