@@ -79,3 +79,38 @@ def test_a_text_that_denies_stops(said: str, verdict: str) -> None:
     checked = check(text + said)
     assert checked.runs[1].document.claim("parameters").value == 3e9
     assert checked.runs[1].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "value"),
+    [
+        ("An m8.24xlarge (8 H100 80GB) costs $40.20 an hour; we had it for 30 hours.", "node_price", 40.20),
+        ("The 9B model took 640,000 hours on A100s.", "gpu_hours", 640_000),
+        ("A batch has 512 sequences per optimizer step, of 2,048 tokens each.", "global_batch", 512),
+        (
+            "A byte model with 2B parameters read 400B tokens. A subword model would see 90B tokens in that text.",
+            "tokens",
+            4e11,
+        ),
+        (
+            "A replica of 16 H100 (TP 8, PP 2) does 30,000 tokens/s; with 8 of them, 128 GPUs, we see 240,000 tokens/s.",
+            "tokens_per_second",
+            240_000,
+        ),
+    ],
+)
+def test_what_a_figure_belongs_to(text: str, quantity: str, value: float) -> None:
+    assert stated(text)[quantity] == value
+
+
+def test_a_card_named_in_a_rate() -> None:
+    (run,) = check("We reach 140 TFLOP/s per A100, an MFU of 45%.").runs
+    assert run.accelerator is not None
+    assert run.accelerator.peak == 312e12
+    assert run.verdict == "consistent"
+
+
+def test_the_hours_of_one_epoch() -> None:
+    """20 x 4 h x 16 = 1,280; 64 are those of one epoch."""
+    (run,) = check("One epoch takes 4 hours on 16 A100; we train for 20 epochs, 64 GPU-hours in total.").runs
+    assert [one.likely_causes[0].cause for one in run.contradictions] == ["epochs forgotten"]

@@ -257,6 +257,8 @@ def _data(document: Document) -> Iterator[Mistake]:
         yield from one(
             "epochs forgotten", "tokens samples steps model_flops", 1 / n, 1.0, f"counts one pass; there were {n:g}"
         )
+        text = f"the figure is for one epoch; there were {n:g}"
+        yield from one("epochs forgotten", "gpu_hours wall_clock energy cost carbon", 1 / n, 0.4, text)
         yield from one(
             "epochs counted twice", "dataset_tokens dataset_samples", n, 0.5, f"already contains {n:g} passes"
         )

@@ -99,7 +99,8 @@ def _of_useful_work(document: Document, run: Setting) -> Document | None:
         return None
     if abs(math.log(rate.value / run.peak / hfu.value)) > ROUNDED_SHARE:
         return None
-    useful = replace(rate, spread=replace(rate.spread, centre=rate.spread.centre * mfu.value / hfu.value))
+    spread = replace(rate.spread, centre=rate.spread.centre * mfu.value / hfu.value)
+    useful = replace(rate, spread=spread, part="work with recomputation")
     return replace(document, claims=tuple(useful if claim is rate else claim for claim in document.claims))
 
 

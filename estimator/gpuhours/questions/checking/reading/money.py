@@ -42,9 +42,15 @@ def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
         item = items[at]
         if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
             counted = True
-        elif item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
+        elif _is_instance(item):
             return not counted or (not _at_a_rate(items, index) and _holds_devices(items, at))
     return False
+
+
+def _is_instance(item: Item) -> bool:
+    """Whether an item is a node: counted, as a word, or by the name under which it is rented (``p4d.24xlarge``)."""
+    lowered = item.text.lower()
+    return lowered in INSTANCES or "xlarge" in lowered or (isinstance(item, Figure) and item.unit == "node")
 
 
 NEAREST_INSTANCE = 12

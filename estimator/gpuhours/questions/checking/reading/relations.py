@@ -171,6 +171,9 @@ FAR_FROM_HOURS = 8
 
 def spent_on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bool:
     """``The 558,000 hours were spent on``: whether hours, too many for elapsed time, are device-hours and not hours of recordings."""
+    behind = items[index + 1 : index + 4]
+    if behind and behind[0].text.lower() in ("on", "of") and any(item.kind == "device" for item in behind[1:]):
+        return True  # 728,000 hours on A100s
     words = [item.text.lower() for item in items[first:last] if item.kind == "word"]
     near = [item.text.lower() for item in items[max(index - FAR_FROM_HOURS, first) : min(index + FAR_FROM_HOURS, last)]]
     return any(word.startswith(SPENT) for word in near) and not any(word.startswith(FILMED) for word in words)

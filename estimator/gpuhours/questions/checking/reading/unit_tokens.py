@@ -106,7 +106,12 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     begins_clause = found.device and type_at(tokens, at) == "PER" and tokens[at].text.lower().startswith(("each", "a"))
     if begins_clause and tokens[at + 1].type == "THINGS" and noun(tokens[at + 1].text) in WORK:
         return found._replace(joined=joined), at  # with 8 GPUs each step takes: not GPUs per step
+    begun = at
     per, at = _per(tokens, at)
+    if not found.device and found.kind and "gpu" in per:
+        found = found._replace(
+            device=" ".join(t.text for t in tokens[begun:at] if t.type == "CHIP")
+        )  # tokens/s per A100
     if "second" in per and found.kind == "flop":
         found = found._replace(kind="flop/s")
     return found._replace(per=per, joined=joined and found.kind != "gpu_time"), at
