@@ -79,7 +79,7 @@ class Workload:
         """The attention kernel that the stack uses for a core: a separate one for scores with a learned bias, for groups that no fused
         kernel supports, or without a causal mask."""
         software = self.software
-        if core.disentangled:
+        if core.disentangled or self.written_out(core):
             return "unfused"
         if core.biased and software.biased_attention is not None:
             return software.biased_attention
@@ -94,6 +94,15 @@ class Workload:
         keys are repeated), or one key head broadcast to all."""
         shared = some(np.less(core.kv_heads, core.heads))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
+
+    def written_out(self, core: AttentionCore) -> bool:
+        """Whether the stack runs the family's file, which writes attention out."""
+        return core.written and self.software.model_code
+
+    def casts_to_fp32(self, core: AttentionCore) -> bool:
+        """Whether scores are products in fp32 because the family's file casts queries and keys; the sum of values, the other half of the
+        FLOPs, keeps the run's format, and autocast narrows both."""
+        return core.wide and self.written_out(core) and not self.precision.autocast
 
     def in_fp32(self, core: AttentionCore) -> bool:
         """Whether attention runs on PyTorch's own path, whose products and softmax are in fp32: for groups without a fused kernel, and for

@@ -19,8 +19,11 @@ CodeStep = Literal[
     "written-norm",
     "wide-loss",
     "capped-logits",
+    "written-attention",
+    "wide-scores",
 ]
-"""Steps by name. ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one
+"""Steps by name. ``written-attention``: transformers' file has no call of an attention kernel; ``wide-scores``: it casts queries and keys
+to fp32. ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one
 for gate and up. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
 scores as well."""
 
@@ -41,7 +44,8 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     swaps = dict(pair for step, pair in INSTEAD.items() if step in chosen)
     kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
     added = (Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen))
-    cores = tuple(replace(core, capped="capped-logits" in chosen) for core in block.attention)
+    facts = {"capped": "capped-logits", "written": "written-attention", "wide": "wide-scores"}
+    cores = tuple(replace(core, **{name: step in chosen for name, step in facts.items()}) for core in block.attention)
     joint = {role for step, role in JOINT.items() if step in chosen}
     linears = tuple(replace(one, fused=1) if one.role in joint else one for one in block.linears)
     return replace(block, linears=linears, elementwise=(*kept, *added), attention=cores)

@@ -121,6 +121,10 @@ class AttentionCore:
     """Whether each layer computes that mask from a table of relative positions."""
     capped: bool = False
     """Whether scores are capped where the stack writes them out (Gemma 2)."""
+    written: bool = False
+    """Whether transformers' modelling file writes attention out and calls no kernel for it (GPT-J, MPT, gpt-oss)."""
+    wide: bool = False
+    """Whether that file casts queries and keys to fp32 (GPT-Neo, GPT-J, CodeGen)."""
     looped: bool = False
     """Whether modelling code calls attention in a loop, once per sequence (windows, and images of different sizes)."""
 
@@ -182,6 +186,7 @@ class Pointwise(Enum):
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused: GPT-2
     ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"  # unfused: ESM
     QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"  # x sigmoid(1.702 x), unfused: OpenAI's CLIP
+    XIELU = "xielu", None, Family.ACTIVATION, "gelu"  # two branches, with two learned factors, unfused: Apertus
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
     SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"

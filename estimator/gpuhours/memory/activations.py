@@ -240,7 +240,8 @@ def _operands(core: AttentionCore, element: float, unfused: bool, *, repeated: b
     Keys of another stream are counted there; with ``repeated``, keys are copied for every head."""
     keys = (core.heads if repeated else core.kv_heads) if core.keys is None else 0
     width = (core.heads + keys) * (core.head_dim + core.value_dim)
-    return width * element + (0 if unfused else core.heads * FP32)
+    copies = core.wide * (core.heads + keys) * core.head_dim * FP32 if unfused else 0
+    return width * element + (copies if unfused else core.heads * FP32)
 
 
 def _scores(core: AttentionCore, block: Block, element: float, length: Array, facts: MemoryFacts) -> Array:

@@ -86,6 +86,8 @@ class Software(Section):
     """The kernel for attention with a learned bias on its scores; None: the same as without."""
     biased_products: Literal["fp32"] | None = None
     """The format of attention's products with a learned bias, if not the run's (PyTorch's path for a learned bias uses fp32)."""
+    model_code: bool = False
+    """Whether models run as transformers' files write them, so that attention without a call of a kernel there is unfused."""
     grouped_attention: str | None = None
     """The kernel for grouped-query attention in fp32, and for multi-query attention with its single key head broadcast to all heads; their
     products use ``biased_products``. Of PyTorch's kernels only FlashAttention and cuDNN support groups, in 16 bit. None: the same kernel

@@ -139,8 +139,10 @@ def _shared_passes(
     own_path = core.biased or (kernel == "unfused" and workload.in_fp32(core))
     if own_path and workload.software.biased_products is not None:
         common["dtype"] = workload.software.biased_products
+    formats = ("fp32", common["dtype"]) if workload.casts_to_fp32(core) else (common["dtype"],)
     own = [
-        attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)
+        sum(attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **{**common, "dtype": each}) for each in formats)
+        / len(formats)
         for direction in ("forward", "backward")
     ]
     if kernel == "unfused":

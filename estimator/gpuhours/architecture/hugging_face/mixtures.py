@@ -66,8 +66,8 @@ def olmoe(config: Config) -> Fields:
 
 
 def flex_olmo(config: Config) -> Fields:
-    """FlexOlmo: like OLMoE."""
-    return olmoe(config)
+    """FlexOlmo: like OLMoE, with positions rotated in fp32."""
+    return {**olmoe(config), "code_steps": ["wide-rotary"]}
 
 
 def granite_moe(config: Config) -> Fields:
@@ -165,7 +165,7 @@ def ernie(config: Config) -> Fields:
     shared = {"shared_width": count * width} if count else {}
     groups = [{"layers": layers - sparse, "feed_forward": "dense"}, {"layers": sparse, "feed_forward": "experts"}]
     return {
-        **llama(config), "tied": config.get("tie_word_embeddings", True),
+        **llama(config), "tied": config.get("tie_word_embeddings", True), "code_steps": ["wide-rotary"],
         "layer_groups": [group for group in groups if group["layers"]],
         "experts": {**routed(config), **shared, "router_bias": True},
     }  # fmt: skip
@@ -175,7 +175,7 @@ def gpt_oss(config: Config) -> Fields:
     """gpt-oss: attention sinks, biases everywhere but in the head, a window in every second layer."""
     biased = "all" if config.get("attention_bias", True) else "none"
     shape = {**llama(config), "attention_bias": biased, "sinks": True, "experts": {**routed(config), "bias": True}}
-    return {**shape, **(windows(config, 2))}
+    return {**shape, **(windows(config, 2)), "code_steps": ["written-attention"]}
 
 
 def llama4(config: Config) -> Fields:
@@ -303,7 +303,7 @@ def afmoe(config: Config) -> Fields:
 def granite_moe_swa(config: Config) -> Fields:
     """Granite's mixtures of experts with attention sinks and windows."""
     config.without_effect("layer_rope_theta")
-    return {**granite_moe(config), "sinks": True}
+    return {**granite_moe(config), "sinks": True, "code_steps": ["written-attention"]}
 
 
 def cohere2_moe(config: Config) -> Fields:

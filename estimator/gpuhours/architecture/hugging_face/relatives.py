@@ -41,7 +41,7 @@ def hyperclovax(config: Config) -> Fields:
 def granite_swa(config: Config) -> Fields:
     """Granite with attention sinks and some windowed layers."""
     config.without_effect("layer_rope_theta")
-    return {**llama(config), "sinks": True}
+    return {**llama(config), "sinks": True, "code_steps": ["written-attention"]}
 
 
 def biogpt(config: Config) -> Fields:

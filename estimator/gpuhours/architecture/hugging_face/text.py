@@ -130,7 +130,7 @@ def cohere(config: Config) -> Fields:
     """Command R: one norm, attention and feed-forward in parallel; Command R+ also has QK norms."""
     return {
         **llama(config), "tied": config.get("tie_word_embeddings", True), "parallel_residual": True,
-        "norms_per_layer": 1, "norm": "layer-no-bias", "qk_norm": "width" if config.get("use_qk_norm") else "none",
+        "code_steps": ["wide-rotary", "written-norm"], "norms_per_layer": 1, "norm": "layer-no-bias", "qk_norm": "width" if config.get("use_qk_norm") else "none",
     }  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def bigcode(config: Config) -> Fields:
 
 def openai_gpt(config: Config) -> Fields:
     """GPT: norms after attention and feed-forward, no final norm."""
-    return {**gpt2(config), "final_norm": False}
+    return {**gpt2(config), "final_norm": False, "code_steps": ["joint-heads", "written-attention"]}
 
 
 def gptj(config: Config) -> Fields:
@@ -205,12 +205,13 @@ def gptj(config: Config) -> Fields:
         "ffn_hidden": config.number("n_inner", default=4 * hidden), "vocab": config.number("vocab_size"),
         "gated": False, "norm": "layer", "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,
         "tied": bool(config.get("tie_word_embeddings", False)), "activation": activation(config, "activation_function", "gelu_new"),
+        "code_steps": ["written-attention", "wide-scores"],
     }  # fmt: skip
 
 
 def codegen(config: Config) -> Fields:
     """CodeGen: GPT-J with one product for queries, keys and values."""
-    return {**gptj(config), "code_steps": ["joint-heads"]}
+    return {**gptj(config), "code_steps": ["joint-heads", "written-attention", "wide-scores"]}
 
 
 def gpt_neo(config: Config) -> Fields:
@@ -226,6 +227,7 @@ def gpt_neo(config: Config) -> Fields:
         "vocab": config.number("vocab_size"), "tied": config.get("tie_word_embeddings", True), "norm": "layer",
         "gated": False, "mlp_bias": True, "attention_bias": "output", "positions": "learned",
         "max_positions": config.number("max_position_embeddings"), "window": window,
+        "activation": activation(config, "activation_function", "gelu_new"), "code_steps": ["written-attention", "wide-scores"],
         **({"layer_groups": [group for group in groups if group["layers"]]} if local else {}),
     }  # fmt: skip
 
@@ -265,7 +267,7 @@ def bloom(config: Config) -> Fields:
         "layers": config.number("n_layer", "num_hidden_layers"), "hidden": hidden,
         "heads": config.number("n_head", "num_attention_heads"), "vocab": config.number("vocab_size"),
         "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True),
-        "positions": "alibi", "embedding_norm": True, "code_steps": ["sliced-heads"],
+        "positions": "alibi", "embedding_norm": True, "code_steps": ["sliced-heads", "written-attention"],
     }  # fmt: skip
 
 
@@ -283,7 +285,7 @@ def mpt(config: Config) -> Fields:
         "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "gated": False,
         "tied": config.get("tie_word_embeddings", True),
         "ffn_hidden": int(config.get("expansion_ratio", 4) * config.number("d_model")),
-        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}), "code_steps": ["joint-heads"],
+        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}), "code_steps": ["joint-heads", "written-attention"],
     }  # fmt: skip
 
 
@@ -315,7 +317,7 @@ def falcon(config: Config) -> Fields:
 
 def apertus(config: Config) -> Fields:
     """Apertus: per-head QK norms, and an ungated feed-forward layer whose activation has two parameters."""
-    return {**llama(config), "gated": False, "qk_norm": "head", "layer_weights": 2}
+    return {**llama(config), "gated": False, "qk_norm": "head", "layer_weights": 2, "activation": "xielu"}
 
 
 def exaone4(config: Config) -> Fields:
@@ -369,15 +371,15 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("llama", "granite", "smollm3", "ministral", "ministral3", "solar", "yi", "iquestcoder"), llama),
     "phi3": phi3,
     "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
-    "olmo": family(norm="no-weights"),
-    "olmo2": family(qk_norm="width"),
-    "olmo3": family(qk_norm="width", pattern=4),
+    "olmo": family(norm="no-weights", code_steps=["wide-rotary"]),
+    "olmo2": family(qk_norm="width", code_steps=["wide-rotary"]),
+    "olmo3": family(qk_norm="width", pattern=4, code_steps=["wide-rotary"]),
     "cohere": cohere, "cohere2": cohere2, "nemotron": family(gated=False, norm="layer"),
     "arcee": family(gated=False), "starcoder2": starcoder2, "phi": phi, "stablelm": stablelm, "persimmon": persimmon,
     "gpt2": gpt2, "gpt-sw3": gpt2, "gpt_bigcode": bigcode, "openai-gpt": openai_gpt, "gptj": gptj, "codegen": codegen,
     "gpt_neo": gpt_neo, "gpt_neox": gpt_neox, "opt": opt, "bloom": bloom, "mpt": mpt, "falcon": falcon,
     "glm": glm, "glm4": glm4,
-    "helium": helium, "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,
+    "helium": helium, "ernie4_5": family(defaults={"tied": True}, code_steps=["wide-rotary"]), "exaone4": exaone4, "apertus": apertus,
     "seed_oss": seed_oss, "bitnet": bitnet, "hunyuan_v1_dense": hunyuan,
     "nanochat": family(gated=False, norm="no-weights", qk_norm="no-weights"),
 })  # fmt: skip

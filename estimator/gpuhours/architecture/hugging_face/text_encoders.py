@@ -108,6 +108,7 @@ def mpnet(config: Config) -> Fields:
     """MPNet: one relative-position table for all layers, no token types."""
     rows = config.number("relative_attention_num_buckets", default=32)
     shape = {**bert(config), "segments": 0, "extra_weights": rows * config.number("num_attention_heads")}
+    shape["code_steps"] = ["written-attention"]
     return topped(config, shape)
 
 
