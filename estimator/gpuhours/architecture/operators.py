@@ -108,25 +108,22 @@ class AttentionCore:
     keys: Array | None = None
     window: Array | None = None
     biased: bool = False
-    """Whether a learned relative-position bias is added to the scores (T5)."""
     disentangled: bool = False
-    """Whether two more GEMMs, of content with relative-position embeddings gathered from a table, are added to the scores (DeBERTa)."""
+    """``biased``: a learned relative-position bias is added to the scores (T5); ``disentangled``: two more GEMMs, of content with
+    relative-position embeddings gathered from a table (DeBERTa)."""
     broadcast: bool = False
-    """Whether attention gets a single key head and broadcasts it to all query heads (Falcon)."""
     dropped: bool = False
-    """Whether dropout is applied to attention probabilities."""
+    """``broadcast``: a single key head is broadcast to all query heads (Falcon); ``dropped``: probabilities are dropped out."""
     padded: bool = False
-    """Whether it gets a dense mask over all query-key pairs: for padding in the batch, or a bias per pair of positions (BEiT)."""
     from_table: bool = False
-    """Whether each layer computes that mask from a table of relative positions."""
+    """``padded``: it gets a dense mask over all query-key pairs, for padding or a bias per pair of positions (BEiT); ``from_table``: each
+    layer computes that mask from a table of relative positions."""
     capped: bool = False
-    """Whether scores are capped where the stack writes them out (Gemma 2)."""
     written: bool = False
-    """Whether transformers' modelling file writes attention out and calls no kernel for it (GPT-J, MPT, gpt-oss)."""
     wide: bool = False
-    """Whether that file casts queries and keys to fp32 (GPT-Neo, GPT-J, CodeGen)."""
-    looped: bool = False
-    """Whether modelling code calls attention in a loop, once per sequence (windows, and images of different sizes)."""
+    """``capped``: scores are capped where they are written out (Gemma 2); ``written``: transformers' file calls no attention kernel
+    (GPT-J, MPT); ``wide``: it casts queries and keys to fp32."""
+    looped: bool = False  # called once per sequence (windows, and images of different sizes)
 
     def flops(self, length: Array, *, full: bool) -> Array:
         """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved if
@@ -189,14 +186,20 @@ class Pointwise(Enum):
     XIELU = "xielu", None, Family.ACTIVATION, "gelu"  # two branches, with two learned factors, unfused: Apertus
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
-    SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"
-    """A gated activation on two halves of one product's output, whose gradients are put together again (Phi-3, DINOv2's giant)."""
+    SPLIT_SWIGLU = (
+        "split-swiglu",
+        None,
+        Family.ACTIVATION,
+        "swiglu",
+    )  # on halves of one product's output, gradients joined: Phi-3
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"  # on the concatenated outputs of routed experts
     DROPOUT = "dropout", 0.5  # the mask, one byte
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"  # a learned factor per channel after either half of a block
-    CHANNELS_FIRST = "channels-first-stream", 0
-    """Traffic that a convolution's channels-first layout adds to a block: norms copy it, additions read it strided."""
+    CHANNELS_FIRST = (
+        "channels-first-stream",
+        0,
+    )  # what a convolution's layout adds to a block: norms copy it, additions read it strided
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # tokens into expert order and back: saves experts' outputs, and those times weights
     QK_NORM = "qk-norm", 1, Family.ATTENTION

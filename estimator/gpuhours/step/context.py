@@ -104,6 +104,17 @@ def learned_mask_passes(
     return Passes(4 * pairs / (shares.forward * peak), 10 * pairs / (shares.backward * peak))
 
 
+def _own_block(kernel: str, core: AttentionCore, workload: Workload, common: dict[str, Any]) -> list[Array]:
+    """Seconds of a rank's own block, forward and backward; half of the FLOPs in fp32 if scores are (``Workload.casts_to_fp32``)."""
+    formats = {"fp32", common["dtype"]} if workload.casts_to_fp32(core) else {common["dtype"]}
+    asked = [{**common, "keys": core.keys, "causal": core.causal, "dtype": dtype} for dtype in sorted(formats)]
+    chip = workload.accelerator
+    return [
+        sum(attention_time(kernel, direction, chip, **one) for one in asked) / len(asked)
+        for direction in ("forward", "backward")
+    ]
+
+
 def _shared_passes(
     core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
 ) -> Passes:
@@ -139,12 +150,7 @@ def _shared_passes(
     own_path = core.biased or (kernel == "unfused" and workload.in_fp32(core))
     if own_path and workload.software.biased_products is not None:
         common["dtype"] = workload.software.biased_products
-    formats = ("fp32", common["dtype"]) if workload.casts_to_fp32(core) else (common["dtype"],)
-    own = [
-        sum(attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **{**common, "dtype": each}) for each in formats)
-        / len(formats)
-        for direction in ("forward", "backward")
-    ]
+    own = _own_block(kernel, core, workload, common)
     if kernel == "unfused":
         scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)
         added = (memory_time(each * scores, chip) for each in _traffic_per_score(core, workload))

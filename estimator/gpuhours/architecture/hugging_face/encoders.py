@@ -29,11 +29,6 @@ def bert(config: Config) -> Fields:
     }  # fmt: skip
 
 
-def megatron_bert(config: Config) -> Fields:
-    """Megatron's BERT: norms before attention and feed-forward and a final one, none on the embeddings."""
-    return {**bert(config), "code_steps": ["written-attention"]}
-
-
 def masked_head(config: Config) -> Fields:
     """Fields of BERT's masked-language-model head if the file names that class; otherwise of no head."""
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
@@ -393,7 +388,7 @@ def eurobert(config: Config) -> Fields:
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra-base", "data2vec-text"), bert), "megatron-bert": megatron_bert,
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra-base", "data2vec-text"), bert),
     "distilbert": distilbert, "modernbert": modernbert, "modernbert-decoder": modernbert_decoder, "eurobert": eurobert,
     "vit_msn": vit_msn, "ijepa": ijepa,
     "vit": vit, "deit": deit, "vit_mae": vit_mae, "beit": beit, "dinov3_vit": dinov3,

@@ -130,7 +130,8 @@ def cohere(config: Config) -> Fields:
     """Command R: one norm, attention and feed-forward in parallel; Command R+ also has QK norms."""
     return {
         **llama(config), "tied": config.get("tie_word_embeddings", True), "parallel_residual": True,
-        "code_steps": ["wide-rotary", "written-norm"], "norms_per_layer": 1, "norm": "layer-no-bias", "qk_norm": "width" if config.get("use_qk_norm") else "none",
+        "code_steps": ["wide-rotary", "written-norm"], "norms_per_layer": 1, "norm": "layer-no-bias",
+        "qk_norm": "width" if config.get("use_qk_norm") else "none",
     }  # fmt: skip
 
 

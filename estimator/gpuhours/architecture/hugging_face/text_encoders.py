@@ -112,6 +112,11 @@ def mpnet(config: Config) -> Fields:
     return topped(config, shape)
 
 
+def megatron_bert(config: Config) -> Fields:
+    """Megatron's BERT, whose file writes attention out."""
+    return {**bert(config), "code_steps": ["written-attention"]}
+
+
 def pre_normed(config: Config) -> Fields:
     """RoBERTa with pre-norm layers and a final norm; XLM-R XL has no norm on the embeddings."""
     return topped(
@@ -136,6 +141,6 @@ def nomic_bert(config: Config) -> Fields:
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     "esm": esm, "electra": electra, "deberta": deberta, "deberta-v2": deberta_v2, "albert": albert,
-    "mpnet": mpnet, "ernie": ernie, "nomic_bert": nomic_bert,
+    "mpnet": mpnet, "megatron-bert": megatron_bert, "ernie": ernie, "nomic_bert": nomic_bert,
     **dict.fromkeys(("roberta-prelayernorm", "xlm-roberta-xl"), pre_normed),
 })  # fmt: skip
