@@ -186,20 +186,12 @@ class Pointwise(Enum):
     XIELU = "xielu", None, Family.ACTIVATION, "gelu"  # two branches, with two learned factors, unfused: Apertus
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
-    SPLIT_SWIGLU = (
-        "split-swiglu",
-        None,
-        Family.ACTIVATION,
-        "swiglu",
-    )  # on halves of one product's output, gradients joined: Phi-3
+    SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"  # on halves of one product's output: Phi-3
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"  # on the concatenated outputs of routed experts
     DROPOUT = "dropout", 0.5  # the mask, one byte
     BIAS = "bias", 0
     SCALE = "layer-scale", None, Family.OTHER, "residual"  # a learned factor per channel after either half of a block
-    CHANNELS_FIRST = (
-        "channels-first-stream",
-        0,
-    )  # what a convolution's layout adds to a block: norms copy it, additions read it strided
+    CHANNELS_FIRST = "channels-first-stream", 0  # norms copy what a convolution put out, additions read it strided
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # tokens into expert order and back: saves experts' outputs, and those times weights
     QK_NORM = "qk-norm", 1, Family.ATTENTION
