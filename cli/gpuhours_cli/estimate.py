@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +9,28 @@ import typer
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, shown
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, RunFile, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
+
+
+Explained = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RESULT",
+        help="Print the equation, inputs and sources of one result.",
+        autocompletion=completion.offered(completion.results),
+    ),
+]
+Best = Annotated[bool, typer.Option("--best", help="Assume a tuned run on the best stack instead of a typical one.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="MONEY", help='What it may cost: "2M USD"; exit code 1 where that is unlikely.'),
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Deadline: 2027-03-01; exit code 1 if it is unlikely to be met."),
+]
 
 
 @command("estimate", epilog=EXAMPLE)
@@ -20,35 +38,12 @@ EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-
 def estimate(
     run: RunFile = None,
     settings: Settings = None,
-    explain: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RESULT",
-            help="Print the equation, inputs and sources of one result.",
-            autocompletion=completion.offered(completion.results),
-        ),
-    ] = None,
-    best: Annotated[
-        bool, typer.Option("--best", help="Assume a tuned run on the best stack instead of a typical one.")
-    ] = False,
-    budget: Annotated[
-        str | None,
-        typer.Option(metavar="MONEY", help='What it may cost: "2M USD"; exit code 1 where that is unlikely.'),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="Deadline: 2027-03-01; exit code 1 if it is unlikely to be met."),
-    ] = None,
-    observed: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="What a step of this run measured: step_time=1.42s, mfu=38%, ...; the answer follows it.",
-        ),
-    ] = None,
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The same, taken from the run's log.", show_default=False)
-    ] = None,
+    explain: Explained = None,
+    best: Best = False,
+    budget: Budget = None,
+    by: Deadline = None,
+    observed: ObservedStep = None,
+    log: LogOfSteps = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.interchange import Output, save
-from gpuhours_cli.output import Force, Json, unused, written
+from gpuhours_cli.interchange import Output
+from gpuhours_cli.output import Force, Json, saved, unused, written
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, takes_shortcuts
 
@@ -55,7 +55,8 @@ def init(
     else:
         shortcuts = {**answers(), **shortcuts} if ask else shortcuts
         text = commented(shortcuts, dict(setting(one) for one in settings or [])) + "\n"
-    save(text, output)
+    if output is not None:
+        saved(text, output)
     if as_json:
         written(json.dumps(envelope("init", {"text": text, "examples": list(example_names())}), indent=2) + "\n")
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.output import Force, Json, Quiet, emit, saved, unused, written
+from gpuhours_cli.output import Force, Json, Quiet, delivered, unused
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
@@ -40,11 +40,7 @@ def import_run(
     unused(output, force)
     over = keys(shortcuts, {"model": "the files'"}) | dict(setting(text) for text in settings or [])
     imported = import_files(files, over)
-    save(imported.yaml, output)
-    if as_json:
-        emit(imported, str, as_json=True)
-    elif output is None or not quiet:
-        written(f"written to {output}\n" if output else imported.yaml)
+    delivered(imported, imported.yaml, output, as_json=as_json, quiet=quiet)
 
 
 @command("export", epilog=EXPORT)
@@ -72,16 +68,6 @@ def export_run(
 
     unused(output, force)
     exported = export(described(run, shortcuts, settings, EXPORT), to)
-    save(exported.text, output)
     if exported.not_held and not (as_json or quiet):
         sys.stderr.write(f"not expressible in this format: {'; '.join(exported.not_held)}\n")
-    if as_json:
-        emit(exported, str, as_json=True)
-    elif output is None or not quiet:
-        written(f"written to {output}\n" if output else exported.text)
-
-
-def save(text: str, path: Path | None) -> None:
-    """Write the text to a file if a path is given."""
-    if path is not None:
-        saved(text, path)
+    delivered(exported, exported.text, output, as_json=as_json, quiet=quiet)

@@ -117,6 +117,25 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """Errors caused by the disk, not by gpuhours."""
 
 
+def needs_output(output: Path | None, example: str, *, as_json: bool, force: bool) -> None:
+    """Refuse to write nowhere, and over a file that exists unless ``force``; ``example`` names the option with a file."""
+    from gpuhours.inputs.errors import EstimateError
+
+    if output is None and not as_json:
+        raise EstimateError("No output file is given.", f"For example: {example}", "-o")
+    unused(output, force)
+
+
+def delivered(result: Answer, text: str, output: Path | None, *, as_json: bool, quiet: bool) -> None:
+    """Write a text to a file if one is given, and print the result as JSON, where the text is, or the text itself."""
+    if output is not None:
+        saved(text, output)
+    if as_json:
+        emit(result, str, as_json=True)
+    elif output is None or not quiet:
+        written(f"written to {output}\n" if output else text)
+
+
 def saved(content: str | bytes, path: Path, option: str = "-o") -> None:
     """Write the file that an option asks for, atomically, replacing an older one; on failure, explain why."""
     from gpuhours.inputs.errors import EstimateError

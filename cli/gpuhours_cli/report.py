@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.output import Force, Json, Quiet, emit, saved, unused
+from gpuhours_cli.output import Force, Json, Quiet, emit, needs_output, saved
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Asked, takes_run
 
@@ -27,13 +27,10 @@ def report(
 ) -> None:
     """Write one self-contained HTML file: answer and range, waterfall, memory, other numbers of GPUs, which further fact would narrow the
     range, assumptions and sources; exit code 1 if the run does not fit."""
-    from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.reporting.report import report as gathered
     from gpuhours_cli.render.estimate import answer
 
-    if output is None and not as_json:
-        raise EstimateError("No output file is given.", "For example: -o report.html", "-o")
-    unused(output, force)
+    needs_output(output, "-o report.html", as_json=as_json, force=force)
     gathered_report = gathered(asked.run(EXAMPLE))
     if output is not None:
         from gpuhours_cli.render.report import page

@@ -56,6 +56,14 @@ Front = Annotated[
         autocompletion=completion.several(completion.results),
     ),
 ]
+Kept = Annotated[int | None, typer.Option(min=1, help="How many rows to keep (default 10).", show_default=False)]
+Breakdown = Annotated[bool, typer.Option("--breakdown", help="Add columns for each part of time and memory.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write rows to a .csv, .parquet or .jsonl file."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue a file that an interrupted sweep left behind.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Plot the rows: .svg, .png or .html.")]
 
 
 @command("sweep", epilog=EXAMPLE)
@@ -68,22 +76,13 @@ def sweep(
     where: Where = None,
     minimise: Least = None,
     maximise: Most = None,
-    top: Annotated[
-        int | None, typer.Option(min=1, help="How many rows to keep (default 10).", show_default=False)
-    ] = None,
+    top: Kept = None,
     pareto: Front = None,
-    breakdown: Annotated[
-        bool, typer.Option("--breakdown", help="Add columns for each part of time and memory.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write rows to a .csv, .parquet or .jsonl file."),
-    ] = None,
+    breakdown: Breakdown = False,
+    output: Output = None,
     force: Force = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue a file that an interrupted sweep left behind.")
-    ] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Plot the rows: .svg, .png or .html.")] = None,
+    resume: Resume = False,
+    plot: Plot = None,
     engine: Engine = "local",
     scheduler: Scheduler = None,
     as_json: Json = False,

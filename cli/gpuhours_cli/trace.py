@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.output import Force, Json, Quiet, emit, unused
+from gpuhours_cli.output import Force, Json, Quiet, emit, needs_output
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Asked, takes_run
 
@@ -29,14 +29,11 @@ def trace(
     if the run does not fit."""
     import json
 
-    from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.reporting.trace import trace as played
     from gpuhours_cli.output import finite, saved
     from gpuhours_cli.render.trace import answer, screen
 
-    if output is None and not as_json:
-        raise EstimateError("No output file is given.", "For example: -o step.json", "-o")
-    unused(output, force)
+    needs_output(output, "-o step.json", as_json=as_json, force=force)
     traced = played(asked.run(EXAMPLE))
     if output is not None:
         saved(json.dumps(finite(traced.document()), allow_nan=False) + "\n", output)

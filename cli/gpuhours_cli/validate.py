@@ -9,60 +9,70 @@ import typer
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
 
+Runs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Your own measured runs: a table (.csv) or run files (.yaml).", show_default=False
+    ),
+]
+OfWholeRuns = Annotated[
+    bool, typer.Option("--totals", help="Score whole runs: the GPU-hours of published runs, or of FILE.")
+]
+WholeRuns = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="A table of whole runs for --totals.", show_default=False)
+]
+Given = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW MUCH",
+        help="least, usual or all: how much of each row --totals may use.  [default: usual]",
+        show_default=False,
+    ),
+]
+UpdateRemainder = Annotated[
+    bool,
+    typer.Option(
+        "--update-remainder", help="Fit the remainder (hours beyond the steps) again, and store it.", hidden=True
+    ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Predict the rows of --runs FILE.csv with this calibration (`gpuhours calibrate`); run files name theirs as "
+        "`site:` under `run:`.",
+        show_default=False,
+    ),
+]
+InSample = Annotated[
+    bool,
+    typer.Option("--in-sample", help="Leave nothing out: constants fitted on these very rows. For developers."),
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Fit ranges and odds again, and store them with the errors.", hidden=True)
+]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit",
+        help="With --update: refit the constants that each source determined without that source.",
+        hidden=True,
+    ),
+]
+
 
 @command("validate", epilog="Example: gpuhours validate --runs my_runs.csv --json")
 def validate(
-    runs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Your own measured runs: a table (.csv) or run files (.yaml).", show_default=False
-        ),
-    ] = None,
-    totals: Annotated[
-        bool, typer.Option("--totals", help="Score whole runs: the GPU-hours of published runs, or of FILE.")
-    ] = False,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A table of whole runs for --totals.", show_default=False)
-    ] = None,
-    given: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOW MUCH",
-            help="least, usual or all: how much of each row --totals may use.  [default: usual]",
-            show_default=False,
-        ),
-    ] = None,
-    update_remainder: Annotated[
-        bool,
-        typer.Option(
-            "--update-remainder", help="Fit the remainder (hours beyond the steps) again, and store it.", hidden=True
-        ),
-    ] = False,
-    site: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Predict the rows of --runs FILE.csv with this calibration (`gpuhours calibrate`); run files name theirs as "
-            "`site:` under `run:`.",
-            show_default=False,
-        ),
-    ] = None,
+    runs: Runs = None,
+    totals: OfWholeRuns = False,
+    file: WholeRuns = None,
+    given: Given = None,
+    update_remainder: UpdateRemainder = False,
+    site: Calibration = None,
     memory_only: Annotated[bool, typer.Option("--memory-only", help="Skip step times.")] = False,
-    in_sample: Annotated[
-        bool,
-        typer.Option("--in-sample", help="Leave nothing out: constants fitted on these very rows. For developers."),
-    ] = False,
-    update: Annotated[
-        bool, typer.Option("--update", help="Fit ranges and odds again, and store them with the errors.", hidden=True)
-    ] = False,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit",
-            help="With --update: refit the constants that each source determined without that source.",
-            hidden=True,
-        ),
-    ] = False,
+    in_sample: InSample = False,
+    update: Update = False,
+    refit: Refit = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
