@@ -6,7 +6,8 @@ The same frozen object serves one run and a sweep: ``run.replaced("layout.tensor
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,13 @@ from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.data import Data
 from gpuhours.hardware.kernel_constants import list_networks
+from gpuhours.hardware.nodes import find_instance
 from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.profile_folders import find_profile, is_path
 from gpuhours.inputs.units import Bandwidth, Count, Fraction, Seconds, Tokens, magnitude, measured_in, whole
-from gpuhours.inputs.yaml_files import Section, Source, read_yaml, validated
+from gpuhours.inputs.yaml_files import Key, Section, Source, read_yaml, short, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
@@ -310,7 +313,35 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
     if isinstance(data.get("stages"), list):
         data["stages"] = staged(data)
     suppose(data)
-    return at_site(validated(Run, Source(source.name, data, source.places)))
+    written = Source(source.name, data, source.places)
+    run = validated(Run, written)
+    _find_names(written)
+    return at_site(run)
+
+
+def _machine(name: str) -> object:
+    return find_instance(name) or find_profile("accelerators", name)
+
+
+NAMED: tuple[tuple[Key, Callable[[str], object]], ...] = (
+    (("hardware", "accelerator"), _machine),
+    (("hardware", "node"), partial(find_profile, "nodes")),
+    (("software",), software_named),
+)
+"""Keys whose values name a profile, each with what finds it."""
+
+
+def _find_names(source: Source) -> None:
+    """Look up the names in a run; raises ``EstimateError`` with the position of one that no profile has."""
+    for key, find in NAMED:
+        name = source.value(key)
+        if not isinstance(name, str) or is_path(name):
+            continue
+        try:
+            find(name)
+        except EstimateError as error:
+            where = f"{source.place(key)}  {'.'.join(map(str, key))} = {short(name)}"
+            raise EstimateError(error.problem, error.hint, where) from None
 
 
 def at_site(run: Run) -> Run:
