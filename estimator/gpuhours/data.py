@@ -139,6 +139,11 @@ class Data(Section):
         return self.model_copy(update={"packed": True})
 
     @property
+    def in_samples(self) -> bool:
+        """Whether the amount of data is given in samples, as in fine-tuning, and not in tokens."""
+        return self.tokens is None and (self.samples is not None or self.dataset_samples is not None)
+
+    @property
     def hands_mask(self) -> bool:
         """Whether attention over text gets a padding mask: ``masked`` if given, otherwise True if there is ``padding`` and samples are not
         packed."""

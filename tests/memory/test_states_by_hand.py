@@ -11,6 +11,7 @@ import pytest
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.placement import standing
 from gpuhours.memory.states import Parameters, States, parameters_of, states
+from gpuhours.software.profile import load_software
 from gpuhours.workload import Workload
 from tests.round_machine import ADAPTED, LAYER, MIXTURE, VOCABULARY, WHOLE, workload
 
@@ -122,6 +123,19 @@ def test_gradients_that_wait_for_the_step() -> None:
     assert float(of(asked, gradients_live=False, accumulates_whole=True).early_gradients) == pytest.approx(whole)
     assert float(of(workload(gpus=8, batch=64), gradients_live=False, accumulates_whole=True).early_gradients) == whole
     assert float(of(asked).whole_gradients) == whole
+    piped = workload(gpus=16, batch=64, pipeline=2, sharding="zero3")
+    held = float(of(piped, gradients_live=False).early_gradients)
+    assert held == 2 * float(on_rank(piped).trained), "a pipeline reduces after its last micro-batch"
+
+
+def test_torchtitan_and_deepspeed_shard_with_every_micro_batch_and_the_trainer_under_fsdp_with_the_last() -> None:
+    """Two bytes of a shard of eight, or of all."""
+    asked = workload(gpus=8, batch=64, sharding="zero3")
+    whole = {name: float(states(on_rank(asked), asked.ranks, asked.layout, Precision("bf16"), load_software(name).memory).early_gradients)
+             for name in ("fsdp2-eager", "fsdp-compile", "huggingface-deepspeed", "huggingface-fsdp2", "nemo-automodel")}  # fmt: skip
+    sharded = {name for name, held in whole.items() if held == pytest.approx(2 * WHOLE / 8)}
+    assert sharded == {"fsdp2-eager", "fsdp-compile", "huggingface-deepspeed"}
+    assert {held for name, held in whole.items() if name not in sharded} == {2 * WHOLE}
 
 
 def test_buckets_of_replicas() -> None:

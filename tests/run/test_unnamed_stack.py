@@ -8,6 +8,8 @@ import pytest
 
 import gpuhours
 from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.samplable import described, usual_practice
+from gpuhours.software.profile import load_software
 
 LARGE = {
     "model.params": "70B", "data.tokens": "1T", "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 512, "year": 2026,
@@ -50,3 +52,20 @@ def test_what_is_stated_of_the_split_decides(said: dict[str, Any], like: dict[st
 def test_split_sharded_and_copied_models_are_of_different_stacks() -> None:
     kinds = ({"layout__tensor": 8}, {"layout__sharding": "zero3"}, {"layout__data": 512})
     assert len({resolved(**said).software.name for said in kinds}) == 3
+
+
+@pytest.mark.parametrize("year", [2022, 2024, 2026])
+def test_one_accelerator_runs_what_a_plain_replica_runs(year: int) -> None:
+    alone = resolved(hardware__gpus=1, year=year)
+    assert alone.software.name == resolved(layout__data=512, year=year).software.name
+    assert alone.software.family != "megatron"
+
+
+@pytest.mark.parametrize("accelerators", [1, 8])
+def test_no_trainer_that_tunes_a_model_on_samples_splits_it(accelerators: int) -> None:
+    said = {"model": "llama-3.1-8b", "data": {"dataset_samples": 52000, "epochs": 3}, "year": 2025}
+    machine = {"accelerator": "a100-sxm-80gb", "gpus": accelerators}
+    drawn = described(gpuhours.from_dict({**said, "hardware": machine}), usual_practice())
+    assert drawn is not None
+    assert all(load_software(name).degrees == () for name in drawn.names if name != "torch-eager")
+    assert not any(load_software(name).family == "megatron" for name in drawn.names)

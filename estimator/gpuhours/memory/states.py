@@ -168,7 +168,10 @@ def _gradients(
     gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
     if facts.gradients_live:
         return gradients, gradients
-    whole = np.where((level >= Sharding.zero2) & facts.accumulates_whole, each * weights.trained, gradients)
+    waits = facts.accumulates_whole | np.greater(
+        ranks.pipeline, 1
+    )  # a pipeline reduces after its last micro-batch, whatever the stack
+    whole = np.where((level >= Sharding.zero2) & waits, each * weights.trained, gradients)
     held = each * buckets if facts.gradients_dropped else gradients
     return gradients, np.where(np.greater(ranks.microbatches, 1), whole, np.where(buckets > 0, held, 0))
 

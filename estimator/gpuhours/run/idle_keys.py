@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.layout.layout import Layout, Schedule
+from gpuhours.layout.layout import Layout, Schedule, Sharding
 from gpuhours.layout.ranks import solved_data
 from gpuhours.run.resolve import usual_frames
 from gpuhours.run.samplable import foreseeable
@@ -43,7 +43,7 @@ def idle_keys(
         *_of_input(run),
         *_of_network(machine),
         *_of_layout(machine, layout),
-        *_of_stack(run, software),
+        *_of_stack(run, software, layout),
         *_of_operation(run),
         *_of_cost(run),
         *_of_year(run, software),
@@ -126,8 +126,8 @@ def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
             yield "layout.shard_group", f"there are {copies} data-parallel ranks, which all share one shard group"
 
 
-def _of_stack(run: Run, software: Software | None) -> Idle:
-    """Keys that the stack's kernels and CPU-overhead model do not use."""
+def _of_stack(run: Run, software: Software | None, layout: Layout | None) -> Idle:
+    """Keys that the stack's kernels, memory and CPU-overhead model do not use."""
     data = run.data
     if data.masked == data.model_copy(update={"masked": None}).hands_mask:
         yield "data.masked", "it repeats data.padding and data.packed"
@@ -137,6 +137,10 @@ def _of_stack(run: Run, software: Software | None) -> Idle:
         yield "data.masked", f"attention of {software.name} takes the same time with a padding mask"
     if software.host.kernels is None or software.host.kernels.linear is None:
         yield "hardware.launch", f"{software.name} is modelled by layers, not by kernel launches"
+    if layout is None or np.ndim(layout.pipeline) or np.ndim(layout.sharding) or software.memory.gradients_live:
+        return
+    if layout.pipeline > 1 and layout.sharding == Sharding.zero2:
+        yield "layout.sharding", "a pipeline reduces gradients after its last micro-batch, so zero2 does what zero1 does"
 
 
 def _of_operation(run: Run) -> Idle:

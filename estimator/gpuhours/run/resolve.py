@@ -223,7 +223,7 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
         )
         bases["data.seq_len"] = "assumed"
         return run.data.model_copy(update={"seq_len": run.model.padded_to})
-    counted = run.data.tokens is None and (run.data.samples is not None or run.data.dataset_samples is not None)
+    counted = run.data.in_samples
     year = this_year() if run.year is None else run.year
     partly = getattr(run.model, "trainable", None) == "lora"
     rule = typical().sequence(year, getattr(run.model, "kind", ""), counted=counted, adapters=partly)
@@ -338,9 +338,10 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
 
 def _unnamed_stack(run: Run, model: Model | None, data: Data) -> StatedStack:
     """What a run that names no known stack says of it: its year, layout and kind of model. Unless its layout says how the model is
-    distributed (``DISTRIBUTING``), it is split, as most large runs are; a trainer of adapters splits no model."""
+    distributed (``DISTRIBUTING``), it is split, as most large runs are; not on one accelerator, and not by a trainer of adapters."""
     layout, adapters = run.layout, model is not None and model.trains_adapters
-    split, sharding = not adapters, ""
+    alone = run.hardware.gpus is not None and bool(np.all(np.equal(run.hardware.gpus, 1)))
+    split, sharding = not (adapters or alone), ""
     if layout is not None and layout.model_fields_set & DISTRIBUTING:
         split = bool(np.any(np.greater(layout.tensor * layout.pipeline, 1)))
         sharding = "" if np.ndim(layout.sharding) else Sharding(layout.sharding).name

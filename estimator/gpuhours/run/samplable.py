@@ -104,7 +104,9 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     table, model = practice.table, resolved.model
     kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
-    traits = {"mixture": is_mixture(model), "adapters": model.trains_adapters}
+    traits = {
+        "mixture": is_mixture(model), "adapters": model.trains_adapters, "in_samples": run.data.in_samples,
+    }  # fmt: skip
     stacks = first(table.stacks, kind, year, gpus, params, **traits)
     modes = first(table.recompute, kind, year, gpus, params, **traits)
     slack = first(table.layout, kind, year, gpus, params, **traits)

@@ -40,11 +40,21 @@ class Condition(Sourced):
     """Whether it applies only to mixtures of experts."""
     adapters: bool = False
     """Whether it applies only to the training of adapters."""
+    in_samples: bool = False
+    """Whether it applies only to runs whose data are counted in samples: fine-tuning, for text."""
     settled_on: tuple[str, ...] = ()
     """Organisations whose published hours were known when the line was added: their runs are validated without it."""
 
     def holds(
-        self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool, adapters: bool = False
+        self,
+        kind: Kind,
+        year: int,
+        gpus: float,
+        params: float,
+        *,
+        mixture: bool,
+        adapters: bool,
+        in_samples: bool = False,
     ) -> bool:
         """Whether the line applies to a run of this kind, year, size and number of accelerators."""
         return (
@@ -56,6 +66,7 @@ class Condition(Sourced):
             and (self.least_params is None or params >= self.least_params)
             and (mixture or not self.mixtures)
             and (adapters or not self.adapters)
+            and (in_samples or not self.in_samples)
         )
 
 
@@ -180,12 +191,10 @@ def first(
     year: int,
     gpus: float,
     params: float,
-    *,
-    mixture: bool,
-    adapters: bool = False,
+    **traits: bool,
 ) -> Line:
-    """The first line that applies to the run."""
-    return next(line for line in lines if line.holds(kind, year, gpus, params, mixture=mixture, adapters=adapters))
+    """The first line that applies to the run; ``traits`` are those of ``Condition.holds``."""
+    return next(line for line in lines if line.holds(kind, year, gpus, params, **traits))
 
 
 @functools.cache

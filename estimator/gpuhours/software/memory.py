@@ -55,7 +55,7 @@ class MemoryFacts(Section):
     replica_gradients: float = 1.0
     """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
     accumulates_whole: bool = True
-    """Whether under ZeRO-3 gradients stay unsharded until the last micro-batch (no_sync)."""
+    """Whether under ZeRO-2 and 3 gradients stay unsharded until the last micro-batch (no_sync), as they do in every pipeline."""
     partition: ByFormat = Field(default_factory=dict)
     """B/parameter of optimiser state besides master weights and moments, by dtype: the optimiser's own copy of the gradients, also on a
     single rank."""
