@@ -126,6 +126,9 @@ PROGRAMS = [
     ("world_size=64 dp=64 tp=1 | seq_len=4096", {"gpus": 64, "data_parallel": 64, "tensor": 1, "seq_len": 4096}),
     ("[2025-05-03 02:31:44] step 1000/143051 | dt 1176 ms | tok/s/gpu 27860 | mfu 0.25",
      {"steps": 143_051, "step_time": 1.176, "tokens_per_second_per_gpu": 27_860, "mfu": 0.25}),
+    ("step 00100/21400 | tok/sec: 529,882 | mfu: 48.20 | total time: 7.9m", {"mfu": 0.482, "tokens_per_second": 529_882}),
+    ("tokens: 1.2B | MFU 41.2 | GPU hours: 48 | gpus 8", {"mfu": 0.412, "gpu_hours": 48, "tokens": 1.2e9, "gpus": 8}),
+    ("The run on MFU 64 used 64 GPUs.", {"mfu": None, "gpus": 64}),
     ('{"n_layer": 36, "n_embd": 1280, "max_iters": 100000, "_runtime_h": 57.8, "n_gpu": 8}',
      {"layers": 36, "hidden": 1280, "steps": 100_000, "wall_clock": 57.8 * HOUR, "gpus": 8}),
 ]  # fmt: skip

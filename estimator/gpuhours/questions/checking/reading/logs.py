@@ -176,6 +176,13 @@ _SLASHED = re.compile(
 """``Total / activated parameters: 41B / 5.2B``: two labels that share a noun, and their two values."""
 
 
+_BARE_UTILISATION = re.compile(
+    r"\b[MH]FU(?: of| is| was| ?[:=])? {1,3}\d{2}(?:\.\d{1,3})?(?=\s*(?:[|·;)]|[,.]?\s*$|, ?[A-Za-z]))",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""``mfu: 48.20 | total time: 7.9m``: a utilisation of two digits without its percent sign, as nanochat prints it."""
+
+
 def _slashes_apart(found: re.Match[str]) -> str:
     """Splits such a line into two labelled pairs."""
     return f"{found[1]}{found[2]}{found[4]}: {found[5]}; {found[3]}{found[4]}: {found[6]}"
@@ -196,6 +203,7 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
 
 def _lines_of_programs(text: str) -> str:
     """The text with what one program prints or takes (iterations, source lines, Slurm's requests, steps) as labels and values."""
+    text = _BARE_UTILISATION.sub(r"\g<0>%", text)
     text = _PRODUCT.sub(lambda found: f"{found[1]}{int(found[2]) * int(found[3])}", text)
     text = _ITERATION.sub(_at_a_step, text)
     text = _GLOG_LINE.sub("; ", _SOURCE_LINE.sub("; ", text))
