@@ -307,10 +307,19 @@ def way_words(way: Any) -> str:
     return f"{way.change} (−{numbers.si('B')(way.saved)}{slower}{short})"
 
 
+EXACT = 10**6
+"""Whole numbers below it are written out in full, since they may be copied into a run file."""
+
+
 def assumed(assumption: Any) -> str:
     """``layout.microbatch 1``: the key and its assumed value."""
     value = assumption.value
-    shown = numbers.count(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        shown = str(value).lower()  # as in a run file
+    elif isinstance(value, int | float) and 0 <= value < EXACT and value % 1 == 0:
+        shown = f"{value:,.0f}"
+    else:
+        shown = numbers.count(value) if isinstance(value, int | float) else str(value)
     return f"{assumption.name} {shown}{' ' + assumption.unit if assumption.unit else ''}"
 
 

@@ -54,8 +54,14 @@ def table(planned: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
     for name in shown:
         grid.add_column(column(name)[0], justify="right", no_wrap=True)
     for label, one in rows:
-        grid.add_row(label, words(fields_of(one.layout, one.outcome)), *(cell(one, name) for name in shown))
+        grid.add_row(label, words(fields_of(one.layout, one.outcome)) + on_host(one), *(cell(one, name) for name in shown))
     return grid
+
+
+def on_host(one: Choice) -> str:
+    """`` · 415 GB on each host``, if anything is offloaded."""
+    held = one.results["host_memory_per_node"]
+    return f" · {numbers.si('B')(held)} on each host" if held else ""
 
 
 def cell(one: Choice, name: str) -> str:
