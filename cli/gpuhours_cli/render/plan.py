@@ -54,7 +54,9 @@ def table(planned: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
     for name in shown:
         grid.add_column(column(name)[0], justify="right", no_wrap=True)
     for label, one in rows:
-        grid.add_row(label, words(fields_of(one.layout, one.outcome)) + on_host(one), *(cell(one, name) for name in shown))
+        grid.add_row(
+            label, words(fields_of(one.layout, one.outcome)) + on_host(one), *(cell(one, name) for name in shown)
+        )
     return grid
 
 

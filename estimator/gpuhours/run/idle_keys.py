@@ -140,7 +140,10 @@ def _of_stack(run: Run, software: Software | None, layout: Layout | None) -> Idl
     if layout is None or np.ndim(layout.pipeline) or np.ndim(layout.sharding) or software.memory.gradients_live:
         return
     if layout.pipeline > 1 and layout.sharding == Sharding.zero2:
-        yield "layout.sharding", "a pipeline reduces gradients after its last micro-batch, so zero2 does what zero1 does"
+        yield (
+            "layout.sharding",
+            "a pipeline reduces gradients after its last micro-batch, so zero2 does what zero1 does",
+        )
 
 
 def _of_operation(run: Run) -> Idle:
