@@ -152,7 +152,12 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
     if lead in PREPOSITIONS:
         lenders = [p for p in told if lead in SLOTS.get(p.figure.unit, ()) and _leads(items, p, lead)]
         if figure.scale:
-            lenders = [p for p in told if p.figure.scale == figure.scale and items[p.index - 1].text.lower() == lead]
+            lenders = [
+                p
+                for p in told
+                if (p.figure.unit == "parameter" or p.figure.scale == figure.scale)
+                and items[p.index - 1].text.lower() == lead
+            ]
     elif lead in VERBS | NAMES or _is_name(items[at]) or _is_machine(items[at]):
         here = {p.figure.unit for p in told if p.index > _start(items, index)}
         lenders = [p for p in told if p.figure.unit not in here and bool(p.figure.scale) == bool(figure.scale)]

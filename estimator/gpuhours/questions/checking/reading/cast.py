@@ -40,6 +40,9 @@ class Cast:
     informal: dict[tuple[str, str], str] = field(default_factory=dict)
     """The authors' own runs that are only mentioned in passing, by kind and key."""
 
+    references: dict[int, str] = field(default_factory=dict)
+    """The own runs that words such as ``the latter`` mean, by position."""
+
     def run(self, name: str) -> str | None:
         """The own run that a name refers to, or None."""
         return name if name in self.own else next((own for own in self.own if same_name(own, name)), None)
@@ -63,10 +66,26 @@ class Cast:
 
     def by_rank(self, word: str) -> str | None:
         """The own run that ``largest``, ``smallest`` or ``middle`` refers to; None below two sizes (``middle``: unless three)."""
-        ordered = sorted((size, name) for name, size in self.sizes.items() if name in self.own)
+        ranked = {name: rank for name in self.own if (rank := rank_of(name))}
+        if len(ranked) < len(self.own):
+            ranked |= {name: self.sizes[name] for name in self.own if name in self.sizes}
+        ordered = sorted((size, name) for name, size in ranked.items())
         if len(ordered) < 2 or (SIZES[word] == 1 and len(ordered) != 3):
             return None
         return ordered[SIZES[word]][1]
+
+
+def rank_of(name: str) -> float:
+    """A number that orders names by the size word they end with: ``Sedum-L`` before ``Sedum-g``; 0 for other names."""
+    last = name.lower().replace("/", "-").split("-")[-1]
+    return next((10.0 ** (rank - len(RANKS)) for rank, words in enumerate(RANKS) if last in words), 0.0)
+
+
+RANKS = (
+    ("pico", "nano"), ("tiny", "ti", "xs", "mini", "micro"), ("small", "s", "lite", "air"), ("base", "b", "medium", "m"),
+    ("large", "l", "big", "pro"), ("xl", "h", "huge"), ("xxl", "g", "giant"),
+)  # fmt: skip
+"""Words and letters at the end of a name that say its size, from the smallest to the largest."""
 
 
 def sized(names: Sequence[str]) -> dict[str, float]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.cast import Cast, sized
-from gpuhours.questions.checking.reading.names import another_line, mentions, same_name, size_of, stem, words_of
-from gpuhours.questions.checking.reading.parts import lists_in_order
+from gpuhours.questions.checking.reading.coordination import lists_in_order
+from gpuhours.questions.checking.reading.names import same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import OURS_IN_NAMES, holds
 from gpuhours.questions.checking.reading.table_rows import TableReading, TableRow
@@ -21,33 +21,6 @@ RUN_QUANTITIES = frozenset(
      "flops_per_second_per_gpu", "tokens_per_second", "tokens_per_second_per_gpu", "step_time", "dataset_tokens"]
 )  # fmt: skip
 """A row or item with one of these quantities is a run."""
-
-
-def with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
-    """The cast with the sizes of one model that the prose names: ``Tern-7B`` and ``Tern-34B``, later ``the 7B``."""
-    if cast.own or not stem(main):
-        return cast
-    found: dict[float, str] = {}
-    for sentence in read.sentences:
-        for mention in mentions(read.items, sentence.first, sentence.last, ()):
-            if _is_described(read.items, mention.first):
-                continue  # the FFN of our dense Zvezda-1.9B
-            if mention.size and stem(mention.shown) == stem(main) and not another_line(mention.shown, main):
-                found.setdefault(mention.size, mention.shown)
-    if len(found) < 2:
-        return cast
-    return replace(cast, own=list(found.values()), sizes={name: size for size, name in found.items()})
-
-
-def _is_described(items: Sequence[Item], at: int) -> bool:
-    """Whether the words before a name show that the model existed before this work."""
-    before = [item.text.lower() for item in items[max(at - 3, 0) : at]]
-    return before[-1:] == ["from"] or (
-        len(before) > 1 and before[-1] in THERE_BEFORE and before[-2] in ("our", "the", "a")
-    )
-
-
-THERE_BEFORE = frozenset(["dense", "public", "pretrained", "pre-trained", "frozen", "released"])
 
 
 def with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
@@ -62,22 +35,24 @@ def with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
 
 
 MANY = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-FEW = frozenset("23456")
-SORTS = frozenset(["sizes", "models", "variants", "versions", "checkpoints", "scales", "flavours", "flavors"])
+SORTS = (
+    "size", "model", "variant", "version", "checkpoint", "scale", "flavour", "flavor", "encoder", "network", "decoder", "transformer",
+)  # fmt: skip
+"""Prefixes of nouns that a count of a family's members stands before."""
 
 
 def with_sizes_counted(read: ReadProse, cast: Cast) -> Cast:
-    """Adds the sizes of ``comes in two sizes, 8B and 70B`` and ``in three sizes (Tiny, 120M; Base, 430M; Large, 1.3B)`` to the cast."""
+    """Adds the sizes of ``in two sizes, 8B and 70B`` and ``three models, of 35 million, 150 million and 2.5 billion`` to the cast."""
     if cast.own or read.tagged:
         return cast
     items = read.items
     for at in range(len(items) - 2):
-        many = MANY.get(items[at].text.lower(), 0) or (int(items[at].text) if items[at].text in FEW else 0)
-        if not many or items[at + 1].text.lower() not in SORTS:
+        many = _members_counted(items, at)
+        if not many:
             continue
         listed: list[Figure] = []
-        for item in items[at + 2 : at + 2 + 6 * many]:
-            if isinstance(item, Figure):
+        for item in items[at + 1 : at + 3 + 6 * many]:
+            if isinstance(item, Figure) and item.scale:
                 if item.scale not in SCALES_OF_SIZES or item.unit not in ("", "parameter", "model"):
                     break
                 listed.append(item)
@@ -89,6 +64,15 @@ def with_sizes_counted(read: ReadProse, cast: Cast) -> Cast:
     return cast
 
 
+def _members_counted(items: Sequence[Item], at: int) -> int:
+    """How many members of a family are counted at ``at``: ``two sizes``, ``Three models``; 0 if none are."""
+    item = items[at]
+    words = [*f"{item.text} {items[at + 1].text}".lower().split(), "", ""]
+    many = MANY.get(words[0], int(words[0]) if words[0] in FEW else 0)
+    return many if many and words[1].startswith(SORTS) else 0
+
+
+FEW = frozenset("23456")
 SCALES_OF_SIZES = ("b", "m", "t", "billion", "million", "trillion")
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from gpuhours.questions.checking.reading.cast import Cast, Owner
 from gpuhours.questions.checking.reading.informal_names import InformalName, informal_name_at
-from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import CLASHING, alike, value_of
 from gpuhours.questions.checking.reading.placed import ReadProse
@@ -22,10 +21,8 @@ KINDS = ("size", "stage", "part", "variant", "component")
 
 def with_informal_runs(read: ReadProse, cast: Cast) -> Cast:
     """Adds the informal names of the first kind with different values to the cast, if no table names several runs."""
-    if read.tagged:
+    if read.tagged or len(cast.own) > 1:
         return cast  # tags are about one run
-    if len(cast.own) > 1:
-        return with_roles(read, cast)
     for names in _told(read):
         wider = replace(
             cast,
@@ -36,36 +33,6 @@ def with_informal_runs(read: ReadProse, cast: Cast) -> Cast:
         if clash(read, assign(read, wider), [name.shown for name in names]):
             return wider
     return cast
-
-
-OPPOSITES = {"teacher": "student", "student": "teacher"}
-BETWEEN = frozenset(["is", "was", "our", "own", "the", "a", ",", "(", "called", "named", "model", "network"])
-"""Words between a role and the name that has it: ``The teacher is our own Heron-30B``."""
-
-
-def with_roles(read: ReadProse, cast: Cast) -> Cast:
-    """Adds the roles of named runs: ``The teacher is Heron-30B``, ``Heron-3B, the student``; the other of two has the opposite."""
-    items = read.items
-    roles: dict[tuple[str, str], str] = {}
-    for mention in mentions(items, 0, len(items), cast.own):
-        run = cast.run(mention.shown)
-        before, behind = mention.first - 1, mention.last + 1
-        while before > 0 and mention.first - before < NEAR and items[before].text.lower() in BETWEEN:
-            before -= 1
-        while behind < len(items) - 1 and behind - mention.last < NEAR and items[behind].text.lower() in BETWEEN:
-            behind += 1
-        for at in (before, behind):
-            apart = abs(at - (mention.first if at < mention.first else mention.last)) > 1
-            word = items[at].text.lower() if 0 <= at < len(items) else ""
-            if run is not None and apart and word in OPPOSITES:
-                roles.setdefault(("component", word), run)
-    for (kind, word), run in list(roles.items()) if len(cast.own) == 2 else []:
-        roles.setdefault((kind, OPPOSITES[word]), next(own for own in cast.own if own != run))
-    return replace(cast, informal={**cast.informal, **roles}) if roles else cast
-
-
-NEAR = 5
-"""The most items between a role and a name."""
 
 
 def _told(read: ReadProse) -> Iterator[list[InformalName]]:

@@ -39,7 +39,7 @@ def _scanned(text: str) -> list[Item]:
     while at < len(tokens):
         found, at = next_items(tokens, at, text)
         items += found
-    items = _refined(_sums_of_time(with_listed_units(_with_subjects(items)), text))
+    items = _refined(_sums_of_time(with_listed_units(_with_fronted_units(_with_subjects(items))), text))
     _parts_of_sums(items)
     _rates_behind(items)
     return _with_dates(items, text)
@@ -72,6 +72,39 @@ def _with_subjects(items: list[Item]) -> list[Item]:
                 )
                 break
     return items
+
+
+def _with_fronted_units(items: list[Item]) -> list[Item]:
+    """``In GPU-hours, the two amount to 8,000 and 25,600``: gives the unit that opens a sentence to the bare numbers in it."""
+    unit: Unit | None = None
+    first = 0
+    for at, item in enumerate(items):
+        if item.kind == "stop" and item.text != ";":
+            unit, first = None, at + 1
+        elif item.text == "," and at - first <= LONGEST_FRONT:
+            unit = _fronted(items[first:at]) or unit
+        elif (
+            unit is not None
+            and isinstance(item, Figure)
+            and item.text[:1].isdigit()
+            and not (item.unit or item.per or item.sides)
+        ):
+            items[at] = replace(
+                item, value=item.value * unit.factor, unit=unit.kind, word=unit.word, device=unit.device
+            )
+    return items
+
+
+LONGEST_FRONT = 6
+
+
+def _fronted(items: list[Item]) -> Unit | None:
+    """The unit of ``in GPU-hours`` or ``Expressed in GPU-hours``; None for other openings."""
+    words = [item.text.lower() for item in items]
+    if "in" not in words or any(isinstance(item, Figure) for item in items):
+        return None
+    unit = _as_unit(" ".join(item.text for item in items[words.index("in") + 1 :]))
+    return unit if unit is not None and unit.kind in LENT else None
 
 
 @functools.lru_cache(maxsize=4096)

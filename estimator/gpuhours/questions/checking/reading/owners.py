@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from gpuhours.questions.checking.reading.behind import NEAR, behind_it, named_behind
@@ -27,6 +28,7 @@ from gpuhours.questions.checking.reading.clauses import (
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.outline import Outline
 from gpuhours.questions.checking.reading.placed import ReadProse
+from gpuhours.questions.checking.reading.references import references
 from gpuhours.questions.checking.reading.run_words import PRONOUNS, SUMMED_OVER_RUNS, SUMMED_UP, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import SHORT, about, goes_on_about_others, ours
@@ -39,6 +41,8 @@ SUBJECT = 4
 """A name among this many first items of a block is the subject of the block."""
 LABEL = 6
 """The most items in a first sentence that is a paragraph's label: ``Stage 2 (video).``"""
+MACHINES = frozenset(["gpu", "node"])
+"""Units of what one run has: ``on 1,024 GPUs for 18 days, 442,368 GPU-hours altogether`` sums up that run."""
 SUMMING = frozenset(
     ["total", "altogether", "sum", "together", "combined", "overall", "all", "adds", "add", "adding", "added", "cumulative", "summed",
      "aggregate", "both", "cumulatively", "family", "project", "needed", "pipeline", "recipe", "everything"]
@@ -56,6 +60,7 @@ WITHDRAWN = "a figure that is withdrawn"
 
 def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
     """The owner of every placed figure, in order; figures that would be set aside as ``but`` count as the run's."""
+    cast = replace(cast, references=references(read, cast))
     owners: dict[int, Owner] = {}
     wanted: dict[int, list[int]] = {}
     for entry in read.placed:
@@ -182,7 +187,11 @@ def _sentence(
     elif side is not None and begin.kind != "other":
         begin = Owner("side", side)
         events = [(index, owner) for index, owner in events if owner.kind == "other"]
-    elif not named and holds(lowered, {"": SUMMED_UP, "own": SUMMED_OVER_RUNS}.get(begin.kind, ())):
+    elif (
+        not named
+        and holds(lowered, {"": SUMMED_UP, "own": SUMMED_OVER_RUNS}.get(begin.kind, ()))
+        and not (begin.kind == "own" and any(getattr(items[index], "unit", "") in MACHINES for index in wanted))
+    ):
         begin = Owner("total")
     _give(items, sentence, lowered, events, begin, default, wanted, owners)
     for name, inside in apart.items():
@@ -190,7 +199,9 @@ def _sentence(
     theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
     owners |= dict.fromkeys(theirs, Owner("other", "others"))
     owners |= _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
-    last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other", "us")), begin)
+    last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other")), None)
+    if last is None or (last.kind == "other" and events[-1][1] == OURS):
+        last = OURS if any(owner == OURS for _, owner in events) and begin.kind != "own" else begin
     if last == OURS and default.kind == "own":
         return default  # Stage 2. We then switch to longer clips
     return default if last.name == WITHDRAWN else last

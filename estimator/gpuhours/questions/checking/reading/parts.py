@@ -7,22 +7,17 @@ equal length that the text ties together; ``jobs`` does it for sentences.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL
 from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.groups import is_quantity, is_topic, item_name, lists, sections
-from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import (
-    ALL_OF_THEM,
-    IN_ORDER,
     STAGES,
-    VARIANTS,
     about_something_else,
-    holds,
 )
 
 CLASHING = frozenset(
@@ -33,7 +28,6 @@ ADDED = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens
 """Quantities that can be summed over runs."""
 PARTIAL = {"token": "tokens", "step": "steps"}
 """What ``the last 50B tokens`` means in the description of a stage."""
-LIST_WORDS = frozenset([",", "and", "or", "/"])
 
 
 def value_of(entry: Placed) -> float:
@@ -242,94 +236,3 @@ def _corpus_beside_seen(read: ReadProse, at: int, numbers: Sequence[int]) -> boo
 def alike(a: float, b: float) -> bool:
     """Whether two values are equal up to rounding."""
     return a == b or (a > 0 and b > 0 and abs(math.log(a / b)) < 0.03)
-
-
-def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """``60.1, 50.2 and 44.4 seconds, in this order``: combines lists of equal length into runs."""
-    for block, found in _lists_of_figures(read).items():
-        text = read.prose.blocks[block].text.lower()
-        in_order = holds(text, IN_ORDER)
-        if not in_order and ALL_OF_THEM.search(text):
-            found = [run for run in found if len(run) == len(cast.own)]
-        elif not in_order:
-            continue
-        if not found:
-            continue
-        length = max((len(run) for run in found), key=lambda size: sum(len(run) == size for run in found))
-        zipped = [run for run in found if len(run) == length]
-        named = [name for name in cast.own if all(word in text for word in words_of(name))] if in_order else cast.own
-        if len(named) != length == len(cast.own) and ALL_OF_THEM.search(text):
-            named = cast.own  # the three stages, respectively
-        names = (
-            named
-            if len(named) == length
-            else [
-                read.placed[n].text if not read.placed[n].figure.word else _counted(read.placed[n]) for n in zipped[0]
-            ]
-        )
-        if len(named) != length and (listed := _listed_names(read, read.placed[zipped[0][0]].index, length)):
-            named = names = listed
-        if len(zipped) < 2 and len(named) != length:
-            continue
-        for run in zipped:
-            for n, name in zip(run, names, strict=True):
-                owners[n] = Owner("own", name)
-        cast.own += [name for name in names if name not in cast.own]
-    return owners
-
-
-def _lists_of_figures(read: ReadProse) -> dict[int, list[list[int]]]:
-    """Lists of figures with the same quantity, by block."""
-    lists: dict[int, list[list[int]]] = {}
-    at = 0
-    while at < len(read.placed):
-        run = [at]
-        while run[-1] + 1 < len(read.placed) and _goes_on(read, run[-1]):
-            run.append(run[-1] + 1)
-        if len(run) > 1:
-            listed = run[:-1] if _ends_with_its_sum(read, run) else run
-            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(listed)
-        at = run[-1] + 1
-    return lists
-
-
-def _ends_with_its_sum(read: ReadProse, run: Sequence[int]) -> bool:
-    """``5.7k, 11.4k and 25.3k GPU-hours, 42.4k altogether``: whether the last of a list is what the others add up to."""
-    last = read.placed[run[-1]]
-    near = {item.text.lower() for item in read.items[last.index - 1 : last.index + 4]}
-    if not near & {"altogether", "total", "together", "sum", "combined", "overall", "all"}:
-        return False  # on 32, 64 and 96 GPUs
-    *parts, whole = [value_of(read.placed[n]) for n in run]
-    return len(parts) > 1 and abs(sum(parts) / whole - 1) < ROUNDED if whole else False
-
-
-def lists_in_order(read: ReadProse) -> Iterator[list[Placed]]:
-    """Lists of a block that has another list of the same length and a word such as ``respectively``."""
-    for block, found in _lists_of_figures(read).items():
-        lengths = [len(run) for run in found]
-        if holds(read.prose.blocks[block].text.lower(), IN_ORDER):
-            yield from ([read.placed[n] for n in run] for run in found if lengths.count(len(run)) > 1)
-
-
-def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:
-    """``the small, base and large ones ... 2, 4 and 11 days, respectively``: the size words; empty if not as many as the figures."""
-    words: list[str] = []
-    last = index
-    for at in range(max(index - 40, 0), index):
-        word = read.items[at].text.lower()
-        if word in VARIANTS:
-            words = [*words, read.items[at].text] if at - last <= 3 else [read.items[at].text]
-            last = at
-    return words if len(words) == length else []
-
-
-def _counted(entry: Placed) -> str:
-    return f"{entry.figure.digits} {entry.figure.word}"
-
-
-def _goes_on(read: ReadProse, at: int) -> bool:
-    """Whether the next placed figure continues a list of the same quantity."""
-    one, two = read.placed[at], read.placed[at + 1]
-    between = [item.text.lower() for item in read.items[one.index + 1 : two.index]]
-    alike = one.place.quantity == two.place.quantity and one.sentence is two.sentence
-    return alike and 0 < len(between) <= 2 and all(word in LIST_WORDS for word in between)

@@ -168,6 +168,8 @@ SIZES = {
     "middle": 1,
     "medium": 1,
     "mid-sized": 1,
+    "teacher": -1,
+    "student": 0,
 }
 """Sizes named by rank: the index in the list of runs sorted by size (-1: the last)."""
 OURS_IN_NAMES = phrases_of("""

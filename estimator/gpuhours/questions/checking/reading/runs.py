@@ -18,11 +18,12 @@ from gpuhours.questions.checking.reading.casting import (
     RUN_QUANTITIES,
     cast_of,
     titled,
-    with_family,
     with_sizes_counted,
     with_sizes_in_order,
 )
+from gpuhours.questions.checking.reading.coordination import by_coordination
 from gpuhours.questions.checking.reading.informal_runs import with_informal_runs
+from gpuhours.questions.checking.reading.introduced import with_names
 from gpuhours.questions.checking.reading.jobs import by_sentences
 from gpuhours.questions.checking.reading.main_model import main_model
 from gpuhours.questions.checking.reading.names import same_name, stem
@@ -34,7 +35,6 @@ from gpuhours.questions.checking.reading.parts import (
     value_of,
     whole_of_a_stage,
     with_later_stages,
-    with_lists,
 )
 from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
 from gpuhours.questions.checking.reading.products import by_products
@@ -113,9 +113,10 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     rows = [row for table in tables for row in table.rows]
     main = main_model(read, titles, said or titled(rows, titles))
     cast = cast_of(read, tables, main, titles)
-    cast = with_sizes_counted(read, with_sizes_in_order(read, with_family(read, cast, main)))
+    cast = with_names(read, cast, main, titles) if not cast.own and not read.tagged else cast
+    cast = with_sizes_counted(read, with_sizes_in_order(read, cast))
     cast = with_informal_runs(read, cast)
-    owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
+    owners = by_coordination(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, by_products(read, owners, cast), cast)
     found = Division([], [], [], main)
     runs: dict[str, TextRun] = {}

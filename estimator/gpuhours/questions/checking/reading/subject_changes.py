@@ -6,16 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
-from gpuhours.questions.checking.reading.informal_names import informal_name_at
-from gpuhours.questions.checking.reading.names import Mention, coined, mentions, same_name, stem, words_of
+from gpuhours.questions.checking.reading.names import Mention, coined, mentions, same_name, stem
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
     CONTINUED,
     OURSELVES,
     PREDECESSORS,
-    SIZES,
-    STAGES,
     TIMES_PAST,
     VARIED,
 )
@@ -78,8 +75,8 @@ def subject_changes(
             continue  # GPT-Neo, which we use as a baseline, saw 380B tokens
         if lowered in OURSELVES and item.kind == "word" and not compared_to:
             found.setdefault(index, OURS)
-        elif lowered in SIZES and (named := cast.by_rank(lowered)) and _sized_noun(items, index):
-            found[index] = Owner("own", named)
+        elif (meant := cast.references.get(index)) is not None:
+            found[index] = Owner("own", meant)
         elif (
             isinstance(item, Figure)
             and item.scale in ("b", "m", "t", "billion", "million")
@@ -87,8 +84,6 @@ def subject_changes(
         ):
             if (sized := _owner_of_size(items, index, sentence, cast)) is not None:
                 found[index] = sized
-        elif (one := _one_of_two(items, index, cast)) is not None:
-            found[index] = Owner("own", one)
         elif (lowered in OLDER and _is_version(items, index, sentence)) or (
             lowered in FIRST and _did(items, index, sentence)
         ):
@@ -97,10 +92,6 @@ def subject_changes(
             found.setdefault(index, OURS)
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
-        elif (informal := informal_name_at(items, index)) and (run := cast.informal.get((informal.kind, informal.key))):
-            found[index] = Owner("own", run)
-        elif stage := _stage(items, index, cast):
-            found[index] = Owner("own", stage)
     yield from sorted(found.items())
 
 
@@ -212,20 +203,6 @@ def _did(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
     return index + 2 < sentence.last and items[index + 1].text[:1].isupper() and items[index + 2].text.lower() in DID
 
 
-def _one_of_two(items: Sequence[Item], index: int, cast: Cast) -> str | None:
-    """The own run that ``the former`` or ``the latter`` means: of the last two that were named; None if there are not two."""
-    lowered = items[index].text.lower()
-    if lowered not in ("former", "latter") or items[max(index - 1, 0)].text.lower() != "the" or len(cast.own) < 2:
-        return None
-    names: list[str] = []
-    for mention in mentions(items, max(index - FAR, 0), index, cast.own):
-        if (own := cast.run(mention.shown)) is not None:
-            names = [name for name in names if name != own] + [own]
-    return names[-2:][lowered == "latter"] if len(names) > 1 else None
-
-
-FAR = 60
-"""The most items between a name and ``the former``."""
 FIRST = frozenset(["first", "original", "old", "previous"])
 """Words before a name of a whole family that make it an earlier model."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
@@ -351,17 +328,6 @@ def _sized_noun(items: Sequence[Item], index: int) -> bool:
 
 DID = frozenset(["used", "took", "needed", "ran", "was", "had", "required", "saw", "read", "cost", "has", "is"])
 """Verbs behind a size that stands for a model."""
-
-
-def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:
-    """The own run that ``stage 2`` names; None unless exactly one matches."""
-    if index + 1 >= len(items) or items[index].kind != "word":
-        return None
-    said = f"{items[index].text} {items[index + 1].text}"
-    if not STAGES.fullmatch(said):
-        return None
-    found = [name for name in cast.own if words_of(name)[: len(words_of(said))] == words_of(said)]
-    return found[0] if len(found) == 1 else None
 
 
 RELATIVES = frozenset(["which", "who", "whose", "that", "where", "whom"])
