@@ -1,5 +1,6 @@
 """Invalid numbers in files of other training code are reported and cause no internal error."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,16 @@ def test_arguments_of_a_trainer_that_cannot_be_read(gpuhours_command: Command, t
         encoding="utf-8",
     )
     assert gpuhours_command("import", str(path)).code == 0
+
+
+@pytest.mark.parametrize("use", ["A=$A$A\n" * 60, "train $A $A\n" * 2000, "if [ $A = $A ]; then\n" * 2000])
+def test_variables_that_grow_without_end(gpuhours_command: Command, tmp_path: Path, use: str) -> None:
+    """Sixty doublings of two letters came to 10^18; 2,000 uses of a long value are as many copies of it."""
+    path = tmp_path / "m.sh"
+    path.write_text(f"A={'1' * 1000}\n{use}torchrun pretrain_gpt.py --num-layers $A\n", encoding="utf-8")
+    before = time.process_time()
+    found = gpuhours_command("import", str(path))
+    assert found.code == 2
+    assert str(path) in found.err
+    assert "characters ($A is one)" in found.err
+    assert time.process_time() - before < 10

@@ -142,7 +142,7 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
     if launch and arguments:
         arguments[REST] = Undecided(", ".join(filter(None, [arguments.get(REST), "shell commands"])))
     elif launch:
-        python, arguments = False, shell.arguments(launch)
+        python, arguments = False, shell.arguments(launch, str(path))
     if not arguments:
         raise EstimateError(
             "contains no known arguments or keys.",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.interchange.arithmetic import SHELL, reckoned
 from gpuhours.questions.interchange.keys import without_effect
@@ -32,9 +33,31 @@ LISTS = frozenset({"lora_target_modules", "lora_target", "fsdp"})
 """Arguments that take several words."""
 LONGEST_COUNT = 20
 """Maximum digits of a count."""
+MOST_ADDED = 1_000_000
+"""Most characters that the values of variables may add to a script: ``A=$A$A`` doubles with every line."""
 
 
-def arguments(text: str) -> dict[str, Any]:
+class _Variables(dict[str, str]):
+    """The values of a script's variables; what their uses add to the script is bounded."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where, self.added = where, 0
+
+    def used(self, name: str) -> str | None:
+        """The value of a variable, for one use; raises ``EstimateError`` if the values used so far are too long together."""
+        value = self.get(name)
+        self.added += len(value or "")
+        if self.added > MOST_ADDED:
+            raise EstimateError(
+                f"The values of the script's variables come to more than {MOST_ADDED:,} characters (${name[:40]} is one).",
+                "Import the part of the script that launches the training, with the variables that it uses.",
+                self.where,
+            )
+        return value
+
+
+def arguments(text: str, where: str = "") -> dict[str, Any]:
     """``--name value`` pairs of a shell script, in any order, with the script's variables substituted.
 
     >>> arguments("TP=4\\ntorchrun --nproc_per_node=8 pretrain.py --tensor-model-parallel-size $TP --bf16")
@@ -42,7 +65,7 @@ def arguments(text: str) -> dict[str, Any]:
     >>> arguments('N=2\\nif [ $N -gt 4 ]; then\\nA="--fp8"\\nelse\\nA="--bf16"\\nfi\\ntrain $A --layers $((4*N-1))')
     {'bf16': True, 'layers': '7'}
     """
-    known: dict[str, str] = {}
+    known = _Variables(where)
     values: dict[str, Any] = {}
     branches = _Branches()
     name = None
@@ -127,7 +150,7 @@ class _Branches:
         """Whether the next line is read."""
         return all(branch.read for branch in self._open)
 
-    def turn(self, line: str, known: Mapping[str, str], values: dict[str, Any]) -> bool:
+    def turn(self, line: str, known: _Variables, values: dict[str, Any]) -> bool:
         """Process a line that opens, changes or ends a branch; False for any other."""
         word, _, rest = line.strip().partition(" ")
         last = self._open[-1] if self._open else None
@@ -163,7 +186,7 @@ class _Branches:
             values[f"if {branch.condition}"] = f"not decided by the file, but read: {', '.join(moved[:3])}"
 
 
-def _decided(condition: str, known: Mapping[str, str]) -> bool | None:
+def _decided(condition: str, known: _Variables) -> bool | None:
     """Whether a condition is true; None if the file does not determine it."""
     verdict: bool | None = None
     tests = re.split(r"\s(&&|\|\|)\s", condition.strip().removesuffix("then").strip().rstrip(";"))
@@ -225,16 +248,20 @@ def _words(line: str) -> list[str]:
         return line.split(" #")[0].replace('"', " ").replace("'", " ").split()
 
 
-def _filled(text: str, known: Mapping[str, str]) -> str:
+def _filled(text: str, known: _Variables) -> str:
     """Substitute variables and integer arithmetic."""
 
     def sum_of(match: re.Match[str]) -> str:
-        inner = re.sub(r"[A-Za-z_]\w*", lambda name: known.get(name[0], name[0]), _filled(match[1], known))
+        inner = re.sub(
+            r"[A-Za-z_]\w*",
+            lambda name: name[0] if (value := known.used(name[0])) is None else value,
+            _filled(match[1], known),
+        )
         total = sum_of_whole(inner)
         return match[0] if total is None else str(total)
 
     text = _SUM.sub(sum_of, text)
-    return _USED.sub(lambda use: known.get(use[1] or use[3]) or use[2] or use[0], text)
+    return _USED.sub(lambda use: known.used(use[1] or use[3]) or use[2] or use[0], text)
 
 
 LONGEST_SUM = 200
