@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule
 from gpuhours.layout.placement import Placement, head_in_layers, standing
+from gpuhours.layout.ranks import dividing_heads, has_experts, ranks_of
 from gpuhours.layout.weights import Weights, fuller, stage_weights
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
 from gpuhours.workload import Workload
-from tests.round_machine import machine
+from tests.round_machine import MIXTURE, MODEL, machine
 
 LLAMA_70B = Decoder(layers=80, hidden=8192, heads=64, kv_heads=8, ffn_hidden=28672, vocab=128256)
 LLAMA_8B = Decoder(layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=128256)
@@ -242,3 +244,31 @@ def test_the_fuller_of_two_stages_is_taken_whole() -> None:
         Weights(np.array([10.0, 1.0]), np.array([5.0, 2.0])), Weights(np.array([1.0, 3.0]), np.array([20.0, 4.0]))
     )
     assert (many.dense.tolist(), many.experts.tolist()) == ([1, 3], [20, 4])
+
+
+@pytest.mark.parametrize(
+    ("most", "heads", "ranks"), [(24, 3, 3), (12, 3, 3), (6, 3, 3), (3, 3, 3), (12, 6, 6), (48, 3, 1)]
+)
+def test_groups_of_heads_are_halved_up_to_three_times(most: int, heads: int, ranks: int) -> None:
+    shape = MODEL.model_copy(update={"hidden": 128 * heads, "heads": heads, "kv_heads": heads})
+    assert int(dividing_heads(most, 1, shape.model(512))) == ranks
+
+
+def test_accelerators_that_make_no_whole_replica_are_left_over() -> None:
+    """Ten accelerators hold two replicas of four; three hold none, which counts as one."""
+    assert [float(ranks_of(Layout(tensor=4), machine(gpus), 8).data) for gpus in (10, 8, 3)] == [2, 2, 1]
+
+
+def test_experts_of_some_runs_of_a_sweep_are_experts() -> None:
+    expert = next(linear for linear in MIXTURE.model(512).stacks[0].block.linears if has_experts(linear))
+    assert has_experts(replace(expert, experts=np.array([1, 8]))) is True
+    assert has_experts(replace(expert, experts=np.array([1, 1]))) is False
+    assert has_experts(replace(expert, experts=1)) is False
+
+
+def test_a_head_in_layers() -> None:
+    """4,096 x 1,024 of the head over 4 x 1,024^2 of attention, 1,024 x 4,096 and 2,048 x 1,024 of the MLP: 4 / (4 + 4 + 2)."""
+    model = MODEL.model(512)
+    assert float(head_in_layers(model, list(model.stacks))) == pytest.approx(0.4, rel=1e-12)
+    headless = replace(model, parts=model.stacks)
+    assert float(head_in_layers(headless, list(model.stacks))) == 0

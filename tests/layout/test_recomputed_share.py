@@ -29,6 +29,12 @@ def test_recompute_layers_are_of_every_stage(each: int | None, pipeline: int, sh
     assert covered_on(layout, 32 / pipeline) == pytest.approx(share)
 
 
+def test_a_stage_of_one_layer_is_covered_by_one() -> None:
+    """And a stage without layers by none or one, whichever: nothing runs there."""
+    one = Layout(recompute="full", recompute_layers=1)  # type: ignore[arg-type]
+    assert [float(covered_on(one, layers)) for layers in (0, 1, 2, 4)] == [1, 1, 0.5, 0.25]
+
+
 def dense_and_experts(**layout: int) -> Workload:
     return workload(LATER, recompute="full", **layout)
 

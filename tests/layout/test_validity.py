@@ -159,6 +159,8 @@ def test_chunks_are_named_that_would_divide() -> None:
         refuse_interleave(Layout(interleave=5), 12, [1, 2, 4])
     with pytest.raises(EstimateError, match=r"none above 1"):
         refuse_interleave(Layout(interleave=5), 12, [1])
+    with pytest.raises(EstimateError, match="12 layers do not divide into stages of 2 chunks"):
+        refuse_interleave(Layout(interleave=2), 12, [5])
     for kept in (Layout(), Layout(interleave=3), Layout(interleave=5, stage_layers=(2, 2, 2, 2, 4))):
         refuse_interleave(kept, 12, [1, 2])
 
@@ -220,3 +222,10 @@ def test_chunks_are_suggested_for_up_to_four_degrees(degrees: list[int], named: 
     reason = _uneven_chunks(12, asked)
     assert reason.startswith(UNEVEN)
     assert ("interleave may be" in reason, reason.count(" at pipeline ")) == (named > 0, named)
+
+
+def test_layers_of_an_encoder_are_no_chunks_of_the_pipeline() -> None:
+    """Four layers of the decoder are too few for eight stages, whatever the encoder in front has."""
+    few = "there are fewer layers than pipeline chunks"
+    assert few in broken(SEEN, pipeline=8)
+    assert few not in broken(SEEN, pipeline=4)

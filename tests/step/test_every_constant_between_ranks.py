@@ -93,6 +93,15 @@ def test_tokens_packed_for_other_ranks() -> None:
     message = 128 * 3 * 1.5 * 1024 * 2
     found, without = (expert_passes(layer(asked), asked) for asked in (packed, sent))
     assert without.forward == pytest.approx(2 * message * 3 / 4 / LINK)
+    behind = replace(
+        sent,
+        software=sent.software.model_copy(update={"exposed": sent.software.exposed.model_copy(update={"expert": 0.5})}),
+    )
+    assert expert_passes(layer(behind), behind).forward == pytest.approx(message * 3 / 4 / LINK), "half of it is hidden"
+    two = workload(SHARED, software=packs, **{**layout, "expert": 2})
+    assert expert_passes(layer(two), two).forward == pytest.approx(2 * message / 2 / LINK + 3 * each), (
+        "two ranks pack too"
+    )
     assert (found.forward - without.forward, found.backward - without.backward) == pytest.approx((3 * each, 5 * each))
     alone = workload(SHARED, software=packs, **layout)
     assert expert_passes(layer(alone), alone).total == 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpuhours.architecture.operators import Ends, Trainable
+from gpuhours.architecture.operators import Elementwise, Ends, Pointwise, Trainable
 from gpuhours.layout.weights import Weights
 from gpuhours.software.figures import NO_LAUNCHES, Gathering, Kernels, Launches, Masking, Traffic
 from gpuhours.step.compute import (
@@ -56,6 +56,8 @@ def test_a_llama_block_is_what_hosts_were_timed_on() -> None:
     block = layer(workload()).block
     assert launches(block) == 1.0
     assert launches(block, unfused=True) == pytest.approx(19 / 14)
+    biased = replace(block, elementwise=(*block.elementwise, Elementwise(Pointwise.BIAS, 1024, sharded=False)))
+    assert launches(biased) == 1.0, "a bias is added by its product"
 
 
 def test_waiting_for_the_host() -> None:

@@ -14,6 +14,7 @@ from gpuhours.layout.weights import Weights
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import (
     _replica_reduction,
+    _shard_time,
     _sums_and_gathers,
     accumulation_time,
     blocks_time,
@@ -230,3 +231,26 @@ def test_blocks_by_width(vocab: int, microbatch: int, blocks: int) -> None:
     model = MODEL.model_copy(update={"vocab": vocab})
     asked = workload(model, microbatch=microbatch, software=stack(memory={"loss_by_width": True}))
     assert blocks_time(asked.model.ends[-1], asked) == pytest.approx((blocks - 1) * 2 * 2 * vocab * 1024 / MEMORY)
+
+
+def test_shards_of_experts_travel_in_their_own_group() -> None:
+    """3 GB of dense weights over eight shards, and in the second run of a sweep 5 GB of experts over two; the stack reaches half of it."""
+    asked = workload(MIXTURE, gpus=8, expert=4, sharding="zero3", software=stack(network={"zero3_share": 0.5}))
+
+    def per_rank(moved: Any, group: Any, _: Any) -> Any:
+        return moved / group.size
+
+    weights = Weights(np.array([3e9, 3e9]), np.array([0.0, 5e9]))
+    assert _shard_time(per_rank, weights, 2.0, asked, asked.cluster) == pytest.approx(
+        [2 * 2 * 3e9 / 8, 2 * 2 * (3e9 / 8 + 5e9 / 2)]
+    )
+    alone = Weights(3e9, 0.0)
+    assert _shard_time(per_rank, alone, 2.0, asked, asked.cluster) == pytest.approx(2 * 2 * 3e9 / 8)
+    absent = _shard_time(
+        lambda moved, group, _: 1.0 + moved / group.size,
+        Weights(np.array([0.0, 0.0]), np.array([0.0, 8.0])),
+        1.0,
+        asked,
+        asked.cluster,
+    )
+    assert absent == pytest.approx([2 * 1.0, 2 * (1.0 + 1.0 + 4.0)]), "no experts, no launch for them"
