@@ -27,6 +27,7 @@ from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
 from gpuhours.workload import Workload
+from tests import round_machine
 from tests.round_machine import MIXTURE, MODEL, machine
 
 LLAMA_70B = Decoder(layers=80, hidden=8192, heads=64, kv_heads=8, ffn_hidden=28672, vocab=128256)
@@ -272,3 +273,20 @@ def test_a_head_in_layers() -> None:
     assert float(head_in_layers(model, list(model.stacks))) == pytest.approx(0.4, rel=1e-12)
     headless = replace(model, parts=model.stacks)
     assert float(head_in_layers(headless, list(model.stacks))) == 0
+
+
+@pytest.mark.parametrize(("place", "stages"), [(1, [3, 0]), (2, [0, 3])])
+def test_a_narrower_stack_stands_whole_on_the_side_where_it_comes(place: int, stages: list[int]) -> None:
+    """Three layers of half the width, before or after the four that two stages share."""
+    asked = round_machine.workload(gpus=2, pipeline=2)
+    narrow = replace(
+        MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(512).stacks[0], layers=3
+    )
+    parts = [*asked.model.parts]
+    parts.insert(place, narrow)
+    model = replace(asked.model, parts=tuple(parts))
+    for stage, layers in enumerate(stages):
+        found = {
+            id(one.part): float(one.count) for one in standing(model, asked.placement, asked.ranks, np.asarray(stage))
+        }
+        assert (found[id(narrow)], found[id(asked.model.stacks[0])]) == (layers, 2)
