@@ -11,7 +11,8 @@ import pytest
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.memory import memory
-from gpuhours.memory.peak import Memory, _Run
+from gpuhours.memory.activations import _largest
+from gpuhours.memory.peak import Memory, _activations, _Run
 from tests.round_machine import LAYER, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
 KEPT = 2 * (4 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + 3 * 2048) + 4 * 8
@@ -274,3 +275,13 @@ def test_a_frozen_model_is_computed_forward_alone() -> None:
     found = memory(replace(asked, model=replace(asked.model, parts=parts)))
     assert [float(np.max(parts["activations"])) for parts, _ in found.moments[:3]] == [0, 0, 0]
     assert float(found.moments[3][0]["activations"]) == TOKENS * 2 * (3 * 1024 + 2 * 4096)
+
+
+def test_a_stage_without_parts_holds_no_activations() -> None:
+    asked = workload(gpus=2, pipeline=2)
+    run = _Run(asked, asked.model, asked.ranks, asked.ranks)
+    run = replace(run, workload=replace(asked, software=stack(memory={"pipeline_outputs": 0.0})))
+    found = _activations(run, np.asarray(0), ())
+    assert [float(one) for one in (found.held, found.again, found.first, found.passing)] == [0, 0, 0, 0]
+    assert _largest(()) == 0
+    assert [float(one) for one in np.atleast_1d(_largest((np.array([1.0, 0.5]), np.array([0.25, 2.0]))))] == [1, 2]

@@ -166,6 +166,16 @@ def test_an_encoder_stands_where_the_layout_has_it() -> None:
     assert encoder_wait(1.0, 4, 10.0) == 1.0
 
 
+def test_gaps_of_an_encoder_on_its_own_accelerators_come_on_top() -> None:
+    """Two layers of its own with a gap of 5 ms each, beyond what it computes or launches."""
+    times = []
+    for gap in (0.0, 5e-3):
+        asked = seen("separate", gpus=3, pipeline=2, vision_gpus=1, software=stack(host={"gap": gap}))
+        times.append(float(encoding_time(shared_work(asked), asked)))
+    assert times[0] > 0
+    assert times[1] == pytest.approx(times[0] + 2 * 5e-3)
+
+
 def test_an_end_without_a_vocabulary_stays_on_its_stage() -> None:
     """Patches in front of a decoder whose vocabulary all stages share, or the first and the last hold: only words are spread."""
     for shared in (True, False):
