@@ -284,6 +284,6 @@ def test_every_identity_holds_for_what_a_text_prints_of_the_run(identity: Identi
 def test_figures_that_are_only_rounded_are_as_far_apart_as_rounding_takes_them() -> None:
     """Three digits are rounded by up to half a unit in the last: s.d. 0.01 / sqrt(12) of 1.00, a tenth of that of 9.99."""
     assert 0.001 / 12**0.5 < HARD < 0.01 / 12**0.5
-    plain = Identity("a = b", {"a": 1.0, "b": -1.0})
+    plain = Identity("a = b", {"a": 1.0, "b": -1.0}, 1.0)
     assert plain.sigma == HARD
     assert plain.mismatch({"a": 3.0, "b": 3.0}) == 1
