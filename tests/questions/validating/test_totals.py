@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Schedule, word
 from gpuhours.questions.validating.remainders import learn, likely, surprise, weighted_quantile
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals import (
@@ -87,6 +88,15 @@ def test_hours_and_what_they_follow_from_are_never_handed_over(given: str) -> No
     other = described(row(gpu_hours="1", days="1", mfu_pct="1", train_flops="1", cost_usd="1", energy_mwh="9"), given)  # type: ignore[arg-type]
     assert plain == other
     assert plain.known.model_fields_set == set()
+
+
+def test_a_layout_in_words() -> None:
+    said = described(row(parallelism="PP16 (zero-bubble) EP8, no TP", recompute=""), "all").layout
+    assert said is not None
+    assert (said.pipeline, said.tensor, said.expert, word(Schedule, said.schedule)) == (16, 1, 8, "zb-1p")
+    plain = described(row(parallelism="PP16 EP8", recompute=""), "all").layout
+    assert plain is not None
+    assert not {"tensor", "schedule"} & plain.model_fields_set
 
 
 @pytest.mark.parametrize(

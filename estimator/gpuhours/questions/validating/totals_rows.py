@@ -322,6 +322,10 @@ def _layout(row: Row) -> dict[str, Any]:
         match = re.search(pattern, words)
         if match is not None:
             keys[f"layout.{name}"] = int(match[1])
+    if re.search(r"\bno TP\b", words):
+        keys["layout.tensor"] = 1
+    if "layout.pipeline" in keys and re.search(r"zero[- ]bubble", words, re.IGNORECASE):
+        keys["layout.schedule"] = "zb-1p"
     sharding = re.search(r"zero-?([123])", words, re.IGNORECASE)
     if sharding is not None:
         keys["layout.sharding"] = f"zero{sharding[1]}"
