@@ -78,6 +78,7 @@ def estimate(
 def day_of(text: str | None) -> datetime.date | None:
     """Parse ``--by 2027-03-01``."""
     from gpuhours.inputs.errors import EstimateError
+    from gpuhours.run.spec import LAST_YEAR
 
     if text is None:
         return None
@@ -87,6 +88,8 @@ def day_of(text: str | None) -> datetime.date | None:
         raise EstimateError(f"{text!r} is not a date.", "Year-month-day: 2027-03-01.", "--by") from None
     if day <= datetime.date.today():
         raise EstimateError(f"{text} is in the past.", "Give a later date: the run starts today.", "--by")
+    if day.year > LAST_YEAR:
+        raise EstimateError(f"{text} is after {LAST_YEAR}.", "No deadline is that far away: leave it out.", "--by")
     return day
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Schedule, Sharding
 from gpuhours.layout.ranks import solved_data
-from gpuhours.run.resolve import usual_frames
 from gpuhours.run.samplable import foreseeable
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import is_mixture
+from gpuhours.run.usual_data import usual_frames
 from gpuhours.software.matching import profile_in
 from gpuhours.software.profile import Software, known_as
 

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 
 import numpy as np
 
-from gpuhours.architecture.catalogue import known_as, named, names
+from gpuhours.architecture.catalogue import known_as, names
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
@@ -28,7 +28,8 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import this_year, typical
+from gpuhours.run.typical import this_year
+from gpuhours.run.usual_data import completed
 from gpuhours.software.matching import StatedStack, kind_of_layout, match, software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
@@ -115,7 +116,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
         for key, supplied in run.assumptions.items()
     ]
     bases = dict.fromkeys(run.assumptions, "assumed")
-    data = _data(run, notes, bases)
+    data = completed(run, notes, bases)
     model, tokens = (None, None) if run.model is None else _model(run.model, data)
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
@@ -124,26 +125,11 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
         run, _software(run, model, data, notes).on_host(run.hardware.launch), model, machine, notes
     )
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
-    partial = is_partial(run.layout) and all(value is not None for value in (model, machine, gpus))
-    notes += _unstated(run, machine if gpus is not None else None, partial=partial)
-    layout, whole = None if partial else run.layout, gpus
-    if partial and run.layout is not None and gpus is not None:
-        whole = np.subtract(gpus, run.layout.encoder_gpus)
     if run.layout is not None and model is not None:
         refuse(run.layout, model)
     without_effect = () if run.layout is None or model is None else remarks(run.layout, model)
-    if machine is not None and gpus is not None and layout is not None:
-        layout = layout.replaced(data=_data_degree(layout, gpus))
-        whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
-    # a copy over several: trainers of adapters shard it, each rank with samples
-    split = model is not None and not model.trains_adapters
-    many = split and machine is not None and (layout_open or layout is None)
-    parts = parts_of_a_copy(model, machine.accelerator.memory) if many and machine is not None else 1.0
-    batch = global_batch(run, model, tokens, whole, notes, bases, parts, pictures=data.frames is not None)
-    if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
-        layout = layout.replaced(microbatch=shared_out(layout, batch))
-    if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
-        layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
+    known = _Known(run, data, model, tokens, machine, gpus, software, precision)
+    batch, layout = _batch_and_layout(known, notes, bases, layout_open=layout_open)
     priced = machine is not None and kernel_constants.is_known(machine.accelerator.generation)
     if (
         (model is None or not priced) and run.stack is None and "software" not in run.assumptions
@@ -152,6 +138,46 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     return Resolved(
         data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), without_effect, bases, met
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is resolved before the batch and the layout."""
+
+    run: Run
+    data: Data
+    model: Model | None
+    tokens: Array | None
+    machine: Cluster | None
+    gpus: Array | None
+    software: Software
+    precision: Precision
+
+
+def _batch_and_layout(
+    known: _Known, notes: list[Assumption], bases: dict[str, str], *, layout_open: bool
+) -> tuple[Array | None, Layout | None]:
+    """The global batch, and the layout with its data-parallel degree: as stated, or the usual ones that fit what is stated."""
+    run, model, machine, gpus = known.run, known.model, known.machine, known.gpus
+    partial = is_partial(run.layout) and all(value is not None for value in (model, machine, gpus))
+    notes += _unstated(run, machine if gpus is not None else None, partial=partial)
+    layout, whole = None if partial else run.layout, gpus
+    if partial and run.layout is not None and gpus is not None:
+        whole = np.subtract(gpus, run.layout.encoder_gpus)
+    if machine is not None and gpus is not None and layout is not None:
+        layout = layout.replaced(data=_data_degree(layout, gpus))
+        whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
+    # a copy over several: trainers of adapters shard it, each rank with samples
+    split = model is not None and not model.trains_adapters
+    many = split and machine is not None and (layout_open or layout is None)
+    parts = parts_of_a_copy(model, machine.accelerator.memory) if many and machine is not None else 1.0
+    pictures = known.data.frames is not None
+    batch = global_batch(run, model, known.tokens, whole, notes, bases, parts, pictures=pictures)
+    if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
+        layout = layout.replaced(microbatch=shared_out(layout, batch))
+    if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
+        layout = _usual_layout(model, batch, machine, known.software, known.precision, run.layout, notes)
+    return batch, layout
 
 
 def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[Assumption]:
@@ -205,47 +231,6 @@ def _chosen_settings(layout: Layout, stated: Layout | None) -> list[tuple[str, o
     given = set() if stated is None else stated.model_fields_set
     chosen = layout.model_dump(mode="json", exclude={"data", *given}, exclude_defaults=True)
     return list(chosen.items())
-
-
-def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
-    """The data block with frames and sequence length filled in. A text model without a sequence length gets the typical one, at most its
-    number of learned positions; a sample of an image model is one image."""
-    if (usual := usual_frames(run)) is not None:
-        frames, reason = usual
-        notes.append(Assumption("data.frames", frames, "", f"no frames are stated: {reason}"))
-        bases["data.frames"] = "assumed"
-        run = run.replaced("data", run.data.model_copy(update={"frames": frames}))
-    if run.model is None or run.model.tokens_per_sample(run.data) is not None:
-        return run.data
-    if run.model.padded_to is not None:
-        notes.append(
-            Assumption("data.seq_len", run.model.padded_to, "token", "the model pads every sample to this length")
-        )
-        bases["data.seq_len"] = "assumed"
-        return run.data.model_copy(update={"seq_len": run.model.padded_to})
-    counted = run.data.in_samples
-    year = this_year() if run.year is None else run.year
-    partly = getattr(run.model, "trainable", None) == "lora"
-    rule = typical().sequence(year, getattr(run.model, "kind", ""), counted=counted, adapters=partly)
-    most = getattr(run.model, "max_positions", None)
-    length = rule.value if most is None else min(rule.value, int(np.min(most)))
-    reason = "no sequence length is stated: the usual one " + (
-        "of one example" if counted else "for adapters" if rule.adapters else "for language models of the year"
-    )
-    notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
-    bases["data.seq_len"] = "assumed"
-    return run.data.model_copy(update={"seq_len": length})
-
-
-def usual_frames(run: Run) -> tuple[int, str] | None:
-    """Frames per sample, and the reason, if a run states none: one for an image model, those of the recipe of a named model; otherwise
-    None."""
-    if run.model is None or run.data.frames is not None:
-        return None
-    if run.model.of_pictures:
-        return 1, "a sample is one image"
-    recipe = named(run.model.name).frames if known_as(run.model.name) in names() else None
-    return None if recipe is None else (recipe, f"those of the recipe of {run.model.name}")
 
 
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:

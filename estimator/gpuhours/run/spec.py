@@ -173,6 +173,10 @@ class Supplied(Section):
         return self
 
 
+FIRST_YEAR, LAST_YEAR = 2010, 2100
+"""Years that a run may be of."""
+
+
 class Run(Section):
     """The complete input of an estimate."""
 
@@ -184,7 +188,7 @@ class Run(Section):
     hardware: Hardware = Hardware.model_construct()
     layout: Layout | None = None
     software: str | None = None
-    year: Annotated[int, whole(least=2010, most=2100)] | None = None
+    year: Annotated[int, whole(least=FIRST_YEAR, most=LAST_YEAR)] | None = None
     """The year of the run, which sets typical values for what is not stated. The current year by default."""
     operation: Operation = Operation.model_construct()
     site: SiteFile = None
