@@ -151,10 +151,12 @@ def test_the_fullest_moment() -> None:
 
 
 def test_odds_by_what_is_filled() -> None:
-    """lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness): one half at ``half``, near the lapses far from it; and the inverse."""
+    """(1 + x / sqrt(2 + x^2)) / 2 with x = steepness ln(half / filled): one half at ``half``, 1 - 1 / (2 x^2) far
+    below it; and the inverse."""
     known = odds_of("megatron-2022")
     assert known.probability(known.half) == pytest.approx(0.5)
-    assert (known.probability(0.01), known.probability(10.0)) == pytest.approx((1 - known.lapse, known.lapse), abs=1e-4)
+    away = known.steepness * np.log(known.half / 0.01)
+    assert known.probability(0.01) == pytest.approx(1 - 1 / (2 * away**2), abs=1e-6)
     assert known.probability(known.most(0.7)) == pytest.approx(0.7)
     assert odds_path().is_file()
     assert odds()["all"]["met"]["half"] == known.half

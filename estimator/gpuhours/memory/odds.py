@@ -24,6 +24,8 @@ ENOUGH = 0.5
 """Lowest probability at which a run is reported to fit."""
 SAFE = 0.9
 """Lowest probability of fitting required for automatically chosen layouts."""
+LEAST = 1e-9
+"""Smallest distinguished fill; the largest is its inverse."""
 
 
 def odds_path() -> Path:
@@ -46,30 +48,42 @@ class Odds:
     half: float
     """The predicted fill of the accelerator at which half of the layouts ran."""
     steepness: float
-    lapse: float
-    """Error rate of the published outcomes: the share of layouts that need almost no memory but did not run, and of layouts far beyond the
-    accelerator's memory that did."""
 
     def probability(self, filled: Array) -> Array:
         """Probability that a layout runs if it needs ``filled`` times the accelerator's memory.
 
-        P = lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness)
+            x = steepness ln(half / filled),    P = (1 + x / sqrt(2 + x^2)) / 2
 
-        >>> float(Odds(half=0.9, steepness=10, lapse=0.0).probability(0.9))
+        This is Student's distribution with two degrees of freedom, which memory errors follow (``questions.validating.odds``): most
+        predictions are near, a few are far off.
+
+        >>> float(Odds(half=0.9, steepness=10).probability(0.9))
         0.5
         """
-        return self.lapse + (1.0 - 2.0 * self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
+        return chance(self.steepness * np.log(np.divide(self.half, np.clip(filled, LEAST, 1 / LEAST))))
 
     def most(self, probability: float) -> float:
         """The fill at which a layout runs with a given probability: the inverse.
 
-            filled = half ((1 - 2 lapse) / (P - lapse) - 1)^(1 / steepness)
+            u = 2 P - 1,    filled = half exp(-u sqrt(2 / (1 - u^2)) / steepness)
 
-        >>> Odds(half=0.9, steepness=10, lapse=0.0).most(0.5)
+        >>> Odds(half=0.9, steepness=10).most(0.5)
         0.9
         """
-        odds = (1.0 - 2.0 * self.lapse) / (probability - self.lapse) - 1.0
-        return float(self.half * odds ** (1.0 / self.steepness))
+        apart = 2.0 * probability - 1.0
+        return float(self.half * np.exp(-apart * np.sqrt(2.0 / (1.0 - apart**2)) / self.steepness))
+
+
+def chance(x: Array) -> Array:
+    """Distribution function of Student's t with two degrees of freedom, (1 + x / r) / 2 with r = sqrt(2 + x^2), written as
+    1 / (r (r + |x|)) below zero, where it would cancel.
+
+    >>> round(float(chance(np.array(2.0))), 4)  # (1 + 2 / sqrt(6)) / 2
+    0.9082
+    """
+    away = np.sqrt(2.0 + np.square(x))
+    tail = 1.0 / (away * (away + np.abs(x)))
+    return np.where(np.less(x, 0.0), tail, 1.0 - tail)
 
 
 @functools.cache
@@ -79,4 +93,4 @@ def odds_of(stack: str, without: str = "") -> Odds:
     known, ran_in = odds()["without"].get(without, odds()["all"]), odds()["met_in"].get(stack, [])
     common = known["met"] if any(system != without for system in ran_in) else known["unmet"]
     constants = known["stacks"].get(stack, common)
-    return Odds(constants["half"], constants["steepness"], constants["lapse"])
+    return Odds(constants["half"], constants["steepness"])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuhours.inputs.records import dataclass
+from gpuhours.memory.odds import chance
 from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
 
@@ -21,11 +22,6 @@ FREE, HELD = 2.0, 0.5
 """Prior standard deviations in log: of the parameters common to measured stacks around ``CENTRE``, and of one stack's around these."""
 ENOUGH = 30
 """Minimum number of a stack's layouts that ran, and that failed, for parameters of its own."""
-LAPSE = 0.002
-"""``Odds.lapse``: of 0.001, 0.002 and 0.005 the most likely on layouts of systems that are left out, chosen once with all of them in view;
-the same value judges every one of them."""
-FURTHEST = 0.5
-"""Upper limit of one memory error, in log, so that a single unusual stack does not dominate."""
 ROUNDS = 200
 
 
@@ -82,7 +78,7 @@ def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
         stack: sorted({row.system for row in rows if row.stack == stack})
         for stack in sorted({row.stack for row in rows})
     }
-    return {"lapse": LAPSE, "met_in": met, "all": _learned(rows, errors, ""), "without": without}
+    return {"met_in": met, "all": _learned(rows, errors, ""), "without": without}
 
 
 def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[str, Any]:
@@ -103,27 +99,30 @@ def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[s
 def of_errors(rows: Sequence[Trial], errors: Sequence[Error], out: str = "") -> Floats:
     """(log half, log steepness) for a stack that was never measured, from memory errors of stacks that only one system ran.
 
-        half = exp(-mean),    steepness = pi / (sqrt(3) sd)
+        half = exp(-location),    steepness = 1 / scale
 
-    This is the logistic distribution with the mean and standard deviation of the errors: a layout runs if log(filled) + error < 0. Each
-    stack of a system has the same weight. Layouts that ran or failed are not used, so they can serve as a test.
+    The location and the scale are those of Student's distribution with two degrees of freedom (``memory.odds.chance``) with the maximum
+    posterior probability, with the prior of ``CENTRE`` and ``FREE``: a layout runs if log(filled) + error < 0. Of 1, 2, 3, 4, 6, 10 and
+    30 degrees of freedom, two are likeliest on these errors. Each stack of a system has the same weight. Layouts that ran or failed are
+    not used, so they can serve as a test.
     """
     systems: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         systems[row.stack].add(row.system)
     kept = [one for one in errors if one.system != out and not systems[one.stack] - {one.system, out}]
-    if not kept:
-        return np.array(CENTRE)
     counts = Counter((one.system, one.stack) for one in kept)
     weight = np.array([1.0 / counts[one.system, one.stack] for one in kept])
-    off = np.clip([one.error for one in kept], -FURTHEST, FURTHEST)
-    mean = float(np.average(off, weights=weight))
-    spread = float(np.sqrt(np.average((off - mean) ** 2, weights=weight)))
-    return np.array([-mean, np.log(np.pi / (np.sqrt(3.0) * spread))]) if spread else np.array([-mean, CENTRE[1]])
+    off = np.array([one.error for one in kept])
+
+    def loss(at: Floats) -> float:
+        density = at[1] - 1.5 * np.log(2.0 + np.square(np.exp(at[1]) * (off + at[0])))
+        return float(-np.sum(weight * density) + np.sum(((at - CENTRE) / FREE) ** 2) / 2)
+
+    return _minimise(loss, np.array(CENTRE))
 
 
 def _rounded(found: Floats) -> dict[str, float]:
-    return {"half": round(float(np.exp(found[0])), 4), "steepness": round(float(np.exp(found[1])), 3), "lapse": LAPSE}
+    return {"half": round(float(np.exp(found[0])), 4), "steepness": round(float(np.exp(found[1])), 3)}
 
 
 def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0.5) -> Floats:
@@ -141,8 +140,8 @@ def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0
             at[0] > 0
         ):  # half <= 1: layouts that failed are seldom published, so the data alone could put half above the capacity
             return np.inf
-        chance = LAPSE + (1 - 2 * LAPSE) / (1 + np.exp(np.clip(np.exp(at[1]) * (filled - at[0]), -60, 60)))
-        deviance = -np.sum(weight * np.where(ran, np.log(chance), np.log1p(-chance)))
+        x = np.exp(at[1]) * (at[0] - filled)
+        deviance = -np.sum(weight * np.log(chance(np.where(ran, x, -x))))
         return float(deviance + np.sum(((at - centre) / held) ** 2) / 2)
 
     return _minimise(loss, centre)
