@@ -10,14 +10,14 @@ from gpuhours.questions.validating.rows import Row
 CHIPS = (
     "gh200", "gb300", "gb200", "b300", "b200", "b100", "h800", "h200", "h100", "h20", "a800", "a100", "v100", "l40s", "l4",
     "l40", "a40", "a30", "a10g", "a10", "a6000", "a5000", "pro 6000", "6000 ada", "5090", "4090", "4080", "3090", "3060", "2080 ti",
-    "titan rtx", "t4", "p100", "gb10", "mi355x", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
+    "titan rtx", "t4", "p100", "gb10", "mi355x", "mi325x", "mi300x", "mi250x", "mi250", "v6e", "v5p", "v5e",
     "tpu-v4", "tpu-v3",
 )  # fmt: skip
 """Parts of names that distinguish chips."""
 FAMILIES = {
     "a6000": "rtx-a6000", "5090": "rtx-5090", "4090": "rtx-4090", "3090": "rtx-3090", "v6e": "tpu-v6e", "v5p": "tpu-v5p",
     "v5e": "tpu-v5e", "h20": "h20-sxm", "a5000": "rtx-a5000", "pro 6000": "rtx-pro-6000", "6000 ada": "rtx-6000-ada",
-    "4080": "rtx-4080", "3060": "rtx-3060", "2080 ti": "rtx-2080-ti", "titan rtx": "titan-rtx",
+    "4080": "rtx-4080", "3060": "rtx-3060", "2080 ti": "rtx-2080-ti", "titan rtx": "titan-rtx", "mi250": "mi250x",
 }  # fmt: skip
 """Prefix of a chip's profile names, if it is not the chip's name."""
 FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
@@ -65,7 +65,7 @@ def _nearest_form(known: list[str], name: str, chip: str) -> str:
     (SXM, with the larger memory that is not a later variant)."""
     rest = name.replace(chip, "", 1)
     form = next((form for form, words in FORMS.items() if any(word in rest for word in words)), "sxm")
-    size = re.search(r"(\d+)-?gi?b", rest)
+    size = re.search(r"(\d+)-?g(?:i?b)?(?![a-z0-9])", rest)
 
     def distance(profile: str) -> tuple[bool, float, float]:
         memory = load_accelerator(profile).memory / 2**30

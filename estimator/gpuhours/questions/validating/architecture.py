@@ -93,7 +93,7 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
         fields["parallel_residual"] = True
     if (row.positive("experts") or 1) > 1:
         fields |= _experts(row, name)
-    if row.number("lora") == 1:
+    if row.flag("lora"):
         everything = EVERY if gated else (*ATTENTION, "up", "down")
         targets = tuple((row.word("lora_targets") or "").split()) or everything
         fields |= {"trainable": "lora", "rank": _whole(row, "lora_rank") or ADAPTER_RANK, "targets": targets}
@@ -124,9 +124,9 @@ def _width(row: Row) -> int | None:
 
 def _gated(row: Row, name: str) -> bool:
     """Whether the feed-forward layer is gated: as stated, otherwise whichever matches the stated parameters, otherwise by family."""
-    stated, parameters = row.number("gated_mlp"), row.positive("params_b")
+    stated, parameters = _gated_by_word(row), row.positive("params_b")
     if stated is not None:
-        return stated == 1
+        return stated
     width, hidden, layers = (row.positive(column) for column in ("ffn_hidden", "hidden", "layers"))
     if parameters is None or width is None or hidden is None or layers is None or row.positive("experts") is not None:
         return GATED.search(name) is not None
@@ -135,6 +135,14 @@ def _gated(row: Row, name: str) -> bool:
     ends = 2 * (row.positive("vocab") or 0) * hidden
     sizes = [layers * (attention + products * hidden * width) + ends for products in (2, 3)]
     return abs(sizes[1] - parameters * 1e9) < abs(sizes[0] - parameters * 1e9)
+
+
+def _gated_by_word(row: Row) -> bool | None:
+    """Whether a cell says that the layer is gated, as yes or no or by its activation."""
+    text = (row.word("gated_mlp") or "").lower()
+    if re.search(r"\w*glu\b", text):
+        return True
+    return False if re.search(r"\b(gelu|relu2?)\b", text) else row.flag("gated_mlp")
 
 
 def _tied(decoder: Decoder, row: Row) -> bool:

@@ -35,11 +35,14 @@ from gpuhours.questions.validating.stated import (
     dtype_of,
     microbatch_of,
     needed,
+    not_understood,
     recompute_layers_of,
+    recompute_modules_of,
     recompute_of,
     scaled_by_row,
     schedule_of,
     sharding_of,
+    state_of,
 )
 from gpuhours.questions.validating.words import (
     kernel_in,
@@ -184,7 +187,11 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         software=software,
         kernel=_kernel(row, software, chip.generation),
         precision=precision,
-        remarks=tuple(text for text in (remark, other, named, ROW_WISE if scaled_by_row(row) else "") if text),
+        remarks=tuple(
+            text
+            for text in (remark, other, named, ROW_WISE if scaled_by_row(row) else "", *not_understood(row))
+            if text
+        ),
         without=without if left else "",
         left_out=left,
     )
@@ -215,9 +222,7 @@ def _precision(row: Row, software: Software, chip: Accelerator) -> Precision:
     dtype = dtype_of(row, wide)
     if dtype == "bf16":
         dtype = wide
-    state = row.word("training_state")
-    state = state if state in ("amp", "mixed", "pure") else software.defaults.state
-    return Precision(dtype, state, optimiser_in(row.word("optimizer") or ""))
+    return Precision(dtype, state_of(row, software.defaults.state), optimiser_in(row.word("optimizer") or ""))
 
 
 def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, batch: int) -> Layout:
@@ -237,6 +242,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),
         "sharding": sharding, "shard_group": None if shard_group is None else max(1, int(shard_group)),
         "recompute": recompute_of(row, _recomputed(row, software, decoder)),
+        "recompute_modules": recompute_modules_of(row),
         "recompute_layers": recompute_layers_of(row, int(decoder.layers), degrees.pipeline),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"), "offload_parameters": "param" in (row.word("offload") or ""),
@@ -343,8 +349,8 @@ def _drops(row: Row, software: Software, decoder: Decoder) -> bool:
 
 
 def _sequence_parallel(row: Row, software: Software) -> bool:
-    stated = row.number("seq_parallel")
-    return software.sequence_parallel if stated is None else stated == 1
+    stated = row.flag("seq_parallel")
+    return software.sequence_parallel if stated is None else stated
 
 
 def _scope(row: Row, software: Software) -> dict[str, str]:

@@ -18,8 +18,11 @@ from gpuhours.inputs.yaml_files import read_table_text, read_yaml
 from gpuhours.software.matching import under
 from gpuhours.software.profile import load_software
 
-UNSAID = frozenset({"", "nan", "none stated", "n/a", "-", "?"})
+UNSAID = frozenset({"", "nan", "none stated", "not stated", "unknown", "n/a", "-", "?"})
 """Texts of cells that say nothing."""
+YES = frozenset({"1", "1.0", "yes", "y", "true", "on", "enabled"})
+NO = frozenset({"0", "0.0", "no", "n", "false", "off", "disabled", "none"})
+"""Texts of cells for yes and no."""
 SMALLEST, LARGEST = 1e-9, 1e40
 """Range of plausible step times and memory."""
 TABLES = ("runs.csv", "framework_runs.csv", "nanotron_bench.csv")
@@ -67,6 +70,15 @@ class Row:
         except ValueError:
             return None
         return value if math.isfinite(value) else None
+
+    def flag(self, column: str) -> bool | None:
+        """Whether a cell says yes (1, yes, True, on) or no (0, no, False, off); None if neither.
+
+        >>> Row({"lora": "True"}, 2).flag("lora")
+        True
+        """
+        text = (self.word(column) or "").lower()
+        return True if text in YES else False if text in NO else None
 
     def positive(self, column: str) -> float | None:
         """The number in a cell if above 0 and plausible for a run."""

@@ -8,38 +8,63 @@ from __future__ import annotations
 
 import re
 
-from gpuhours.hardware.number_formats import WORDS
+from gpuhours.hardware.number_formats import FORMATS, WORDS
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Recompute, Schedule, Sharding, words
+from gpuhours.layout.layout import Module, Recompute, Schedule, Sharding, words
 from gpuhours.questions.validating.rows import Row
 
-DTYPES = WORDS | {"amp": "", "o1": "", "mixed": ""}
+DTYPES = WORDS | {
+    "amp": "", "o1": "", "mixed": "", "16bit": "", "tensorfloat32": "tf32", "32true": "fp32", "32bit": "fp32", "fp8mx": "mxfp8",
+}  # fmt: skip
 """Number formats as spelled in tables; an empty value is an unspecified 16-bit format."""
 SHARDINGS = (
-    (r"zero\W*3|fsdp|hsdp|full.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3", Sharding.zero3),
-    (r"zero\W*2|grad.?op|^2$|stage.?2", Sharding.zero2),
-    (r"zero\W*1|distributed (fused )?(optimi[sz]er|adam)|zero.?offload|^1$|stage.?1", Sharding.zero1),
-    (r"none|ddp|^no$|\bdp\b|zero\W*0|^0$|replicat", Sharding.none),
+    (r"no.?shard", Sharding.none),
+    (
+        r"zero\W*3|\bz3\b|fsdp|hsdp|full(y)?.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3|optim-grads-params",
+        Sharding.zero3,
+    ),
+    (r"zero\W*2|\bz2\b|grad.?op|^2$|stage.?2|optim-grads", Sharding.zero2),
+    (
+        r"zero\W*1|\bz1\b|dist(ributed)?.?(fused.)?(opt\b|optim|adam)|zero.?offload|^1$|stage.?1|^os$|^optim(izer)?(.states?)?$|optimizer.states?.shard",
+        Sharding.zero1,
+    ),
+    (r"none|ddp|^no$|\bdp\b|data.?parallel|zero\W*0|^0$|replicat", Sharding.none),
 )
-"""Patterns for what data-parallel ranks shard, first match wins."""
+"""Patterns for what data-parallel ranks shard, first match wins; underscores are read as hyphens."""
 RECOMPUTES = (
-    (r"^(none|no|off|false|0)\b", Recompute.none),
-    (r"selective|attention only|\bcore\b|\battn\b|\bmlp\b|every op|\bsac\b|\+\+", Recompute.selective),
-    (r"full|block|uniform|per.?layer|checkpoint|^(yes|true|1|on|all)\b", Recompute.full),
+    (
+        r"^(none|no|off|false|0|disabled|not|without)\b|[=: (](none|no|off|false|0|disabled|unused)\)?$|not (used|enabled|applied)",
+        Recompute.none,
+    ),
+    (
+        r"selective|attention only|^attention$|\bcore\b|\battn\b|\bmlp\b|every op|\bsac\b|\+\+|minimal|dots-|recompute-activations"
+        r"|moe-act|layer-?norm|up-proj",
+        Recompute.selective,
+    ),
+    (
+        r"full|block|uniform|(per|every|all|each).?layer|checkpoint|recomput|remat|save-nothing|\bckpt\b|^(yes|true|1|on|all|enabled)\b",
+        Recompute.full,
+    ),
 )
-"""Patterns for what is recomputed, first match wins."""
+"""Patterns for what is recomputed, first match wins; underscores are read as hyphens."""
 EVERY_OTHER = r"every (other|second|2nd) (layer|block)|half of the (layers|blocks)|alternate (layers|blocks)"
-SOME_LAYERS = r"(\d+) (?:of|out of|/) ?(\d+) (?:layers|blocks)"
+SOME_LAYERS = r"(\d+) ?(?:of|out of|/) ?(\d+) (?:layers|blocks)"
 """Pattern for full recomputation of some layers."""
 SCHEDULES = (
+    (r"non-?.?interleav", Schedule.f1b1),
     (r"zb-?2p|zb-?h2", Schedule.zb2p),
     (r"zb|zero.?bubble|dualpipe|chimera", Schedule.zb1p),
-    (r"interleav|1f1b-?i\b|virtual|vpp|circular", Schedule.interleaved),
+    (r"interleav|1f1b-?i\b|virtual|vpp|circular|loop|breadth", Schedule.interleaved),
     (r"gpipe|afab|fill.?drain", Schedule.gpipe),
-    (r"1f1b|pipedream|non-?interleaved", Schedule.f1b1),
+    (r"1f1b|pipedream", Schedule.f1b1),
 )
 """Patterns for the order of a pipeline's passes. Bidirectional pipelines (DualPipe, Chimera) and ZB-V have about ZB-1p's third of the
 bubble."""
+STATES = (
+    (r"autocast|\bamp\b(?!.*\bo2\b)|\b(bf16|fp16|16)-mixed", "amp"),
+    (r"\bpure\b|-true\b|(all|everything) (in )?(bf16|16)", "pure"),
+)
+"""Patterns for what the optimiser stores, first match wins; "mixed" alone may be either of the two usual kinds."""
 NO_CHUNKS = r"\b(vp|virtual|interleav\w*|chunks)\b[^;.]*\bnot (given|stated|printed|said|in the table)"
 """Pattern for a table that does not state the chunks of its pipelines."""
 ACCUMULATION = r"grad\w*\.? ?acc\w*(?: steps?)?\W{0,4}(\d+)"
@@ -122,18 +147,48 @@ def scaled_by_row(row: Row) -> bool:
 
 
 def dtype_of(row: Row, usual: str) -> str:
-    """The number format that a row names; ``usual`` if it names none or just 16-bit, or 8-bit GEMMs scaled by row."""
+    """The number format that a row names, the narrowest of several; ``usual`` if none or just 16-bit, or for 8-bit GEMMs scaled by row."""
     said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
     if scaled_by_row(row):
         return usual
     for text in said:
-        words = re.findall(r"[a-z]+\d*[a-z]*\d*|\d+bit", text.lower().replace("-bit", "bit"))
+        joined = re.sub(r"(?<![a-z\d])(\d+)[- ](?=(?:bit|true)\b)|(fp8)[-_ ](?=mx\b)", r"\1\2", text.lower())
+        words = re.findall(r"[a-z]+\d*[a-z]*\d*|\d+(?:bit|true)", joined)
         known = [DTYPES[word] for word in words if word in DTYPES]
         if known:
-            return next((dtype for dtype in known if dtype), usual)
+            return min(filter(None, known), key=_width, default=usual)
     if said:
         raise UnstatedError(f"number format {said[0]!r} is not known")
     return usual
+
+
+def state_of(row: Row, usual: str) -> str:
+    """What the optimiser stores, as ``training_state`` or the words of the precision say, otherwise the stack's default."""
+    said = (row.word("training_state") or "").lower()
+    if said in ("amp", "mixed", "pure"):
+        return said
+    texts = (said, (row.word("precision") or "").lower(), (row.word("dtype") or "").lower())
+    return next((state for text in texts for pattern, state in STATES if re.search(pattern, text)), usual)
+
+
+def not_understood(row: Row) -> tuple[str, ...]:
+    """Remarks on cells whose words say nothing that is known, so that the stack's default is taken."""
+    columns = (
+        ("sharding", SHARDINGS),
+        ("recompute", (*RECOMPUTES, (EVERY_OTHER, 0), (SOME_LAYERS, 0))),
+        ("schedule", SCHEDULES),
+    )
+    return tuple(
+        f"{column} {row.word(column)!r} not understood: as usual for the stack"
+        for column, patterns in columns
+        if row.word(column) is not None and _read(patterns, row.word(column)) is None
+    )
+
+
+def _width(dtype: str) -> tuple[float, float]:
+    """Orders formats named together: the one with the smallest inputs or frozen weights is that of the products; blocks have scales."""
+    known = FORMATS[dtype]
+    return min(known.input, known.frozen), -known.scale
 
 
 def sharding_of(row: Row, usual: str) -> Sharding:
@@ -154,6 +209,14 @@ def recompute_of(row: Row, usual: str) -> Recompute:
         return Recompute[kind]
     word = _read(RECOMPUTES, row.word("recompute") or (kind or None))
     return Recompute[usual] if word is None else Recompute(word)
+
+
+def recompute_modules_of(row: Row) -> tuple[Module, ...] | None:
+    """The modules that a row names as Megatron-Core does (``layernorm moe_act``); None if it names none, or ``mlp`` alone, which other
+    stacks recompute as well."""
+    text = (row.word("recompute_scope") or row.word("recompute") or "").lower()
+    named = tuple(one for one in Module if re.search(rf"\b{one.name.replace('_', '[-_ ]?')}\b", text))
+    return None if set(named) <= {Module.mlp} else named
 
 
 def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
@@ -187,7 +250,8 @@ def chunks_of(layers: int, pipeline: int, most: int) -> int:
 
 
 def _read(words: tuple[tuple[str, int], ...], text: str | None) -> int | None:
-    return None if text is None else next((value for pattern, value in words if re.search(pattern, text.lower())), None)
+    plain = "" if text is None else text.lower().replace("_", "-")
+    return next((value for pattern, value in words if plain and re.search(pattern, plain)), None)
 
 
 def _whole(row: Row, column: str) -> int | None:

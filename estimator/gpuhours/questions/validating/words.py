@@ -12,8 +12,8 @@ from gpuhours.software.matching import StatedStack, kind_of_layout, match
 from gpuhours.software.profile import Software, load_software
 
 KERNELS = (
-    (r"unfused|no flash|eager|naive|\bmath\b|fused softmax", "unfused"),
-    (r"cudnn|transformer engine|^te$", "cudnn"),
+    (r"unfused|no flash|eager|naive|\bmath\b|fused softmax|standard|vanilla|\bplain\b", "unfused"),
+    (r"cudnn|transformer.?engine|^te\b", "cudnn"),
     (r"(flash|fa)\D*4|(flash|fa)\D*3", "flash3"),
     (r"triton|xformers|mem\w*.efficient|(flash|fa)\D*1\b", "flash1"),
     (r"(flash|fa)\D*2", "flash2"),
@@ -104,7 +104,7 @@ def stack_of(row: Row) -> StatedStack:
         release=row.word("release") or "",
         year=None if year is None else round(year),
         layout=kind_of_layout(split=split, sharding=sharding),
-        adapters="text" if row.number("lora") == 1 else "",
+        adapters="text" if row.flag("lora") else "",
         expert_ranks=experts and (row.positive("ep") or 1) > 1,
         mixture=experts and (row.positive("ep") or 1) == 1,
     )
@@ -155,6 +155,6 @@ def node_of(row: Row, accelerator: str) -> Node:
     network = next((kind for pattern, kind in NETWORKS if re.search(pattern, joined)), None)
     if network is not None:
         node = replace(node, network=network)
-    if "no nvls" in text or row.number("switch_reduction") == 0:
+    if "no nvls" in text or row.flag("switch_reduction") is False:
         node = replace(node, sharp=False)
     return node

@@ -1,0 +1,92 @@
+"""A fact in other words is the same fact: rows respelled as another transcriber would give the same case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from gpuhours.layout.layout import Module
+from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.rows import Row, measured_rows
+from gpuhours.questions.validating.stated import recompute_modules_of
+
+SPELLINGS = {
+    ("recompute_kind", "full", "recompute"): (
+        "activation checkpointing", "checkpoint every layer", "gradient checkpointing: enabled", "AC=full", "every layer", "full remat",
+        "activation recomputation", "True",
+    ),
+    ("recompute_kind", "none", "recompute"): (
+        "disabled", "not used", "without activation checkpointing", "activation checkpointing: off", "gradient_checkpointing=False",
+        "no ckpt", "0",
+    ),
+    ("recompute_kind", "selective", "recompute"): ("AC=selective", "selective (core attention)", "--recompute-activations", "minimal"),
+    ("sharding", "zero3", "sharding"): ("FSDP2", "fully_shard", "FULL_SHARD", "zero_3", "DeepSpeed Z3", "optim_grads_params", "HSDP"),
+    ("sharding", "zero1", "sharding"): (
+        "ZeRO-1", "dist-opt", "use_distributed_optimizer", "zero_1", "optimizer states", "distributed optimizer",
+    ),
+    ("sharding", "none", "sharding"): ("DDP", "NO_SHARD", "plain data parallel", "replicated"),
+    ("schedule", "1f1b", "schedule"): ("1F1B (non-interleaved)", "PipeDream-Flush", "non interleaved"),
+    ("schedule", "interleaved", "schedule"): ("Interleaved 1F1B", "VPP", "looping"),
+    ("dtype", "bf16", "dtype"): ("BF16-mixed", "bfloat16", "torch.bfloat16", "bf16/fp32", "16-bit", "mixed"),
+    ("dtype", "fp8", "dtype"): ("FP8-CS", "bf16 + fp8", "float8", "FP8 hybrid"),
+    ("dtype", "mxfp8", "dtype"): ("FP8-MX", "fp8_mx", "MXFP8 (e4m3)"),
+    ("training_state", "pure", "training_state"): ("bf16-true", "all bf16"),
+    ("training_state", "amp", "training_state"): ("autocast", "AMP"),
+    ("seq_parallel", "1", "seq_parallel"): ("yes", "True", "on"),
+    ("seq_parallel", "0", "seq_parallel"): ("no", "False"),
+    ("gated_mlp", "1", "gated_mlp"): ("SwiGLU", "True", "yes"),
+    ("gated_mlp", "0", "gated_mlp"): ("GELU", "False"),
+    ("lora", "1", "lora"): ("True", "yes"),
+    ("attention_kind", "unfused", "attention_kind"): ("standard", "vanilla attention"),
+    ("attention_kind", "fused-cudnn", "attention_kind"): ("TransformerEngine", "TE DotProductAttention"),
+    ("accelerator", "a100-sxm-40gb", "accelerator"): ("A100 40G", "NVIDIA A100-SXM4-40GB"),
+}  # fmt: skip
+
+
+@cache
+def stated(column: str, said: str) -> Row:
+    """The first published row that says it and can be predicted."""
+    return next(
+        row for row in measured_rows() if row.word(column) == said and row.seconds and isinstance(case_of(row), Case)
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "said", "told_in", "words"),
+    [(*key, words) for key, others in SPELLINGS.items() for words in others],
+)
+def test_other_words_for_a_fact(column: str, said: str, told_in: str, words: str) -> None:
+    row = stated(column, said)
+    blank = {column: "", "precision": ""} if told_in == "dtype" else {column: ""}
+    if column == "recompute_kind":  # its scope is a column of its own
+        row = replace(row, cells={**row.cells, "recompute_scope": ""})
+    respelled = case_of(replace(row, cells={**row.cells, **blank, told_in: words}))
+    known = case_of(row)
+    assert isinstance(known, Case)
+    assert isinstance(respelled, Case), respelled
+    for part in ("layout", "precision", "decoder", "kernel", "accelerator", "chip", "gpus"):
+        assert getattr(respelled, part) == getattr(known, part), part
+
+
+@pytest.mark.parametrize(
+    ("words", "modules"),
+    [
+        ("layernorm moe_act", {Module.layernorm, Module.moe_act}), ("moe_act, mla_up_proj", {Module.moe_act, Module.mla_up_proj}),
+        ("mla-up-proj", {Module.mla_up_proj}), ("mlp", None), ("attention-core", None), ("", None),
+    ],
+)  # fmt: skip
+def test_modules_by_their_names(words: str, modules: set[Module] | None) -> None:
+    named = recompute_modules_of(Row({"recompute_scope": words}, 2))
+    assert (None if named is None else set(named)) == modules
+
+
+def test_words_that_say_nothing_known_are_remarked_on() -> None:
+    row = stated("sharding", "zero1")
+    odd = case_of(replace(row, cells={**row.cells, "sharding": "as usual", "schedule": "tidal"}))
+    assert isinstance(odd, Case)
+    assert {
+        "sharding 'as usual' not understood: as usual for the stack",
+        "schedule 'tidal' not understood: as usual for the stack",
+    } <= set(odd.remarks)
