@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from gpuhours.layout.layout import Module
+from gpuhours.questions.validating.architecture import published_decoder, with_published_shape
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.stated import recompute_modules_of
@@ -90,3 +91,49 @@ def test_words_that_say_nothing_known_are_remarked_on() -> None:
         "sharding 'as usual' not understood: as usual for the stack",
         "schedule 'tidal' not understood: as usual for the stack",
     } <= set(odd.remarks)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "kv_heads"),
+    [
+        ("Llama 3 70B LoRA (2 nodes)", 80, 8), ("LLAMA3_70B", 80, 8), ("DeepSeekV3", 61, None), ("Qwen2.5 32B 2-node", 64, 8),
+        ("Gemma 2 9B full", 42, 8),
+    ],
+)  # fmt: skip
+def test_names_of_published_models(name: str, layers: int, kv_heads: int | None) -> None:
+    known = published_decoder(name)
+    assert known is not None
+    assert (known.layers, known.kv_heads) == (layers, kv_heads)
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT 5B", "LLaMA-80b", "7B", "BERT 4B", "our model", ""])
+def test_other_names_are_no_published_model(name: str) -> None:
+    assert published_decoder(name) is None
+
+
+def test_a_published_models_widths_need_not_be_stated() -> None:
+    """With its key-value heads, feed-forward width and vocabulary blank, or all of its architecture, a row gives the same model."""
+    row = next(
+        row for row in measured_rows() if row.word("model_name") == "Llama 3.1 70B" and isinstance(case_of(row), Case)
+    )
+    known = case_of(row)
+    widths = ("kv_heads", "ffn_hidden", "vocab", "gated_mlp")
+    for blank in (widths, (*widths, "layers", "hidden", "heads")):
+        case = case_of(replace(row, cells={**row.cells, **dict.fromkeys(blank, "")}))
+        assert isinstance(case, Case), case
+        assert isinstance(known, Case)
+        assert case.decoder.model(4096).parameters == known.decoder.model(4096).parameters
+
+
+def test_another_width_is_another_model_and_a_part_keeps_its_layers() -> None:
+    said = {"model_name": "Llama 3 70B", "layers": "4", "hidden": "8192", "heads": "64"}
+    assert with_published_shape(Row(said, 2))[0].number("kv_heads") == 8
+    assert with_published_shape(Row({**said, "hidden": "6144"}, 2))[0].number("kv_heads") is None
+
+
+def test_experts_of_a_dispatcher_need_their_degree() -> None:
+    """Sharded without a degree, every rank loops over all experts; DeepEP sends tokens between ranks, so there is a degree."""
+    row = next(row for row in measured_rows() if row.word("model_name") == "GPT-OSS 20B")
+    assert case_of(row) == "expert degree (ep) not stated"
+    looped = case_of(replace(row, cells={**row.cells, "framework": "PyTorch FSDP2"}))
+    assert isinstance(looped, Case), looped

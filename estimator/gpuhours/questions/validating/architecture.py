@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
+from gpuhours.architecture.catalogue import known_as, named, names
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.decoder_shapes import Experts, LatentAttention
 from gpuhours.architecture.lora import ATTENTION, EVERY
@@ -23,6 +26,8 @@ STEP = 256
 """Derived feed-forward widths are rounded to multiples of this."""
 ALIGNED = 8
 """An unstated head size is rounded to a multiple of this if the width is not divisible by the number of heads."""
+ROWS = 64
+"""Vocabularies that are no multiple of this are padded in training."""
 CLASSES = 8
 """Size of the output layer if no tokens are predicted: small enough for its cost to be negligible."""
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
@@ -48,11 +53,62 @@ DEEPSEEK = LatentAttention(kv_rank=512, query_rank=1536, nope_dim=128, rope_dim=
 """DeepSeek-V3 technical report, section 4.2; Kimi K2 has the same widths."""
 
 
+@cache
+def published_decoder(name: str) -> Decoder | None:
+    """The published decoder that a table's name refers to, whatever follows it (``Llama 3 70B LoRA (2 nodes)``); None if there is none."""
+    words = re.sub(r"\([^)]*\)", " ", name).split()
+    tried = (" ".join(words[:count]) for count in range(len(words), 0, -1))
+    found = next(
+        (one for text in tried if (one := _without_marks().get(_plain(text), known_as(text))) in names()), None
+    )
+    return Decoder(**named(found).shape) if found is not None and named(found).kind == "decoder" else None
+
+
+@cache
+def _without_marks() -> dict[str, str]:
+    return {_plain(name): name for name in names()}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", name.lower())
+
+
+def with_published_shape(row: Row) -> tuple[Row, str]:
+    """The row with blank widths filled from the published model that its name refers to, and a remark; unchanged if its width or heads are
+    not that model's, or are blank too (``decoder_of`` then takes the whole model). A vocabulary that training would pad is left out."""
+    known = published_decoder(row.word("model_name") or "")
+    if known is None or (row.positive("hidden"), row.positive("heads")) != (known.hidden, known.heads):
+        return row, ""
+    columns = {"kv_heads": known.kv_heads or known.heads, "gated_mlp": int(known.gated)}
+    if known.experts is None and row.positive("experts") is None:
+        columns["ffn_hidden"] = int(known.ffn_width)
+    if known.vocab % ROWS == 0:
+        columns["vocab"] = int(known.vocab)
+    blank = {column: str(value) for column, value in columns.items() if row.word(column) is None}
+    if not blank:
+        return row, ""
+    return replace(
+        row, cells={**row.cells, **blank}
+    ), f"of the published model: {', '.join(f'{k} {v}' for k, v in blank.items())}"
+
+
+def _named_alone(row: Row) -> Decoder | None:
+    """The published model of a row that gives no width and no heads, with its layers if it gives them."""
+    known = published_decoder(row.word("model_name") or "")
+    if known is None or row.positive("hidden") is not None or row.positive("heads") is not None:
+        return None
+    layers = _whole(row, "layers")
+    if layers not in (None, known.layers) and not isinstance(known.layers, int):
+        return None
+    update = {"layers": layers or known.layers, "vocab": _whole(row, "vocab") or known.vocab}
+    return known.model_copy(update={**update, **_adapters(row, gated=known.gated)})
+
+
 def unusable(row: Row) -> str | None:
     """Why a row's model cannot be built from its columns, or None."""
     name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}"
     missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
-    if missing:
+    if missing and _named_alone(row) is None:
         return f"architecture not given ({', '.join(missing)})"
     tuned = VISION.search(row.word("model_name") or "") and "fine-tune" in name.lower()
     if OTHER.search(name) and not tuned and "vlm" not in name.lower():
@@ -64,6 +120,8 @@ def unusable(row: Row) -> str | None:
 
 def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     """The decoder, or None and why not."""
+    if (whole := _named_alone(row)) is not None:
+        return whole, ""
     name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}".lower()
     gated = _gated(row, name)
     fields: dict[str, Any] = {
@@ -93,15 +151,21 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
         fields["parallel_residual"] = True
     if (row.positive("experts") or 1) > 1:
         fields |= _experts(row, name)
-    if row.flag("lora"):
-        everything = EVERY if gated else (*ATTENTION, "up", "down")
-        targets = tuple((row.word("lora_targets") or "").split()) or everything
-        fields |= {"trainable": "lora", "rank": _whole(row, "lora_rank") or ADAPTER_RANK, "targets": targets}
+    fields |= _adapters(row, gated=gated)
     try:
         decoder = Decoder(**{key: value for key, value in fields.items() if value is not None})
     except ValidationError as error:
         return None, f"architecture cannot be built: {error.errors()[0]['msg']}"
     return (decoder.model_copy(update={"tied": True}) if _tied(decoder, row) else decoder), ""
+
+
+def _adapters(row: Row, *, gated: bool) -> dict[str, Any]:
+    """What is trained, if adapters are: on every projection unless the row says where."""
+    if not row.flag("lora"):
+        return {}
+    everything = EVERY if gated else (*ATTENTION, "up", "down")
+    targets = tuple((row.word("lora_targets") or "").split()) or everything
+    return {"trainable": "lora", "rank": _whole(row, "lora_rank") or ADAPTER_RANK, "targets": targets}
 
 
 def _width(row: Row) -> int | None:

@@ -18,7 +18,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.layout.validity import ENDS, chunks_divide, refuse_placement
 from gpuhours.questions.validating.accelerators import accelerator_of
-from gpuhours.questions.validating.architecture import decoder_of, unusable
+from gpuhours.questions.validating.architecture import decoder_of, unusable, with_published_shape
 from gpuhours.questions.validating.leaving_out import (
     accelerator_without,
     libraries_without,
@@ -68,6 +68,8 @@ INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
 """Attention kernel -> kernels to use instead on a GPU generation that does not support it, nearest first."""
+DISPATCHERS = re.compile(r"\b(deep|hybrid)-?ep\b")
+"""Names of libraries that send tokens between the ranks that share a layer's experts."""
 ROW_WISE = "8-bit products scaled by row, computed at the rate of 16-bit ones"
 FLASH_YEAR = 2023
 """Year from which training stacks have FlashAttention unless stated otherwise (Dao et al., May 2022; Dao, July 2023)."""
@@ -151,6 +153,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     if reason:
         raise UnstatedError(reason)
     row, named = with_named(row)
+    row, shape = with_published_shape(row)
     length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
@@ -189,7 +192,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         precision=precision,
         remarks=tuple(
             text
-            for text in (remark, other, named, ROW_WISE if scaled_by_row(row) else "", *not_understood(row))
+            for text in (remark, other, named, shape, ROW_WISE if scaled_by_row(row) else "", *not_understood(row))
             if text
         ),
         without=without if left else "",
@@ -232,7 +235,8 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         tensor, context = context, 1
     sharding = sharding_of(row, software.defaults.sharding)
     expert = row.positive("ep")
-    if decoder.experts is not None and expert is None and degrees.gpus > 1 and sharding is not Sharding.zero3:
+    shared = sharding is not Sharding.zero3 or DISPATCHERS.search(_dispatch_words(row)) is not None
+    if decoder.experts is not None and expert is None and degrees.gpus > 1 and shared:
         raise UnstatedError("expert degree (ep) not stated")
     schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
     shard_group, blocks = row.positive("shard_group"), row.positive("loss_blocks")
@@ -366,15 +370,19 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
     )
 
 
+def _dispatch_words(row: Row) -> str:
+    return " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
+
+
 def _dispatch(row: Row, software: Software) -> dict[str, Dispatch]:
     """How tokens are dispatched to experts, as far as the row says: by DeepEP or HybridEP, which send a token once to each rank that holds
     some of its experts and sort tokens in the same kernel (their documentation); or with a fixed capacity per expert relative to the mean
     load ("capacity factor 1"), where excess tokens are dropped and free slots padded."""
-    text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
+    text = _dispatch_words(row)
     factor = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
     capacity = row.positive("expert_capacity") or (None if factor is None else float(factor[1]))
     said: dict[str, Any] = {}
-    if re.search(r"\b(deep|hybrid)-?ep\b", text):
+    if DISPATCHERS.search(text):
         said = {"sends": "ranks", "packing": Traffic(forward=0.0, backward=0.0)}
     elif capacity is not None:
         said = {"load": capacity, "packing": software.dispatch.slots}
