@@ -14,7 +14,7 @@ from gpuhours.layout.recompute import Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import _operands, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
-from gpuhours.memory.odds import ENOUGH, SAFE, odds, odds_of, odds_path
+from gpuhours.memory.odds import ENOUGH, SAFE, chance, odds, odds_of, odds_path
 from gpuhours.memory.states import parameters_of, states
 from gpuhours.workload import Workload
 from tests.round_machine import LAYER, MIXTURE, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
@@ -160,6 +160,12 @@ def test_odds_by_what_is_filled() -> None:
     assert known.probability(known.most(0.7)) == pytest.approx(0.7)
     assert odds_path().is_file()
     assert odds()["all"]["met"]["half"] == known.half
+
+
+def test_students_distribution_with_two_degrees_of_freedom() -> None:
+    """(1 + 2 / sqrt(6)) / 2 at 2, the rest at -2, and 1 / (2 x^2) far out, where the sum would cancel."""
+    assert chance(np.array([0.0, 2.0, -2.0])) == pytest.approx([0.5, (1 + 2 / 6**0.5) / 2, (1 - 2 / 6**0.5) / 2])
+    assert chance(np.array(-1e9)) == pytest.approx(0.5e-18)
 
 
 def test_what_fits_surely_fits_at_all_and_the_host_must_hold_its_share() -> None:
