@@ -3,6 +3,8 @@
 ``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17
 (types added later: 5.24) and diffusers (0.42) count in the class that the configuration builds (meta device, tied weights once).
 ``kimi_k25`` is moonshotai/Kimi-K2.5's own file, counted from the shapes of its published tensors (the library has no class for it).
+``internlm2``, ``baichuan``, ``chatglm``, ``qwen``, ``deepseek`` and ``minicpm``, whose code comes with their weights, have the total that
+is published with those.
 """
 
 from __future__ import annotations

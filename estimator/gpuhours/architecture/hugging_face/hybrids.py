@@ -255,7 +255,7 @@ def lfm2(config: Config) -> Fields:
     )
     state = {"inner": hidden, "kernel": config.number("conv_L_cache", default=3), "conv_bias": biased, "bias": biased}
     return {
-        **llama(config), "ffn_hidden": width,
+        **llama(config.supplied({"intermediate_size": width})), "ffn_hidden": width,
         "tied": bool(config.get("tie_word_embeddings", config.get("tie_embedding", True))),
         "qk_norm": "head", "state_space": state, "layer_groups": groups(layers),
     }  # fmt: skip

@@ -129,6 +129,14 @@ def deepseek(config: Config) -> Fields:
     return {**shape, "experts": experts, "layer_weights": biased if config.get("attention_bias") else 0}
 
 
+def deepseek_moe(config: Config) -> Fields:
+    """DeepSeekMoE 16B (2024): Llama's attention, shared and routed experts."""
+    return {
+        **llama(config),
+        "experts": {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)},
+    }
+
+
 def deepseek_v32(config: Config) -> Fields:
     """DeepSeek-V3.2: additional small heads select the keys for each query."""
     shape = deepseek(config)
@@ -346,6 +354,7 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     "mixtral": mixtral, "phimoe": phimoe, "qwen2_moe": qwen2_moe, "qwen3_moe": qwen3_moe, "olmoe": olmoe, "flex_olmo": flex_olmo,
     **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe),
     **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite", "mistral4", "sarvam_mla"), deepseek),
+    "deepseek": deepseek_moe,
     **dict.fromkeys(("deepseek_v32", "glm_moe_dsa"), deepseek_v32),
     **dict.fromkeys(("glm4_moe", "sarvam_moe"), glm4_moe), "dots1": dots1, "ernie4_5_moe": ernie,
     "gpt_oss": gpt_oss, "llama4_text": llama4, "minimax_m2": minimax_m2, "dbrx": dbrx, "hunyuan_v1_moe": hunyuan_moe,

@@ -19,7 +19,7 @@ def exaone(config: Config) -> Fields:
 
 
 def internlm3(config: Config) -> Fields:
-    """InternLM3: Llama's shape; older files give biases of queries, keys and values separately."""
+    """InternLM 2 and 3: Llama's shape; older files give biases of queries, keys and values separately."""
     everywhere = bool(config.get("bias") or config.get("attention_bias"))
     qkv = bool(config.get("qkv_bias")) or everywhere
     return {**llama(config), "attention_bias": "all" if everywhere else "qkv" if qkv else "none",
@@ -54,7 +54,39 @@ def biogpt(config: Config) -> Fields:
     }  # fmt: skip
 
 
+def baichuan(config: Config) -> Fields:
+    """Baichuan 1 and 2: Llama's shape; the head's rows are normalised (Baichuan 2), and the 13B has ALiBi, neither with weights."""
+    config.without_effect("z_loss_weight", "model_max_length", "gradient_checkpointing")
+    return llama(config)
+
+
+def chatglm(config: Config) -> Fields:
+    """ChatGLM 2 and 3 and GLM-4 with the code beside their weights: Llama's shape under other names, half of a head rotated."""
+    config.only(multi_query_attention=True, rmsnorm=True, post_layer_norm=True, add_bias_linear=False)
+    config.without_effect("original_rope", "rope_ratio", "seq_length", "fp32_residual_connection", "bias_dropout_fusion",
+                          "apply_query_key_layer_scaling", "apply_residual_connection_post_layernorm", "attention_softmax_in_fp32",
+                          "interleaved_qkv", "layernorm_epsilon", "quantization_bit", "pre_seq_len", "prefix_projection")  # fmt: skip
+    names = {
+        "num_layers": "num_hidden_layers", "ffn_hidden_size": "intermediate_size", "multi_query_group_num": "num_key_value_heads",
+        "kv_channels": "head_dim",
+    }  # fmt: skip
+    words = config.number("padded_vocab_size", "vocab_size")
+    biased = "qkv" if config.get("add_qkv_bias", False) else "none"
+    return {**llama(config.renamed(names).replaced(vocab_size=words)), "attention_bias": biased, "rotary_share": 0.5}
+
+
+def qwen(config: Config) -> Fields:
+    """Qwen 1: Llama's shape with biases of queries, keys and values; ``intermediate_size`` counts gate and up-projection together."""
+    config.only(no_bias=True)
+    config.without_effect("kv_channels", "use_dynamic_ntk", "use_logn_attn", "use_flash_attn", "rotary_emb_base", "scale_attn_weights",
+                          "softmax_in_fp32", "use_cache_quantization", "use_cache_kernel", "fp32", "fp16", "bf16", "onnx_safe",
+                          "seq_length", "emb_dropout_prob", "attn_dropout_prob")  # fmt: skip
+    shape = llama(config)
+    return {**shape, "ffn_hidden": shape["ffn_hidden"] // 2, "attention_bias": "qkv"}
+
+
 READERS: Mapping[str, Reader] = MappingProxyType({
     "cwm": family(pattern=4), "exaone": exaone, "internlm3": internlm3, "jais2": jais2, "hyperclovax": hyperclovax,
-    "granite_swa": granite_swa, "biogpt": biogpt,
+    "granite_swa": granite_swa, "biogpt": biogpt, "internlm2": internlm3, "baichuan": baichuan, "chatglm": chatglm, "qwen": qwen,
+    "minicpm": family(defaults={"tied": True}),
 })  # fmt: skip
