@@ -15,11 +15,12 @@ from gpuhours.layout.recompute import (
     SELECTIVE,
     Policy,
     _elementwise_max,
+    product_share,
     skips_last_product,
 )
 from gpuhours.layout.validity import refuse
 from gpuhours.software.profile import load_software
-from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS
+from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, stack, workload
 
 
 @pytest.mark.parametrize("policy", [NOTHING, EVERYTHING, *SELECTIVE.values(), *MODULES.values()])
@@ -48,3 +49,18 @@ def test_the_last_product_is_skipped_where_nothing_needs_what_follows_it() -> No
 
 def test_one_rank_of_experts_is_none() -> None:
     refuse(Layout(expert=1, expert_tensor=1), MODEL.model(TOKENS))
+
+
+def test_a_layer_of_one_product_repeats_none_of_it() -> None:
+    """Full recomputation stops before its last product; half of that one is no more."""
+    part, early = workload().model.stacks[0], stack(early_stop=True)
+    one = replace(part, block=replace(part.block, linears=part.block.linears[:1]))
+    assert [float(product_share(policy, one, early)) for policy in (EVERYTHING, SELECTIVE["half-of-products"])] == [
+        0,
+        0,
+    ]
+    late = stack(early_stop=False)
+    assert [float(product_share(policy, one, late)) for policy in (EVERYTHING, SELECTIVE["half-of-products"])] == [
+        1,
+        0.5,
+    ]

@@ -49,6 +49,13 @@ ONCE_BROKEN = {
     }),
     "a host that lags on the stage with the most layers": ("better parts", LAGS),
     "recomputation while the host lags": ("work takes time", LAGS),
+    "half of a product that full recomputation skips": ("work takes time", FIXED | {
+        "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "resampler", "queries": 64},
+                  "language": "tinyllama-1.1b"},
+        "data": {"frames": 64, "text_tokens": 64, "dataset_samples": 1e5}, "training": {"global_batch": 64, "dtype": "fp8"},
+        "hardware": {"accelerator": "gb200", "gpus": 8}, "layout": WHOLE | {"pipeline": 2, "context": 2, "microbatch": 4},
+        "software": "fsdp2-today",
+    }),
     "fragments of the stage that drops most": ("more cards", FIXED | {
         "model": {"name": "starcoder2-3b", "trainable": "lora", "rank": 64}, "data": {"seq_len": 4096, "tokens": 1.5e13},
         "training": {"global_batch": 4096, "dtype": "bf16", "state": "amp", "optimizer": "adafactor"},

@@ -172,14 +172,14 @@ def skips_last_product(stack: Stack, software: Software) -> bool:
 
 
 def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
-    """Share of a layer's product FLOPs that a policy recomputes."""
+    """Share of a layer's product FLOPs that a policy recomputes: at most what full recomputation does, which may skip the last product."""
     linears = stack.block.linears
     if not linears:
         return 0.0
-    whole = all(policy.products.get(linear.role, 0.0) == 1.0 for linear in linears)
-    counted = linears[:-1] if whole and skips_last_product(stack, software) else linears
-    some = sum((_flops(linear) * policy.products.get(linear.role, 0.0) for linear in counted), start=np.asarray(0.0))
-    return np.divide(some, sum(_flops(linear) for linear in linears))
+    counted = linears[:-1] if skips_last_product(stack, software) else linears
+    most = sum((_flops(linear) for linear in counted), start=np.asarray(0.0))
+    some = sum((_flops(linear) * policy.products.get(linear.role, 0.0) for linear in linears), start=np.asarray(0.0))
+    return np.divide(np.minimum(some, most), sum(_flops(linear) for linear in linears))
 
 
 def _flops(linear: Linear) -> Array:
