@@ -14,7 +14,15 @@ from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.groups import Group
 from gpuhours.software.figures import LearnedMask, Traffic
-from gpuhours.step.compute import OTHER, PRODUCTS, elementwise_passes, ends_compute, layer_compute, product_passes
+from gpuhours.step.compute import (
+    CAPPED,
+    OTHER,
+    PRODUCTS,
+    elementwise_passes,
+    ends_compute,
+    layer_compute,
+    product_passes,
+)
 from gpuhours.step.context import attention_passes, context_passes, learned_mask_passes, ring_time
 from gpuhours.step.host import host_time, table_copies
 from gpuhours.step.schedule import Passes
@@ -158,6 +166,16 @@ def test_a_loss_over_16_bit_moves_its_share(narrow_loss: bool, share: float) -> 
     found = ends_compute(replace(asked.model.ends[-1], narrow_loss=narrow_loss), asked)[OTHER]
     logits = share * TOKENS * 4096 / MEMORY
     assert (found.forward, found.backward) == (pytest.approx(14 * logits), pytest.approx(13 * logits))
+
+
+@pytest.mark.parametrize(("dtype", "element"), [("bf16", 2), ("fp32", 4)])
+def test_capped_logits_are_moved_in_their_own_format(dtype: str, element: int) -> None:
+    """What the cap moves beyond the loss grows with the bytes of a logit, forward and backward."""
+    asked = workload(card={"peak": {"bf16": 1e15, "fp32": 1e15}}, dtype=dtype)
+    plain, capped = (ends_compute(replace(asked.model.ends[-1], capped=flag), asked)[OTHER] for flag in (False, True))
+    logits = TOKENS * 4096 * element / 2 / MEMORY
+    assert capped.forward - plain.forward == pytest.approx(CAPPED[0] * logits)
+    assert capped.backward - plain.backward == pytest.approx(CAPPED[1] * logits)
 
 
 def test_a_loss_in_as_many_blocks_as_tokens() -> None:
