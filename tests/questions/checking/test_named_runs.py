@@ -28,6 +28,14 @@ def test_what_stands_for_a_name_owns_the_figures_behind_it(said: str) -> None:
     assert found["Dunlin-S"]["gpus"] == 16
 
 
+def test_sizes_told_together_are_those_of_the_runs_in_order() -> None:
+    found = figures(
+        "We train two encoders, one with 304M parameters and one with 1.1B parameters, called Knot-S and Knot-G. "
+        "Knot-S took 5 days on 64 A100 GPUs. Knot-G took 9 days on 256 A100 GPUs."
+    )
+    assert {name: run["parameters"] for name, run in found.items()} == {"Knot-S": 304e6, "Knot-G": 1.1e9}
+
+
 def test_what_a_run_is_measured_against_owns_nothing() -> None:
     found = figures(f"{PAIR}Dunlin-L used more cards than its sister, 64 H100 GPUs, for 12 days.")
     assert found["Dunlin-L"]["wall_clock"] == 12 * DAY

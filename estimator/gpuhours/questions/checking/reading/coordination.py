@@ -41,7 +41,19 @@ def distributed(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]
             for n, name in zip(run, _told_before(read, run, said, cast), strict=False):
                 if owners[n].kind not in ("other", "side"):
                     owners[n] = Owner("own", name)
+    for sizes in _sizes_together(read, owners):
+        for n, name in zip(sizes, cast.own, strict=False) if len(sizes) == len(cast.own) else ():
+            owners[n] = Owner("own", name)
     return owners
+
+
+def _sizes_together(read: ReadProse, owners: Sequence[Owner]) -> list[list[int]]:
+    """``a small one with 150M parameters and a large one with 428M``: the sizes of nobody that one sentence gives."""
+    found: dict[int, list[int]] = {}
+    for n, entry in enumerate(read.placed):
+        if entry.place.quantity == "parameters":
+            found.setdefault(id(entry.sentence), []).append(n)
+    return [sizes for sizes in found.values() if all(owners[n].kind == "" for n in sizes)]
 
 
 def _said(read: ReadProse, cast: Cast) -> list[tuple[int, str]]:

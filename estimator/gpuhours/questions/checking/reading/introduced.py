@@ -78,7 +78,7 @@ class Introduced:
     ours: float = 0.0
     theirs: float = 0.0
     bases: int = 0
-    """How often it is only what a run starts from."""
+    """How often it is only what a run starts from or is measured against."""
 
 
 def introduced(read: ReadProse) -> list[Introduced]:
@@ -106,8 +106,8 @@ def introduced(read: ReadProse) -> list[Introduced]:
             one.points += _points(read.items, first, last, sentence) + ENOUGH * (theirs > 0 and about in SUBJECTS)
             led = _led(read.items, first, sentence)
             one.ours += mine + led * mine
-            one.theirs += theirs + 2.0 * _is_beside(read.items, first, last, sentence)
-            one.bases += _is_base(read.items, first, sentence)
+            one.theirs += theirs * (len(one.at) == 1 or about in SUBJECTS)
+            one.bases += _is_base(read.items, first, sentence) or _is_beside(read.items, first, last, sentence)
     return list(found.values())
 
 

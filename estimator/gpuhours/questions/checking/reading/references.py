@@ -44,13 +44,16 @@ def references(read: ReadProse, cast: Cast) -> dict[int, str]:
     names = {
         mention.first: mention.shown for mention in mentions(read.items, 0, len(read.items), [*cast.own, *cast.others])
     }
+    told: dict[str, int] = {}
     for index in range(len(read.items)):
+        near = [name for name in pair if index - told[name] <= FAR]
         name = cast.run(names[index]) if index in names else _informal(read.items, index, cast)
-        name = name or (None if index in names else _meant(read.items, index, cast, recent, pair))
-        if name is None:
+        name = name or (None if index in names else _meant(read.items, index, cast, recent, near))
+        if name is None or (index in names and is_a_measure(read.items, index)):
             continue
         if index not in names:
             found[index] = name
+        told[name] = index
         for mentioned in (recent, *([pair] if read.items[index].text.lower() not in FIRST_OF_TWO else ())):
             if name in mentioned:
                 mentioned.remove(name)
@@ -76,7 +79,7 @@ def _meant(items: Sequence[Item], index: int, cast: Cast, recent: Sequence[str],
     ``recent`` and ``pair``: the runs by last mention; ``pair`` as they stood before ``the former`` and ``the latter``.
     """
     word = items[index].text.lower()
-    if _is_a_measure(items, index):
+    if is_a_measure(items, index):
         return None
     before = items[index - 1].text.lower() if index else ""
     if word in SIZES and _is_a_run(items, index):
@@ -108,12 +111,14 @@ def _before_adjectives(items: Sequence[Item], index: int, skipped: frozenset[str
     return items[at].text.lower() if 0 <= at < index else ""
 
 
-def _is_a_measure(items: Sequence[Item], index: int) -> bool:
+def is_a_measure(items: Sequence[Item], index: int) -> bool:
     """``a little below its teacher``, ``as many as the larger``: whether a word only says what something is compared with."""
     return _before_adjectives(items, index, ARTICLES) in MEASURES
 
 
 ADJECTIVES = frozenset(phrases_of("big, bigger, small, smaller, little, older, younger, larger, large"))
+FAR = 150
+"""The most items between a name and ``the former``."""
 NEAR = 4
 MEASURES = frozenset(phrases_of("below, above, than, as, like, behind, beyond, beside, under, over, against"))
 """Words before what something is only compared with."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
 from gpuhours.questions.checking.reading.names import Mention, coined, mentions, same_name, stem
+from gpuhours.questions.checking.reading.references import is_a_measure
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
@@ -30,7 +31,9 @@ def _named(
     for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
         covered |= set(range(mention.first, mention.last + 1))
         owner = cast.owner(mention)
-        if is_measure(items, mention.first, mention.last, sentence):
+        if is_measure(items, mention.first, mention.last, sentence) or (
+            owner.kind == "own" and len(cast.own) > 1 and is_a_measure(items, mention.first)
+        ):
             continue  # results comparable to GPT-3 are reached after 280B tokens
         if is_compared(items, mention.first, sentence) and not _is_contrasted(items, mention, owner, cast):
             owner = Owner("other", mention.shown)
