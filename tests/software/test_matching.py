@@ -206,3 +206,11 @@ def test_the_narrow_ones_say_so() -> None:
 )  # fmt: skip
 def test_a_profile_stands_in_for_stacks_that_nobody_measured(stack: StatedStack, kin: bool) -> None:
     assert match(stack).stands_in is kin
+
+
+@pytest.mark.parametrize(
+    ("name", "year", "kernel"),
+    [("internevo", 2024, "flash1"), ("internevo", 2025, "flash2"), ("internevo", None, "flash2")],
+)
+def test_flash_attention_without_a_version_is_not_the_first_for_long(name: str, year: int | None, kernel: str) -> None:
+    assert load_software(name).flash_kernel(year) == kernel
