@@ -72,6 +72,7 @@ def test_adapters_train_and_the_rest_is_kept_as_it_is_stored() -> None:
     assert (found.weights, found.gradients, found.optimiser) == (2 * (ADAPTERS + FROZEN), 2 * ADAPTERS, 12 * ADAPTERS)
     shared = of(workload(ADAPTED, gpus=8, sharding="zero3"))
     assert float(shared.weights) == pytest.approx(2 * (ADAPTERS + FROZEN) / 8)
+    assert float(shared.gathered + shared.dropped) == pytest.approx(2 * (ADAPTERS + FROZEN) * 7 / 8)
 
 
 def test_ends_of_a_quantised_model_stay_wide() -> None:
