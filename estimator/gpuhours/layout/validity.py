@@ -27,22 +27,12 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
     Attention heads must divide evenly, except those of an encoder, of which some ranks may have more than others.
     """
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.encoder_gpus
-    layers = (
-        stream_layers(model) if any(map(model.on_stream, model.stacks)) else sum(stack.layers for stack in model.stacks)
-    )
-    broken = {
+    return {
         "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(degrees, cluster.gpus),
         "data x microbatch does not divide the global batch": _uneven(
             global_batch, np.multiply(ranks.data, ranks.microbatch)
         ),
-        "interleave runs under schedule: interleaved": np.greater(ranks.interleave, 1)
-        & np.not_equal(ranks.schedule, int(Schedule.interleaved)),
-        _uneven_chunks(layers, ranks): np.logical_not(
-            chunks_divide(layers, ranks.pipeline, ranks.interleave) | (layout.stage_layers is not None)
-        ),
-        "there are fewer layers than pipeline chunks": np.less(layers, np.multiply(ranks.pipeline, ranks.interleave))
-        & (layout.stage_layers is None),
-        "interleaving needs a pipeline": np.greater(ranks.interleave, 1) & np.equal(ranks.pipeline, 1),
+        **_of_chunks(model, layout, ranks),
         "expert x expert_tensor does not divide tensor x context x data": _uneven(
             np.multiply(ranks.copies, ranks.tensor), np.multiply(ranks.expert, ranks.expert_tensor)
         ),
@@ -57,11 +47,35 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
             layout.vision, VisionPlacement.separate
         )
         & (not model.encoder),
+        **_idle_in_a_sweep(layout),
+        **_of_heads_and_experts(model, ranks),
     }
-    broken |= _idle_in_a_sweep(layout)
+
+
+def _of_chunks(model: Model, layout: Layout, ranks: Ranks) -> dict[str, Mask]:
+    """``violations`` of the rules about a pipeline's chunks."""
+    layers = (
+        stream_layers(model) if any(map(model.on_stream, model.stacks)) else sum(stack.layers for stack in model.stacks)
+    )
+    several = np.greater(ranks.interleave, 1)
+    return {
+        "interleave runs under schedule: interleaved": several
+        & np.not_equal(ranks.schedule, int(Schedule.interleaved)),
+        _uneven_chunks(layers, ranks): np.logical_not(
+            chunks_divide(layers, ranks.pipeline, ranks.interleave) | (layout.stage_layers is not None)
+        ),
+        "there are fewer layers than pipeline chunks": np.less(layers, np.multiply(ranks.pipeline, ranks.interleave))
+        & (layout.stage_layers is None),
+        "interleaving needs a pipeline": several & np.equal(ranks.pipeline, 1),
+    }
+
+
+def _of_heads_and_experts(model: Model, ranks: Ranks) -> dict[str, Mask]:
+    """``violations`` of the rules about attention heads and experts."""
+    broken: dict[str, Mask] = {}
     heads = "tensor x ulysses does not divide the attention heads"
+    split = np.multiply(ranks.tensor, ranks.ulysses)
     for stack in model.stacks:
-        split = np.multiply(ranks.tensor, ranks.ulysses)
         for core in () if any(stack is part for part in model.encoder) else stack.block.attention:
             broken[heads] = np.logical_or(broken.get(heads, False), _uneven(core.heads, split))
         experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
