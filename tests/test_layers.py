@@ -63,6 +63,26 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         visit(name, ())
 
 
+def test_no_folder_imports_itself_in_a_circle() -> None:
+    """Folders inside a layer too: what two questions share stands below both."""
+    arrows: dict[str, set[str]] = {}
+    for path in MODULES:
+        for name in imported(path):
+            here, there = room(module(path)), room(name)
+            if name in KNOWN and here != there:
+                arrows.setdefault(here, set()).add(there)
+    below = {name: {name} for name in arrows}
+    for _ in arrows:
+        below = {name: set().union(*(below.get(one, {one}) for one in arrows[name])) | {name} for name in arrows}
+    circles = {(name, one) for name, into in arrows.items() for one in into if name in below.get(one, ())}
+    assert circles == set()
+
+
+def room(name: str) -> str:
+    """The folder of a module, or the module where it stands beside the folders."""
+    return ".".join(name.split(".")[: 3 if name.startswith("gpuhours.questions.") else 2])
+
+
 def module(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

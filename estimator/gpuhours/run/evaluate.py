@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours import flops
 from gpuhours.cost.bill import bill
 from gpuhours.cost.lines import Bill
 from gpuhours.cost.power import Load, running_share
+from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import DAY, HOUR
@@ -115,9 +115,9 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
         note("peak", resolved.peak)
     if resolved.model is not None:
         convention = run.training.convention
-        note("flops_per_sample", flops.model_flops(resolved.model, convention=convention))
+        note("flops_per_sample", model_flops(resolved.model, convention=convention))
         if resolved.layout is not None:
-            computed = flops.hardware_flops(resolved.model, 1, resolved.layout, resolved.software, convention)
+            computed = hardware_flops(resolved.model, 1, resolved.layout, resolved.software, convention)
             note("hardware_flops_per_sample", computed)
     return known
 

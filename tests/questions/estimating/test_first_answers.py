@@ -16,8 +16,8 @@ from gpuhours.questions.estimating import chances as asking
 from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.questions.estimating.estimating import estimate
-from gpuhours.questions.estimating.sizing import counts
 from gpuhours.run.ensemble import FACTS, NARROWS
+from gpuhours.run.sizing import counts
 from tests.conftest import Command
 
 LITTLE = {"model.params": "7B", "data.tokens": "1T", "hardware.accelerator": "a100-sxm-80gb", "year": 2024}

@@ -14,29 +14,25 @@ from gpuhours.cost.power import POWER_SHARE
 from gpuhours.inputs.errors import Contradiction, EstimateError
 from gpuhours.questions.estimating.chances import chances
 from gpuhours.questions.estimating.estimates import ByGpus, Estimate, Result
-from gpuhours.questions.estimating.sizing import filled, is_endless, is_open, sized
 from gpuhours.questions.estimating.stages import together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
-from gpuhours.run.ensemble import Ensemble, ensemble
+from gpuhours.run.central import RECOMPUTE, centre
+from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.points import DRAWS
-from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
-from gpuhours.run.remainder import NOTHING
+from gpuhours.run.ranges import draws, middle, percentiles, quantiles
 from gpuhours.run.results import RESULTS, SHARES, results
-from gpuhours.run.samplable import foreseeable, usual_practice, with_gpus
-from gpuhours.run.shown import on_usual_network
-from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.spec import Run
 from gpuhours.run.totals import KEYS, undetermined
-from gpuhours.software.profile import DEFAULT
 
 Range = tuple[float, float, float]
 MOST_APART = 1e12
 LARGEST = 1e36
 """Upper limit of any total, in its base unit."""
 
-STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
+STEP_TIME = "step_time"
 BILLED = "cost."
 """Keys that change only the bill: step and memory stay the same."""
 ASKED = ("wall_clock", "cost")
@@ -88,22 +84,6 @@ def estimate(
         sample=sample,
         by_gpus=() if sample is None else days_by_gpus(run, sample),
     )
-
-
-def centre(
-    run: Run, *, best: bool = False, elsewhere: bool = False, past: bool = False
-) -> tuple[Run, Ensemble | None, Outcome]:
-    """(the run with GPUs or steps solved from a stated duration, its sample if its step has to be predicted, its outcome)."""
-    if is_open(run):
-        run = sized(run)
-    elif is_endless(run) and not past:
-        run = filled(run)
-    if best:
-        run = tuned(run)
-    sample = None if best else ensemble(run, elsewhere=elsewhere)
-    if sample is None and not best and foreseeable(run):
-        run = on_usual_network(run)
-    return run, sample, evaluate(run) if sample is None else sample.outcome
 
 
 def with_chances(found: Estimate, by: datetime.date | None, budget: float | None) -> Estimate:
@@ -239,21 +219,6 @@ def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
         low, middle, high = (value / gpus for value in quantiles(times, [0.1, 0.5, 0.9]))
         by_gpus.append(ByGpus(gpus, middle, low, high))
     return tuple(by_gpus)
-
-
-def tuned(run: Run) -> Run:
-    """The run for ``best``: on the default stack if none is stated, with the median goodput of a typical run."""
-    if not foreseeable(run):
-        return run
-    sized, _ = with_gpus(run, usual_practice())
-    if sized.stack is None:
-        sized = sized.replaced("software", DEFAULT)
-    sample = ensemble(sized, NOTHING)
-    if sample is None or run.known.goodput is not None:
-        return sized
-    supplied = Supplied(value=median(sample.goodput), reason="failures, checkpoints and evaluation, as in any run")
-    stopped = sized.replaced("known.goodput", supplied.value)
-    return stopped.replaced("assumptions", {**sized.assumptions, "known.goodput": supplied})
 
 
 def _budget_draws(over_ranges: Outcome) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.estimating.estimating import RECOMPUTE, centre
 from gpuhours.questions.sweeping.grid import Grid, GridBlock, GridPiece
+from gpuhours.run.central import RECOMPUTE, centre
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import SHARES, results
 from gpuhours.run.totals import TOLERANCE
