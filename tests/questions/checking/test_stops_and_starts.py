@@ -114,3 +114,47 @@ def test_the_hours_of_one_epoch() -> None:
     """20 x 4 h x 16 = 1,280; 64 are those of one epoch."""
     (run,) = check("One epoch takes 4 hours on 16 A100; we train for 20 epochs, 64 GPU-hours in total.").runs
     assert [one.likely_causes[0].cause for one in run.contradictions] == ["epochs forgotten"]
+
+
+# by hand: 512 x 12 x 24 = 147,456 and 32 x 6 x 24 = 4,608
+TWO = (
+    "1. Dunlin-A is complete. It was trained on 512 H100 GPUs over 12 days ({} GPU-hours).\n\n"
+    "2. Dunlin-B is complete. It was trained on 32 A100 for 6 days, 4,608 GPU-hours."
+)
+
+
+@pytest.mark.parametrize(("hours", "verdict"), [("147,456", "consistent"), ("250,000", "contradicted")])
+def test_more_hours_than_passed_in_one_sentence(hours: str, verdict: str) -> None:
+    checked = check(TWO.format(hours))
+    assert len(checked.runs) == 2
+    assert checked.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "value"),
+    [
+        ("It ran for a day and a half on 64 GPUs.", "wall_clock", 1.5 * DAY),
+        ("Godwit took 9,600 GPU-hours, within the allocation that the board had granted.", "gpu_hours", 9600),
+        (
+            "Godwit-Law continues from Tern-8B (8B parameters, 15T tokens). We train it for another 200B tokens.",
+            "tokens",
+            2e11,
+        ),
+        ("Each step holds 1,024 x 4,096 = 4.19M tokens.", "global_batch_tokens", 4.19e6),
+        ("64 GPUs x 12 days x 24 h = 18,432 GPU-hours.", "wall_clock", 12 * DAY),
+        (
+            "[fit] done\n[fit]\n[fit]   parameters       1.3B\n[fit]   GPU-hours        2,304\n[fit]   MFU              36%\n",
+            "gpu_hours",
+            2304,
+        ),
+    ],
+)
+def test_what_the_words_beside_a_figure_say(text: str, quantity: str, value: float) -> None:
+    assert stated(text)[quantity] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("total", "verdict"), [("2.7T", "consistent"), ("2.2T", "contradicted")])
+def test_a_total_in_the_line_of_the_last_stage(total: str, verdict: str) -> None:
+    """2.0T + 600B + 100B = 2.7T."""
+    text = "Stage 1: 2.0T tokens. Stage 2: 600B tokens. Stage 3: 100B tokens. Total: {} tokens."
+    assert check(text.format(total)).verdict == verdict

@@ -25,7 +25,9 @@ from gpuhours.questions.checking.reading.per_step import (
 from gpuhours.questions.checking.reading.place import Place, plausible
 from gpuhours.questions.checking.reading.relations import (
     after_a_rise,
+    behind_its_base,
     each_of_several,
+    hours_of_a_day,
     hours_of_clips,
     keeps_busy,
     nodes_times_devices,
@@ -127,6 +129,8 @@ def _by_what_is_counted(figure: Figure, items: Sequence[Item], index: int, unit:
         return Place("global_batch", "in a batch", 0.0)
     if figure.unit == "step" and of_sequences(items, index):
         return Place("count", "of a trajectory", 0.0)
+    if figure.unit == "token" and behind_its_base(items, index):
+        return Place("base_tokens", "in brackets behind the base", 0.0)
     if figure.unit == "token" and of_a_corpus(items, index):
         return Place("dataset_tokens", "in brackets behind its name", 0.0)
     if figure.unit == "money" and not figure.per and paid_to_people(items, index, first, min(len(items), index + 12)):
@@ -211,6 +215,8 @@ def _next_to_machines(items: Sequence[Item], index: int, figure: Figure, first: 
         steps, behind = items[index - 2], items[index + 1].text.lower() if index + 1 < len(items) else ""
         if isinstance(steps, Figure) and steps.unit == "step" and behind in ("each", "apiece"):
             return Place("step_time", "each", 0.0)  # 600k updates, 0.42 s each
+    if hours_of_a_day(items, index):
+        return Place("count", "hours of a day", 0.0)
     if figure.value >= LONGEST_STEP and makes_a_bill(items, index):
         return Place("wall_clock", "makes", 1.0)
     if long and spent_on_machines(items, index, first, last):

@@ -10,6 +10,7 @@ No line break is added or lost, so that every figure keeps its line number.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]{1,40})[ =]+([\"']?[\d.][\w.+\-/]{0,24}[\"']?)(?![\w.])")
 _LONG_FLAG = re.compile(r"--[A-Za-z]")
@@ -266,6 +267,17 @@ _BAR = re.compile(
     r"\[(?:(\d{1,4}):)?(\d{1,2}):(\d\d)<[\d:?]{1,12}, {1,3}([\d.]{1,9})(s/it|it/s)[^\]\n]{0,200}\]"
 )
 """``34%|###  | 1000/2928 [2:27:21<4:44:02,  8.84s/it]``: a progress bar with its count, elapsed time and pace."""
+
+
+_MARK = re.compile(r"(?m)^\[[A-Za-z][\w.-]{1,20}\](?=[ \t]|$)")
+
+
+def without_line_marks(text: str) -> str:
+    """Removes the mark that one program puts before most lines of a text: ``[trainer]   GPU-hours   9,216``."""
+    marks = Counter(_MARK.findall(text)) if "[" in text else Counter()
+    mark, times = marks.most_common(1)[0] if marks else ("", 0)
+    filled = sum(not line.isspace() for line in text.splitlines() if line)
+    return re.sub(rf"(?m)^{re.escape(mark)}", "", text) if times > 3 and 2 * times > filled else text
 
 
 def with_bars(text: str) -> str:

@@ -185,6 +185,17 @@ _OF_THE_PEAK = re.compile(
     r"(?:theoretical |hardware |dense |card's |chip's |nominal |BF16 |FP16 ){0,2}peak\b)",
     re.IGNORECASE,
 )
+_UNIT_AND_A_HALF = re.compile(
+    r"\b(an?|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3}) (minute|hour|day|week|month|year)s?( and a (?:half|quarter))\b",
+    re.IGNORECASE,
+)
+
+
+def _half_before_unit(found: re.Match[str]) -> str:
+    """``A day and a half`` as ``one and a half days``."""
+    return f"{'one' if found[1].lower() in ('a', 'an') else found[1]}{found[3]} {found[2]}s"
+
+
 PARTS = {
     "third": 33,
     "two third": 67,
@@ -207,6 +218,8 @@ def plain(text: str, *, latex: bool = False) -> str:
         text = _FOR_AN_HOUR.sub(r"\1 per \2", text)
     if "peak" in text:
         text = _OF_THE_PEAK.sub(_of_the_peak, text)
+    if " and a " in text:
+        text = _UNIT_AND_A_HALF.sub(_half_before_unit, text)
     text = _CLOCK.sub(_clock, text)
     text = _CUT_SHORT.sub(r"\1", text)
     text = _SHORT_CLOCK.sub(r"\1 hours, \2 minutes", text)

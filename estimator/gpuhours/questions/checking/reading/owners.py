@@ -228,7 +228,7 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     """The reason, none of ``but``, why a whole sentence is not about the run; None if it is."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
-    said = EXCEPT.sub("", said.replace("training and inference", "training"))
+    said = WITHIN.sub("", EXCEPT.sub("", said.replace("training and inference", "training")))
     if SEVERAL_RUNS not in but and _tells_several_runs(items, sentence):
         return SEVERAL_RUNS
     for name, phrases in SIDE.items():
@@ -255,6 +255,10 @@ EXCEPT = re.compile(
     r"\b(?:not counting|not including|without counting|not to mention|apart from|leaving out|leaving aside)\b.*"
 )
 """Phrases after which a sentence says what its figures exclude."""
+WITHIN = re.compile(
+    r"\b(?:within|under|below|less than|out of|charged to) (?:the|our|its|their|that|this) (?:allocation|budget|quota|grant)\b.*"
+)
+"""``10,944 GPU-hours, within the allocation that we were granted``: what was used is told beside what was allowed."""
 SEVERAL_RUNS = "several short runs"
 
 

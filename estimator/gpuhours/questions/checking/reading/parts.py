@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import (
     STAGES,
     about_something_else,
+    is_total,
 )
 
 CLASHING = frozenset(
@@ -73,7 +74,8 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
         for part, numbers in parts:
             of_part = [n for block in part for n in held.get(block, []) if owners[n].kind == "total"]
             for n in of_part if blocks[part[0]].kind == "item" else []:
-                owners[n] = Owner("side", "a part of the run")  # a sum over some of the items
+                if not is_total(read.items[read.placed[n].sentence.first].text):
+                    owners[n] = Owner("side", "a part of the run")  # a sum over some of the items
             if not any(read.placed[n].place.quantity in clash for n in numbers):
                 continue
             name = name_of(part[0])

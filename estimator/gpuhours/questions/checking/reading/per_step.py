@@ -84,6 +84,8 @@ OF_STEPS = frozenset(["optimizer", "optimiser", "gradient", "training", "single"
 def _is_taken_by_a_step(items: Sequence[Item], index: int) -> bool:
     """``Every update sees 1,024 sequences``, ``each optimizer step covers 4M tokens``: whether one step is the subject of the amount."""
     verb = index - 1
+    if verb > 3 and items[verb].text == "=" and items[verb - 1].text[:1].isdigit():
+        verb -= 2  # each step holds 2,048 x 4,096 = 8.4M tokens
     while verb > index - 3 and verb > 2 and items[verb].text.lower() in ON_AVERAGE:
         verb -= 1
     said = items[verb].text.lower() if verb > 1 else ""

@@ -286,6 +286,21 @@ def part_of_a_stop(items: Sequence[Item], index: int, first: int) -> bool:
     return any(item.text.lower() in STOPS for item in items[first:colon])
 
 
+def hours_of_a_day(items: Sequence[Item], index: int) -> bool:
+    """``256 GPUs x 26 days x 24 h``: whether a time only converts the one that it multiplies."""
+    before = items[index - 2] if index > 1 else None
+    times = index > 1 and items[index - 1].text.strip() in ("x", "×", "*")
+    return times and isinstance(before, Figure) and before.unit == "time" and before.value > items[index].value  # type: ignore[attr-defined]
+
+
+def behind_its_base(items: Sequence[Item], index: int) -> bool:
+    """``continues from Tern-8B (8B parameters, 15T tokens)``: whether a figure is in brackets behind the model that a run starts from."""
+    opened = next((at for at in range(index - 1, max(index - 8, 1), -1) if items[at].text in "()"), 0)
+    before = [item.text for item in items[max(opened - 4, 0) : opened]]
+    named = any(any(c.isdigit() for c in word) and word[:1].isalpha() for word in before)
+    return opened > 0 and items[opened].text == "(" and "from" in before and named
+
+
 def of_things_cut(items: Sequence[Item], index: int) -> bool:
     """``56,000 calls of 4 seconds``: whether a time is the length of each of many things."""
     if index < 3 or items[index - 1].text.lower() != "of" or items[index - 2].kind != "word":

@@ -22,7 +22,13 @@ from gpuhours.questions.checking.reading.equations import miscalculated
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.language import language_of
-from gpuhours.questions.checking.reading.logs import in_grams, with_bars, with_mean_time, with_pairs
+from gpuhours.questions.checking.reading.logs import (
+    in_grams,
+    with_bars,
+    with_mean_time,
+    with_pairs,
+    without_line_marks,
+)
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
@@ -77,7 +83,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     """All figures of a text, by run; ``kind`` is the file's suffix, which decides the format if the text does not."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    found = _captioned(pieces(without_speakers(with_bars(with_mean_time(in_grams(text)))), kind))
+    found = _captioned(pieces(without_speakers(with_bars(with_mean_time(in_grams(without_line_marks(text))))), kind))
     found, foreign = _in_english(with_headings_values(found))
     prose = _prose(found, text)
     read = read_prose(prose, name)

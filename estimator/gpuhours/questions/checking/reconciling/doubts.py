@@ -67,10 +67,19 @@ def missing_condition(
         return "" if together else "all of these are about one run"
     accused = next((claim for claim in claims if claim.quantity == causes[0].quantity), claims[0])
     condition = _of_any_text(causes[0], accused, claims, document, factor)
-    unbroken = document.fact("stops") is not None and causes[0].cause in OF_STOPS
-    if condition or alone is not None or (unbroken and {claim.quantity for claim in claims} >= GPU_HOURS):
+    if condition or alone is not None or _more_than_the_clock(causes[0], accused, claims, document):
         return condition
     return _of_several_runs(causes[0], accused, claims, document, factor)
+
+
+def _more_than_the_clock(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document) -> bool:
+    """Whether stops cannot explain that GPU-hours are not GPUs x time: the text denies them, or one sentence has more hours than passed."""
+    if cause.cause not in OF_STOPS or not {claim.quantity for claim in claims} >= GPU_HOURS:
+        return False
+    more = (
+        cause.cause == "downtime" and accused.quantity == "gpu_hours" and len({claim.breath for claim in claims}) == 1
+    )
+    return more or document.fact("stops") is not None
 
 
 def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
