@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
@@ -155,6 +156,28 @@ DECISIVE = ("tensor", "pipeline", "microbatch", "sharding", "recompute")
 """Fields that determine step time and memory; a layout that sets only some of them is completed."""
 
 
+def usual_expert_degree(most: int, ranks: int, experts: int) -> int:
+    """The expert degree of a stack that spreads a layer's experts over up to ``most`` ranks: the largest one that divides the data-parallel
+    ranks and the experts.
+
+    >>> usual_expert_degree(64, 96, 128)
+    32
+    """
+    both = math.gcd(ranks, experts)
+    return max(degree for degree in range(1, min(most, both) + 1) if both % degree == 0)
+
+
+def with_usual_experts(layout: Layout, model: Model, software: Software, gpus: Array) -> Layout:
+    """A layout that is not searched for (no ``is_partial``), with the stack's usual expert degree if it states none; unchanged in sweeps of
+    the number of ranks."""
+    most, experts = software.dispatch.most_ranks, _experts_of(model)
+    ranks = np.divide(gpus, layout.model_parallel)
+    if most == 1 or experts <= 1 or "expert" in layout.model_fields_set or np.size(ranks) > 1 or np.any(ranks < 1):
+        return layout
+    degree = usual_expert_degree(most, int(np.max(ranks)), int(experts))
+    return layout if degree == 1 else layout.replaced(expert=degree)
+
+
 def is_partial(layout: Layout | None) -> bool:
     """Whether a layout sets at least one field but leaves one of ``DECISIVE`` open; always False if a field is an array."""
     if layout is None or not layout.model_fields_set:
@@ -184,7 +207,7 @@ def layout_axes(
     if stated is not None and (not is_partial(stated) or given & {"recompute", "recompute_layers"}):
         axes.pop("recompute_share", None)
     if stated is not None and not is_partial(stated):
-        return _stated_values(stated, (*axes, "interleave"))
+        return _stated_values(with_usual_experts(stated, model, software, cluster.gpus), (*axes, "interleave"))
     even = bool(np.all(np.equal(np.remainder(global_batch, cluster.gpus), 0)))
     axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(software.degrees) if even}
     if not software.zero3:

@@ -24,7 +24,7 @@ from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.batch import global_batch, parts_of_a_copy, shared_out
 from gpuhours.run.conformal import unmet_stack
-from gpuhours.run.default_layout import default_layout, is_partial
+from gpuhours.run.default_layout import default_layout, is_partial, with_usual_experts
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
@@ -175,6 +175,13 @@ def _batch_and_layout(
     batch = global_batch(run, model, known.tokens, whole, notes, bases, parts, pictures=pictures)
     if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
         layout = layout.replaced(microbatch=shared_out(layout, batch))
+    if layout is not None and model is not None and gpus is not None:
+        spread = with_usual_experts(layout, model, known.software, np.subtract(gpus, layout.encoder_gpus))
+        if spread is not layout:
+            notes.append(
+                Assumption("layout.expert", spread.expert, "", f"not stated: usual with {known.software.name}")
+            )
+        layout = spread
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, known.software, known.precision, run.layout, notes)
     return batch, layout

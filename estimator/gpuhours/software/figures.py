@@ -322,6 +322,8 @@ class Dispatch(Sourced):
     """Additional bytes per element of the token copies if they are sent to other ranks (sorted by rank, then by expert)."""
     slots: Traffic = NOTHING
     """The same if every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
+    most_ranks: Annotated[int, Field(ge=1)] = 1
+    """Ranks over which a layer's experts are spread at most if a run does not state its expert degree."""
     host: Mapping[str, NotNegative]
     """s per layer with experts and micro-batch, forward and backward, in addition to ``Host``: accelerator (or ``default``) -> time."""
 

@@ -192,7 +192,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path, gpuhours_command: Command) 
 def test_a_wrong_profile_is_said_with_its_row(tmp_path: Path) -> None:
     with pytest.raises(EstimateError, match="Did you mean 'h100-sxm-80gb'") as raised:
         described(tmp_path, rows=[{"id": "e", "step_time": "1 s", "run": {"hardware": {"accelerator": "h100_smx"}}}])
-    assert "ours.yaml  e  accelerator" in raised.value.where
+    assert "ours.yaml  e  hardware.accelerator" in raised.value.where
 
 
 def test_an_impossible_layout_is_a_reason_to_skip(tmp_path: Path) -> None:

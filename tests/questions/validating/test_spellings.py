@@ -131,9 +131,17 @@ def test_another_width_is_another_model_and_a_part_keeps_its_layers() -> None:
     assert with_published_shape(Row({**said, "hidden": "6144"}, 2))[0].number("kv_heads") is None
 
 
-def test_experts_of_a_dispatcher_need_their_degree() -> None:
-    """Sharded without a degree, every rank loops over all experts; DeepEP sends tokens between ranks, so there is a degree."""
-    row = next(row for row in measured_rows() if row.word("model_name") == "GPT-OSS 20B")
-    assert case_of(row) == "expert degree (ep) not stated"
-    looped = case_of(replace(row, cells={**row.cells, "framework": "PyTorch FSDP2"}))
-    assert isinstance(looped, Case), looped
+@pytest.mark.parametrize(
+    ("framework", "degree"), [("NeMo AutoModel", 64), ("PyTorch FSDP2", 1), ("PyTorch FSDP2, DeepEP", None)]
+)
+def test_the_expert_degree_of_a_row_that_states_none(framework: str, degree: int | None) -> None:
+    """AutoModel's recipes spread experts over the data-parallel ranks; elsewhere sharded ranks gather all experts, unless tokens are sent
+    between ranks."""
+    row = next(row for row in measured_rows() if row.word("model_name") == "GPT-OSS 120B" and row.word("ep") is None)
+    case = case_of(replace(row, cells={**row.cells, "framework": framework}))
+    if degree is None:
+        assert case == "expert degree (ep) not stated"
+    else:
+        assert isinstance(case, Case), case
+        assert case.layout.expert == degree
+        assert (f"expert degree {degree}, usual for the stack" in case.remarks) is (degree > 1)

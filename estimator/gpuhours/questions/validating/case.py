@@ -15,7 +15,7 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import FORMATS, Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
+from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod
 from gpuhours.layout.validity import ENDS, chunks_divide, refuse_placement
 from gpuhours.questions.validating.accelerators import accelerator_of
 from gpuhours.questions.validating.architecture import decoder_of, unusable, with_published_shape
@@ -28,11 +28,14 @@ from gpuhours.questions.validating.leaving_out import (
 )
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.stated import (
+    DISPATCHERS,
     Degrees,
     UnstatedError,
     chunks_of,
     degrees_of,
+    dispatch_words,
     dtype_of,
+    expert_of,
     microbatch_of,
     needed,
     not_understood,
@@ -68,8 +71,6 @@ INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
 """Attention kernel -> kernels to use instead on a GPU generation that does not support it, nearest first."""
-DISPATCHERS = re.compile(r"\b(deep|hybrid)-?ep\b")
-"""Names of libraries that send tokens between the ranks that share a layer's experts."""
 ROW_WISE = "8-bit products scaled by row, computed at the rate of 16-bit ones"
 FLASH_YEAR = 2023
 """Year from which training stacks have FlashAttention unless stated otherwise (Dao et al., May 2022; Dao, July 2023)."""
@@ -175,12 +176,14 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})
     bandwidth, delay = _network(row, node, degrees.gpus)
+    layout = _layout(row, software, decoder, degrees, batch)
+    spread = layout.expert if layout.expert > 1 and row.positive("ep") is None else 1
     return Case(
         row=row,
         decoder=decoder,
         tokens=length,
         global_batch=batch,
-        layout=_layout(row, software, decoder, degrees, batch),
+        layout=layout,
         accelerator=accelerator,
         chip=chip,
         node=node,
@@ -192,7 +195,15 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         precision=precision,
         remarks=tuple(
             text
-            for text in (remark, other, named, shape, ROW_WISE if scaled_by_row(row) else "", *not_understood(row))
+            for text in (
+                remark,
+                other,
+                named,
+                shape,
+                ROW_WISE if scaled_by_row(row) else "",
+                f"expert degree {spread}, usual for the stack" if spread > 1 else "",
+                *not_understood(row),
+            )
             if text
         ),
         without=without if left else "",
@@ -234,15 +245,12 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
     if row.word("sequence_method") == "tensor" and tensor == 1:
         tensor, context = context, 1
     sharding = sharding_of(row, software.defaults.sharding)
-    expert = row.positive("ep")
-    shared = sharding is not Sharding.zero3 or DISPATCHERS.search(_dispatch_words(row)) is not None
-    if decoder.experts is not None and expert is None and degrees.gpus > 1 and shared:
-        raise UnstatedError("expert degree (ep) not stated")
     schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
     shard_group, blocks = row.positive("shard_group"), row.positive("loss_blocks")
     fields: dict[str, Any] = {
         "tensor": tensor, "pipeline": degrees.pipeline, "interleave": interleave, "data": degrees.data, "context": context,
-        "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
+        "expert": expert_of(row, software.dispatch, decoder.experts, degrees, sharding),
+        "expert_tensor": _expert_tensor(row, software, decoder),
         "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),
         "sharding": sharding, "shard_group": None if shard_group is None else max(1, int(shard_group)),
         "recompute": recompute_of(row, _recomputed(row, software, decoder)),
@@ -370,15 +378,11 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
     )
 
 
-def _dispatch_words(row: Row) -> str:
-    return " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
-
-
 def _dispatch(row: Row, software: Software) -> dict[str, Dispatch]:
     """How tokens are dispatched to experts, as far as the row says: by DeepEP or HybridEP, which send a token once to each rank that holds
     some of its experts and sort tokens in the same kernel (their documentation); or with a fixed capacity per expert relative to the mean
     load ("capacity factor 1"), where excess tokens are dropped and free slots padded."""
-    text = _dispatch_words(row)
+    text = dispatch_words(row)
     factor = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
     capacity = row.positive("expert_capacity") or (None if factor is None else float(factor[1]))
     said: dict[str, Any] = {}

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.hardware.number_formats import FORMATS, WORDS
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Module, Recompute, Schedule, Sharding, words
 from gpuhours.questions.validating.rows import Row
+from gpuhours.run.default_layout import usual_expert_degree
+from gpuhours.software.figures import Dispatch
 
 DTYPES = WORDS | {
     "amp": "", "o1": "", "mixed": "", "16bit": "", "tensorfloat32": "tf32", "32true": "fp32", "32bit": "fp32", "fp8mx": "mxfp8",
@@ -60,6 +63,8 @@ SCHEDULES = (
 )
 """Patterns for the order of a pipeline's passes. Bidirectional pipelines (DualPipe, Chimera) and ZB-V have about ZB-1p's third of the
 bubble."""
+DISPATCHERS = re.compile(r"\b(deep|hybrid)-?ep\b")
+"""Names of libraries that send tokens between the ranks that share a layer's experts."""
 STATES = (
     (r"autocast|\bamp\b(?!.*\bo2\b)|\b(bf16|fp16|16)-mixed", "amp"),
     (r"\bpure\b|-true\b|(all|everything) (in )?(bf16|16)", "pure"),
@@ -160,6 +165,24 @@ def dtype_of(row: Row, usual: str) -> str:
     if said:
         raise UnstatedError(f"number format {said[0]!r} is not known")
     return usual
+
+
+def expert_of(row: Row, dispatch: Dispatch, experts: Experts | None, degrees: Degrees, sharding: Sharding) -> int:
+    """The expert degree as stated, otherwise the stack's usual one; 1 where every rank gathers all experts (ZeRO-3), unless a library is
+    named that sends tokens between ranks."""
+    stated = row.positive("ep")
+    if stated is not None or experts is None or degrees.gpus == 1:
+        return int(stated or 1)
+    if dispatch.most_ranks > 1:
+        return usual_expert_degree(dispatch.most_ranks, degrees.data, int(experts.count))
+    if sharding is not Sharding.zero3 or DISPATCHERS.search(dispatch_words(row)) is not None:
+        raise UnstatedError("expert degree (ep) not stated")
+    return 1
+
+
+def dispatch_words(row: Row) -> str:
+    """The texts of a row that may say how tokens are sent to experts."""
+    return " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
 
 
 def state_of(row: Row, usual: str) -> str:
