@@ -13,6 +13,7 @@ from gpuhours.questions.interchange.deepspeed import stage_named
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     LONGEST,
+    RANKS,
     ForeignFile,
     Key,
     above_one,
@@ -29,6 +30,7 @@ TABLE = (
     Key("data.steps", ("max_steps",), positive),
     Key("layout.tensor", ("tensor_parallel_size",), positive, above_one),
     Key("layout.context", ("context_parallel_size", "sequence_parallel_degree"), positive, above_one),
+    Key("layout.expert", ("expert_parallel_size",), positive, above_one),
 )
 MOST_REPETITIONS = 5
 PROJECTIONS = {f"{part}_proj": part for part in EVERY}
@@ -95,8 +97,19 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
                 else f"{older}sharding_strategy"
             )
         keys |= OFFLOADED if theirs.on(f"{inside}offload_params", f"{older}offload_params") else {}
+    keys |= _ranks(theirs, keys)
     software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else None
     return keys | {"software": software or ("huggingface-liger" if _fused(theirs) else "huggingface-trainer")}
+
+
+def _ranks(theirs: ForeignFile, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The data-parallel ranks: copies x shards x experts' groups (docs.axolotl.ai/docs/nd_parallelism.html), each group of
+    ``dp_shard_size`` holding all weights where there are copies."""
+    shards, copies = theirs.count("dp_shard_size"), theirs.count("dp_replicate_size") or 1
+    if shards is None:
+        return {}
+    ranks = {RANKS: copies * shards * int(keys.get("layout.expert") or 1)}
+    return ranks | ({"layout.shard_group": shards} if copies > 1 and shards > 1 else {})
 
 
 def _fused(theirs: ForeignFile) -> bool:

@@ -23,6 +23,7 @@ from gpuhours.questions.interchange import (
     notebooks,
     python_calls,
     shell,
+    swift,
     torchtitan,
     trainer,
 )
@@ -157,6 +158,8 @@ def _launched(arguments: Mapping[str, Any], *, python: bool) -> str:
     """Detect the framework of a launch command, or of Python, by its arguments."""
     if "finetuning_type" in arguments:
         return "llama-factory"
+    if swift.LAUNCHED in arguments:
+        return "megatron" if str(arguments[swift.LAUNCHED]).startswith("megatron") else "trainer"
     shaped = {"num_layers", "hidden_size", "tensor_model_parallel_size", "micro_batch_size"} & arguments.keys()
     marked = bool(trainer.MARKS & arguments.keys())
     return "trainer" if (marked or not shaped if python else marked and not shaped) else "megatron"

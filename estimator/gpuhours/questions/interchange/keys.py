@@ -273,7 +273,7 @@ NEUTRAL = re.compile(
     r"|drop_last|bert_binary_head|mask_prob|short_seq_prob|sample_rate|enable_one_logger|one_logger\w*|barrier_with\w*|check_for_nan\w*"
     r"|perform_initialization|answer_only_loss|trainer[._]accelerator|accumulate_grad_batches|peft_use_rslora|kill_switch\w*"
     r"|abort_on_unmet\w*|force_multi|hostfile|distributed_backend|transformer_block_type|attention_type|use_fast_tokenizer|do_eval"
-    r"|ckpt_format|jobid|wait|kill_on_bad_exit|max_restarts|container\w*|persist_layer_norm|memory_efficient_layer_norm|gen_shape|use_reentrant)"
+    r"|ckpt_format|jobid|mpi|wait|kill_on_bad_exit|max_restarts|container\w*|persist_layer_norm|memory_efficient_layer_norm|gen_shape|use_reentrant)"
     r"([._]|$)"
 )
 """Patterns of keys that affect learning, checkpoints or reporting, but not the cost of a step."""

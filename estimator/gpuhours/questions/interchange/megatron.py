@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gpuhours.architecture.lora import ATTENTION, EVERY
+from gpuhours.questions.interchange import swift
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     NODES,
@@ -97,7 +98,8 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
         keys["layout.sequence_method"] = str(communication or "p2p")
     precision = _precision(theirs)
     keys |= _sharding(theirs, str(precision["training.dtype"])) | precision | _adapters(theirs)
-    return keys | {"software": _software(theirs, software)}
+    keys |= {"software": _software(theirs, software)}
+    return swift.megatron(theirs, keys) if theirs.get(swift.LAUNCHED) else keys
 
 
 def _recompute(theirs: ForeignFile) -> dict[str, Any]:
@@ -112,9 +114,11 @@ def _recompute(theirs: ForeignFile) -> dict[str, Any]:
     mode = str(granularity or ("selective" if some else "full" if whole else "none"))
     if theirs.count("checkpoint_num_layers") not in (None, 1):
         theirs.leave("checkpoint_num_layers")
-    return {"layout.recompute": mode} | (
-        {} if mode == "full" and method == "block" else {"layout.recompute_layers": None}
-    )
+    if mode == "full" and method == "block":
+        numbers = "recompute_num_layers", "activations_checkpoint_num_layers"
+        none = any(str(theirs.get(one)) == "0" for one in numbers)  # the first 0 layers of a stage
+        return {"layout.recompute": "none"} if none else {"layout.recompute": mode}
+    return {"layout.recompute": mode, "layout.recompute_layers": None}
 
 
 GPT2_WORDS, PADDED_TO = 50_257, 128

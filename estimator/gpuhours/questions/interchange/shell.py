@@ -14,6 +14,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.interchange.arithmetic import SHELL, reckoned
 from gpuhours.questions.interchange.keys import without_effect
+from gpuhours.questions.interchange.swift import LAUNCH, LAUNCHED
 
 _SET = re.compile(r"^(?:export\s+|local\s+)?([A-Za-z_]\w*)(\+?)=(.*)$")
 _USED = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}|\$(\w+)")
@@ -29,7 +30,13 @@ SLURM = {
     "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
 }
 """Variables that Slurm sets, by directive."""
-LISTS = frozenset({"lora_target_modules", "lora_target", "fsdp"})
+_GIVEN = re.compile(r"\$(\d|\{\d\})")
+"""A positional argument."""
+_SHOWN = re.compile(r"\s*(?:echo|printf)\s(?!.*\|\s*(?:ba)?sh\b)")
+"""A line that only shows its words, such as a script's own usage."""
+_SCRIPT = re.compile(r"\b(?:sbatch|bash|sh)\b|>\s*[\"']?[^\s\"']+\.(?:sh|slurm|sbatch)\b")
+"""A command that runs a here-document, or a file of commands that it is written to."""
+LISTS = frozenset({"lora_target_modules", "lora_target", "target_modules", "fsdp"})
 """Arguments that take several words."""
 LONGEST_COUNT = 20
 """Maximum digits of a count."""
@@ -71,11 +78,13 @@ def arguments(text: str, where: str = "") -> dict[str, Any]:
     name = None
     for line in _lines(text, values, known):
         name = None if name is not None and values.get(name) is not True else name  # a list ends with its line
-        if branches.turn(line, known, values) or not branches.taken:
+        if branches.turn(line, known, values) or not branches.taken or _SHOWN.match(line):
             continue
         for word in _words(_SUM.sub(lambda match: _filled(match[0], known), line)):
             assigned = _SET.match(word)
-            if assigned and not word.startswith("-"):
+            if assigned and assigned[1] in known and _GIVEN.fullmatch(assigned[3]):
+                inner = []  # an argument of the script, whose default is known
+            elif assigned and not word.startswith("-"):
                 known[assigned[1]] = _filled(assigned[3].lstrip("(").rstrip(";"), known)
                 inner = _words(known[assigned[1]]) if "--" in known[assigned[1]] else []
             elif word.startswith("--") and not re.search(r"\s", word):  # a word with spaces was quoted
@@ -84,29 +93,48 @@ def arguments(text: str, where: str = "") -> dict[str, Any]:
                 inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
             for part in inner:
                 name = _taken(part, name, values)
+    launch = LAUNCH.search(text)
+    if launch and values:
+        values[LAUNCHED] = f"{launch[1]} {launch[2]}"
+        for variable, argument in (("NPROC_PER_NODE", "nproc_per_node"), ("NNODES", "nnodes")):  # ms-swift reads these
+            if variable in known:
+                values.setdefault(argument, known[variable])
     return values
 
 
 def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator[str]:
-    """Yield logical lines: continuation lines are joined, comments and here-documents left out, and branches put on separate lines.
+    """Yield logical lines: continuation lines are joined, comments and here-documents left out, and branches put on
+    separate lines.
 
     Slurm directives count as arguments, and define the variables that Slurm sets."""
     plain = []
-    until = None
-    for line in text.splitlines():
+    for line in _run(text.splitlines()):
         bare = line.strip()
-        if until is not None:
-            until = None if bare == until else until
-        elif bare.startswith("#SBATCH"):
+        if bare.startswith("#SBATCH"):
             _directive(bare.removeprefix("#SBATCH"), values, known)
         elif not bare.startswith("#"):
             plain.append(line)
-            started = _HERE.search(line)
-            until = started[1] if started and "<<<" not in line else None
     for line in re.sub(r"\\\s*\n", " ", "\n".join(plain)).splitlines():
         branching = line.strip().startswith(("if ", "elif ", "else", "then", "case "))
         parts = _CASE.sub(r"\1\n", _THEN.sub(r"\1\n", _BRANCH.sub("\n", line)) if branching else line).splitlines()
         yield from (part.rstrip("; ") for part in parts)
+
+
+def _run(lines: list[str]) -> Iterator[str]:
+    """The lines of a script without its here-documents, except those that are scripts themselves: run by a shell or Slurm, written to
+    a script, or started with ``#!``."""
+    end, kept, opener = "", True, ""
+    for line in lines:
+        if end and line.strip() == end:
+            end, kept = "", True
+            continue
+        if opener and line.strip():
+            kept, opener = _SCRIPT.search(opener) is not None or line.strip().startswith("#!"), ""
+        if kept and not opener:
+            yield line.replace("\\\\", "\\") if end else line
+        started = _HERE.search(line) if not end and not line.strip().startswith("#") else None
+        if started and "<<<" not in line:
+            end, opener = started[1], line
 
 
 def _directive(text: str, values: dict[str, Any], known: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpuhours.architecture.lora import ALL
+from gpuhours.questions.interchange import swift
 from gpuhours.questions.interchange.accelerate import sharded_as
 from gpuhours.questions.interchange.axolotl import model_called, targeted
 from gpuhours.questions.interchange.deepspeed import stage_named
@@ -63,7 +64,8 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         keys["layout.recompute"] = "full" if theirs.on("gradient_checkpointing") or wrapped != "" else "none"
     if wrapped == "unsloth":
         keys["layout.offload_activations"] = True
-    return keys | _numbers(theirs, str(keys.get("model.trainable"))) | _sharding(theirs)
+    keys |= _numbers(theirs, str(keys.get("model.trainable"))) | _sharding(theirs)
+    return swift.trainer(theirs, keys) if theirs.get(swift.LAUNCHED) else keys
 
 
 def launched(theirs: ForeignFile) -> dict[str, Any]:
