@@ -27,7 +27,8 @@ from gpuhours.inputs.errors import EstimateError, UnitError
 from gpuhours.inputs.units import magnitude, measured_in, parse, whole
 from gpuhours.inputs.yaml_files import Source, read_yaml_text, validated
 from gpuhours.questions.calibrating.explaining import seconds_observed
-from gpuhours.questions.calibrating.logs import formats, read_log
+from gpuhours.questions.calibrating.formats import formats
+from gpuhours.questions.calibrating.logs import read_log
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.reading.numbers import scan

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuhours.inputs.yaml_files import read_yaml_text
-from gpuhours.questions.calibrating.logs import formats
+from gpuhours.questions.calibrating.formats import formats
 from gpuhours.questions.interchange.exporting import export
 from gpuhours.run.spec import from_dict
 

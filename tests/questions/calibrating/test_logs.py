@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.calibrating.logs import LineReader, LogFormat, format_of, formats, of_lines, read_log, steady
+from gpuhours.questions.calibrating.formats import LogFormat, format_of, formats
+from gpuhours.questions.calibrating.logs import LineReader, of_lines, read_log, steady
 
 TOOLS = formats().lines
 
@@ -75,6 +76,36 @@ def test_a_progress_bar_that_has_become_quick_is_still_one_step() -> None:
     assert log.values("step_time").tolist() == [2.0, 0.8, 0.8]
 
 
+def bar(step: int, end: int, clock: str, rate: str, before: str = "") -> str:
+    return f"{before} {100 * step // end}%|##  | {step}/{end} [{clock}<01:00,  {rate}]"
+
+
+def test_bars_of_evaluations_are_no_steps() -> None:
+    """An evaluation has more batches than there are steps and draws more bars; its clock starts anew each time."""
+    evaluation = [bar(batch, 90, f"00:{batch // 10:02}", "10.00it/s") for batch in range(1, 91)]
+    training = [bar(step, 30, f"{step // 30:02}:{2 * step % 60:02}", "2.00s/it") for step in range(1, 31)]
+    log = of_lines([*training[:15], *evaluation, *training[15:], *evaluation], "x")
+    assert log.values("step_time").tolist() == [2.0] * 30
+    assert (log.last("step"), log.last("steps")) == (30, 30)
+
+
+def test_a_tools_own_lines_go_before_bars_in_its_log() -> None:
+    """Lightning draws a bar for every validation as well."""
+    checks = [bar(batch, 50, "00:01", "20.00it/s", "Validation DataLoader 0:") for batch in range(1, 51)]
+    steps = [bar(step, 9, "00:05", "2.00it/s, v_num=3", "Epoch 0:") for step in range(1, 10)]
+    log = of_lines([*steps, *checks], "x")
+    assert (log.tool, log.values("step_time").tolist()) == ("Lightning", [0.5] * 9)
+
+
+def test_ranks_that_write_at_once_and_a_restart() -> None:
+    """A line that another rank's ends up in front of is read; steps that are done again after a restart are steps."""
+    lines = [megatron(step, 5000.0) for step in (*range(1, 30), *range(20, 40))]
+    lines[7] = "[Rank 2] memory (MB) | allocated: 13236.0[rank3] NCCL WARN" + lines[7]
+    log = of_lines(lines, "x")
+    assert len(log.values("step_time")) == len(lines)
+    assert log.last("step") == 39
+
+
 def test_steps_go_before_the_summary_of_a_run() -> None:
     summary = "{'train_runtime': 100.0, 'train_steps_per_second': 0.5, 'train_loss': 1.0}"
     bar = " 12%|# | 12/100 [00:17<02:08,  1.42s/it]"
@@ -101,6 +132,7 @@ def test_trainer_state_is_read_once_the_run_has_ended(tmp_path: Path) -> None:
         ("step,step_time_s,loss\n1,9.0,2\n2,1.5,2\n", "step_time", [9.0, 1.5]),
         ("iteration,Iteration Time (ms)\n1,1500\n", "step_time", [1.5]),
         ("step,dt_ms\n1,494.7\n", "step_time", [0.4947]),
+        ('"Step","run-a - train/step_time","run-a - train/step_time__MIN"\n1,1.5,1.2\n', "step_time", [1.5]),
         ("step,train/device/items_per_sec,train/loss\n1,5000,2\n", "tokens_per_second_per_gpu", [5000.0]),
         ("step,tok_per_sec\n1,529882\n", "tokens_per_second", [529882.0]),
         ("step,train_loss,train/mfu\n1,2.0,0.41\n2,2.0,\n", "mfu", [0.41]),

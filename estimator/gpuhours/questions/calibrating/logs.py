@@ -1,38 +1,26 @@
-"""Read training logs with a table of formats (``formats.yaml``): which tool wrote a log, and the time of each step."""
+"""Read training logs: which tool wrote a log, and the time of each step."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
 import csv
-import functools
 import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import PIPE, Section, read_yaml, validated
+from gpuhours.inputs.yaml_files import PIPE
+from gpuhours.questions.calibrating.formats import TIMED, UNITS, Column, Quantity, format_of, formats, number, timed
 
-Quantity = Literal[
-    "step", "steps", "step_time", "step_rate", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "flops_per_gpu",
-    "mfu", "batch", "memory", "loss",
-]  # fmt: skip
-UNITS: Mapping[str, float] = {"": 1.0, "s": 1.0, "ms": 1e-3, "%": 1e-2, "TFLOP/s": 1e12, "GiB": 2.0**30}
-SUFFIXES: Mapping[str, float] = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
-TIMED: tuple[Quantity, ...] = (
-    "step_time", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu",
-)  # fmt: skip
-"""Quantities from which a step's time can be derived, most direct first."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 WARM_UP, SHARE = 10, 10
 """Warm-up readings to drop at the start: 1 / ``SHARE`` of all, at least one, at most ``WARM_UP`` (kernels are tuned, compiled and cached).
@@ -43,87 +31,6 @@ PIECE = 1_000_000
 """Bytes read at a time."""
 LONGEST_LINE = 2000
 """Characters of a line that are searched; the rest is ignored, because the search takes superlinear time."""
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from None
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-
-
-class LoggedFigure(Section):
-    """Where a quantity is in a line, and its unit."""
-
-    find: Pattern
-    unit: Literal["", "s", "ms", "%", "TFLOP/s", "GiB"] = ""
-
-
-class LogFormat(Section):
-    """The format in which one tool logs a step."""
-
-    name: str
-    also: str = ""
-    line: Pattern
-    reads: Mapping[Quantity, LoggedFigure]
-    counts: Literal["steps", "batches"] = "steps"
-    average: bool = False
-    example: str
-    means: Mapping[Quantity, float]
-
-    @functools.cached_property
-    def begins(self) -> Callable[[str], object]:
-        """A function that tells whether a line logs a step in this format."""
-        return re.compile(self.line).search
-
-    def read(self, line: str) -> dict[str, float]:
-        """All quantities of a line, in SI units."""
-        cells = {}
-        for quantity, reading in self.reads.items():
-            match = re.search(reading.find, line)
-            if match is not None and (value := number(match[1])) is not None:
-                cells[str(quantity)] = value * UNITS[reading.unit]
-        return timed(cells)
-
-
-def timed(read: dict[str, float]) -> dict[str, float]:
-    """Convert a rate of steps to a step time: progress bars switch between s/it and it/s."""
-    rate = read.pop("step_rate", 0.0)
-    return {**read, "step_time": 1 / rate} if rate > 0 and "step_time" not in read else read
-
-
-class Column(LoggedFigure):
-    """A column of a CSV log: which headers it has, and which quantity it holds."""
-
-    quantity: Quantity
-
-
-class Formats(Section):
-    """The contents of ``formats.yaml``."""
-
-    lines: tuple[LogFormat, ...]
-    columns: tuple[Column, ...]
-
-
-@functools.cache
-def formats() -> Formats:
-    """The table of formats included in gpuhours."""
-    return validated(Formats, read_yaml(Path(str(files("gpuhours.questions.calibrating"))) / "formats.yaml"))
-
-
-def number(text: str) -> float | None:
-    """Parse a number such as ``1,234.5`` or ``1.23K``; None if it is not one."""
-    plain = text.strip().replace(",", "")
-    factor = SUFFIXES.get(plain[-1:], 1.0)
-    try:
-        value = float(plain[:-1] if plain[-1:] in SUFFIXES else plain) * factor
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -247,11 +154,6 @@ def rows_of(texts: Iterable[str], name: str) -> Iterator[str]:
     yield rest
 
 
-def format_of(line: str) -> LogFormat | None:
-    """The format that a line matches; None if there is none."""
-    return next((one for one in formats().lines if one.begins(line)), None)
-
-
 class LineReader:
     """Incremental reader of one log. It keeps the lines of the format that matches most; a summary line of the whole run is used only if
     there are no step lines."""
@@ -280,11 +182,17 @@ class LineReader:
         if not self.found:
             return None
         kinds = {one.name: one for one in formats().lines}
-        best = max(self.found, key=lambda tool: (not kinds[tool].average, len(self.found[tool])))
-        kind = kinds[best]
-        return Log(
-            self.name, best, tuple(self.found[best]), kind.counts, kind.average, tuple(self.unread), self.skipped
+        best = max(
+            self.found,
+            key=lambda tool: (
+                not kinds[tool].average,
+                not kinds[tool].bar and len(self.found[tool]) >= FEWEST,
+                len(self.found[tool]),
+            ),
         )
+        kind = kinds[best]
+        lines = longest_bar(self.found[best]) if kind.bar else self.found[best]
+        return Log(self.name, best, tuple(lines), kind.counts, kind.average, tuple(self.unread), self.skipped)
 
     def nothing(self) -> EstimateError:
         """The error for a log that no format matches."""
@@ -297,6 +205,19 @@ class LineReader:
         )
 
 
+def longest_bar(lines: list[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """The lines of the training's bar: of bars to different ends the one whose clock ran longest, because training contains its
+    evaluations."""
+    clocks: dict[float, float] = {}
+    for line in lines:
+        end = line.get("steps", 0.0)
+        clocks[end] = max(clocks.get(end, 0.0), line.get("elapsed", 0.0))
+    longest = max(clocks, key=clocks.__getitem__)
+    return [line for line in lines if line.get("steps", 0.0) == longest]
+
+
+FEWEST = 3
+"""Lines by which a tool's own format goes before the progress bars that are in its log."""
 FEW = 5
 """Number of unrecognised lines that are kept."""
 

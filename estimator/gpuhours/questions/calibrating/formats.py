@@ -1,0 +1,127 @@
+"""The formats of training logs (``formats.yaml``): which tool wrote a line, and what it says in SI units."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import AfterValidator
+
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
+
+Quantity = Literal[
+    "step", "steps", "step_time", "step_rate", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "flops_per_gpu",
+    "mfu", "batch", "memory", "loss", "elapsed",
+]  # fmt: skip
+UNITS: Mapping[str, float] = {"": 1.0, "s": 1.0, "ms": 1e-3, "%": 1e-2, "TFLOP/s": 1e12, "GiB": 2.0**30, "h:m:s": 1.0}
+SUFFIXES: Mapping[str, float] = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+TIMED: tuple[Quantity, ...] = (
+    "step_time", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu",
+)  # fmt: skip
+"""Quantities from which a step's time can be derived, most direct first."""
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class LoggedFigure(Section):
+    """Where a quantity is in a line, and its unit."""
+
+    find: Pattern
+    unit: Literal["", "s", "ms", "%", "TFLOP/s", "GiB", "h:m:s"] = ""
+
+
+class LogFormat(Section):
+    """The format in which one tool logs a step."""
+
+    name: str
+    also: str = ""
+    line: Pattern
+    reads: Mapping[Quantity, LoggedFigure]
+    counts: Literal["steps", "batches"] = "steps"
+    average: bool = False
+    example: str
+    means: Mapping[Quantity, float]
+
+    @functools.cached_property
+    def begins(self) -> Callable[[str], object]:
+        """A function that tells whether a line logs a step in this format."""
+        return re.compile(self.line).search
+
+    def read(self, line: str) -> dict[str, float]:
+        """All quantities of a line, in SI units."""
+        cells = {}
+        for quantity, reading in self.reads.items():
+            match = re.search(reading.find, line)
+            parse = clock if reading.unit == "h:m:s" else number
+            if match is not None and (value := parse(match[1])) is not None:
+                cells[str(quantity)] = value * UNITS[reading.unit]
+        return timed(cells)
+
+    @property
+    def bar(self) -> bool:
+        """Whether this is a progress bar, which evaluations and loading draw too."""
+        return "elapsed" in self.reads
+
+
+def timed(read: dict[str, float]) -> dict[str, float]:
+    """Convert a rate of steps to a step time: progress bars switch between s/it and it/s."""
+    rate = read.pop("step_rate", 0.0)
+    return {**read, "step_time": 1 / rate} if rate > 0 and "step_time" not in read else read
+
+
+class Column(LoggedFigure):
+    """A column of a CSV log: which headers it has, and which quantity it holds."""
+
+    quantity: Quantity
+
+
+class Formats(Section):
+    """The contents of ``formats.yaml``."""
+
+    lines: tuple[LogFormat, ...]
+    columns: tuple[Column, ...]
+
+
+@functools.cache
+def formats() -> Formats:
+    """The table of formats included in gpuhours."""
+    return validated(Formats, read_yaml(Path(str(files("gpuhours.questions.calibrating"))) / "formats.yaml"))
+
+
+def number(text: str) -> float | None:
+    """Parse a number such as ``1,234.5`` or ``1.23K``; None if it is not one."""
+    plain = text.strip().replace(",", "")
+    factor = SUFFIXES.get(plain[-1:], 1.0)
+    try:
+        value = float(plain[:-1] if plain[-1:] in SUFFIXES else plain) * factor
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def clock(text: str) -> float:
+    """The seconds of a bar's clock.
+
+    >>> clock("02:50"), clock("1:00:01")
+    (170.0, 3601.0)
+    """
+    return float(sum(60**place * int(part) for place, part in enumerate(reversed(text.split(":")))))
+
+
+def format_of(line: str) -> LogFormat | None:
+    """The format that a line matches; None if there is none."""
+    return next((one for one in formats().lines if one.begins(line)), None)
