@@ -228,3 +228,43 @@ COMPONENTS = "The tokenizer was trained in four days on 32 A100, the world model
 def test_parts_of_a_system_are_runs() -> None:
     found = figures(read_paper(COMPONENTS))
     assert (found["tokenizer"]["gpus"], found["world model"]["gpus"]) == (32, 64)
+
+
+# by hand: 6 x 1.2e9 x 2e12 / (128 x 5.5 days x 86,400 s x 989.4e12) = 24 %
+TWO_SIZES = """| Model | Size | Tokens | H100 | Days | MFU |
+|---|---|---|---|---|---|
+| Wren-S | {} | 2T | 128 | 5.5 | 24% |
+| Wren-L | 36B / 4.8B | 4T | 512 | 12 | 22% |
+"""
+# 7B and 8.4T take 4.4 times the hours of 512 A100 for 13 days; bytes would, but nobody speaks of them
+ELSEWHERE = (
+    "Tern has 7B parameters. It was trained on 512 A100 GPUs for 13 days at an MFU of 47%.{}\n\n"
+    "Gannet has 1B parameters and was trained on 300B tokens with 64 A100 GPUs for 3 days.\n\nTern has seen 8.4T tokens."
+)
+UNNAMED = """## Continued pre-training
+
+The network of 13B parameters read 250B tokens on 128 H100s. That took 99 hours or 12,672 GPU-hours.
+
+## Instructions, then preferences
+
+Two stages followed. The first finished in seven hours (224 GPU-hours). The second was shorter, three hours and 96 GPU-hours.
+All stages together come to {} GPU-hours.
+
+## Experiments
+
+The upcycled network (38B parameters) was trained for 20B tokens and 2,900 GPU-hours.
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "sound", "wrong"),
+    [
+        (TWO_SIZES, "8.4B / 1.2B", "8.4B"),
+        (ELSEWHERE, "", " Its text was cut into bytes."),
+        (UNNAMED, "12,992", "13,950"),
+    ],
+)
+def test_figures_that_no_sentence_ties_to_a_run_accuse_nobody(text: str, sound: str, wrong: str) -> None:
+    """A cell with two sizes, an amount of data that only another unit explains, a total over stages without a name."""
+    assert check_paper(read_paper(text.format(sound))).verdict != "contradicted"
+    assert check_paper(read_paper(text.format(wrong))).verdict == "contradicted"

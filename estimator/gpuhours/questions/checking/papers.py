@@ -13,6 +13,7 @@ from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Miscalcula
 from gpuhours.questions.checking.outcome import Cause, Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 from gpuhours.questions.checking.reading.runs import SUMS
+from gpuhours.questions.checking.reconciling.doubts import TOLD
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, of_whole
 
@@ -109,7 +110,9 @@ def sums_of(
         factor = total.value / added
         said = " + ".join(shown(part.quantity, part.value) for part in parts[:8]) + (" + ..." if len(parts) > 8 else "")
         title = QUANTITIES[total.quantity].title
-        if _said_in(total) not in of_these and _may_be_another(total, parts, added):
+        if _said_in(total) not in of_these and (
+            _may_be_another(total, parts, added) or _of_unnamed_parts(total, parts, paper)
+        ):
             continue  # else another figure of its row or sentence is the sum of these parts: so is it
         if abs(math.log(factor)) > 2.6 * spread:
             if total.quantity in accused:
@@ -207,6 +210,26 @@ def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:
     )
 
 
+def _of_unnamed_parts(total: Claim, parts: list[Claim], paper: Paper) -> bool:
+    """Whether a total is the sum of some runs' figures and others of its kind that the text gives to no run: stages without a name."""
+    unnamed = [
+        claim
+        for claim in paper.set_aside
+        if claim.quantity == total.quantity and 0 < claim.value < total.value and not claim.scope.startswith(TOLD)
+    ]
+    figures = [part for part in parts if part.value < total.value] + unnamed[:MOST_UNNAMED]
+    exactly = SUMMED + total.spread.sigma
+    return bool(unnamed) and any(
+        abs(math.fsum(one.value for one in some) / total.value - 1) < exactly
+        for size in range(2, len(figures) + 1)
+        for some in itertools.islice(itertools.combinations(figures, size), MOST_SUMS)
+        if any(one in unnamed for one in some)
+    )
+
+
+MOST_UNNAMED = 8
+SUMMED = 0.001
+"""Relative error of a sum of figures as printed; looser sums of a few out of many are met by chance."""
 MOST_SUMS = 500
 """Number of partial sums tried for each number of parts."""
 

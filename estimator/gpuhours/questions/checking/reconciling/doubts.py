@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -103,6 +104,8 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
 def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
     """``missing_condition`` of a text that may be about several runs: what else the accused figure could cover."""
     said = f"“{accused.text}” "
+    if not _one_row(claims) and _in_a_unit_unsaid(cause, document):
+        return said + "is about this run"
     if any(claim.quantity == "parameters" for claim in claims) and 1 / CONVENTION < factor < CONVENTION:
         return "6 FLOP per parameter and token were counted, and no more"
     counted = any(claim.quantity in WORK and claim.breath == accused.breath for claim in claims if claim is not accused)
@@ -113,6 +116,20 @@ def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], docu
     if cause.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"
     return ""
+
+
+UNITS_OF_DATA = {
+    "bytes read as tokens": re.compile(r"(?i)\b(?:bytes?|characters?|chars)\b"),
+    "words read as tokens": re.compile(r"(?i)(?<!other )(?<!few )\bwords\b"),
+}
+"""Causes by which an amount of data is in another unit -> words by which a text speaks of that unit."""
+
+
+def _in_a_unit_unsaid(cause: Cause, document: Document) -> bool:
+    """Whether a cause takes an amount of data to be in a unit that the text nowhere speaks of."""
+    unit = UNITS_OF_DATA.get(cause.cause)
+    said = (*document.claims, *document.set_aside)
+    return unit is not None and not any(c.quantity == "dataset_bytes" or unit.search(c.quote) for c in said)
 
 
 def _by_hours_alone(document: Document) -> bool:
@@ -170,11 +187,11 @@ class Rivals:
         )
 
     def of_claim(self, claim: Claim) -> list[Claim]:
-        """Return up to six different values for the claim's quantity; none for a cell whose row or column names the run."""
-        if claim.of_row:
-            return []
+        """Return up to six different values for the claim's quantity; for a cell whose row or column names the run, those of that cell."""
         rivals: list[Claim] = []
         for rival in self.claims:
+            if claim.of_row and not (rival.of_row and rival.quote == claim.quote and rival.breath == claim.breath):
+                continue
             if rival.quantity == claim.quantity and not any(alike(rival, other) for other in (claim, *rivals)):
                 rivals.append(rival)
         return rivals[:6]
