@@ -268,3 +268,27 @@ def test_figures_that_no_sentence_ties_to_a_run_accuse_nobody(text: str, sound: 
     """A cell with two sizes, an amount of data that only another unit explains, a total over stages without a name."""
     assert check_paper(read_paper(text.format(sound))).verdict != "contradicted"
     assert check_paper(read_paper(text.format(wrong))).verdict == "contradicted"
+
+
+# by hand: 6 x 3.1e9 x 1.5e12 = 2.79e22; 8 N D are 3.72e22
+FOR_EACH = "We trained two models. Tern-5B has 5.4B parameters; Tern-1B has 0.9B. {} The former ran on 160 H100s, the latter on 64."
+MODEL_FLOPS = "Tern has 3.1B parameters and saw 1.5T tokens on 96 H100s in 8.5 days. Training took {} model FLOPs."
+
+
+@pytest.mark.parametrize("said", ["1.1T tokens were shown to each model.", "We showed 1.1T tokens to both."])
+def test_what_is_shown_to_each_model_is_every_ones(said: str) -> None:
+    runs = read_paper(FOR_EACH.format(said)).runs
+    assert [run.claim("tokens").value for run in runs if run.kind == "own"] == [1.1e12, 1.1e12]  # type: ignore[union-attr]
+
+
+def test_model_flops_are_flops() -> None:
+    assert check_paper(read_paper(MODEL_FLOPS.format("2.79e22"))).verdict == "consistent"
+    found = check_paper(read_paper(MODEL_FLOPS.format("3.72e22")))
+    assert found.contradictions[0].likely_causes[0].cause == "8ND for 6ND"
+
+
+@pytest.mark.parametrize(
+    "said", ["We stopped recomputing activations.", "We store them instead of recomputing activations."]
+)
+def test_recomputation_that_was_given_up(said: str) -> None:
+    assert read_paper(f"{said} It ran on 8 H100 GPUs.").single.fact("recompute") == "none"

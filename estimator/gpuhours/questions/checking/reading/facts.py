@@ -107,7 +107,7 @@ def find_facts(
 DENIABLE = frozenset(["recompute", "frozen", "trainable"])
 """Facts that a text may deny: ``no activation recomputation``, ``nothing is frozen``."""
 _DENIED_BEFORE = re.compile(
-    r"\b(?:no|not|without|never|nothing|neither|nor|avoid\w*|disabl\w*)"
+    r"\b(?:no|not|without|never|nothing|neither|nor|avoid\w*|disabl\w*|stop\w*|cease\w*|instead of)"
     r" (?:(?:any|activations?|gradients?|full|selective|be|being|is|are|was|were|of|the|all|use|using|need) ){0,2}$"
 )
 _DENIED_BEHIND = re.compile(

@@ -29,7 +29,14 @@ from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.outline import Outline
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.references import references
-from gpuhours.questions.checking.reading.run_words import PRONOUNS, SUMMED_OVER_RUNS, SUMMED_UP, compares, holds
+from gpuhours.questions.checking.reading.run_words import (
+    PRONOUNS,
+    SUMMED_OVER_RUNS,
+    SUMMED_UP,
+    compares,
+    holds,
+    phrases_of,
+)
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import SHORT, about, goes_on_about_others, ours
 from gpuhours.questions.checking.reading.side_words import BESIDE_SECTIONS, SIDE
@@ -303,29 +310,22 @@ def _only_in_passing(items: Sequence[Item], sentence: Sentence, phrases: tuple[s
 
 def _of_every_run(items: Sequence[Item], sentence: Sentence) -> bool:
     """``Both are trained on 256 cards``: whether a sentence applies to all runs and not only to the one before."""
+    words = [item.text.lower() for item in items[sentence.first : sentence.last] if item.text[:1].isalnum()]
+    if _TO_EACH.search(" ".join(words[-6:])):
+        return True
     behind = items[sentence.first + 1].text.lower() if sentence.first + 1 < sentence.last else ""
     return items[sentence.first].text.lower() in ("both", "all", "each", "either") and behind in ALL_DO
 
 
 ALL_DO = frozenset(
-    [
-        "are",
-        "were",
-        "models",
-        "runs",
-        "sizes",
-        "of",
-        "stages",
-        "use",
-        "used",
-        "have",
-        "had",
-        "share",
-        "ran",
-        "was",
-        "is",
-    ]
+    phrases_of(
+        "are, were, models, runs, sizes, of, stages, use, used, have, had, share, ran, was, is, model, size, network, variant"
+    )
 )
+_TO_EACH = re.compile(
+    r"\b(?:to|by|for|with) (?:(?:each|either|every)(?: one)?(?: of (?:the|our))? (?:model|network|size|variant)s?|both)$"
+)
+"""``1.1T tokens are shown to each model``, ``to both``."""
 
 
 def _give(

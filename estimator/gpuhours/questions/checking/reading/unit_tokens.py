@@ -50,6 +50,8 @@ OF_DEVICES = frozenset(
 """Words that may stand between a number and the device it counts."""
 PEAK_WORDS = frozenset(
     [
+        "model",
+        "training",
         "dense",
         "sparse",
         "bf16",
