@@ -292,3 +292,12 @@ def test_model_flops_are_flops() -> None:
 )
 def test_recomputation_that_was_given_up(said: str) -> None:
     assert read_paper(f"{said} It ran on 8 H100 GPUs.").single.fact("recompute") == "none"
+
+
+@pytest.mark.parametrize(("tokens", "verdict"), [("300B", "consistent"), ("60B", "contradicted")])
+def test_what_a_run_processes_counts_every_pass(tokens: str, verdict: str) -> None:
+    text = (
+        "We were left with a corpus of 60B tokens. The model reads it five times, in a new order each time, and so processes {} "
+        "tokens during training. It has 1.4B parameters."
+    )
+    assert check_paper(read_paper(text.format(tokens))).verdict == verdict

@@ -66,7 +66,7 @@ RULES: tuple[Rule, ...] = (
     rule("token", "tokens", base=6),
     rule("token", "tokens", "total, trained on, training on, corpus, consumed, processed, pretraining, trained for, seen", 1, 8),
     rule("token", "tokens", "gone through, went through, passed through, are through, were read, ingested, digested, reads, "
-          "read, had seen, "
+          "read, had seen, processes, consumes, "
           "sees, saw, learned from, tokens in, tokens seen, over", 0.8, 4),
     rule("token", "seq_len",
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
