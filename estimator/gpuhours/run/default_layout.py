@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import product, takewhile
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.inputs.arrays import Array, Mask
+from gpuhours.inputs.arrays import Array, Mask, Values
 from gpuhours.layout.layout import Layout, Module, Recompute, Schedule, Sharding, VisionPlacement
 from gpuhours.layout.ranks import ranks_of
 from gpuhours.layout.validity import offered
@@ -35,6 +37,10 @@ LARGEST = 1e11
 """Number of parameters from which activation offloading is tried."""
 OFFLOADED = 5e11
 """Number of parameters from which activation offloading counts as common practice."""
+CELLS = 1 << 20
+"""Layouts times rows evaluated in one call: larger grids are evaluated block by block, because a cell takes 150 bytes and more."""
+SPLIT = ("pipeline", "microbatch", "tensor")
+"""Fields by which a large grid is split first: nearly every term of time and memory depends on them."""
 MIXTURE_MODULES = (Module.layernorm, Module.moe_act, Module.mla_up_proj)
 FULL_TOKENS = 131072
 """Tokens per micro-batch up to which micro-batches of short samples are tried: images and clips are batched by the hundred."""
@@ -62,25 +68,62 @@ def default_layout(
         if stated is None or "offload_activations" not in stated.model_fields_set:
             axes["offload_activations"] = [False, True]
     base = base_of(model, software, stated)
-    behind = _dimensions(model, global_batch, cluster)
-    ahead = len(axes)
-    chosen = {
-        name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(ahead)] + [1] * behind)
-        for own, (name, values) in enumerate(axes.items())
-    }
-    layouts = laid_out(base, chosen, model)
-    asked = Workload(model, global_batch, layouts, cluster, software, software.as_run(precision))
-    with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
-        predicted, held = step(asked), memory(asked)
-    time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)
-    score = np.where(valid & usual(layouts, global_batch, cluster), np.where(safe, time, 1e30 * filled), np.inf)
-    flat = score.reshape(-1, *score.shape[ahead:])
-    best = np.argmin(flat, axis=0)
-    if not np.all(np.isfinite(np.min(flat, axis=0))):
+    asked = Workload(model, global_batch, base, cluster, software, software.as_run(precision))
+    rows = _shape(model, global_batch, cluster)
+    least, best = _fastest(asked, {name: np.asarray(values) for name, values in axes.items()}, rows)
+    if not np.all(np.isfinite(least)):
         return None
-    places = np.unravel_index(best, score.shape[:ahead])
+    places = np.unravel_index(best, [len(values) for values in axes.values()])
     picked = {name: np.asarray(values)[place] for (name, values), place in zip(axes.items(), places, strict=True)}
     return chosen_layout(base, picked, model)
+
+
+def _fastest(asked: Workload, axes: Mapping[str, Values], rows: tuple[int, ...]) -> tuple[Array, NDArray[np.int64]]:
+    """(score, index in the grid) of each row's best layout, the first in the grid's order if several are as good.
+
+    The score is the step time in s if the layout fits with a probability of at least 0.9, otherwise 1e30 times the memory needed, relative
+    to the available memory; infinite if the layout is invalid or uncommon.
+    """
+    shape = [len(values) for values in axes.values()]
+    least, best = np.asarray(np.inf), np.asarray(0)
+    for parts in _blocks(axes, math.prod(rows)):
+        score = _scores(asked, {name: values[parts.get(name, slice(None))] for name, values in axes.items()}, len(rows))
+        flat = score.reshape(-1, *score.shape[len(axes) :])
+        places = np.unravel_index(np.argmin(flat, axis=0), score.shape[: len(axes)])
+        starts = [parts[name].start if name in parts else 0 for name in axes]
+        index = np.ravel_multi_index([start + place for start, place in zip(starts, places, strict=True)], shape)
+        lowest = np.min(flat, axis=0)
+        better = np.less(lowest, least) | (np.equal(lowest, least) & np.less(index, best))
+        least, best = np.minimum(least, lowest), np.where(better, index, best)
+    return least, best
+
+
+def _blocks(axes: Mapping[str, Values], rows: int) -> Iterator[dict[str, slice]]:
+    """The part of each field's values in a block, block by block. A grid that exceeds ``CELLS`` is split by the fields on which most terms
+    depend, so that little is computed twice: one value each, of the last of them as many as keep within ``CELLS``."""
+    names = sorted(axes, key=lambda name: name not in SPLIT)
+    cells = [rows * math.prod(len(axes[name]) for name in names[ahead:]) for ahead in range(len(names) + 1)]
+    ahead = sum(block > CELLS for block in cells[:-1])
+    widths = [1] * (ahead - 1) + [max(1, CELLS // cells[ahead])] * (ahead > 0)
+    split = list(zip(names, widths, strict=False))
+    for starts in product(*(range(0, len(axes[name]), width) for name, width in split)):
+        yield {name: slice(start, start + width) for (name, width), start in zip(split, starts, strict=True)}
+
+
+def _scores(asked: Workload, block: Mapping[str, Values], behind: int) -> Values:
+    """The scores of a block of layouts, with one axis for each field and ``behind`` axes of rows behind them."""
+    ahead = len(block)
+    fields = {
+        name: values.reshape([-1 if place == own else 1 for place in range(ahead)] + [1] * behind)
+        for own, (name, values) in enumerate(block.items())
+    }
+    layouts = laid_out(asked.layout, fields, asked.model)
+    workload = replace(asked, layout=layouts)
+    with np.errstate(all="ignore"):  # invalid layouts may divide by zero; they are masked, not read
+        predicted, held = step(workload), memory(workload)
+    time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)
+    common = usual(layouts, asked.global_batch, asked.cluster)
+    return np.where(valid & common, np.where(safe, time, 1e30 * filled), np.inf)
 
 
 def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
@@ -301,11 +344,11 @@ def _experts_of(model: Model) -> float:
     return max((float(np.max(one.experts)) for stack in model.stacks for one in stack.block.linears), default=1.0)
 
 
-def _dimensions(model: Model, global_batch: Array, cluster: Cluster) -> int:
-    """Largest number of array axes of any input."""
+def _shape(model: Model, global_batch: Array, cluster: Cluster) -> tuple[int, ...]:
+    """Shape of the rows that the inputs describe together."""
     numbers = [global_batch, cluster.gpus, cluster.network_bandwidth, model.hidden, model.parameters]
     numbers += [number for part in model.parts for number in (part.tokens, getattr(part, "layers", 0))]
-    return max(np.ndim(number) for number in numbers)
+    return np.broadcast_shapes(*map(np.shape, numbers))
 
 
 ENUMERATIONS = {"sharding": Sharding, "recompute": Recompute, "vision": VisionPlacement}
