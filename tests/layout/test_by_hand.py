@@ -221,6 +221,16 @@ def test_degrees_are_solved() -> None:
     assert float(ranks(32, context=2, sequence_method="hybrid", tensor=16).ulysses) == 1
 
 
+@pytest.mark.parametrize(
+    ("tensor", "context", "exchanged"), [(1, 4, 4), (1, 16, 8), (4, 16, 2), (5, 16, 1), (8, 16, 1), (16, 2, 1)]
+)
+def test_context_ranks_that_exchange_heads_are_those_of_a_node(tensor: int, context: int, exchanged: int) -> None:
+    """A node has eight GPUs: 8 / tensor context ranks, rounded down, at least one and no more than there are; no heads limit them here."""
+    layout = Layout(tensor=tensor, context=context, sequence_method="hybrid")
+    at = ranks_of(layout, machine(tensor * context), 64)
+    assert (float(at.ulysses), float(at.ring)) == (exchanged, context / exchanged)
+
+
 def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:
     at = ranks(32, 64, tensor=2, pipeline=2, context=4, sequence_method="hybrid", ulysses=2, expert=4, expert_tensor=1)
     found = [(float(group.size), float(group.stride)) for group in (

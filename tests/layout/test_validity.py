@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -229,3 +230,30 @@ def test_layers_of_an_encoder_are_no_chunks_of_the_pipeline() -> None:
     few = "there are fewer layers than pipeline chunks"
     assert few in broken(SEEN, pipeline=8)
     assert few not in broken(SEEN, pipeline=4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "dividing"), [((6, 8), {1, 2}), ((8, 6), {1, 2}), ((8, 1), {1, 2, 4, 8}), ((1, 1), {1, 2, 3, 4, 8})]
+)
+def test_expert_ranks_divide_the_experts_of_every_stack(counts: tuple[int, int], dividing: set[int]) -> None:
+    """Six and eight experts can both be shared out over one or two ranks; a stack without experts shares out none."""
+    several = [
+        (MODEL if count == 1 else MODEL.model_copy(update={"experts": Experts(count=count, top_k=1)})).model(TOKENS)
+        for count in counts
+    ]
+    both = replace(PLAIN, parts=(*several[0].stacks, *several[1].stacks, *several[1].ends))
+    refused = "expert does not divide the experts"
+    assert {
+        degree for degree in (1, 2, 3, 4, 8) if refused not in broken(both, gpus=24, batch=24, expert=degree)
+    } == dividing
+
+
+@pytest.mark.parametrize(
+    ("vocabularies", "meant"), [((0,), False), ((1,), True), ((0, 512), True), ((512, 0), True), ((0, 0), False)]
+)
+def test_a_loss_is_of_any_end_with_a_vocabulary(vocabularies: tuple[int, ...], meant: bool) -> None:
+    """Only a model that predicts tokens has a loss over a vocabulary that can be computed in blocks."""
+    ends = tuple(replace(PLAIN.ends[0], vocabulary=vocabulary) for vocabulary in vocabularies)
+    model = replace(PLAIN, parts=(*PLAIN.stacks, *ends))
+    with nullcontext() if meant else pytest.raises(EstimateError, match="loss"):
+        refuse(Layout(loss_blocks=2), model)

@@ -11,7 +11,7 @@ import pytest
 
 import gpuhours
 from gpuhours.layout.layout import Layout, Recompute, Sharding
-from gpuhours.run.default_layout import default_layout, layout_axes
+from gpuhours.run.default_layout import _fastest, default_layout, layout_axes
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.samplable import described, usual_practice
 from gpuhours.run.sampling import LayoutGrid, grid
@@ -194,7 +194,7 @@ def test_stacks_that_are_drawn_are_those_of_the_year(year: int) -> None:
 
 
 def test_a_grid_too_large_for_one_call_has_the_same_best_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of any size, down to one layout: the same layout for every row. On one accelerator many layouts take equally long."""
+    """Blocks of any size, down to one layout: the same layout for every row."""
     at = resolved("llama-2-7b", "a100-sxm-80gb", 8, 64)
     assert at.model is not None
     assert at.cluster is not None
@@ -211,6 +211,25 @@ def test_a_grid_too_large_for_one_call_has_the_same_best_layouts(monkeypatch: py
 
     whole = best(10**9)
     assert all(best(cells) == whole for cells in (1, 30, 100))
+
+
+@pytest.mark.parametrize("cells", [1, 3, 100])
+def test_of_equal_layouts_in_two_blocks_the_first_of_the_grid_is_taken(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks run along the pipeline degrees, so the block of degree 1 has the later of the two layouts of the first row that take 1 s."""
+    asked = resolved(*DENSE).workload
+    seconds = np.array([[[3, 4], [2, 5], [1, 6]], [[1, 4], [2, 3], [3, 6]]])
+
+    def looked_up(_: object, block: Any, behind: int) -> Any:
+        assert behind == 1
+        return seconds[np.ix_(block["recompute"], block["pipeline"] - 1)]
+
+    monkeypatch.setattr("gpuhours.run.default_layout._scores", looked_up)
+    monkeypatch.setattr("gpuhours.run.default_layout.CELLS", cells)
+    axes = {"recompute": np.array([0, 1]), "pipeline": np.array([1, 2, 3])}
+    least, best = _fastest(asked, axes, (2,))
+    assert (np.asarray(least).tolist(), best.tolist()) == ([1, 3], [2, 4])
 
 
 def test_the_memory_of_a_range_of_layouts_is_bounded() -> None:

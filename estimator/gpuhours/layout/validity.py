@@ -73,14 +73,13 @@ def _of_chunks(model: Model, layout: Layout, ranks: Ranks) -> dict[str, Mask]:
 def _of_heads_and_experts(model: Model, ranks: Ranks) -> dict[str, Mask]:
     """``violations`` of the rules about attention heads and experts."""
     broken: dict[str, Mask] = {}
-    heads = "tensor x ulysses does not divide the attention heads"
+    heads, experts = "tensor x ulysses does not divide the attention heads", "expert does not divide the experts"
     split = np.multiply(ranks.tensor, ranks.ulysses)
     for stack in model.stacks:
         for core in () if any(stack is part for part in model.encoder) else stack.block.attention:
             broken[heads] = np.logical_or(broken.get(heads, False), _uneven(core.heads, split))
-        experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
-        if experts:
-            broken["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
+        for linear in filter(has_experts, stack.block.linears):
+            broken[experts] = np.logical_or(broken.get(experts, False), _uneven(linear.experts, ranks.expert))
     return broken
 
 
