@@ -55,7 +55,16 @@ def answer(swept: Sweep) -> str:
         return str(swept.kept)
     row = swept.table.slice(0, 1).to_pylist()[0]
     names = [varied.key for varied in swept.job.grid.varied] + list(swept.job.best.names)
-    return " ".join(f"{name}={row[name]}" for name in names)
+    return " ".join(f"{name}={_short_number(row[name])}" for name in names)
+
+
+def _short_number(value: Any) -> str:
+    """A float with six significant digits and no exponent below 1e15; anything else as ``str``.
+
+    >>> _short_number(5.809937569949076), _short_number(87_123_456.0), _short_number(4)
+    ('5.80994', '87123500', '4')
+    """
+    return f"{float(f'{value:.6g}'):.15g}" if isinstance(value, float) else str(value)
 
 
 def table(swept: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType:

@@ -165,7 +165,7 @@ class Layout(Section):
     context: Degree = 1
     expert: Degree = 1
     expert_tensor: Degree | None = None
-    """Tensor degree inside an expert; ``tensor`` by default."""
+    """Tensor degree inside an expert; by default ``tensor``, or 1 where other parts of the layout are drawn as well."""
     microbatch: Degree = 1
     """Sequences per data-parallel rank and forward pass."""
     sequence_parallel: bool = True

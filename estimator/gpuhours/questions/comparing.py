@@ -82,8 +82,10 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        changed = [f"{one.name} x {one.factor:.4g}" for one in self.changes if one.factor is not None][:5]
-        return f"<Comparison of {self.first.name} and {self.second.name}: {', '.join(changed) or 'nothing to compare'}>"
+        known = {one.name: one.factor for one in self.changes if one.factor is not None}
+        changed = [f"{name} x {factor:.4g}" for name, factor in known.items() if abs(factor - 1) > BARELY][:5]
+        said = ", ".join(changed) or ("no difference" if known else "nothing to compare")
+        return f"<Comparison of {self.first.name} and {self.second.name}: {said}>"
 
     def _repr_html_(self) -> str:
         """The notebook view: every result that differs between the runs, with the factor and its causes, largest first."""

@@ -110,6 +110,7 @@ def test_every_question_takes_what_estimate_takes() -> None:
         == gpuhours.compare(gpuhours.from_dict(said), gpuhours.from_dict(said)).changes
     )
     assert repr(gpuhours.compare(said, other)).startswith("<Comparison of run and run: ")
+    assert repr(gpuhours.compare(said, said)) == "<Comparison of run and run: no difference>"
     assert gpuhours.sweep(str(RUN), {"hardware.gpus": [64, 128]}).rows == 2
     assert gpuhours.sweep(said, {"hardware.gpus": [64, 128]}).rows == 2
     assert gpuhours.trace(RUN).ranks == gpuhours.trace(gpuhours.load(RUN)).ranks
