@@ -70,11 +70,11 @@ def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
     """The traits that determine how similar a run is to measured ones; None if too little is known."""
     if run.model is None or run.cluster is None or run.tokens_per_sample is None:
         return None
-    chip = run.cluster.accelerator
+    chip, named = run.cluster.accelerator, stack_said and not run.family_alone
     return Traits(
         run.software.name, chip.name, chip.generation, run.precision.dtype, kind_of_model(run.model, run.data.frames is not None),
         float(np.max(run.cluster.gpus)), float(np.max(run.tokens_per_sample)),
-        stack_said, stands_in=run.software.is_stand_in or not stack_said,
+        named, stands_in=run.software.is_stand_in or not named,
     )  # fmt: skip
 
 

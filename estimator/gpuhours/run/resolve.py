@@ -30,7 +30,7 @@ from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
 from gpuhours.run.typical import this_year
 from gpuhours.run.usual_data import completed
-from gpuhours.software.matching import StatedStack, kind_of_layout, match, software_named, stands_in
+from gpuhours.software.matching import StatedStack, is_family, kind_of_layout, match, software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
 
@@ -54,6 +54,8 @@ class Resolved:
     assumptions: tuple[Assumption, ...]
     warnings: tuple[str, ...] = ()
     bases: Mapping[str, str] = field(default_factory=dict)
+    family_alone: bool = False
+    """Whether the run names no more than the family of its stack."""
     met: StackMet | None = None
     """The site's calibration for the run's stack, accelerator and kind; None if there is none."""
 
@@ -136,7 +138,20 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     ):  # the stack has no effect then
         notes = [note for note in notes if note.name != "software"]
     return Resolved(
-        data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), without_effect, bases, met
+        data,
+        model,
+        tokens,
+        batch,
+        gpus,
+        machine,
+        layout,
+        software,
+        precision,
+        tuple(notes),
+        without_effect,
+        bases,
+        is_family(run.stack or ""),
+        met,
     )
 
 

@@ -84,6 +84,7 @@ class MatchingFile(Section):
     lines: tuple[MatchingRule, ...]
     aged: tuple[Aged, ...]
     classes: dict[str, tuple[str, ...]]
+    families: tuple[str, ...]
     hugging_face: dict[str, str]
     mixtures: dict[str, str]
     sharders: dict[str, str]
@@ -119,6 +120,8 @@ class Match:
     remark: str = ""
     stands_in: bool = False
     """Whether the profile only stands in for an unmeasured stack: an unknown one, or one that a rule matches to a related profile."""
+    family_alone: bool = False
+    """Whether the words say no more than the family (``families``): which of its profiles the run had is then assumed."""
 
 
 @functools.cache
@@ -159,7 +162,7 @@ def match(stack: StatedStack) -> Match:
     if stack.mixture and stack.layout == "sharded" and taken in table().mixtures:
         taken = table().mixtures[taken]
         remark = "; ".join(filter(None, (remark, f"experts under ZeRO-3: taken as {taken}")))
-    return Match(taken, remark, stands_in=kin)
+    return Match(taken, remark, stands_in=kin, family_alone=not stack.release and is_family(described or stated))
 
 
 def profile_in(text: str, year: int | None = None, release: float | None = None) -> str | None:
@@ -263,6 +266,15 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
         return load_software(name).name, ""
     profile = match(StatedStack(stated=name, year=year)).profile
     return profile, f"{name!r} read as {profile}, {load_software(profile).title}"
+
+
+def is_family(name: str) -> bool:
+    """Whether a name is that of a family of stacks, without a release, compiler or kind of sharding.
+
+    >>> is_family("Megatron"), is_family("Megatron-Core 0.9")
+    (True, False)
+    """
+    return name.strip().lower() in table().families
 
 
 def is_misspelt(name: str) -> bool:

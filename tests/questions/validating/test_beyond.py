@@ -107,8 +107,8 @@ def test_a_line_is_not_there_for_those_whose_hours_it_was_added_with() -> None:
     for line in (*typical().stacks, *typical().recompute, *typical().layout):
         for who in line.settled_on:
             assert line not in practice_without(who).table.stacks
-    of_2019 = first(practice_without("Meta").table.stacks, "text", 2019, 1024, 3e8, mixture=False)
-    assert of_2019 != first(typical().stacks, "text", 2019, 1024, 3e8, mixture=False)
+    of_2019 = first(practice_without("Meta").table.stacks, "text", 2019, 1024, 3e8, mixture=False, adapters=False)
+    assert of_2019 != first(typical().stacks, "text", 2019, 1024, 3e8, mixture=False, adapters=False)
     published = {organisation(one) for one in read_totals(published_totals())}
     named = {owner(model) for model in ("OLMo 2 32B", "Apertus 70B")}  # no hours of theirs are published
     assert {who for line in typical().stacks for who in line.settled_on} <= published | named
@@ -119,7 +119,7 @@ def test_large_runs_since_2025_are_judged_without_the_line_that_rests_on_them(mo
     who = owner(model)
     assert who is not None
     known, without = (
-        first(table.stacks, "text", 2025, 2048, 5e10, mixture=False)
+        first(table.stacks, "text", 2025, 2048, 5e10, mixture=False, adapters=False)
         for table in (typical(), practice_without(who).table)
     )
     assert model.split()[0].split("-")[0] in known.source

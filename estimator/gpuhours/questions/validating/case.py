@@ -48,6 +48,7 @@ from gpuhours.questions.validating.stated import (
     state_of,
 )
 from gpuhours.questions.validating.words import (
+    family_alone,
     kernel_in,
     method_in,
     node_of,
@@ -111,8 +112,8 @@ class Case:
         kind = kind_of(experts=self.decoder.experts is not None, partly=self.decoder.trainable != "full", frames=False)
         return Traits(
             self.software.name, self.accelerator, self.chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
-            stack_said=stack_said(self.row),
-            stands_in=stack_stands_in(self.row),
+            stack_said=stack_said(self.row) and not family_alone(self.row),
+            stands_in=stack_stands_in(self.row) or family_alone(self.row),
         )  # fmt: skip
 
 

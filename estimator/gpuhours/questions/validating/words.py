@@ -73,6 +73,11 @@ def stack_said(row: Row) -> bool:
     return any(row.word(column) for column in ("software", "framework", "method"))
 
 
+def family_alone(row: Row) -> bool:
+    """Whether the row names no more than a family of stacks."""
+    return match(stack_of(row)).family_alone
+
+
 def with_named(row: Row) -> tuple[Row, str]:
     """The row with blank columns filled from its names (``NAMED``), and a remark on what was read there."""
     text = f"{row.word('model_name') or ''} {row.word('framework') or ''}".lower()
