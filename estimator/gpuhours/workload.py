@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from gpuhours.architecture.operators import AttentionCore, Model
+from gpuhours.architecture.code_steps import with_all_experts
+from gpuhours.architecture.operators import AttentionCore, Model, Stack
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
@@ -85,7 +86,7 @@ class Workload:
             return software.biased_attention
         if self.in_groups(core) and software.grouped_attention is not None:
             return software.grouped_attention
-        if not core.causal and software.uncausal_attention is not None:
+        if self.masked_by_code(core) and software.uncausal_attention is not None:
             return software.uncausal_attention
         return self.attention_kernel
 
@@ -94,6 +95,15 @@ class Workload:
         keys are repeated), or one key head broadcast to all."""
         shared = some(np.less(core.kv_heads, core.heads))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
+
+    def masked_by_code(self, core: AttentionCore) -> bool:
+        """Whether a family's file makes a mask for attention in both directions (``create_bidirectional_mask``), which transformers leaves
+        out where nothing is masked, unless it is compiled."""
+        return not core.causal and not core.maskless
+
+    def as_written(self, stack: Stack) -> Stack:
+        """The stack of layers with all experts run on every token, if the family's file does so and the stack runs it."""
+        return replace(stack, block=with_all_experts(stack.block)) if self.software.model_code else stack
 
     def written_out(self, core: AttentionCore) -> bool:
         """Whether the stack runs the family's file, which writes attention out."""
@@ -109,7 +119,7 @@ class Workload:
         compiled attention without a causal mask, except under autocast, which narrows its products."""
         software = self.software
         grouped = self.in_groups(core) and software.grouped_attention is not None
-        written_out = not core.causal and software.uncausal_attention == "unfused"
+        written_out = self.masked_by_code(core) and software.uncausal_attention == "unfused"
         return grouped or (written_out and not self.precision.autocast)
 
     def with_layout(self, layout: Layout) -> Workload:

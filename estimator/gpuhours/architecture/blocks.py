@@ -9,9 +9,9 @@ from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
-Activation = Literal["gelu", "written-gelu", "erf-gelu", "quick-gelu", "xielu", "relu"]
+Activation = Literal["gelu", "written-gelu", "erf-gelu", "quick-gelu", "bloom-gelu", "xielu", "relu"]
 """How the activation of an ungated feed-forward layer is implemented."""
-WRITTEN_OUT = ("written-gelu", "erf-gelu", "quick-gelu", "xielu")
+WRITTEN_OUT = ("written-gelu", "erf-gelu", "quick-gelu", "bloom-gelu", "xielu")
 """Activations that run as several unfused kernels."""
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
 """Norm on queries and keys: RMSNorm per head, LayerNorm with bias per head, RMSNorm over the whole width, or a norm without weights."""

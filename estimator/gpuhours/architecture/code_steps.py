@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Pointwise, Role
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 
 CodeStep = Literal[
     "wide-rotary",
@@ -21,9 +23,11 @@ CodeStep = Literal[
     "capped-logits",
     "written-attention",
     "wide-scores",
+    "wide-bias",
+    "all-experts",
 ]
 """Steps by name. ``written-attention``: transformers' file has no call of an attention kernel; ``wide-scores``: it casts queries and keys
-to fp32. ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one
+to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token. ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one
 for gate and up. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
 scores as well."""
 
@@ -44,11 +48,32 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     swaps = dict(pair for step, pair in INSTEAD.items() if step in chosen)
     kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
     added = (Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen))
-    facts = {"capped": "capped-logits", "written": "written-attention", "wide": "wide-scores"}
+    facts = {"capped": "capped-logits", "written": "written-attention", "wide": "wide-scores", "wide_bias": "wide-bias"}
     cores = tuple(replace(core, **{name: step in chosen for name, step in facts.items()}) for core in block.attention)
     joint = {role for step, role in JOINT.items() if step in chosen}
     linears = tuple(replace(one, fused=1) if one.role in joint else one for one in block.linears)
+    if "all-experts" in chosen:
+        linears = tuple(replace(one, everywhere=some(np.greater(one.experts, 1))) for one in linears)
     return replace(block, linears=linears, elementwise=(*kept, *added), attention=cores)
+
+
+def with_all_experts(block: Block) -> Block:
+    """The block as transformers' file of Llama 4 runs it: a copy of every token, scaled by its score, goes through every expert, with one
+    product for gate and up. The block itself if no product is marked so."""
+    routed = [one for one in block.linears if one.everywhere]
+    if not routed:
+        return block
+    down = next(one for one in routed if one.role is Role.MLP_OUT)
+    shared = sum(one.inputs for one in block.linears if one.role is Role.SHARED_OUT)
+    inside = [Elementwise(Pointwise.SPLIT_SWIGLU, down.experts * down.inputs, sharded=True)]
+    inside += [Elementwise(Pointwise.SWIGLU, shared, sharded=True)] if some(shared) else []
+    around = (Elementwise(Pointwise.ALL_EXPERTS, down.experts * down.outputs, sharded=False),)
+    instead = {Pointwise.PERMUTE: around, Pointwise.EXPERT_SWIGLU: tuple(inside)}
+    return replace(
+        block,
+        linears=tuple(replace(one, active=one.experts, fused=1) if one.everywhere else one for one in block.linears),
+        elementwise=tuple(new for one in block.elementwise for new in instead.get(one.kind, (one,))),
+    )
 
 
 def _added(core: AttentionCore, steps: set[CodeStep]) -> Iterable[tuple[Pointwise, Array]]:

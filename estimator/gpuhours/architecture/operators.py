@@ -82,6 +82,7 @@ class Linear:
     groups: Array = 1
     """Number of expert groups; a token's experts all come from ``top_groups`` of them."""
     top_groups: Array = 1
+    everywhere: bool = False  # transformers' file runs all experts on every token (Llama 4)
 
     @property
     def parameters(self) -> Array:
@@ -121,8 +122,10 @@ class AttentionCore:
     capped: bool = False
     written: bool = False
     wide: bool = False
+    wide_bias: bool = False
     """``capped``: scores are capped where they are written out (Gemma 2); ``written``: transformers' file calls no attention kernel
-    (GPT-J, MPT); ``wide``: it casts queries and keys to fp32."""
+    (GPT-J, MPT); ``wide``: it casts queries and keys to fp32; ``wide_bias``: it adds an fp32 bias to 16-bit scores (MPT)."""
+    maskless: bool = False  # transformers' file makes no mask for it, even if compiled (DINOv2)
     looped: bool = False  # called once per sequence (windows, and images of different sizes)
 
     def flops(self, length: Array, *, full: bool) -> Array:
@@ -183,6 +186,7 @@ class Pointwise(Enum):
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused: GPT-2
     ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"  # unfused: ESM
     QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"  # x sigmoid(1.702 x), unfused: OpenAI's CLIP
+    BLOOM_GELU = "bloom-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused; saves its input alone
     XIELU = "xielu", None, Family.ACTIVATION, "gelu"  # two branches, with two learned factors, unfused: Apertus
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the product that reads it
     SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
@@ -194,6 +198,7 @@ class Pointwise(Enum):
     CHANNELS_FIRST = "channels-first-stream", 0  # norms copy what a convolution put out, additions read it strided
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # tokens into expert order and back: saves experts' outputs, and those times weights
+    ALL_EXPERTS = "all-experts", 1, Family.OTHER, "permute"  # scaled copies, and their sum: Llama 4
     QK_NORM = "qk-norm", 1, Family.ATTENTION
     WRITTEN_NORM = "written-norm", None, Family.NORM, "layer-norm"  # in fp32, unfused: DeBERTa's first version
     MODULATION = "modulation", 2  # the norm's output, and what is gated

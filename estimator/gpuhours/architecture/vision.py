@@ -77,6 +77,9 @@ class VisionEncoder(Spec):
     mlp_bias: bool = True
     qk_norm: blocks.QKNorm = "none"
     layer_scale: bool = False
+    mask_made: bool = True
+    """Whether transformers' file makes a mask of all patches, which attention is given if the model is compiled: ViT's, BEiT's and SigLIP's
+    do; DINOv2's, CLIP's and VideoMAE's do not."""
     drop_path: bool = False
     """Whether samples skip halves of layers at random (stochastic depth), as BEiT's do in fine-tuning."""
     attends: Literal["frame", "clip", "divided"] = "frame"
@@ -254,6 +257,8 @@ class VisionEncoder(Spec):
             rotary=self.positions == "rotary",
             qk_norm=self.qk_norm,
         )
+        if not self.mask_made:
+            piece = replace(piece, attention=tuple(replace(core, maskless=True) for core in piece.attention))
         if self.place_bias != "none":
             table = (blocks.weights(self.place_table),) if self.place_bias == "layer" else ()
             cores = tuple(replace(core, padded=True, from_table=self.place_bias == "layer") for core in piece.attention)

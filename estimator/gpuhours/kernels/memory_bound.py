@@ -10,6 +10,9 @@ from gpuhours.inputs.arrays import Array
 CAPPED = (12.0, 14.0)
 """Bytes to cap a 16-bit logit or score, forward and backward: divided, tanh, multiplied, each read and written; tanh's backward pass reads
 its output too."""
+WIDE_BIASED = (12.0, 16.0)
+"""Bytes more that a 16-bit score moves if an fp32 bias is added to it, as MPT's file does: forward a sum to fp32 (6), a copy and a mask in
+place (8 each) instead of a 16-bit sum and the softmax's cast (4 and 6); backward the mask's copy and fill."""
 
 
 def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name

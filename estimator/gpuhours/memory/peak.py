@@ -85,6 +85,7 @@ class _Run:
         """Bytes that one block saves per token, the same on every stage."""
         known = (id(stack), unkept)
         if known not in self.found:
+            stack = self.workload.as_written(stack)
             cores = stack.block.attention
             wide_attention = any(map(self.workload.in_fp32, cores))
             kept = saved(

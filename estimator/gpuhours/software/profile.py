@@ -254,7 +254,11 @@ class Software(Section):
         return self.unmet not in (None, 1.0)
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
-        """Equivalent bytes per element of one memory-bound operator, forward and backward."""
+        """Equivalent bytes per element of one memory-bound operator, forward and backward.
+
+        Under autocast positions are rotated in fp32 whatever the code, since cosines and sines take the stream's format. The figures for
+        autocast hold that, so fp32 by choice adds nothing."""
+        kind = Operator.ROTARY.value if autocast and kind == Operator.WIDE_ROTARY.value else kind
         usual = kind if kind in SCORES else Operator(kind).like
         own = self.pointwise.operators
         free = kind in SCORES or Operator(kind) in OF_CODE  # no traffic if the profile has no figure for these

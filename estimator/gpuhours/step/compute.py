@@ -89,7 +89,7 @@ def product_passes(
     elif linear.split is Split.WHOLE:
         tokens = np.divide(tokens, ranks.whole)
     loops: Array = 1
-    if has_experts(linear) and workload.software.wide_experts and workload.precision.autocast:
+    if has_experts(linear) and not linear.everywhere and workload.software.wide_experts and workload.precision.autocast:
         dtype, loops, count = "fp32", count, 1  # no grouped kernel takes fp32: one product after another
     dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
     chip, pads = workload.accelerator, workload.software.pads_products

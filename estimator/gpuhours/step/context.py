@@ -18,7 +18,7 @@ from gpuhours.kernels.collectives import (
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.memory_bound import CAPPED, memory_time
+from gpuhours.kernels.memory_bound import CAPPED, WIDE_BIASED, memory_time
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import SequenceMethod
 from gpuhours.layout.ranks import Ranks
@@ -79,7 +79,9 @@ def _traffic_per_score(core: AttentionCore, workload: Workload) -> list[float]:
     kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
     kind = "disentangled-scores" if core.disentangled else kind
     added = workload.software.traffic(kind, autocast=workload.precision.autocast)
-    return [usual + cap for usual, cap in zip(added, CAPPED if core.capped else (0.0, 0.0), strict=True)]
+    more = [CAPPED] if core.capped else []
+    more += [WIDE_BIASED] if core.wide_bias and workload.written_out(core) else []
+    return [sum(each) for each in zip(added, *more, strict=True)]
 
 
 BLOCK = 64

@@ -102,9 +102,10 @@ def table_copies(part: Ends, workload: Workload) -> Array:
 
 
 def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
-    """The part as the stack runs it: under full recomputation, a frozen stack of layers passes gradients through if the software requires
-    gradients of all inputs (``frozen_carry_gradients``)."""
+    """The part as the stack runs it: with all experts if its code runs them (``Workload.as_written``); under full recomputation, a frozen
+    stack of layers passes gradients through if the software requires gradients of all inputs (``frozen_carry_gradients``)."""
     full = every(np.equal(workload.layout.recompute, Recompute.full))
+    part = workload.as_written(part) if isinstance(part, Stack) else part
     if workload.software.frozen_carry_gradients and full and part.trainable is Trainable.FROZEN:
         return part if isinstance(part, Ends) else replace(part, trainable=Trainable.PASS_THROUGH)
     return part

@@ -222,7 +222,7 @@ def dinov2(config: Config) -> Fields:
     if gated:
         width = (int(width * 2 / 3) + 7) // 8 * 8
     return {
-        **shape, "layer_scale": True, "gated": gated, "ffn_hidden": width, "registers": registers,
+        **shape, "layer_scale": True, "gated": gated, "ffn_hidden": width, "registers": registers, "mask_made": False,
         "extra_weights": shape["hidden"],
         "attention_bias": biases(config),
     }  # fmt: skip
@@ -252,7 +252,7 @@ def dinov3(config: Config) -> Fields:
     ):
         config.get(key)  # fmt: skip
     return {
-        **shape, "layer_scale": True, "gated": gated, "positions": "rotary", "extra_weights": shape["hidden"],
+        **shape, "layer_scale": True, "gated": gated, "positions": "rotary", "extra_weights": shape["hidden"], "mask_made": False,
         "registers": config.number("num_register_tokens", default=0),
         "attention_bias": "all" if config.get("key_bias") else "no-key",
     }  # fmt: skip
@@ -261,7 +261,7 @@ def dinov3(config: Config) -> Fields:
 def clip_vision(config: Config) -> Fields:
     """CLIP's vision tower: a norm before the layers, no bias in the patch embedding."""
     config.get("projection_dim")
-    return {**tower(config), "pre_norm": True, "patch_bias": False}
+    return {**tower(config), "pre_norm": True, "patch_bias": False, "mask_made": False}
 
 
 def siglip_vision(config: Config) -> Fields:
@@ -292,7 +292,7 @@ def videomae(config: Config) -> Fields:
     mean, pretrained = config.get("use_mean_pooling", True), _pretrains(config)
     encoder = {
         **tower(config), "class_token": False, "positions": "fixed", "tubelet": config.number("tubelet_size", default=2),
-        "attends": "clip",
+        "attends": "clip", "mask_made": False,
         "final_norm": not mean, "attention_bias": biases(config),
     }  # fmt: skip
     if not pretrained:

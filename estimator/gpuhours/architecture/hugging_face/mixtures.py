@@ -201,7 +201,7 @@ def llama4(config: Config) -> Fields:
     groups = crossed(layers, sparse, chunked if chunk else 0)
     return {
         **llama(config), "ffn_hidden": config.number("intermediate_size_mlp", default=width), "window": chunk,
-        "layer_groups": groups,
+        "layer_groups": groups, "code_steps": ["all-experts"],
         "experts": {**routed(config), "width": width, "shared_width": width},
     }  # fmt: skip
 

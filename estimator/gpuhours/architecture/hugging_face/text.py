@@ -268,7 +268,8 @@ def bloom(config: Config) -> Fields:
         "layers": config.number("n_layer", "num_hidden_layers"), "hidden": hidden,
         "heads": config.number("n_head", "num_attention_heads"), "vocab": config.number("vocab_size"),
         "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True),
-        "positions": "alibi", "embedding_norm": True, "code_steps": ["sliced-heads", "written-attention"],
+        "positions": "alibi", "embedding_norm": True, "activation": "bloom-gelu",
+        "code_steps": ["sliced-heads", "written-attention"],
     }  # fmt: skip
 
 
@@ -286,7 +287,8 @@ def mpt(config: Config) -> Fields:
         "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "gated": False,
         "tied": config.get("tie_word_embeddings", True),
         "ffn_hidden": int(config.get("expansion_ratio", 4) * config.number("d_model")),
-        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}), "code_steps": ["joint-heads", "written-attention"],
+        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}),
+        "code_steps": ["joint-heads", "written-attention", *([] if learned else ["wide-bias"])],
     }  # fmt: skip
 
 
