@@ -16,7 +16,7 @@ from gpuhours.run.spec import Run, from_dict
 from gpuhours.software.matching import profile_in
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
-from gpuhours.step.compute import adapter_bytes
+from gpuhours.step.compute import adapter_bytes, layer_compute
 from gpuhours.step.host import attention_calls, kernel_launches, layer_kernels
 from gpuhours.workload import Workload
 
@@ -343,3 +343,49 @@ def test_what_is_computed_again_where_a_run_does_not_say(stack, trained, adapter
     facts = load_software(stack).defaults
     ways = ((False, False), (True, False), (True, True))
     assert [facts.recomputed(adapters=one, narrow=two) for one, two in ways] == [trained, adapters, narrow]
+
+
+def test_llama_4_runs_every_expert_on_every_token_in_transformers_alone():
+    """The file's batched product has the work of all 16 experts: 8 times the time and more of two; Megatron sends each token to one."""
+    shape = {
+        "layers": 4, "hidden": 2048, "heads": 16, "kv_heads": 4, "vocab": 32000, "code_steps": ["all-experts"],
+        "experts": {"count": 16, "top_k": 1, "width": 4096, "shared_width": 4096},
+    }  # fmt: skip
+    few = {**shape, "experts": {**shape["experts"], "count": 2}}
+    for software, least, most in (("huggingface", 3.0, 8.0), ("megatron-core", 0.9, 1.3)):
+        many, two = (workload(one, software=software, samples=4) for one in (shape, few))
+        ratio = [float(layer_compute(many.as_written(many.model.stacks[0]), many)["matrix products"].forward)]
+        ratio.append(float(layer_compute(two.as_written(two.model.stacks[0]), two)["matrix products"].forward))
+        assert least < ratio[0] / ratio[1] < most
+
+
+def test_compiled_encoders_write_attention_out_only_if_their_file_makes_a_mask():
+    """ViT's file makes a mask, which a compiled model keeps; DINOv2's makes none, and its attention stays fused."""
+    tower = {"kind": "vision", "layers": 12, "hidden": 768, "heads": 12, "patch": 14}
+    masked, free = (
+        Run.model_validate({
+            "model": {**tower, "mask_made": made}, "data": {"frames": 1, "resolution": 224},
+            "training": {"global_batch": 8, "state": "pure"}, "hardware": {"accelerator": "h200-sxm-141gb", "gpus": 1},
+            "layout": {"microbatch": 8}, "software": "huggingface-compile",
+        })
+        for made in (True, False)
+    )  # fmt: skip
+    kernels = [
+        one.kernel_of(one.model.stacks[0].block.attention[0])
+        for one in (resolve(run).workload for run in (masked, free))
+    ]
+    assert kernels[0] == "unfused" != kernels[1]
+
+
+SINKS = Path(__file__).parents[1] / "measurements" / "h200_sink_scores.csv"
+
+
+def test_scores_beside_a_learned_logit_move_what_single_kernels_say():
+    """Bytes at copy speed, with what products lose on rows of s + 1; 9 and 11 are in all unfused attention."""
+    figures = load_software("huggingface").pointwise.operators["sink-scores"]
+    for row in csv.DictReader(SINKS.read_text().splitlines()):
+        ms = {key: float(value) for key, value in row.items()}
+        forward = ms["forward_ms"] + ms["product_ms"] - ms["product_contiguous_ms"]
+        backward = ms["both_ms"] - ms["forward_ms"] + ms["transposed_ms"] - ms["transposed_contiguous_ms"]
+        assert 4 * forward / ms["copy_ms"] == pytest.approx(9 + figures.forward, rel=0.08)
+        assert 4 * backward / ms["copy_ms"] == pytest.approx(11 + figures.backward, rel=0.08)

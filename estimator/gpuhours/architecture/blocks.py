@@ -116,7 +116,8 @@ def self_attention(
         weights = {"head": each, "head-layer": 2 * each, "width": rotated, "no-weights": 0}[qk_norm]
         operators.append(Elementwise(Pointwise.QK_NORM, rotated, sharded=True, parameters=weights))
     core = AttentionCore(
-        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, disentangled=disentangled
+        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, disentangled=disentangled,
+        sunk=sinks,
     )  # fmt: skip
     return Piece(linears, (core,), (*operators, *biases(linears)), reductions=1)
 

@@ -27,9 +27,9 @@ CodeStep = Literal[
     "all-experts",
 ]
 """Steps by name. ``written-attention``: transformers' file has no call of an attention kernel; ``wide-scores``: it casts queries and keys
-to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token. ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one
-for gate and up. Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps
-scores as well."""
+to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token.
+``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one for gate and up.
+Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps scores as well."""
 
 INSTEAD = {
     "wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY),

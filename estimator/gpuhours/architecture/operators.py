@@ -125,6 +125,7 @@ class AttentionCore:
     wide_bias: bool = False
     """``capped``: scores are capped where they are written out (Gemma 2); ``written``: transformers' file calls no attention kernel
     (GPT-J, MPT); ``wide``: it casts queries and keys to fp32; ``wide_bias``: it adds an fp32 bias to 16-bit scores (MPT)."""
+    sunk: bool = False  # with a learned logit beside each query's scores (gpt-oss)
     maskless: bool = False  # transformers' file makes no mask for it, even if compiled (DINOv2)
     looped: bool = False  # called once per sequence (windows, and images of different sizes)
 

@@ -248,5 +248,9 @@ def _scores(core: AttentionCore, block: Block, element: float, length: Array, fa
     """Bytes per token of the softmax over all keys, plus, with dropout, of the dropout mask and the dropped copy (5 a s in all)."""
     dropout = any(operator.kind is Pointwise.DROPOUT for operator in block.elementwise)
     stated = facts.biased_scores if core.biased and facts.biased_scores is not None else facts.scores
+    if (
+        stated is not None and core.sunk and core.written
+    ):  # the softmax and what the product reads, both as narrow as the run
+        stated = 2 * element
     each = element + dropout * (1 + element) if stated is None else stated
     return core.heads * (length if core.keys is None else core.keys) * each

@@ -35,8 +35,9 @@ class Traffic(Section):
     backward: NotNegative
 
 
-SCORES: Final = ("scores", "biased-scores", "disentangled-scores")
-"""Names in ``operators`` for the traffic of unfused attention per score: plain, with a bias, with two gathered ones (DeBERTa)."""
+SCORES: Final = ("scores", "biased-scores", "disentangled-scores", "sink-scores")
+"""Names in ``operators`` for the traffic of unfused attention per score: plain, with a bias, with two gathered ones (DeBERTa),
+beside a learned logit (gpt-oss)."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """Names of the operators of ``architecture.operators.Pointwise`` in profiles."""

@@ -78,6 +78,8 @@ def _traffic_per_score(core: AttentionCore, workload: Workload) -> list[float]:
     """Equivalent bytes per score that unfused attention moves beyond its kernels, forward and backward."""
     kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
     kind = "disentangled-scores" if core.disentangled else kind
+    sunk = core.sunk and workload.written_out(core) and "sink-scores" in workload.software.pointwise.operators
+    kind = "sink-scores" if sunk else kind
     added = workload.software.traffic(kind, autocast=workload.precision.autocast)
     more = [CAPPED] if core.capped else []
     more += [WIDE_BIASED] if core.wide_bias and workload.written_out(core) else []
