@@ -108,24 +108,19 @@ class AttentionCore:
     causal: bool
     keys: Array | None = None
     window: Array | None = None
-    biased: bool = False
-    disentangled: bool = False
-    """``biased``: a learned relative-position bias is added to the scores (T5); ``disentangled``: two more GEMMs, of content with
-    relative-position embeddings gathered from a table (DeBERTa)."""
-    broadcast: bool = False
-    dropped: bool = False
-    """``broadcast``: a single key head is broadcast to all query heads (Falcon); ``dropped``: probabilities are dropped out."""
-    padded: bool = False
-    from_table: bool = False
-    """``padded``: it gets a dense mask over all query-key pairs, for padding or a bias per pair of positions (BEiT); ``from_table``: each
-    layer computes that mask from a table of relative positions."""
-    capped: bool = False
-    written: bool = False
-    wide: bool = False
-    wide_bias: bool = False
-    """``capped``: scores are capped where they are written out (Gemma 2); ``written``: transformers' file calls no attention kernel
-    (GPT-J, MPT); ``wide``: it casts queries and keys to fp32; ``wide_bias``: it adds an fp32 bias to 16-bit scores (MPT)."""
-    sunk: bool = False  # with a learned logit beside each query's scores (gpt-oss)
+    biased: bool = False  # a learned relative-position bias is added to the scores (T5)
+    disentangled: bool = False  # two more GEMMs, of content with positions gathered from a table (DeBERTa)
+    broadcast: bool = False  # a single key head is broadcast to all query heads (Falcon)
+    dropped: bool = False  # probabilities are dropped out
+    padded: bool = (
+        False  # it gets a dense mask over all query-key pairs, for padding or a bias per pair of positions (BEiT)
+    )
+    from_table: bool = False  # each layer computes that mask from a table of relative positions
+    capped: bool = False  # scores are capped where they are written out (Gemma 2)
+    written: bool = False  # transformers' file calls no attention kernel (GPT-J, MPT)
+    wide: bool = False  # that file casts queries and keys to fp32
+    wide_bias: bool = False  # that file adds an fp32 bias to 16-bit scores (MPT)
+    sunk: bool = False  # a learned logit stands beside each query's scores (gpt-oss)
     maskless: bool = False  # transformers' file makes no mask for it, even if compiled (DINOv2)
     looped: bool = False  # called once per sequence (windows, and images of different sizes)
 
