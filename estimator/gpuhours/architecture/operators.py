@@ -77,8 +77,7 @@ class Linear:
     experts: Array = 1
     active: Array = 1
     role: Role = Role.OTHER
-    fused: int = 1
-    """Number of separate GEMMs that it stands for in unfused modelling code."""
+    fused: int = 1  # number of separate GEMMs that it stands for in unfused modelling code
     groups: Array = 1
     """Number of expert groups; a token's experts all come from ``top_groups`` of them."""
     top_groups: Array = 1
