@@ -20,28 +20,43 @@ DTYPES = WORDS | {
     "amp": "", "o1": "", "mixed": "", "16bit": "", "tensorfloat32": "tf32", "32true": "fp32", "32bit": "fp32", "fp8mx": "mxfp8",
 }  # fmt: skip
 """Number formats as spelled in tables; an empty value is an unspecified 16-bit format."""
+_FORMAT = rf"(?:{'|'.join(sorted(filter(None, DTYPES), key=len, reverse=True))})"
+_ASIDE = r"(?:optimi[sz]er|adam|moment|master|states?\b|(?:all.?)?gather|reduc|comm|collective|grad|dispatch|all.?to.?all|a2a\b|kv.?cache|checkpoint)"
+BESIDE = re.compile(rf"\b{_FORMAT}[ -](?:\w+[ -])?{_ASIDE}\w*|\b{_ASIDE}\w*(?: \w+)?(?: (?:in|at|with)|:|=) ?{_FORMAT}\b")
+"""A format that is said of what is stored or sent, not of the products."""
+COMPUTED = re.compile(
+    rf"\b({_FORMAT})[ -](?:compute|computation|gemms?|mat.?mul\w*|products?|math)\b"
+    rf"|\b(?:compute|computation|gemms?|mat.?mul\w*|products?|math)(?: (?:in|at|with)|:|=) ?({_FORMAT})\b"
+)
+"""A format that is said of the products."""
 SHARDINGS = (
     (r"no.?shard", Sharding.none),
+    (r"zero\W*3|\bz3\b|stage.?3", Sharding.zero3),
+    (r"zero\W*2|\bz2\b|stage.?2|grad.?op|no reshard|reshard.after.forward\W*(false|off|no|0)\b", Sharding.zero2),
     (
-        r"zero\W*3|\bz3\b|fsdp|hsdp|full(y)?.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3|optim-grads-params",
+        r"fsdp|hsdp|full(y)?.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|optim-grads-params",
         Sharding.zero3,
     ),
-    (r"zero\W*2|\bz2\b|grad.?op|^2$|stage.?2|optim-grads", Sharding.zero2),
+    (r"^2$|optim-grads", Sharding.zero2),
     (
         r"zero\W*1|\bz1\b|dist(ributed)?.?(fused.)?(opt\b|optim|adam)|zero.?offload|^1$|stage.?1|^os$|^optim(izer)?(.states?)?$|optimizer.states?.shard",
         Sharding.zero1,
     ),
-    (r"none|ddp|^no$|\bdp\b|data.?parallel|zero\W*0|^0$|replicat", Sharding.none),
+    (r"none|^no$|zero\W*0|^0$|replicat|(un|not |without |no )-?shard", Sharding.none),
+    (r"^(?!.*shard).*(ddp|\bdp\b|data.?parallel)", Sharding.none),
 )
-"""Patterns for what data-parallel ranks shard, first match wins; underscores are read as hyphens."""
+"""Patterns for what data-parallel ranks shard, first match wins; underscores are read as hyphens. "Sharded data parallel" leaves open what
+is sharded."""
 RECOMPUTES = (
     (
-        r"^(none|no|off|false|0|disabled|not|without)\b|[=: (](none|no|off|false|0|disabled|unused)\)?$|not (used|enabled|applied)",
+        r"^(none|no|off|false|0|disabled|not|without)\b|not (used|enabled|applied)"
+        r"|^(?!.*offload)[\w\s-]*(checkpoint|recomput|remat|ckpt|\bac\b|\bgc\b)[\w\s-]*[=: (]+(none|no|off|false|0|disabled|unused)\)?$",
         Recompute.none,
     ),
+    (r"^full\b(?!.*((?<!not )selective|except (?!0|no)|\+\+))", Recompute.full),
     (
         r"selective|attention only|^attention$|\bcore\b|\battn\b|\bmlp\b|every op|\bsac\b|\+\+|minimal|dots-|recompute-activations"
-        r"|moe-act|layer-?norm|up-proj",
+        r"|moe-act|layer-?norm|up-proj|\bmoe\b|shared-experts",
         Recompute.selective,
     ),
     (
@@ -49,15 +64,17 @@ RECOMPUTES = (
         Recompute.full,
     ),
 )
-"""Patterns for what is recomputed, first match wins; underscores are read as hyphens."""
+"""Patterns for what is recomputed, first match wins; underscores are read as hyphens. A word for "off" at the end counts if it is said of
+recomputation, not of a part or of offloading."""
 EVERY_OTHER = r"every (other|second|2nd) (layer|block)|half of the (layers|blocks)|alternate (layers|blocks)"
 SOME_LAYERS = r"(\d+) ?(?:of|out of|/) ?(\d+) (?:layers|blocks)"
 """Pattern for full recomputation of some layers."""
+_ONE_CHUNK = r"(non|not|no|without).{0,2}(interleav|virtual|vpp)|(interleav\w*|virtual[ \w-]*|vpp?)(\W*(off|none|false)\b|\W+1\b)"
 SCHEDULES = (
-    (r"non-?.?interleav", Schedule.f1b1),
     (r"zb-?2p|zb-?h2", Schedule.zb2p),
     (r"zb|zero.?bubble|dualpipe|chimera", Schedule.zb1p),
-    (r"interleav|1f1b-?i\b|virtual|vpp|circular|loop|breadth", Schedule.interleaved),
+    (rf"^(?!.*(gpipe|afab|fill.?drain)).*({_ONE_CHUNK})", Schedule.f1b1),
+    (rf"^(?!.*({_ONE_CHUNK})).*(interleav|1f1b-?i\b|virtual|vpp|circular|loop|breadth)", Schedule.interleaved),
     (r"gpipe|afab|fill.?drain", Schedule.gpipe),
     (r"1f1b|pipedream", Schedule.f1b1),
 )
@@ -152,19 +169,28 @@ def scaled_by_row(row: Row) -> bool:
 
 
 def dtype_of(row: Row, usual: str) -> str:
-    """The number format that a row names, the narrowest of several; ``usual`` if none or just 16-bit, or for 8-bit GEMMs scaled by row."""
+    """The format of the products that a row names: the narrowest of several, besides those of what is stored or sent. ``usual`` if none or
+    just 16-bit, or for 8-bit GEMMs scaled by row."""
     said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
     if scaled_by_row(row):
         return usual
     for text in said:
         joined = re.sub(r"(?<![a-z\d])(\d+)[- ](?=(?:bit|true)\b)|(fp8)[-_ ](?=mx\b)", r"\1\2", text.lower())
-        words = re.findall(r"[a-z]+\d*[a-z]*\d*|\d+(?:bit|true)", joined)
-        known = [DTYPES[word] for word in words if word in DTYPES]
+        known = _formats_in(BESIDE.sub(" ", joined)) or _formats_in(joined)
+        computed = {DTYPES[one] for pair in COMPUTED.findall(joined) for one in pair if one}
+        if computed:  # weights that are only stored in 4 bit make a format of their own
+            known = [one for one in known if one in computed or (one and FORMATS[one].frozen < FORMATS[one].input)]
         if known:
             return min(filter(None, known), key=_width, default=usual)
     if said:
         raise UnstatedError(f"number format {said[0]!r} is not known")
     return usual
+
+
+def _formats_in(text: str) -> list[str]:
+    """The formats whose names occur in a text."""
+    names = re.findall(r"[a-z]+\d*[a-z]*\d*|\d+(?:bit|true)", text)
+    return [DTYPES[name] for name in names if name in DTYPES]
 
 
 def expert_of(row: Row, dispatch: Dispatch, experts: Experts | None, degrees: Degrees, sharding: Sharding) -> int:
@@ -236,8 +262,10 @@ def recompute_of(row: Row, usual: str) -> Recompute:
 
 def recompute_modules_of(row: Row) -> tuple[Module, ...] | None:
     """The modules that a row names as Megatron-Core does (``layernorm moe_act``); None if it names none, or ``mlp`` alone, which other
-    stacks recompute as well."""
-    text = (row.word("recompute_scope") or row.word("recompute") or "").lower()
+    stacks recompute as well, or names them beside "none" or "full"."""
+    told = row.word("recompute")
+    text = row.word("recompute_scope") or (told if _read(RECOMPUTES, told) == Recompute.selective else None) or ""
+    text = text.lower()
     named = tuple(one for one in Module if re.search(rf"\b{one.name.replace('_', '[-_ ]?')}\b", text))
     return None if set(named) <= {Module.mlp} else named
 

@@ -11,15 +11,25 @@ from gpuhours.questions.validating.rows import Row
 from gpuhours.software.matching import StatedStack, kind_of_layout, match
 from gpuhours.software.profile import Software, load_software
 
-KERNELS = (
-    (r"unfused|no flash|eager|naive|\bmath\b|fused softmax|standard|vanilla|\bplain\b", "unfused"),
-    (r"cudnn|transformer.?engine|^te\b", "cudnn"),
-    (r"(flash|fa)\D*4|(flash|fa)\D*3", "flash3"),
-    (r"triton|xformers|mem\w*.efficient|(flash|fa)\D*1\b", "flash1"),
-    (r"(flash|fa)\D*2", "flash2"),
+_FLASH = r"(?:flash|\bfa)[\s_().=-]*(?:att(?:entio)?n)?[\s_().=-]*(?:version|ver|v)?[\s_().=-]*"
+KERNELS: tuple[tuple[str, str | None], ...] = (
+    (
+        r"unfused|(\bno|\bnon|not|without|w/o)[ -](flash|fa\d|mem\w*.efficient)|fused softmax"
+        r"|flash[\w -]*[:= (]+(off|disabled|false|none|no|not used)\b",
+        "unfused",
+    ),
+    (r"cudnn", "cudnn"),
+    (rf"{_FLASH}[34](?!\d|d\b)", "flash3"),
+    (rf"triton|xformers|mem\w*.efficient|{_FLASH}1(?!\d)", "flash1"),
+    (rf"{_FLASH}2(?!\d|d\b)", "flash2"),
     (r"flash", "flash"),
+    (r"eager|naive|\bmath\b", "unfused"),
+    (r"sdpa|scaled.dot.product", None),
+    (r"transformer.?engine|^te\b", "cudnn"),
+    (r"standard|vanilla|\bplain\b", "unfused"),
 )
-"""Patterns for attention kernels, first match wins; "flash" alone means the stack's own."""
+"""Patterns for attention kernels, first match wins; "flash" alone means the stack's own, and None is the stack's usual kernel. Words that
+may be said of anything else (a library, "standard") count only if no kernel is named."""
 METHODS = (
     (r"2d|hybrid|usp|unified|double|a2a\W*p2p|loong", "hybrid"),
     (r"ulysses|a2a|all.?to.?all|heads?", "ulysses"),
