@@ -127,6 +127,22 @@ def test_gradients_that_wait_for_the_step() -> None:
     piped = workload(gpus=16, batch=64, pipeline=2, sharding="zero3")
     held = float(of(piped, gradients_live=False).early_gradients)
     assert held == 2 * float(on_rank(piped).trained), "a pipeline reduces after its last micro-batch"
+    assert float(of(piped, gradients_live=False).gradients) == pytest.approx(held / 8)
+
+
+@pytest.mark.parametrize("name", ["megatron-core", "deepspeed", "nanotron"])
+@pytest.mark.parametrize("batch", [8, 64])
+def test_buffers_that_are_always_there_are_whole_in_a_pipeline(name: str, batch: int) -> None:
+    """These stacks have only ZeRO-1 there: two, and more levels asked for, hold what one does; without stages they shard."""
+    facts = load_software(name).memory
+
+    def held(pipeline: int, sharding: str) -> tuple[float, float]:
+        asked = workload(gpus=8 * pipeline, batch=batch, pipeline=pipeline, sharding=sharding)
+        found = states(on_rank(asked), asked.ranks, asked.layout, Precision("bf16"), facts)
+        return float(found.gradients), float(found.early_gradients)
+
+    assert held(2, "zero1") == held(2, "zero2") == held(2, "zero3")
+    assert held(1, "zero2")[0] == pytest.approx(held(1, "zero1")[0] / 8)
 
 
 def test_torchtitan_and_deepspeed_shard_with_every_micro_batch_and_the_trainer_under_fsdp_with_the_last() -> None:

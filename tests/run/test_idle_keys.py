@@ -122,6 +122,26 @@ def test_more_layers_than_a_stage_has_are_all() -> None:
     assert "no stage has more than 16 layers" in resolve(more).warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("software", "batch", "idle"),
+    [("fsdp-compile", 8, False), ("fsdp-compile", 64, True), ("megatron-core", 8, True), ("deepspeed", 512, True)],
+)
+def test_zero2_in_a_pipeline_is_reported_where_it_saves_nothing(software: str, batch: int, idle: bool) -> None:
+    """One micro-batch of PyTorch's shards its gradients at once; stacks with buffers for the whole step never do."""
+    run = {
+        **TEXT, "software": software, "training": {"global_batch": batch}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16},
+        "layout": {"pipeline": 2, "microbatch": 1, "recompute": "full"},
+    }  # fmt: skip
+    one, two = (
+        gpuhours.estimate(gpuhours.from_dict(run, settings={"layout.sharding": kind})) for kind in ("zero1", "zero2")
+    )
+    assert any(text.startswith("layout.sharding has no effect: ") for text in two.warnings) is idle
+    assert one.outcome.memory is not None
+    assert two.outcome.memory is not None
+    saved = 1 - float(two.outcome.memory.allocated) / float(one.outcome.memory.allocated)
+    assert saved < 0.01 if idle else saved > 0.1
+
+
 WHOLE: Mapping[str, Any] = {
     "model": "llama-3-8b", "data": {"seq_len": 4096, "tokens": "10B"}, "training": {"global_batch": 64},
     "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}, "software": "fsdp-eager",

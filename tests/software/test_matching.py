@@ -9,7 +9,10 @@ import pytest
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.described import read_described
-from gpuhours.questions.validating.rows import described_runs
+from gpuhours.questions.validating.rows import Row, described_runs
+from gpuhours.questions.validating.words import software_of
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import from_dict
 from gpuhours.software.matching import (
     Aged,
     MatchingRule,
@@ -214,3 +217,22 @@ def test_a_profile_stands_in_for_stacks_that_nobody_measured(stack: StatedStack,
 )
 def test_flash_attention_without_a_version_is_not_the_first_for_long(name: str, year: int | None, kernel: str) -> None:
     assert load_software(name).flash_kernel(year) == kernel
+
+
+@pytest.mark.parametrize(
+    ("words", "year", "profile"),
+    [
+        ("trl", 2026, "huggingface-trl"), ("trl", 2025, "huggingface-trainer"), ("accelerate fsdp", 2025, "huggingface-fsdp2"),
+        ("timm", 2021, "torch-2022"), ("open_clip", 2024, "torch-trainer"), ("diffusers", 2025, "huggingface"),
+        ("PyTorch FSDP2", 2026, "fsdp2-today"), ("PyTorch FSDP2", 2025, "fsdp2-eager"), ("MLPerf", 2024, "megatron-core-2024"),
+        ("Megatron-LM 175B team's fork", 2021, "megatron-2022"),
+    ],
+)  # fmt: skip
+def test_an_estimate_and_a_measured_row_read_a_name_of_their_year_alike(words: str, year: int, profile: str) -> None:
+    """Neither `trl` nor `accelerate fsdp` was read by its year in an estimate, and `diffusers` was refused."""
+    run = {
+        "model": "llama-3-8b", "data": {"tokens": "1B", "seq_len": 2048}, "software": words, "year": year,
+        "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8},
+    }  # fmt: skip
+    assert resolve(from_dict(run)).software.name == profile
+    assert software_of(Row({"framework": words, "year": str(year)}, 2))[0].name == profile

@@ -158,7 +158,10 @@ def _gradients(
 ) -> tuple[Array, Array]:
     """Bytes of gradients on a rank, ``each`` per parameter: at the end of the backward pass, and at the start of the last micro-batch's.
 
-    ``sharded`` is the number of parameters whose gradients the rank owns (ZeRO-2 shards them). A DDP replica has buckets in addition.
+    ``sharded`` is the number of parameters whose gradients the rank owns (ZeRO-2 shards them). A DDP replica has buckets in addition. A
+    pipeline reduces after its last micro-batch, so that gradients are whole until then. Where buffers exist through the whole step
+    (``gradients_live``) they stay whole, as under ZeRO-1: Megatron-Core's distributed optimizer keeps a whole gradient buffer, and
+    DeepSpeed refuses ZeRO-2 and 3 with pipelines.
     """
     level = np.asarray(layout.sharding)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
@@ -166,12 +169,11 @@ def _gradients(
     on_host = (level >= Sharding.zero2) & layout.offload_optimizer
     gradients = each * np.where(on_host, 0, sharded + buckets)
     gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
+    piped = np.greater(ranks.pipeline, 1)
     if facts.gradients_live:
-        return gradients, gradients
-    waits = facts.accumulates_whole | np.greater(
-        ranks.pipeline, 1
-    )  # a pipeline reduces after its last micro-batch, whatever the stack
-    whole = np.where((level >= Sharding.zero2) & waits, each * weights.trained, gradients)
+        buffer = np.where((level >= Sharding.zero2) & piped, each * weights.trained, gradients)
+        return buffer, buffer
+    whole = np.where((level >= Sharding.zero2) & (facts.accumulates_whole | piped), each * weights.trained, gradients)
     held = each * buckets if facts.gradients_dropped else gradients
     return gradients, np.where(np.greater(ranks.microbatches, 1), whole, np.where(buckets > 0, held, 0))
 

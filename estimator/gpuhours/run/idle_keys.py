@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
+from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Schedule, Sharding
-from gpuhours.layout.ranks import solved_data
+from gpuhours.layout.ranks import ranks_of, solved_data
 from gpuhours.run.samplable import foreseeable
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import is_mixture
 from gpuhours.run.usual_data import usual_frames
-from gpuhours.software.matching import profile_in
-from gpuhours.software.profile import Software, known_as
+from gpuhours.software.matching import software_named
+from gpuhours.software.profile import Software
 
 OF_FRAMES = ("video_hours", "fps", "resolution", "height", "longest_frames")
 """Keys of ``data`` that matter only if the model takes frames."""
@@ -26,11 +27,15 @@ Idle = Iterator[tuple[str, str]]
 
 
 def idle_keys(
-    run: Run, machine: Cluster | None, layout: Layout | None, software: Software | None = None
+    run: Run,
+    machine: Cluster | None,
+    layout: Layout | None,
+    software: Software | None = None,
+    batch: Array | None = None,
 ) -> tuple[str, ...]:
     """One remark for each stated key without effect; assumptions are not reported. ``run`` is as given by the user.
 
-    ``machine``, ``layout`` and ``software`` are those that the run resolved to, None if not known.
+    ``machine``, ``layout``, ``software`` and ``batch`` (samples per step) are those that the run resolved to, None if not known.
     """
     stated = {"year"} & run.model_fields_set | {
         f"{block}.{name}"
@@ -43,7 +48,8 @@ def idle_keys(
         *_of_input(run),
         *_of_network(machine),
         *_of_layout(machine, layout),
-        *_of_stack(run, software, layout),
+        *_of_stack(run, software),
+        *_of_sharding(machine, layout, software, batch),
         *_of_operation(run),
         *_of_cost(run),
         *_of_year(run, software),
@@ -126,7 +132,7 @@ def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
             yield "layout.shard_group", f"there are {copies} data-parallel ranks, which all share one shard group"
 
 
-def _of_stack(run: Run, software: Software | None, layout: Layout | None) -> Idle:
+def _of_stack(run: Run, software: Software | None) -> Idle:
     """Keys that the stack's kernels, memory and CPU-overhead model do not use."""
     data = run.data
     if data.masked == data.model_copy(update={"masked": None}).hands_mask:
@@ -137,12 +143,19 @@ def _of_stack(run: Run, software: Software | None, layout: Layout | None) -> Idl
         yield "data.masked", f"attention of {software.name} takes the same time with a padding mask"
     if software.host.kernels is None or software.host.kernels.linear is None:
         yield "hardware.launch", f"{software.name} is modelled by layers, not by kernel launches"
-    if layout is None or np.ndim(layout.pipeline) or np.ndim(layout.sharding) or software.memory.gradients_live:
+
+
+def _of_sharding(
+    machine: Cluster | None, layout: Layout | None, software: Software | None, batch: Array | None
+) -> Idle:
+    """ZeRO-2 in a pipeline that keeps gradients whole (``memory.states``)."""
+    if machine is None or layout is None or software is None or batch is None:
         return
-    if layout.pipeline > 1 and layout.sharding == Sharding.zero2:
+    many = software.memory.gradients_live or np.all(np.greater(ranks_of(layout, machine, batch).microbatches, 1))
+    if many and np.all(np.greater(layout.pipeline, 1) & np.equal(layout.sharding, Sharding.zero2)):
         yield (
             "layout.sharding",
-            "a pipeline reduces gradients after its last micro-batch, so zero2 does what zero1 does",
+            "a pipeline keeps gradients whole until its last micro-batch, so zero2 does what zero1 does",
         )
 
 
@@ -166,8 +179,8 @@ def _of_year(run: Run, software: Software | None) -> Idle:
     needed."""
     if foreseeable(run) or run.cost.country is not None:
         return
-    named = run.software
-    if named is not None and known_as(named) is None and profile_in(named, run.year) != profile_in(named):
+    named = run.stack
+    if named is not None and software_named(named, run.year) != software_named(named):
         return
     usual = usual_frames(run)
     data = run.data if usual is None else run.data.model_copy(update={"frames": usual[0]})

@@ -332,11 +332,11 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
         usual = "for adapters" if model is not None and model.trains_adapters else "for the year and layout"
         notes.append(Assumption("software", name, "", f"{reason}: the usual one {usual}"))
         return load_software(name).of_year(run.year)
-    name, remark = software_named(run.stack)
+    name, remark = software_named(run.stack, run.year)
     if remark:
         notes.append(Assumption("software", name, "", remark))
     software = load_software(name).of_year(run.year)
-    if not stands_in(run.stack):
+    if not stands_in(run.stack, run.year):
         return software
     reason = f"not measured: {name} stands in for it, and such stacks took that much longer in the median"
     notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))

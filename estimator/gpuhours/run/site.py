@@ -149,10 +149,11 @@ SiteFile = Annotated[Site | None, BeforeValidator(_read, json_schema_input_type=
 """A site, or the path of its file."""
 
 
-def stack_of(site: Site, software: str | None) -> StackMet | None:
-    """The calibration for the stack that a run names; if it names none, the one with most steps; None if that stack is not calibrated."""
+def stack_of(site: Site, software: str | None, year: int | None = None) -> StackMet | None:
+    """The calibration for the stack that a run of ``year`` names; if it names none, the one with most steps; None if that stack is not
+    calibrated."""
     if software is None:
         return max(site.stacks, key=lambda one: len(one.steps))
-    name = software_named(software)[0]
+    name = software_named(software, year)[0]
     name = known_as(name) or name
     return next((one for one in site.stacks if known_as(one.stated) == name or one.stated == name), None)

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -319,30 +318,34 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
     suppose(data)
     written = Source(source.name, data, source.places)
     run = validated(Run, written)
-    _find_names(written)
+    _find_names(written, run.year)
     return at_site(run)
 
 
-def _machine(name: str) -> object:
+def _machine(name: str, _year: int | None) -> object:
     return find_instance(name) or find_profile("accelerators", name)
 
 
-NAMED: tuple[tuple[Key, Callable[[str], object]], ...] = (
+def _node(name: str, _year: int | None) -> object:
+    return find_profile("nodes", name)
+
+
+NAMED: tuple[tuple[Key, Callable[[str, int | None], object]], ...] = (
     (("hardware", "accelerator"), _machine),
-    (("hardware", "node"), partial(find_profile, "nodes")),
+    (("hardware", "node"), _node),
     (("software",), software_named),
 )
-"""Keys whose values name a profile, each with what finds it."""
+"""Keys whose values name a profile, each with what finds it in a run of a year."""
 
 
-def _find_names(source: Source) -> None:
+def _find_names(source: Source, year: int | None) -> None:
     """Look up the names in a run; raises ``EstimateError`` with the position of one that no profile has."""
     for key, find in NAMED:
         name = source.value(key)
         if not isinstance(name, str) or is_path(name):
             continue
         try:
-            find(name)
+            find(name, year)
         except EstimateError as error:
             where = f"{source.place(key)}  {'.'.join(map(str, key))} = {short(name)}"
             raise EstimateError(error.problem, error.hint, where) from None
@@ -357,13 +360,13 @@ def at_site(run: Run) -> Run:
         return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
     if run.site is None:
         return run
-    met = stack_of(run.site, run.stack)
+    met = stack_of(run.site, run.stack, run.year)
     if met is None:
         return run.replaced("site", run.site.model_copy(update={"stacks": ()}))
     supplied: Mapping[str, Supplied] = dict(run.assumptions)
     many = f"{len(met.steps)} step{'s' if len(met.steps) > 1 else ''}"
     reason = f"{run.site.name}: best explains {many} of {met.stated} here"
-    if run.stack is None or met.software != software_named(run.stack)[0]:
+    if run.stack is None or met.software != software_named(run.stack, run.year)[0]:
         supplied = {**supplied, "software": Supplied(value=met.software, reason=reason)}
     here = met.measured(step_digest(run)) if met.here is None else met.here
     met = met.model_copy(update={"here": here})

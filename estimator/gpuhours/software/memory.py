@@ -49,7 +49,8 @@ class MemoryFacts(Section):
     gradients: ByFormat = Field(default_factory=dict)
     """B/parameter of the gradients by dtype; by default those of the stored weight's format."""
     gradients_live: bool = False
-    """Whether gradient buffers exist through the whole step, rather than only from the backward pass to the optimiser."""
+    """Whether gradient buffers exist through the whole step, rather than only from the backward pass to the optimiser. In
+    a pipeline such buffers are never sharded, whatever ZeRO level is asked for."""
     gradients_dropped: bool = False
     """Whether only the wrapper's buckets outlive a step: gradients are freed rather than zeroed, or are views of the buckets."""
     replica_gradients: float = 1.0

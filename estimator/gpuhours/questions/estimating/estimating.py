@@ -100,7 +100,8 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     if model is not None and not np.any(model.trainable_parameters):
         yield "no part of the model is trained: this is the time of forward passes alone"
     yield from _round_length(run)
-    yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout, outcome.resolved.software)
+    there = outcome.resolved
+    yield from idle_keys(run, there.cluster, there.layout, there.software, there.global_batch)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
     yield from _odd_batch(outcome)

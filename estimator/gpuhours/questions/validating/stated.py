@@ -21,8 +21,13 @@ DTYPES = WORDS | {
 }  # fmt: skip
 """Number formats as spelled in tables; an empty value is an unspecified 16-bit format."""
 _FORMAT = rf"(?:{'|'.join(sorted(filter(None, DTYPES), key=len, reverse=True))})"
-_ASIDE = r"(?:optimi[sz]er|adam|moment|master|states?\b|(?:all.?)?gather|reduc|comm|collective|grad|dispatch|all.?to.?all|a2a\b|kv.?cache|checkpoint)"
-BESIDE = re.compile(rf"\b{_FORMAT}[ -](?:\w+[ -])?{_ASIDE}\w*|\b{_ASIDE}\w*(?: \w+)?(?: (?:in|at|with)|:|=) ?{_FORMAT}\b")
+_ASIDE = (
+    r"(?:optimi[sz]er|adam|moment|master|states?\b|grad|(?:all.?)?gather|reduc|comm|collective|dispatch|all.?to.?all|a2a\b|kv.?cache"
+    r"|checkpoint)"
+)
+BESIDE = re.compile(
+    rf"\b{_FORMAT}[ -](?:\w+[ -])?{_ASIDE}\w*|\b{_ASIDE}\w*(?: \w+)?(?: (?:in|at|with)|:|=) ?{_FORMAT}\b"
+)
 """A format that is said of what is stored or sent, not of the products."""
 COMPUTED = re.compile(
     rf"\b({_FORMAT})[ -](?:compute|computation|gemms?|mat.?mul\w*|products?|math)\b"
