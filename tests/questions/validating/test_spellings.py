@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from gpuhours.layout.layout import Module
-from gpuhours.questions.validating.architecture import published_decoder, with_published_shape
+from gpuhours.questions.validating.architecture import published_decoder, unusable, with_published_shape
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.stated import recompute_modules_of
@@ -123,6 +123,22 @@ def test_a_published_models_widths_need_not_be_stated() -> None:
         assert isinstance(case, Case), case
         assert isinstance(known, Case)
         assert case.decoder.model(4096).parameters == known.decoder.model(4096).parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "billions", "layers", "fits"),
+    [
+        ("Llama 3 8B", 8, "", True), ("Llama 3 8B", 8.03, "", True), ("Llama 3 8B", "", "", True), ("Llama 3 8B", 70, "", False),
+        ("Llama 3 8B", 6.7, "", False), ("Llama 3 70B", 70, "4", True), ("Llama 3 70B", 5.5, "4", True), ("Mixtral 8x7B", 47, "", True),
+        ("Mixtral 8x7B", 13, "", True), ("Mixtral 8x7B", 141, "", False),
+    ],
+)  # fmt: skip
+def test_a_name_with_the_size_of_another_model_is_not_predicted(
+    name: str, billions: object, layers: str, fits: bool
+) -> None:
+    """A row of `Llama 3 8B` with 70 in ``params_b`` was predicted as 8 billion without a remark."""
+    reason = unusable(Row({"model_name": name, "params_b": str(billions), "layers": layers, "top_k": "2"}, 2))
+    assert reason is None if fits else reason is not None and f"params_b = {billions}, but {name} has " in reason
 
 
 def test_another_width_is_another_model_and_a_part_keeps_its_layers() -> None:

@@ -22,6 +22,8 @@ VOCABULARY = 50304
 """GPT-2's vocabulary padded to a multiple of 128, as is usual in training; used if a row gives none."""
 ROUNDED = 0.01
 """Relative difference within which two model sizes are considered equal."""
+NEAR = 0.12
+"""Relative difference in parameters within which a named model is taken to be the row's."""
 STEP = 256
 """Derived feed-forward widths are rounded to multiples of this."""
 ALIGNED = 8
@@ -104,12 +106,32 @@ def _named_alone(row: Row) -> Decoder | None:
     return known.model_copy(update={**update, **_adapters(row, gated=known.gated)})
 
 
+def of_size(parameters: float, billions: float) -> bool:
+    """Whether a model of so many parameters is one that is said to have ``billions``."""
+    return abs(parameters / (billions * 1e9) - 1) < NEAR
+
+
+def _of_another_size(row: Row, whole: Decoder) -> str | None:
+    """Why the stated parameters of a row that only names its model are not that model's, whole, of the row's layers or active; or None."""
+    stated, published = row.positive("params_b"), published_decoder(row.word("model_name") or "")
+    if stated is None or published is None:
+        return None
+    models = (published.model(1), whole.model(1))
+    counts = [float(count) for model in models for count in (model.parameters, model.active_parameters)]
+    if any(of_size(count, stated) for count in counts):
+        return None
+    return f"params_b = {stated:g}, but {row.word('model_name')} has {counts[0] / 1e9:.3g} billion parameters"
+
+
 def unusable(row: Row) -> str | None:
     """Why a row's model cannot be built from its columns, or None."""
     name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}"
     missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
-    if missing and _named_alone(row) is None:
+    whole = _named_alone(row)
+    if missing and whole is None:
         return f"architecture not given ({', '.join(missing)})"
+    if whole is not None and (reason := _of_another_size(row, whole)):
+        return reason
     tuned = VISION.search(row.word("model_name") or "") and "fine-tune" in name.lower()
     if OTHER.search(name) and not tuned and "vlm" not in name.lower():
         return "neither a decoder language model nor a plain encoder: not supported"

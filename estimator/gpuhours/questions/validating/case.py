@@ -143,6 +143,21 @@ def _profiles_without(
     return software, chip, node, (*profile, *newer, *kernels, *network)
 
 
+def _profiles(
+    row: Row, software: Software, accelerator: str, without: str
+) -> tuple[Software, Accelerator, Node, tuple[str, ...]]:
+    """The profiles of the stack (of the row's year, on its host), the accelerator and the node, and what was left out to exclude
+    ``without``."""
+    software = software.of_year(row.number("year"))
+    chip, node = load_accelerator(accelerator), node_of(row, accelerator)
+    left: tuple[str, ...] = ()
+    if without:
+        software, chip, node, left = _profiles_without(without, row, software, accelerator, node)
+    launch = row.positive("launch_us")
+    software = software.on_host(None if launch is None else launch * 1e-6)
+    return unmet(software, left, without, stack_said(row) and stack_stands_in(row)), chip, node, left
+
+
 def _as_trained(decoder: Decoder, row: Row, software: Software) -> Decoder:
     """The model with the dropout of the row, and with adapters where the stack puts them unless the row says where."""
     if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
@@ -151,8 +166,7 @@ def _as_trained(decoder: Decoder, row: Row, software: Software) -> Decoder:
 
 
 def _case(row: Row, without: str, stack: str | None) -> Case:
-    reason = unusable(row)
-    if reason:
+    if reason := unusable(row):
         raise UnstatedError(reason)
     row, named = with_named(row)
     row, shape = with_published_shape(row)
@@ -161,14 +175,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     if accelerator is None:
         raise UnstatedError("accelerator not stated, or without a matching profile")
     software, other = software_of(row) if stack is None else (load_software(stack), "")
-    software = software.of_year(row.number("year"))
-    chip, node = load_accelerator(accelerator), node_of(row, accelerator)
-    left: tuple[str, ...] = ()
-    if without:
-        software, chip, node, left = _profiles_without(without, row, software, accelerator, node)
-    launch = row.positive("launch_us")
-    software = software.on_host(None if launch is None else launch * 1e-6)
-    software = unmet(software, left, without, stack_said(row) and stack_stands_in(row))
+    software, chip, node, left = _profiles(row, software, accelerator, without)
     decoder, why = decoder_of(row)
     if decoder is None:
         raise UnstatedError(why)
@@ -178,7 +185,6 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})
     bandwidth, delay = _network(row, node, degrees.gpus)
     layout = _layout(row, software, decoder, degrees, batch)
-    spread = layout.expert if layout.expert > 1 and row.positive("ep") is None else 1
     return Case(
         row=row,
         decoder=decoder,
@@ -194,22 +200,17 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         software=software,
         kernel=_kernel(row, software, chip.generation),
         precision=precision,
-        remarks=tuple(
-            text
-            for text in (
-                remark,
-                other,
-                named,
-                shape,
-                ROW_WISE if scaled_by_row(row) else "",
-                f"expert degree {spread}, usual for the stack" if spread > 1 else "",
-                *not_understood(row),
-            )
-            if text
-        ),
+        remarks=tuple(filter(None, (remark, other, named, shape, *_remarks(row, layout)))),
         without=without if left else "",
         left_out=left,
     )
+
+
+def _remarks(row: Row, layout: Layout) -> tuple[str, ...]:
+    """What was supposed or not understood in reading a row."""
+    spread = layout.expert if layout.expert > 1 and row.positive("ep") is None else 1
+    supposed = f"expert degree {spread}, usual for the stack" if spread > 1 else ""
+    return (ROW_WISE if scaled_by_row(row) else "", supposed, *not_understood(row))
 
 
 def _network(row: Row, node: Node, gpus: int) -> tuple[float | None, float]:

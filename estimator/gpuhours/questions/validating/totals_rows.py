@@ -18,13 +18,12 @@ from gpuhours.data import SIDES, Data
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.validating.accelerators import profile_of
+from gpuhours.questions.validating.architecture import of_size
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.spec import Run, from_dict
 
 Given = Literal["least", "usual", "all"]
 BILLION, MILLION = 1e9, 1e6
-NEAR = 0.12
-"""Relative difference in parameters within which a named model is taken to be the row's."""
 OTHER_TEXT = 0.3
 """The same when two towers are identified by the image tower: the text tower has a third of the weights and a tenth of the FLOPs."""
 SPARSE = 1.5
@@ -175,12 +174,12 @@ def _without_last_hyphen(name: str) -> str:
 def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
     """Whether a named decoder has about the stated parameters, total or active (8 x 7 B is a name, not a size)."""
     count = named(name).parameters
-    if count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR:
+    if count is None or size is None or of_size(count, size):
         return True
     if active is None:
         return False
     met = float(np.max(read_model(name).build(SHORT).active_parameters))
-    return abs(met / (active * BILLION) - 1) < NEAR
+    return of_size(met, active)
 
 
 def _contrastive(row: Row) -> dict[str, Any]:
