@@ -14,7 +14,7 @@ from gpuhours.questions.checking.claim import Miscalculation
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.tokens import Figure
-from gpuhours.questions.checking.reading.units import factor
+from gpuhours.questions.checking.reading.units import SCALES, factor
 
 TERM = 60
 """The most characters of one term, with its words."""
@@ -36,13 +36,18 @@ class Equation:
     text: str
     line: int
 
-    @property
-    def right(self) -> float:
-        """What the terms give, in the unit of the result for a sum and in the units of the terms for a product."""
-        values = [_plain(term) for term in self.terms]
+    def of(self, values: Sequence[float]) -> float:
+        """What the operation gives for values of the terms."""
         if self.operation == "+":
             return math.fsum(values)
         return math.prod(values) if self.operation == "x" else values[0] / math.prod(values[1:])
+
+    @property
+    def in_units(self) -> bool:
+        """``512 GiB + 512 GiB = 1 TiB``: whether this is a sum of one kind of unit in words of different size."""
+        figures = (*self.terms, self.result)
+        of_one_kind = self.operation == "+" and len({figure.unit for figure in figures}) == 1
+        return of_one_kind and len({_unit(figure) for figure in figures}) > 1
 
     @property
     def stated(self) -> float:
@@ -52,7 +57,12 @@ class Equation:
 
 def _plain(figure: Figure) -> float:
     """The number of a figure with its scale, without its unit: ``9 days`` is 9, ``1.2 million hours`` 1,200,000."""
-    return figure.value / (factor(figure.unit, figure.word) if figure.unit not in ("", "gpu", "node", "money") else 1.0)
+    return figure.value / _unit(figure)
+
+
+def _unit(figure: Figure) -> float:
+    """The size of the unit of a figure in the base unit of its kind; 1 for counts and money."""
+    return factor(figure.unit, figure.word) if figure.unit not in ("", "gpu", "node", "money") else 1.0
 
 
 def equations(prose: Prose) -> Iterator[Equation]:
@@ -121,33 +131,68 @@ def _of_experts(figures: Sequence[Figure]) -> bool:
 CONVERSIONS = {
     "time": (7, 12, 24, 30, 60, 168, 365, 720, 1440, 3600, 8760, 86_400),
     "prefix": (1e3, 1e6, 1e9, 1e12),
+    "byte": (1e3, 1e6, 1e9, 1e12, 2**10, 2**20, 2**30, 2**40),
     "percent": (100,),
 }
 """Factors between units that a calculation leaves out: ``256 GPUs x 26 days = 159,744 GPU-hours`` has 24 hours a day."""
 KINDS = {"time": "time", "gpu_time": "time", "node_time": "time", "energy": "prefix", "power": "prefix", "co2": "prefix", "money": "prefix",
-         "byte": "prefix", "flop": "prefix", "flop/s": "prefix", "percent": "percent"}  # fmt: skip
+         "byte": "byte", "flop": "prefix", "flop/s": "prefix", "percent": "percent"}  # fmt: skip
 WRONG, HEDGED = 0.01, 0.1
-"""Relative error beyond the digits from which a result is wrong, and from which one with ``about`` is."""
-
-
+"""Relative error beyond the digits from which a result is wrong, and from which one with ``about`` is; also the most that the digits of a
+term allow, since a term of one digit is often exact."""
 TWO_DIGITS = 0.01
 """Zeros at the end of a whole number may be digits or not: at least two digits are taken to be meant."""
+BINARY = {"k": 1.024, "m": 1.024**2}
+"""The size of scales that may count in powers of two, relative to those of ten: 4M tokens may be 4 x 2^20."""
 
 
 def misfit(one: Equation) -> float:
     """The factor by which the stated result differs from the right one, beyond units and rounding; 1 if it may be right."""
-    right, stated = one.right, one.stated
-    if not (right > 0 and stated > 0):
+    apart = [(math.log(one.stated / right), allowed) for right, allowed in _possible(one) if right > 0 < one.stated]
+    if not apart or any(abs(off) <= allowed for off, allowed in apart):
         return 1.0
-    figures = (*one.terms, one.result)
-    kinds = {KINDS[figure.unit] for figure in figures if figure.unit in KINDS}
+    return math.exp(min((off for off, _ in apart), key=abs))
+
+
+def _possible(one: Equation) -> Iterator[tuple[float, float]]:
+    """The results that the terms may give, in the unit of the stated one, and the relative error that rounding allows each."""
+    hedged = any(figure.hedges for figure in (*one.terms, one.result)) or "≈" in one.text
+    allowed = (HEDGED if hedged else WRONG) + 1.2 * _half_a_digit(one.result)
+    of_result = BINARY.get(one.result.scale, 1.0)
+    for values in _values(one):
+        right = one.of(values)
+        if not right > 0:
+            continue
+        rounded = [min(_half_a_digit(term), HEDGED) for term in one.terms]
+        if one.operation == "+":
+            rounded = [part * abs(value) / right for part, value in zip(rounded, values, strict=True)]
+        for factor_ in _left_out(one):
+            for binary in {1.0, 1.0 / of_result}:
+                yield right * factor_ * binary, allowed + 1.2 * sum(rounded)
+
+
+def _values(one: Equation) -> Iterator[list[float]]:
+    """The numbers that the terms may stand for: as written, in powers of two, or in a sum in the scale of its result."""
+    if one.in_units:
+        yield [term.value / _unit(one.result) for term in one.terms]
+        return
+    yield [_plain(term) for term in one.terms]
+    if any(term.scale in BINARY for term in one.terms):
+        yield [_plain(term) * BINARY.get(term.scale, 1.0) for term in one.terms]
+    if one.operation == "+" and one.result.scale:
+        scale = SCALES[one.result.scale]
+        yield [_plain(term) * (1.0 if term.scale else scale) for term in one.terms]
+
+
+def _left_out(one: Equation) -> set[float]:
+    """The factors between units by which a result may differ from its terms: any two of those of their kinds, or their inverses."""
+    kinds = {KINDS[figure.unit] for figure in (*one.terms, one.result) if figure.unit in KINDS}
     kinds -= {"time"} if _in_one_unit_of_time(one) else set()
+    if one.operation == "+":
+        return {1.0, 1.024, 1.024**2, 1.024**3, 1.024**4} if one.in_units and "byte" in kinds else {1.0}
     left_out = [1.0, *(float(factor) for kind in kinds for factor in CONVERSIONS[kind])]
-    possible = {a * b for a in left_out for b in left_out} if one.operation != "+" else {1.0}
-    hedged = any(figure.hedges for figure in figures) or "≈" in one.text
-    allowed = (HEDGED if hedged else WRONG) + 1.2 * sum(map(_half_a_digit, figures))
-    apart = min((math.log(stated / right * sign) for factor in possible for sign in (factor, 1 / factor)), key=abs)
-    return math.exp(apart) if abs(apart) > allowed else 1.0
+    products = {a * b for a in left_out for b in left_out}
+    return products | {1 / product for product in products}
 
 
 def _in_one_unit_of_time(one: Equation) -> bool:
@@ -164,17 +209,18 @@ def _size(figure: Figure) -> float:
 
 
 def _half_a_digit(figure: Figure) -> float:
-    """Half of the last digit that is written, relative to the number; a whole number of at most three digits is a count."""
-    digits = figure.digits.lower().partition("e")[0]
-    number = float(digits or 0)
-    if not number or (
-        number == int(number) and number < 1000 and not figure.scale and "e" not in figure.digits.lower()
-    ):
+    """Half of the last digit that is written, relative to the number: 4M is 3.5 to 4.5M. A bare whole number of at most three digits is a
+    count."""
+    mantissa, power, _ = figure.digits.lower().partition("e")
+    number = float(mantissa or 0)
+    scaled = bool(figure.scale or power)
+    if not number or (number == int(number) and number < 1000 and not scaled):
         return 0.0
-    decimals = len(digits.partition(".")[2])
-    whole = digits.partition(".")[0]
-    last = 10.0**-decimals if decimals else 10.0 ** (len(whole) - len(whole.rstrip("0")))
-    return float(min(last / number, TWO_DIGITS) / 2)
+    whole, _, decimals = mantissa.partition(".")
+    zeros = 10.0 ** (len(whole) - len(whole.rstrip("0"))) / number
+    if decimals:
+        return float(10.0 ** -len(decimals) / number / 2)
+    return float(max(min(zeros, TWO_DIGITS), 1 / number if scaled else 0.0) / 2)
 
 
 def miscalculated(prose: Prose) -> Iterator[Miscalculation]:

@@ -364,6 +364,10 @@ def _as_remark(found: re.Match[str]) -> str:
 _INCLUDES = re.compile(r"(?i)\b(?:included|including|inclusive|incl)\b")
 
 
+_CALCULATED = re.compile(r"[ \t]+\+[ \t][^\n=]{1,120}=")
+"""``Parameters: 0.4 + 6.6 = 7B``: the label is that of the sum, not of its first term."""
+
+
 def with_lent_units(text: str) -> str:
     """A paragraph in which each ``label: bare number`` has the label's unit added after the number."""
     text = _MODIFIED.sub(_as_remark, text)
@@ -383,6 +387,8 @@ def with_lent_units(text: str) -> str:
         if wordy or not isinstance(first, Figure) or first.unit or first.start > 1:
             continue
         end = max(end, start + first.end)  # 2.57 million
+        if _CALCULATED.match(text, end):
+            continue
         behind = text[end : end + 24].split("\n")[0]
         given = lent(found["label"], text[start:end] + behind).removesuffix(behind)
         if given != text[start:end]:

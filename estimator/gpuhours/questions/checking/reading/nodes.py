@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.durations import HOUR
@@ -28,8 +28,8 @@ def devices_of_a_node(claims: list[Claim]) -> list[Claim]:
     said = {claim.quantity for claim in main}
     if not said & {"gpus", "nodes", "node_hours"}:
         return [_called(claim, "gpus_per_node", "gpus") for claim in claims]
-    few = [claim for claim in main if claim.quantity == "gpus" and 1 < claim.value <= IN_A_NODE]
-    in_one = {claim.value for claim in few if _multiplies_out(claim, main)}
+    values = {name: sorted({c.value for c in main if c.quantity == name and c.value > 0}) for name in OF_MACHINES}
+    in_one = {few for few in values["gpus"] if 1 < few <= IN_A_NODE and _multiplies_out(few, values)}
     if in_one:
         return [_called(claim, "gpus", "gpus_per_node") if claim.value in in_one else claim for claim in claims]
     nodes = [claim for claim in main if claim.quantity == "nodes"]
@@ -46,22 +46,30 @@ def _called(claim: Claim, one: str, other: str) -> Claim:
     return replace(claim, quantity=other) if claim.quantity == one and not claim.scope else claim
 
 
-def _multiplies_out(each: Claim, main: list[Claim]) -> bool:
-    """Whether a number of GPUs times the nodes is the run's GPUs, or times the hours of nodes its GPU-hours, and alone it is neither."""
-    of = {name: [c.value for c in main if c.quantity == name and c is not each and c.value > 0] for name in OF_MACHINES}
-    several = [nodes for nodes in of["nodes"] if nodes > 1]
-    if any(abs(each.value * nodes / gpus - 1) < EXACT for nodes in several for gpus in of["gpus"]):
+def _multiplies_out(few: float, values: Mapping[str, Sequence[float]]) -> bool:
+    """Whether a number of GPUs times the nodes is the run's GPUs, or times the hours of nodes its GPU-hours, and alone it is neither.
+
+    ``values``: those of each quantity in order, each once, so that thousands of them are looked up and not compared in pairs.
+    """
+    several = [nodes for nodes in values["nodes"] if nodes > 1]
+    if any(_has_near(values["gpus"], few * nodes, EXACT) for nodes in several):
         return True
-
-    def gives(hours: Iterator[float]) -> bool:
-        return any(abs(math.log(each.value * time / all_)) < ROUNDED for time in hours for all_ in of["gpu_hours"])
-
-    alone = gives(time / HOUR for time in of["wall_clock"])
-    return not alone and (
-        gives(iter(of["node_hours"])) or gives(n * time / HOUR for n in several for time in of["wall_clock"])
-    )
+    hours = [time / HOUR for time in values["wall_clock"]]
+    gpu_hours = values["gpu_hours"]
+    if any(_has_near(gpu_hours, few * time, ROUNDED) for time in hours):
+        return False
+    of_nodes = [nodes * time for nodes in several for time in hours] if len(several) * len(hours) <= MOST_PAIRS else []
+    return any(_has_near(gpu_hours, few * time, ROUNDED) for time in (*values["node_hours"], *of_nodes))
 
 
+def _has_near(ordered: Sequence[float], value: float, error: float) -> bool:
+    """Whether one of some values in order is a value up to a relative error."""
+    at = bisect_left(ordered, value * (1 - error))
+    return at < len(ordered) and ordered[at] <= value * (1 + error)
+
+
+MOST_PAIRS = 1_000
+"""The most products of nodes and times that are compared with GPU-hours: of more, one fits by chance."""
 OF_MACHINES = ("gpus", "nodes", "wall_clock", "gpu_hours", "node_hours")
 
 
@@ -111,12 +119,10 @@ def of_the_only_machine(entries: Sequence[Placed], runs: Iterable[Sequence[Place
     }
     if len(gpus) != 1:
         return set()
-    each = {
-        (nodes, few)
-        for _, quantity, nodes in values
-        for _, other, few in values
-        if quantity == "nodes" and other in ("gpus", "gpus_per_node") and {nodes * few} == gpus and few <= IN_A_NODE
-    }
+    (all_,) = gpus
+    of_few = {value for _, name, value in values if name in ("gpus", "gpus_per_node") and 0 < value <= IN_A_NODE}
+    said_nodes = {value for _, name, value in values if name == "nodes"}
+    each = {(all_ / few, few) for few in of_few if all_ / few in said_nodes}
     of_nodes, of_one = ({pair[0] for pair in each}, {pair[1] for pair in each}) if len(each) == 1 else (set(), set())
     return {
         id(entry)

@@ -182,9 +182,11 @@ def _of_a_pair(
     falls = index and items[index - 1].text == "→" and last.index == index - 2
     if falls and last.place.quantity == "learning_rate" and figure.value < last.figure.value:
         return Place("final_learning_rate", "→", 0.0)
-    between = [item.text.lower() for item in items[last.index + 1 : index]]
     part = last.place.quantity in PARTS_OF_A_MODEL and last.sentence is sentence and figure.scale
-    if part and between in (["of"], ["out", "of"]):
+    near = (
+        part and index - last.index <= 3
+    )  # "out of" between them; a long sentence is not gone through for each figure
+    if near and [item.text.lower() for item in items[last.index + 1 : index]] in (["of"], ["out", "of"]):
         return Place("parameters", "of which a part", 0.0)  # 41.9M of 8.03B
     return None
 
