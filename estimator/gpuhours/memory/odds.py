@@ -57,7 +57,7 @@ class Odds:
         This is Student's distribution with two degrees of freedom, which memory errors follow (``questions.validating.odds``): most
         predictions are near, a few are far off.
 
-        >>> float(Odds(half=0.9, steepness=10).probability(0.9))
+        >>> round(float(Odds(half=0.9, steepness=10).probability(0.9)), 9)
         0.5
         """
         return chance(self.steepness * np.log(np.divide(self.half, np.clip(filled, LEAST, 1 / LEAST))))

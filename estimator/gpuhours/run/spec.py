@@ -330,10 +330,15 @@ def _node(name: str, _year: int | None) -> object:
     return find_profile("nodes", name)
 
 
+def _stack(name: str, year: int | None) -> object:
+    """The profile of a stack; None for an unknown one, which counts as open."""
+    return None if is_unknown(name, year) else software_named(name, year)
+
+
 NAMED: tuple[tuple[Key, Callable[[str, int | None], object]], ...] = (
     (("hardware", "accelerator"), _machine),
     (("hardware", "node"), _node),
-    (("software",), software_named),
+    (("software",), _stack),
 )
 """Keys whose values name a profile, each with what finds it in a run of a year."""
 
