@@ -26,7 +26,8 @@ ATTENTION = {
     "Triton flash": "flash1", "xFormers": "flash1", "FlashAttention-1": "flash1", "flash attention 1.0.4": "flash1",
     "flash": "flash", "SDPA flash": "flash", "FlashAttention, 2D-Attention": "flash", "FlashAttention, 4 heads": "flash",
     "standard": "unfused", "vanilla attention": "unfused", "plain softmax": "unfused", "eager": "unfused", "SDPA math": "unfused",
-    "no FlashAttention": "unfused", "without flash": "unfused", "non-flash": "unfused", "flash attention: off": "unfused",
+    "no FlashAttention": "unfused", "FlashAttention2 via xformers": "flash2",
+    "without flash": "unfused", "non-flash": "unfused", "flash attention: off": "unfused",
     "ring attention (no memory-efficient attention)": "unfused",
 }  # fmt: skip
 FORMATS = {
@@ -43,6 +44,7 @@ RECOMPUTED = {
     "full activation checkpointing, offload none": "full", "full, uniform, 1 layer": "full", "gradient_checkpointing=True": "full",
     "none (layernorm)": "none", "activation checkpointing = none": "none", "recompute: disabled": "none", "AC=off": "none",
     "recompute_num_layers=0": "none", "checkpoint_activations: false": "none", "No recomputation": "none", "remat (off)": "none",
+    "selective: off": "none", "mlp off": "none", "full attention only": "selective",
     "selective + layernorm": "selective", "full except attention outputs (selective checkpoint++)": "selective",
     "moe": "selective", "shared_experts": "selective", "core_attn, moe_act": "selective", "selective, offload: off": "selective",
 }  # fmt: skip

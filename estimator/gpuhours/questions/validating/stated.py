@@ -55,10 +55,12 @@ is sharded."""
 RECOMPUTES = (
     (
         r"^(none|no|off|false|0|disabled|not|without)\b|not (used|enabled|applied)"
-        r"|^(?!.*offload)[\w\s-]*(checkpoint|recomput|remat|ckpt|\bac\b|\bgc\b)[\w\s-]*[=: (]+(none|no|off|false|0|disabled|unused)\)?$",
+        r"|^(?!.*offload)[\w\s-]*"
+        r"(checkpoint|recomput|remat|ckpt|\bs?ac\b|\bgc\b|selective|\bmlp\b|\battn\b)"
+        r"[\w\s-]*[=: (]+(none|no|off|false|0|disabled|unused)\)?$",
         Recompute.none,
     ),
-    (r"^full\b(?!.*((?<!not )selective|except (?!0|no)|\+\+))", Recompute.full),
+    (r"^full\b(?!.*((?<!not )selective|attention only|except (?!0|no)|\+\+))", Recompute.full),
     (
         r"selective|attention only|^attention$|\bcore\b|\battn\b|\bmlp\b|every op|\bsac\b|\+\+|minimal|dots-|recompute-activations"
         r"|moe-act|layer-?norm|up-proj|\bmoe\b|shared-experts",
