@@ -142,6 +142,16 @@ def test_zero2_in_a_pipeline_is_reported_where_it_saves_nothing(software: str, b
     assert saved < 0.01 if idle else saved > 0.1
 
 
+@pytest.mark.parametrize(
+    ("software", "idle"), [("diffusers", False), ("trl", False), ("PyTorch FSDP2", False), ("fsdp2-eager", True)]
+)
+def test_a_year_that_decides_what_a_name_means_is_not_without_effect(software: str, idle: bool) -> None:
+    """``diffusers`` is a known stack only of a year, and ``trl`` and FSDP2 mean another of 2026."""
+    run = gpuhours.from_dict({**STATED, "software": software, "year": 2026})
+    found = idle_keys(run, TWO_NODES, Layout(), resolve(run).software)
+    assert any(text.startswith("year has no effect: ") for text in found) is idle
+
+
 WHOLE: Mapping[str, Any] = {
     "model": "llama-3-8b", "data": {"seq_len": 4096, "tokens": "10B"}, "training": {"global_batch": 64},
     "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}, "software": "fsdp-eager",

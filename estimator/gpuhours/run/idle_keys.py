@@ -14,7 +14,7 @@ from gpuhours.run.samplable import foreseeable
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import is_mixture
 from gpuhours.run.usual_data import usual_frames
-from gpuhours.software.matching import software_named
+from gpuhours.software.matching import is_unknown, software_named
 from gpuhours.software.profile import Software
 
 OF_FRAMES = ("video_hours", "fps", "resolution", "height", "longest_frames")
@@ -180,7 +180,7 @@ def _of_year(run: Run, software: Software | None) -> Idle:
     if foreseeable(run) or run.cost.country is not None:
         return
     named = run.stack
-    if named is not None and software_named(named, run.year) != software_named(named):
+    if named is not None and (is_unknown(named) or software_named(named, run.year) != software_named(named)):
         return
     usual = usual_frames(run)
     data = run.data if usual is None else run.data.model_copy(update={"frames": usual[0]})
