@@ -23,6 +23,7 @@ from gpuhours.questions.checking.reading.run_words import (
     COMMON,
     DATA_STEMS,
     MEASURES,
+    NEAR,
     NOT_MODELS,
     PREDECESSORS,
     compares,
@@ -60,8 +61,6 @@ THEIRS = phrases_of("""
 """Phrases of a sentence that introduces somebody else's model."""
 ENOUGH = 2.0
 """Points that make a capitalised word a name; a size or version in it is as good."""
-NEAR = 4
-"""The most items from a name back to the verb that leads it."""
 MOST, MOST_OTHERS = 12, 40
 """The most runs of a text, and other models, that prose names; more are a survey."""
 CLAUSE = 14

@@ -212,8 +212,8 @@ def _of_the_peak(found: re.Match[str]) -> str:
     return f"about {PARTS[re.sub(r'^(?:one|a) ', '', found[0].lower())]}%"
 
 
-def plain(text: str, *, latex: bool = False) -> str:
-    """``text`` as it reads in print, with the same number of line breaks."""
+def _times_in_words(text: str) -> str:
+    """Durations, times of day, prices for an hour and parts of the peak in the words that the grammar reads."""
     if "hour" in text:
         text = _FOR_AN_HOUR.sub(r"\1 per \2", text)
     if "peak" in text:
@@ -224,7 +224,12 @@ def plain(text: str, *, latex: bool = False) -> str:
     text = _CUT_SHORT.sub(r"\1", text)
     text = _SHORT_CLOCK.sub(r"\1 hours, \2 minutes", text)
     text = _CLOCK_TIME.sub(_clock_time, text)
-    text = _TIME_OF_DAY.sub(r"\1 that time", text)
+    return _TIME_OF_DAY.sub(r"\1 that time", text)
+
+
+def plain(text: str, *, latex: bool = False) -> str:
+    """``text`` as it reads in print, with the same number of line breaks."""
+    text = _times_in_words(text)
     text = _DEGREES.sub(r"\1 \2", text)
     if not latex:
         text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")

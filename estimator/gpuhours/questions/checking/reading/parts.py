@@ -63,25 +63,38 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
                 for n in [n for block in part for n in held.get(block, [])]:
                     owners[n] = Owner("side", beside)
     for group, name_of in (*lists(blocks), *(sections(blocks) if len(cast.own) < 2 else ())):
-        _relabel(read, [block for part in group for block in part], held)
-        parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
-        if all(is_topic(name_of(part[0])) for part in group):
-            continue
-        clash = _clash(read, [numbers for part, numbers in parts if not is_quantity(name_of(part[0]))])
-        if not clash:
-            continue
-        used: dict[str, int] = {}
-        for part, numbers in parts:
-            of_part = [n for block in part for n in held.get(block, []) if owners[n].kind == "total"]
-            for n in of_part if blocks[part[0]].kind == "item" else []:
-                if not is_total(read.items[read.placed[n].sentence.first].text):
-                    owners[n] = Owner("side", "a part of the run")  # a sum over some of the items
-            if not any(read.placed[n].place.quantity in clash for n in numbers):
-                continue
-            name = name_of(part[0])
-            used[name] = used.get(name, 0) + 1
-            _name_part(read, owners, numbers, name if used[name] == 1 else f"{name} ({used[name]})", cast)
+        _separate(read, owners, group, held, name_of, cast)
     return owners
+
+
+def _separate(
+    read: ReadProse,
+    owners: list[Owner],
+    group: Sequence[Sequence[int]],
+    held: dict[int, list[int]],
+    name_of: Callable[[int], str],
+    cast: Cast,
+) -> None:
+    """Makes the items of one list separate runs if they give different values for something a run has only once."""
+    blocks = read.prose.blocks
+    _relabel(read, [block for part in group for block in part], held)
+    parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
+    if all(is_topic(name_of(part[0])) for part in group):
+        return
+    clash = _clash(read, [numbers for part, numbers in parts if not is_quantity(name_of(part[0]))])
+    if not clash:
+        return
+    used: dict[str, int] = {}
+    for part, numbers in parts:
+        of_part = [n for block in part for n in held.get(block, []) if owners[n].kind == "total"]
+        for n in of_part if blocks[part[0]].kind == "item" else []:
+            if not is_total(read.items[read.placed[n].sentence.first].text):
+                owners[n] = Owner("side", "a part of the run")  # a sum over some of the items
+        if not any(read.placed[n].place.quantity in clash for n in numbers):
+            continue
+        name = name_of(part[0])
+        used[name] = used.get(name, 0) + 1
+        _name_part(read, owners, numbers, name if used[name] == 1 else f"{name} ({used[name]})", cast)
 
 
 ADAPTATIONS = (

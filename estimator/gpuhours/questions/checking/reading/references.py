@@ -12,7 +12,7 @@ from gpuhours.questions.checking.reading.cast import Cast
 from gpuhours.questions.checking.reading.informal_names import informal_name_at
 from gpuhours.questions.checking.reading.names import mentions, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
-from gpuhours.questions.checking.reading.run_words import SIZES, STAGES, phrases_of
+from gpuhours.questions.checking.reading.run_words import NEAR, RANKED_BY, SIZES, STAGES, phrases_of
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 KIN = frozenset(phrases_of("sister, brother, sibling, twin, counterpart, offspring, companion"))
@@ -113,12 +113,9 @@ def _before_adjectives(items: Sequence[Item], index: int, skipped: frozenset[str
 
 def is_a_measure(items: Sequence[Item], index: int) -> bool:
     """``a little below its teacher``, ``as many as the larger``: whether a word only says what something is compared with."""
-    return _before_adjectives(items, index, ARTICLES) in MEASURES
+    return _before_adjectives(items, index, ARTICLES) in RANKED_BY
 
 
 ADJECTIVES = frozenset(phrases_of("big, bigger, small, smaller, little, older, younger, larger, large"))
 FAR = 150
 """The most items between a name and ``the former``."""
-NEAR = 4
-MEASURES = frozenset(phrases_of("below, above, than, as, like, behind, beyond, beside, under, over, against"))
-"""Words before what something is only compared with."""

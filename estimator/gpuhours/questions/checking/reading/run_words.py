@@ -119,6 +119,10 @@ MEASURES = (
     ),
 )
 """Phrases directly before the name of a model that the run is only compared with."""
+RANKED_BY = frozenset(phrases_of("below, above, than, as, like, behind, beyond, beside, under, over, against"))
+"""Words before ``its teacher`` or ``the larger``, which is then only what something is ranked by; before a full name most mean more."""
+NEAR = 4
+"""The most items from a name or a noun back to the word that leads it."""
 OURSELVES = frozenset(
     phrases_of("""
     we, our, ours, us, this, here, today

@@ -76,18 +76,7 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     begun = at
     joined = type_at(tokens, at) == "HYPHEN"
     at += joined
-    if (
-        type_at(tokens, at) in ("WORD", "ORDINAL")
-        and tokens[at].text.lower() in FURTHER
-        and type_at(tokens, at + 1) in ("TIME", "CARBON")
-    ):
-        at += 1  # 11 further minutes, 18.7 net tCO2e
-    at = _behind_generation(tokens, at)
-    at += type_at(tokens, at) == "WORD" and tokens[at].text.lower() in OF_DEVICES and type_at(tokens, at + 1) in DEVICE
-    skipped = at
-    while skipped < at + 4 and skipped < len(tokens) and tokens[skipped].text.lower() in PEAK_WORDS:
-        skipped += 1
-    at = skipped if type_at(tokens, skipped) == "FLOPS" else at  # 667 dense bf16 TFLOPS
+    at = _behind_adjectives(tokens, at)
     found = Unit()
     if type_at(tokens, at) in DEVICE:
         found, at = _device_unit(tokens, at)
@@ -117,6 +106,22 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     if "second" in per and found.kind == "flop":
         found = found._replace(kind="flop/s")
     return found._replace(per=per, joined=joined and found.kind != "gpu_time"), at
+
+
+def _behind_adjectives(tokens: Sequence[Token], at: int) -> int:
+    """The index after words that may stand between a number and its unit; ``at`` if there are none."""
+    if (
+        type_at(tokens, at) in ("WORD", "ORDINAL")
+        and tokens[at].text.lower() in FURTHER
+        and type_at(tokens, at + 1) in ("TIME", "CARBON")
+    ):
+        at += 1  # 11 further minutes, 18.7 net tCO2e
+    at = _behind_generation(tokens, at)
+    at += type_at(tokens, at) == "WORD" and tokens[at].text.lower() in OF_DEVICES and type_at(tokens, at + 1) in DEVICE
+    skipped = at
+    while skipped < at + 4 and skipped < len(tokens) and tokens[skipped].text.lower() in PEAK_WORDS:
+        skipped += 1
+    return skipped if type_at(tokens, skipped) == "FLOPS" else at  # 667 dense bf16 TFLOPS
 
 
 GENERATIONS = frozenset(["first", "second", "third", "fourth", "fifth", "sixth"])
