@@ -301,3 +301,16 @@ def test_what_a_run_processes_counts_every_pass(tokens: str, verdict: str) -> No
         "tokens during training. It has 1.4B parameters."
     )
     assert check_paper(read_paper(text.format(tokens))).verdict == verdict
+
+
+TWO_MACHINES = (
+    "We use two machines. On the older one we train the trunk, 3B parameters, on 2T tokens. This is 3.6e22 FLOPs, for which 128 A100 GPUs "
+    "were allocated to us for 600 hours, i.e. 76,800 GPU-hours. On the newer one the same network is trained further on 40B tokens of law "
+    "(7.2e20 FLOPs); this phase was finished after {} hours on 24 H100 GPUs, that is {} GPU-hours."
+)
+
+
+def test_figures_of_another_sentence_are_asked_about_together() -> None:
+    """One job's hours with the other's FLOPs give 9 times the peak; the machine, hours and GPU-hours of one sentence belong together."""
+    assert check_paper(read_paper(TWO_MACHINES.format("50", "1,200"))).verdict != "contradicted"
+    assert check_paper(read_paper(TWO_MACHINES.format("50", "9,600"))).verdict == "contradicted"

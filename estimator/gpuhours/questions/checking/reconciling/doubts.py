@@ -209,9 +209,12 @@ def readings(
 ) -> Iterable[tuple[list[Measurement], str]]:
     """Yield alternative readings of the measurements, each with the condition that a contradiction would then have.
 
-    One or two of the involved measurements are replaced by rivals, or one is multiplied or divided by a number from its sentence.
+    One or two of the involved measurements are replaced by rivals, or all that another sentence also gives by that sentence's, or one is
+    multiplied or divided by a number from its sentence.
     """
-    for swapped, taken in swaps(left, involved, claims, rivals):
+    for swapped, taken in itertools.chain(
+        swaps(left, involved, claims, rivals), sentences(left, involved, claims, rivals)
+    ):
         yield swapped, " and ".join(instead(claim, rival) for claim, rival in taken)
     for position in involved:
         if (index := left[position].claim) is None:
@@ -235,12 +238,35 @@ def swaps(
     singles = [(option,) for option in options]
     pairs = [(a, b) for a, b in itertools.combinations(options, 2) if a[0] != b[0]]
     for chosen in [*singles, *pairs][:MOST_SWAPS]:
-        swapped = list(left)
-        for position, _, rival in chosen:
-            swapped[position] = replace(
-                left[position], log=math.log(rival.spread.centre), sigma=max(rival.spread.sigma, left[position].sigma)
-            )
-        yield swapped, [(claim, rival) for _, claim, rival in chosen]
+        yield _swapped(left, chosen), [(claim, rival) for _, claim, rival in chosen]
+
+
+def sentences(
+    left: Sequence[Measurement], involved: Sequence[int], claims: Sequence[Claim], rivals: Rivals
+) -> Iterable[tuple[list[Measurement], list[tuple[Claim, Claim]]]]:
+    """Yield the measurements with the figures of another sentence in place of all that it gives too, one of them involved: the machine,
+    hours and GPU-hours of a job that were taken to be another's."""
+    by_sentence: dict[int, list[tuple[int, Claim, Claim]]] = {}
+    for position, measurement in enumerate(left):
+        if measurement.claim is not None:
+            claim = claims[measurement.claim]
+            for rival in rivals.of_claim(claim):
+                if rival.breath not in (GIVEN, claim.breath):
+                    by_sentence.setdefault(rival.breath, []).append((position, claim, rival))
+    for taken in by_sentence.values():
+        places = [position for position, _, _ in taken]
+        if len(set(places)) == len(places) > 2 and set(places) & set(involved):
+            yield _swapped(left, taken), [(claim, rival) for position, claim, rival in taken if position in involved]
+
+
+def _swapped(left: Sequence[Measurement], taken: Iterable[tuple[int, Claim, Claim]]) -> list[Measurement]:
+    """The measurements with rivals in place of claims, by position."""
+    swapped = list(left)
+    for position, _, rival in taken:
+        swapped[position] = replace(
+            left[position], log=math.log(rival.spread.centre), sigma=max(rival.spread.sigma, left[position].sigma)
+        )
+    return swapped
 
 
 def instead(right: Claim, wrong: Claim) -> str:
