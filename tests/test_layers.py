@@ -13,6 +13,9 @@ LAYERS = (
     "inputs", "data", "architecture", "hardware", "software", "layout", "kernels", "workload",
     "flops", "memory", "step", "cost", "run", "questions",
 )  # fmt: skip
+READING = (
+    "vocabulary", "formats", "figures", "naming", "quantities", "sentences", "tables", "ownership", "runs", "claims", "text",
+)  # fmt: skip
 SCREENS = {"typer", "rich", "gpuhours_cli"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")
 
@@ -76,6 +79,30 @@ def test_no_folder_imports_itself_in_a_circle() -> None:
         below = {name: set().union(*(below.get(one, {one}) for one in arrows[name])) | {name} for name in arrows}
     circles = {(name, one) for name, into in arrows.items() for one in into if name in below.get(one, ())}
     assert circles == set()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if "reading" in path.parts], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_a_text_is_read_in_one_direction(path: Path) -> None:
+    """From words and marks through figures, quantities and owners to claims: no room of ``reading`` asks a later one."""
+    here = reading_room(module(path))
+    for name in imported(path):
+        there = reading_room(name)
+        assert there is None or here is None or READING.index(there) <= READING.index(here), (
+            f"{path} imports {name}, read later"
+        )
+
+
+def test_every_folder_of_reading_has_its_place() -> None:
+    rooms = {reading_room(module(path)) for path in MODULES if "reading" in path.parts}
+    assert rooms - {None} == set(READING)
+
+
+def reading_room(name: str) -> str | None:
+    """The folder of ``reading`` that a module stands in, or the module where it stands beside the folders."""
+    above, found, below = name.partition("gpuhours.questions.checking.reading.")
+    return below.split(".")[0] if found and not above else None
 
 
 def room(name: str) -> str:

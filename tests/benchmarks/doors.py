@@ -31,7 +31,7 @@ from gpuhours.questions.calibrating.formats import formats
 from gpuhours.questions.calibrating.logs import read_log
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.file import read_claims
-from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.table import documents as table_documents
 from gpuhours.questions.checking.table import read_rows as read_table

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from gpuhours.questions.checking.papers import PaperCheck
-from gpuhours.questions.checking.reading.files import read_file
+from gpuhours.questions.checking.reading.formats.files import read_file
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu
 from gpuhours.questions.checking.table import read_rows

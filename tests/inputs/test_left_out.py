@@ -10,7 +10,7 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.figures.numbers import scan
 from tests.conftest import Command
 
 RUN: dict[str, Any] = {

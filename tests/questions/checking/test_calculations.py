@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from gpuhours.questions.checking.claim import Claim, Spread
-from gpuhours.questions.checking.reading import prose
-from gpuhours.questions.checking.reading.blocks import Passage, prose_of
-from gpuhours.questions.checking.reading.nodes import devices_of_a_node, of_the_only_machine
+from gpuhours.questions.checking.reading.figures.tokens import Item
+from gpuhours.questions.checking.reading.formats.blocks import Passage, prose_of
+from gpuhours.questions.checking.reading.runs.nodes import devices_of_a_node, of_the_only_machine
+from gpuhours.questions.checking.reading.sentences import prose
 from gpuhours.questions.checking.reading.text import read_paper
-from gpuhours.questions.checking.reading.tokens import Item
 
 SOUND = """
 Each step processes 1,024 x 4,096 = 4M tokens

@@ -26,11 +26,11 @@ from gpuhours.inputs.yaml_files import Source, read_yaml, validated
 from gpuhours.questions.checking.claim import GIVEN, NAME_OF_CARD, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.placing import accepts
-from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.stated import figure_spread
-from gpuhours.questions.checking.reading.tokens import Figure
+from gpuhours.questions.checking.reading.claims.stated import figure_spread
+from gpuhours.questions.checking.reading.figures.numbers import scan
+from gpuhours.questions.checking.reading.figures.tokens import Figure
+from gpuhours.questions.checking.reading.quantities.placing import accepts
+from gpuhours.questions.checking.reading.quantities.rates import unit_factor
 
 NEEDS_UNIT = frozenset({"second", "byte", "Wh", "watt", "tCO2e"})
 

@@ -12,7 +12,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Miscalculation, Paper
 from gpuhours.questions.checking.outcome import Cause, Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
-from gpuhours.questions.checking.reading.runs import SUMS
+from gpuhours.questions.checking.reading.runs.division import SUMS
 from gpuhours.questions.checking.reconciling.doubts import TOLD
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, of_whole

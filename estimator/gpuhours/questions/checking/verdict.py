@@ -18,8 +18,8 @@ from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.one_run import Witness, check_as, check_document
 from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClaims
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
-from gpuhours.questions.checking.reading.files import read_file
-from gpuhours.questions.checking.reading.names import coined, family_of
+from gpuhours.questions.checking.reading.formats.files import read_file
+from gpuhours.questions.checking.reading.naming.names import coined, family_of
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu
 from gpuhours.questions.checking.setting import setting

@@ -13,42 +13,42 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.belonging import doubtful_sentences, marked
-from gpuhours.questions.checking.reading.bills import read_bill
-from gpuhours.questions.checking.reading.blocks import Cell, Passage, Prose, Table, prose_of
-from gpuhours.questions.checking.reading.casting import RUN_QUANTITIES
-from gpuhours.questions.checking.reading.energies import before_and_behind
-from gpuhours.questions.checking.reading.equations import miscalculated
-from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
-from gpuhours.questions.checking.reading.labels import with_lent_units
-from gpuhours.questions.checking.reading.language import language_of
-from gpuhours.questions.checking.reading.logs import (
+from gpuhours.questions.checking.reading.claims.belonging import doubtful_sentences, marked
+from gpuhours.questions.checking.reading.claims.energies import before_and_behind
+from gpuhours.questions.checking.reading.claims.equations import miscalculated
+from gpuhours.questions.checking.reading.claims.facts import accelerator_name, find_facts, with_memory
+from gpuhours.questions.checking.reading.claims.settled import in_their_sense, one_each, with_names
+from gpuhours.questions.checking.reading.claims.stated import claim_of
+from gpuhours.questions.checking.reading.figures.labels import with_lent_units
+from gpuhours.questions.checking.reading.figures.numbers import scan
+from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
+from gpuhours.questions.checking.reading.formats.blocks import Cell, Passage, Prose, Table, prose_of
+from gpuhours.questions.checking.reading.formats.logs import (
     in_grams,
     with_bars,
     with_mean_time,
     with_pairs,
     without_line_marks,
 )
-from gpuhours.questions.checking.reading.markup import pieces
-from gpuhours.questions.checking.reading.names import mentions
-from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.pages import by_pages
-from gpuhours.questions.checking.reading.parts import CLASHING
-from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
-from gpuhours.questions.checking.reading.prose import quote, read_prose
-from gpuhours.questions.checking.reading.questions import without_speakers
-from gpuhours.questions.checking.reading.run_words import DERIVED, MEASURES, SEVERAL, holds
-from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
-from gpuhours.questions.checking.reading.scopes import FINE_TUNING
-from gpuhours.questions.checking.reading.sections import about, compared_blocks, side_blocks
-from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
-from gpuhours.questions.checking.reading.side_words import BESIDE_SECTIONS
-from gpuhours.questions.checking.reading.stated import claim_of
-from gpuhours.questions.checking.reading.subject_changes import is_compared
-from gpuhours.questions.checking.reading.subjects import with_headings_values
-from gpuhours.questions.checking.reading.table_rows import TableReading
-from gpuhours.questions.checking.reading.tables import read_table, set_aside
-from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.formats.markup import pieces
+from gpuhours.questions.checking.reading.formats.pages import by_pages
+from gpuhours.questions.checking.reading.naming.names import mentions
+from gpuhours.questions.checking.reading.ownership.sections import about, compared_blocks, side_blocks
+from gpuhours.questions.checking.reading.ownership.subject_changes import is_compared
+from gpuhours.questions.checking.reading.runs.casting import RUN_QUANTITIES
+from gpuhours.questions.checking.reading.runs.division import TITLE, Division, TextRun, divide
+from gpuhours.questions.checking.reading.runs.parts import CLASHING
+from gpuhours.questions.checking.reading.sentences.placed import Placed, ReadProse, without_tags
+from gpuhours.questions.checking.reading.sentences.prose import quote, read_prose
+from gpuhours.questions.checking.reading.sentences.questions import without_speakers
+from gpuhours.questions.checking.reading.sentences.scopes import FINE_TUNING
+from gpuhours.questions.checking.reading.sentences.subjects import with_headings_values
+from gpuhours.questions.checking.reading.tables.bills import read_bill
+from gpuhours.questions.checking.reading.tables.table_rows import TableReading
+from gpuhours.questions.checking.reading.tables.tables import read_table, set_aside
+from gpuhours.questions.checking.reading.vocabulary.language import language_of
+from gpuhours.questions.checking.reading.vocabulary.run_words import DERIVED, MEASURES, SEVERAL, holds
+from gpuhours.questions.checking.reading.vocabulary.side_words import BESIDE_SECTIONS
 
 LONGEST_DOCUMENT = 2_000_000
 

@@ -1,0 +1,72 @@
+"""Gives the unit of a list's last figure to the bare numbers before it: ``60.1, 50.2 and 44.4 seconds``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
+from gpuhours.questions.checking.reading.vocabulary.units import SCALES, factor
+
+LONGEST = 12
+"""The most bare numbers in a list."""
+ALIKE = 60
+"""The largest ratio between a bare number, with the unit, and the figure that gives it."""
+OWN_NAMES = frozenset(["pipeline", "tensor", "batch", "batches", "pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu",
+                       "epoch", "rank"])  # fmt: skip
+"""Words that say what a bare number is, so that it is not part of the list after it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
+CONJUNCTIONS = frozenset(["and", "or", "+"])
+SEPARATORS = CONJUNCTIONS | {","}
+
+
+def with_listed_units(items: list[Item]) -> list[Item]:
+    """The items, with the last figure's unit on every number of its list."""
+    for end, last in enumerate(items):
+        if not isinstance(last, Figure) or not _ends_a_list(items, end, last):
+            continue
+        scale = SCALES.get(last.scale, 1.0)
+        size = factor(last.unit, last.word) if last.unit not in ("gpu", "node", "money") else 1.0
+        for index, bare in _bare_before(items, end, last):
+            value = bare.value * size * (scale if last.scale and not bare.scale else 1.0)
+            if last.value and value and 1 / ALIKE < value / last.value < ALIKE:
+                items[index] = replace(
+                    bare,
+                    value=value,
+                    unit=last.unit,
+                    per=last.per,
+                    word=last.word,
+                    device=last.device,
+                    scale=last.scale,
+                )
+    return items
+
+
+def _ends_a_list(items: Sequence[Item], end: int, last: Figure) -> bool:
+    """Whether a figure with a unit stands after a conjunction."""
+    whole = bool(last.unit) and not last.joined and last.until is None
+    return whole and items[end - 1].text.lower() in CONJUNCTIONS
+
+
+def _bare_before(items: Sequence[Item], end: int, last: Figure) -> list[tuple[int, Figure]]:
+    """The bare numbers of the list that ends at ``end``, from right to left, with their positions."""
+    bare: list[tuple[int, Figure]] = []
+    at = end - 1
+    while at >= 1 and len(bare) < LONGEST:
+        while at >= 0 and items[at].text.lower() in SEPARATORS:
+            at -= 1
+        item = items[at] if at >= 0 else None
+        if not isinstance(item, Figure) or at == end - 1 or not _is_bare(item, last):
+            break
+        if any(one.text.lower() in OWN_NAMES for one in items[max(at - 3, 0) : at]):
+            break
+        bare.append((at, item))
+        if items[at - 1].text.lower() not in SEPARATORS:
+            break
+        at -= 1
+    return bare
+
+
+def _is_bare(item: Figure, last: Figure) -> bool:
+    """Whether a number has no unit of its own and is not a year."""
+    year = len(item.text) == 4 and 1950 <= item.value <= 2040 and last.value < 1000
+    return not (year or item.unit or item.per or item.sides) and item.scale in ("", last.scale)

@@ -1,0 +1,125 @@
+"""Figures of prose with their quantities, and corrections made once all of them are placed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gpuhours.inputs.records import dataclass
+from gpuhours.questions.checking.claim import Unplaced
+from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
+from gpuhours.questions.checking.reading.formats.blocks import Prose
+from gpuhours.questions.checking.reading.quantities.place import Place
+from gpuhours.questions.checking.reading.sentences.scopes import Sentence
+
+ASKED = "the question before it"
+"""The reason of a figure that only its question explains; one that a statement explains is preferred."""
+OF_ITS_BASE = "of its base"
+"""Marks a size as that of the model that a run starts from."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A figure of the text with its quantity."""
+
+    index: int
+    figure: Figure
+    sentence: Sentence
+    place: Place
+    scope: str
+    tagged: bool
+    said: str = ""
+    """The scope of the sentence; a tag overrides it."""
+    quote: str = ""
+    line: int = 0
+    owner: str = ""
+    """The name of the run it belongs to; empty if the text does not tie it to one."""
+    order: int = 0
+    written: str = ""
+    """The figure as written in the cell, if its unit came from the label."""
+
+    @property
+    def text(self) -> str:
+        """The figure as written."""
+        return self.written or without_tags(self.figure.text)
+
+
+@dataclass(frozen=True)
+class ReadProse:
+    """The items, sentences, and placed and unplaced figures of one text's prose."""
+
+    prose: Prose
+    items: tuple[Item, ...]
+    sentences: tuple[Sentence, ...]
+    placed: list[Placed]
+    unplaced: tuple[Unplaced, ...]
+    tagged: tuple[tuple[str, int, int], ...]
+
+
+def totals_of_active(placed: list[Placed]) -> None:
+    """``of its 12.4B weights 4.0B take part``: of two sizes that one word marks as active, makes the larger one the total."""
+    last: dict[int, int] = {}
+    for n, entry in enumerate(placed):
+        if entry.place.quantity != "active_parameters":
+            continue
+        other = last.setdefault(id(entry.sentence), n)
+        if other != n and entry.place.because == placed[other].place.because:
+            larger = max(n, other, key=lambda at: placed[at].figure.value)
+            if placed[larger].figure.value > 1.02 * placed[n + other - larger].figure.value:
+                placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
+
+
+def active_of_all(placed: list[Placed]) -> None:
+    """``14B of 120B parameters per token``: of two sizes in a sentence, makes the smaller one the active one."""
+    for n, entry in enumerate(placed):
+        other = placed[n - 1] if n else entry
+        if (
+            entry.place.quantity == "active_parameters"
+            and other.place.quantity == "parameters"
+            and other.sentence is entry.sentence
+            and entry.figure.per
+            and entry.index - other.index == OF_BETWEEN
+            and other.figure.value < entry.figure.value
+        ):
+            placed[n - 1] = replace(other, place=entry.place)
+            placed[n] = replace(entry, place=other.place)
+
+
+OF_BETWEEN = 2
+"""Items from a figure to the next one with a single word between."""
+
+
+THEM = frozenset(["them", "these", "those", "it", "that"])
+
+
+def corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
+    """``708.9B tokens; we went through 569B tokens of them``: makes the larger figure the size of the data set."""
+    for n, entry in enumerate(placed):
+        of_them = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
+        if entry.place.quantity != "tokens" or of_them[:1] != ["of"] or not THEM & set(of_them[1:]):
+            continue
+        for m in range(n - 1, max(n - 6, -1), -1):
+            whole = placed[m]
+            if whole.place.quantity == "tokens" and whole.figure.value > entry.figure.value:
+                placed[m] = replace(whole, place=replace(whole.place, quantity="dataset_tokens"))
+                break
+
+
+def refined_by(entry: Placed, behind: Placed | None) -> bool:
+    """``a quarter of a million tokens (262,144)``: whether the bracket after a figure repeats it more exactly."""
+    return (
+        behind is not None
+        and behind.figure.refines
+        and behind.index == entry.index + 2
+        and behind.place.quantity == entry.place.quantity
+    )
+
+
+def without_tags(text: str) -> str:
+    """The text without tags and line breaks."""
+    pieces = text.replace("</", "<").split("<")
+    kept = [pieces[0]]
+    for piece in pieces[1:]:
+        name, closing, rest = piece.partition(">")
+        kept.append(rest if closing and name.replace("_", "").isalpha() else "<" + piece)
+    return " ".join("".join(kept).split())
