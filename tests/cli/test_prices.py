@@ -38,7 +38,7 @@ def test_a_card_without_a_price_is_not_free(gpuhours_command: Command) -> None:
 
 WRONG = [
     (("--provider", "awss"), "Did you mean 'AWS'?"),
-    (("--gpu", "l40s", "--provider", "AWS"), "Known: CoreWeave, Vast.ai."),
+    (("--gpu", "l40s", "--provider", "AWS"), "Known: CoreWeave, Crusoe, Vast.ai."),
     (("--gpu", "h100x"), "No such profile."),
 ]
 

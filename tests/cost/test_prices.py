@@ -40,6 +40,11 @@ PAGES = [
     ("gb200", "AWS", "capacity-block", 761.904 / 72),
     ("a100-sxm-80gb", "AWS", "on-demand", 27.44705 / 8),
     ("h100-sxm-80gb", "AWS", "reserved", 38.53 / 8),
+    ("h100-sxm-80gb", "CoreWeave", "spot", 19.71 / 8),
+    ("b300-sxm", "CoreWeave", "spot", 35.84 / 8),
+    ("a100-sxm-40gb", "AWS", "on-demand", 21.957642 / 8),
+    ("l40", "CoreWeave", "on-demand", 10.00 / 8),
+    ("mi325x", "TensorWave", "on-demand", 1.95),
 ]
 
 
@@ -130,6 +135,7 @@ def test_terms_are_never_ranked_with_each_other(monkeypatch: pytest.MonkeyPatch)
 
 INSTANCES = [
     ("p5.48xlarge", {}, 55.04 / 8, "AWS on demand 2026-10"),
+    ("p4d.24xlarge", {}, 21.957642 / 8, "AWS on demand 2026-11-09"),
     (
         "p5.48xlarge",
         {"terms": "reserved", "years": 3},

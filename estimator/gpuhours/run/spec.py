@@ -21,7 +21,7 @@ from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.profile_folders import find_profile, is_path
-from gpuhours.inputs.units import Bandwidth, Count, Fraction, Seconds, Tokens, magnitude, measured_in, whole
+from gpuhours.inputs.units import Bandwidth, Count, Fraction, Seconds, Tokens, magnitude, measured_in, parse, whole
 from gpuhours.inputs.yaml_files import Key, Section, Source, read_yaml, short, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
@@ -35,7 +35,7 @@ class Training(Section):
     """One optimiser step, and its number formats."""
 
     global_batch: Count | None = None
-    """Samples (sequences, clips) per optimiser step; a text with the unit "tokens" is read as ``batch_tokens``."""
+    """Samples (sequences, clips) per optimiser step, ``2048 samples``; with the unit "tokens" it is read as ``batch_tokens``."""
     batch_tokens: Tokens | None = None
     """Tokens per optimiser step, instead of samples."""
     dtype: Annotated[str, BeforeValidator(spelled)] = "bf16"
@@ -49,8 +49,10 @@ class Training(Section):
     @model_validator(mode="before")
     @classmethod
     def _batch_by_unit(cls, data: Any) -> Any:
-        """``global_batch: 4M tokens`` is a batch in tokens."""
+        """``global_batch: 4M tokens`` is a batch in tokens, ``2048 samples`` one in samples."""
         batch = data.get("global_batch") if isinstance(data, Mapping) else None
+        if isinstance(batch, str) and batch.strip().lower().endswith(("sample", "samples")):
+            return {**data, "global_batch": parse(batch, "sample")}
         if isinstance(batch, str) and batch.strip().lower().endswith(("token", "tokens")):
             if data.get("batch_tokens") is not None:
                 raise ValueError("global_batch in tokens and batch_tokens are the same; keep one")

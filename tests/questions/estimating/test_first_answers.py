@@ -231,6 +231,9 @@ def test_a_batch_in_tokens_and_one_that_does_not_divide() -> None:
     assert hours(uneven).value == pytest.approx(hours(tokens).value, rel=0.05)
     with pytest.raises(EstimateError, match="same"):
         said(training__global_batch="4M tokens", training__batch_tokens="4M")
+    assert float(said(hardware__gpus=128, training__global_batch="2048 samples").outcome.value("global_batch")) == 2048
+    with pytest.raises(EstimateError, match="whole number"):
+        said(training__global_batch="2.5 samples")
 
 
 def test_few_steps_are_remarked_on() -> None:
