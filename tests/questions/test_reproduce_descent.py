@@ -63,6 +63,40 @@ CHEATS = [
         SIXTH.replace("fsdp-compile", "longvila").replace("figures:", "settles: [{system: longvila, claims: [wall_clock]}]\nfigures:"),
         "constants of its software profile", id="a profile that was settled on it",
     ),
+    pytest.param(
+        SIXTH.replace("claims:", "claims:\n  again: {value: 30 days, unit: s}")
+        .replace("claim: wall_clock}", "claim: wall_clock, given: [again]}"),
+        "the same result", id="its value under another name",
+    ),
+    pytest.param(
+        SIXTH.replace("claims:", "claims:\n  again: {value: 31 days, unit: s, key: known.days}")
+        .replace("claim: wall_clock}", "claim: wall_clock, given: [again]}"),
+        "the same result", id="its result under another key",
+    ),
+    pytest.param(
+        SIXTH.replace("figures:", "open:\n  known.mfu: {among: [39%, 41%], reason: typical, source: a survey}\nfigures:"),
+        "a document's run must not contain any", id="a result as a reading",
+    ),
+    pytest.param(
+        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {stages: [{known: {days: 30}}]}}"),
+        "a document's run must not contain any", id="a result in a stage of a setting",
+    ),
+    pytest.param(
+        SIXTH.replace("  software:", "  site: own.yaml\n  software:"), "site is a calibration by results", id="a site's calibration",
+    ),
+    pytest.param(
+        ASSUMED.replace("not stated, ORIGIN", "what makes 720 hours, source: arithmetic"),
+        "quotes the figure 'wall_clock'", id="a figure quoted in another unit",
+    ),
+    pytest.param(
+        ASSUMED.replace("not stated, ORIGIN", "what makes a 30-day run, source: arithmetic"),
+        "quotes the figure 'wall_clock'", id="a figure quoted with a hyphen",
+    ),
+    pytest.param(ASSUMED.replace("ORIGIN", "from: [data.epochs]"), "does not say what it came from", id="of its own origin"),
+    pytest.param(
+        SIXTH.replace("claims:", "claims:\n  read: {value: 1T, unit: token, key: data.tokens, from: [wall_clock]}"),
+        "a figure that its run states", id="a derived figure stated in the run",
+    ),
 ]  # fmt: skip
 
 
@@ -96,4 +130,7 @@ def test_descent_goes_all_the_way() -> None:
     assert quotes("1.8M GPU-hours over 3 months", "1.8M GPU-hours")
     assert quotes("ten passes of the 45 days", "45 days")
     assert not quotes("145 days", "45 days")
+    assert quotes("ten passes of 1,080 hours", "45 days")
+    assert quotes("a 45-day run", "45 days")
+    assert not quotes("1,080 samples, 45 GB", "45 days")
     assert not quotes("eight nodes", 8)

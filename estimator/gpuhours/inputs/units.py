@@ -95,13 +95,16 @@ def _unit(text: str) -> Any:
         ) from None
 
 
-def magnitude(value: object) -> float:
-    """The value of a quantity in the base units of its own dimension, for ratios of two quantities of the same dimension."""
+def base_unit(value: object) -> str:
+    """The base unit of a quantity's own dimension; empty for a plain number or a percentage."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
     name = match["unit"] if match else None
-    if not name or name == "%":
-        return parse(value, "")
-    return parse(value, str(registry().Quantity(1.0, _unit(name)).to_base_units().units))
+    return "" if not name or name == "%" else str(registry().Quantity(1.0, _unit(name)).to_base_units().units)
+
+
+def magnitude(value: object) -> float:
+    """The value of a quantity in the base units of its own dimension, for ratios of two quantities of the same dimension."""
+    return parse(value, base_unit(value))
 
 
 def parse(value: object, unit: str = "") -> float:

@@ -2,7 +2,8 @@
 
 Every assumption, reading and setting of a figure names the claims it was derived ``from``, or the external ``source`` it is based on. The
 search follows the keys that a figure uses back to the claims from which they derive. A document is refused if a figure's own claim is
-among these, if an assumption names no origin, or if its reason quotes a claim's figure without naming the claim.
+among these or is restated by one of them, if an assumption names no origin but itself, or if its reason quotes a claim's figure, in any
+unit, without naming the claim.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.errors import EstimateError, UnitError, nearest
+from gpuhours.inputs.units import base_unit, magnitude, parse
 from gpuhours.questions.reproducing.document import AskedFigure, Published
 from gpuhours.run.overlays import keys_of, revised
 from gpuhours.software.profile import Software, load_software
 
 Supplied = Mapping[str, Mapping[str, Any]]
-KNOWN = "known"
+KNOWN, SITE = "known", "site"
+SAME = {"known.days": "known.wall_clock"}
+"""Keys of one result: the first is stored as the second."""
+QUOTED = re.compile(r"(?<![\w.,])\d[\d.,]*\s*(?:[KMBT]\s+)?-?\s*[A-Za-z%][A-Za-z]*(?:[-*/][A-Za-z]+)*")
+"""A number with a unit within words: ``720 hours``, ``30-day``, ``1.8 M GPU-hours``."""
+QUOTED_WITHIN = 0.01
+"""Relative difference up to which a quantity in words quotes a claim's figure: conversions are rounded."""
 
 
 def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:
@@ -37,6 +45,7 @@ def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ..
     supplied = assumed(text, figure, name)
     used = {*figure.given, *figure.descends, *supplied, *profiles_claims(text, figure, name)}
     used |= {key for key in text.readings if not covered(key, figure.settings)}
+    used |= stated_in_run(text, figure, name)
     return tuple(sorted(ancestors(used, edges(text, supplied)) & text.claims.keys()))
 
 
@@ -54,6 +63,14 @@ def assumed(text: Published, figure: AskedFigure, name: str) -> dict[str, Mappin
     for stage in data.get("stages") or ():
         own |= stage.get("assumptions") or {}
     return {key: entry for key, entry in own.items() if not covered(key, figure.settings)}
+
+
+def stated_in_run(text: Published, figure: AskedFigure, name: str) -> frozenset[str]:
+    """The claims whose key the figure's run or settings state: the figure's own, and those derived from other claims."""
+    data = revised(text.run, text.runs[name]) if name else text.run
+    keys = keys_of(data) | keys_of(figure.settings)
+    met = {one for one, claim in text.claims.items() if claim.key and claim.key in keys}
+    return frozenset(one for one in met if one == figure.claim or text.claims[one].descends)
 
 
 def covered(key: str, settings: Mapping[str, Any]) -> bool:
@@ -87,19 +104,40 @@ def refuse(text: Published, where: str) -> None:
     runs = {"": text.run, **{name: revised(text.run, above) for name, above in text.runs.items()}}
     for data in runs.values():
         for stage in (data, *(data.get("stages") or ())):
-            _no_results(stage, text, where)
+            _no_results(stage, where)
             for key, entry in (stage.get("assumptions") or {}).items():
                 _has_an_origin(key, entry, text, where)
     for key, reading in text.readings.items():
+        _no_results({key: reading.among}, f"{where}, open")
         _has_an_origin(key, {"reason": reading.reason, "source": reading.source, "from": reading.descends}, text, where)
     for figure in text.figures:
-        _no_results(figure.settings, text, f"{where}, figure {figure.label!r}")
+        for stage in (figure.settings, *(figure.settings.get("stages") or ())):
+            _no_results(stage, f"{where}, figure {figure.label!r}")
+            for key, entry in (stage.get("assumptions") or {}).items():
+                _has_an_origin(key, entry, text, where)
+        _not_restated(text, figure, where)
         for name in (figure.run, figure.over) if figure.over else (figure.run,):
             if figure.claim is not None and figure.claim in depends_on(text, figure, name):
                 raise EstimateError(
                     f"{figure.label!r} is compared with {figure.claim!r} using what is derived from it: {_path(text, figure, name)}.",
                     "Take that from a source outside the text, leave it open, or remove the claim.", where,
                 )  # fmt: skip
+
+
+def _not_restated(text: Published, figure: AskedFigure, where: str) -> None:
+    """Refuse a figure that is given its own result, or the value that it is compared with, under the name of another claim."""
+    if figure.claim is None:
+        return
+    own = text.claims[figure.claim]
+    for name in sorted(ancestors(figure.given, edges(text, {})) & text.claims.keys()):
+        other = text.claims[name]
+        result = name in figure.given and SAME.get(other.key, other.key) == f"{KNOWN}.{figure.result}"
+        twin = bool(own.unit) and other.unit == own.unit and magnitude(other.value) == magnitude(own.value)
+        if result or twin:
+            raise EstimateError(
+                f"{figure.label!r} is compared with {figure.claim!r} and is given {name!r}, the same result.",
+                f"Remove {name!r} from given.", where,
+            )  # fmt: skip
 
 
 def _well_formed(data: Mapping[str, Any], where: str) -> None:
@@ -131,19 +169,22 @@ def _path(text: Published, figure: AskedFigure, name: str) -> str:
     guilty = [key for key in inputs if figure.claim in ancestors([key], walk)]
     if figure.claim in figure.descends:
         guilty.append("its settings")
+    if figure.claim in ancestors(stated_in_run(text, figure, name), walk):
+        guilty.append("a figure that its run states")
     if figure.claim in set(profiles_claims(text, figure, name)):
         guilty.append("the constants of its software profile")
     return ", ".join(guilty)
 
 
-def _no_results(data: Mapping[str, Any], text: Published, where: str) -> None:
-    """Refuse a run or setting that states a result, under ``known`` or at the key of a judged claim."""
+def _no_results(data: Mapping[str, Any], where: str) -> None:
+    """Refuse a run, setting or reading that states a result, under ``known``, or a site's calibration, which may rest on the run's own
+    steps."""
     said = keys_of({key: value for key, value in data.items() if key not in ("assumptions", "stages")})
     said |= set(data.get("assumptions") or ())
     for key in sorted(said):
-        if key.split(".")[0] == KNOWN:
+        if key.split(".")[0] in (KNOWN, SITE):
             raise EstimateError(
-                f"{key} is a result; a document's run must not contain any.",
+                f"{key} is a {'result' if key != SITE else 'calibration by results'}; a document's run must not contain any.",
                 "State it under claims, and name it in given.",
                 where,
             )
@@ -156,7 +197,8 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: s
     for name in origins:
         if name not in known:
             raise EstimateError(f"{key} comes from {name!r}.", nearest(name, text.claims), where)
-    if not origins and not entry.get("source"):
+    reached = ancestors(origins, edges(text, text.run.get("assumptions") or {})) - {key}
+    if not reached and not entry.get("source"):
         raise EstimateError(
             f"The assumption {key} does not say what it came from.",
             "Name the figures of the text that it is derived from (from: [..]), or an external source (source: ..).",
@@ -172,9 +214,21 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: s
 
 
 def quotes(words: str, value: str | float) -> bool:
-    """Whether ``words`` contain a claim's figure with its unit: ``1.8M``, ``44.5 %``, ``3 months``."""
+    """Whether ``words`` contain a claim's figure, in its own unit or in another: ``1.8M``, ``44.5 %``, ``3 months``."""
     match = re.match(r"\s*([\d.,]+)\s*([A-Za-z%]+)", str(value))
     if match is None:
         return False
     number, unit = (re.escape(part) for part in match.groups())
-    return re.search(rf"(?<![\d.,]){number}\s*{unit}(?![A-Za-z])", words, re.IGNORECASE) is not None
+    if re.search(rf"(?<![\d.,]){number}\s*{unit}(?![A-Za-z])", words, re.IGNORECASE):
+        return True
+    return any(_quotes_in_another_unit(one.group(), str(value)) for one in QUOTED.finditer(words))
+
+
+def _quotes_in_another_unit(phrase: str, value: str) -> bool:
+    """Whether a number with a unit is a claim's quantity, as ``30-day`` and ``720 hours`` are 30 days."""
+    spaced = re.sub(r"(?<=\d)-(?=[A-Za-z])", " ", phrase)
+    try:
+        stated = magnitude(value)
+        return abs(parse(spaced, base_unit(value)) - stated) <= QUOTED_WITHIN * stated
+    except UnitError:
+        return False
