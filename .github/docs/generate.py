@@ -108,13 +108,13 @@ def stacks() -> tuple[str, str, str]:
     lead = "`--software NAME`. `gpuhours software show NAME` has every figure with its source."
     rows = [
         (f"`{one.software.name}`", one.software.title, f"`{one.like}`" if one.like else "", one.steps,
-         "; ".join(f"{met.source} ({met.steps})" for met in one.software.met), code(one.software.aliases))
+         "; ".join(f"{source.source} ({source.steps})" for source in one.software.measured_on), code(one.software.aliases))
         for one in listing().entries
     ]  # fmt: skip
     return (
         "Training stacks",
         lead,
-        table(("name", "what it is", "like", ">steps", "met on (steps)", "also called"), rows),
+        table(("name", "what it is", "like", ">steps", "measured on (steps)", "also called"), rows),
     )
 
 

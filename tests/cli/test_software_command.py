@@ -17,7 +17,7 @@ def test_every_stack_is_listed_with_the_steps_it_was_tried_on(gpuhours_command: 
     assert set(entries) == set(list_software())
     assert entries["bigscience"]["steps"] == 114
     assert entries["bigscience"]["single_system"]
-    assert entries["megatron-deepspeed"]["met"] == []
+    assert entries["megatron-deepspeed"]["measured_on"] == []
     screen = gpuhours_command("software", "list", columns=80).out
     assert max(map(len, screen.splitlines())) <= 80
     assert all(name in screen for name in list_software())

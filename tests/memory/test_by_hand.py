@@ -159,7 +159,7 @@ def test_odds_by_what_is_filled() -> None:
     assert known.probability(0.01) == pytest.approx(1 - 1 / (2 * away**2), abs=1e-6)
     assert known.probability(known.most(0.7)) == pytest.approx(0.7)
     assert odds_path().is_file()
-    assert odds()["all"]["met"]["half"] == known.half
+    assert odds()["all"]["measured"]["half"] == known.half
 
 
 def test_students_distribution_with_two_degrees_of_freedom() -> None:

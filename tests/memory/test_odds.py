@@ -48,7 +48,7 @@ def made(half: float, count: int = 400) -> list[Trial]:
 def test_a_misread_figure_does_not_flatten_the_odds() -> None:
     """Twenty layouts ran at 0.9 of the memory and one at four times it: the odds at 0.9 stay close to certain."""
     rows = [Trial("s", "p", 0.9, True)] * 20
-    beside = learn([*rows, Trial("s", "p", 4.0, True)], ())["all"]["met"]
+    beside = learn([*rows, Trial("s", "p", 4.0, True)], ())["all"]["measured"]
     assert Odds(**beside).probability(0.9) > 0.9
 
 
@@ -58,8 +58,8 @@ def thinned(rows: list[Trial]) -> list[Trial]:
 
 
 def test_learned_odds_are_those_that_made_the_layouts_and_never_above_what_there_is() -> None:
-    assert learn(thinned(made(0.8)), ())["all"]["met"]["half"] == pytest.approx(0.8, abs=0.05)
-    assert learn(thinned(made(1.2)), ())["all"]["met"]["half"] == 1.0
+    assert learn(thinned(made(0.8)), ())["all"]["measured"]["half"] == pytest.approx(0.8, abs=0.05)
+    assert learn(thinned(made(1.2)), ())["all"]["measured"]["half"] == 1.0
 
 
 def test_a_stack_of_which_enough_ran_and_failed_has_its_own_odds() -> None:
@@ -86,13 +86,13 @@ def test_a_stack_that_nobody_has_met_fits_as_memory_of_such_has_been_off() -> No
     off = [Error(f"s{number}", f"p{number}", float(one)) for number, one in enumerate(drawn)]
     shared = [Error(system, "both", 0.4) for system in "de"]
     ran = [Trial(system, "both", 0.5, True) for system in "de"]
-    unmet = learn(ran, [*off, *shared])["all"]["unmet"]
-    assert unmet["half"] == pytest.approx(np.exp(-0.06), abs=0.02)
-    assert unmet["steepness"] == pytest.approx(1 / 0.05, rel=0.25)
-    assert learn(ran, [*off, *shared, *[off[0]] * 9])["all"]["unmet"] == unmet
+    unmeasured = learn(ran, [*off, *shared])["all"]["unmeasured"]
+    assert unmeasured["half"] == pytest.approx(np.exp(-0.06), abs=0.02)
+    assert unmeasured["steepness"] == pytest.approx(1 / 0.05, rel=0.25)
+    assert learn(ran, [*off, *shared, *[off[0]] * 9])["all"]["unmeasured"] == unmeasured
     wild = learn(ran, [*off, *shared, Error("wild", "wild", 3.0)])
-    assert wild["all"]["unmet"]["steepness"] == pytest.approx(unmet["steepness"], rel=0.1)
-    assert wild["without"]["wild"]["unmet"] == unmet
+    assert wild["all"]["unmeasured"]["steepness"] == pytest.approx(unmeasured["steepness"], rel=0.1)
+    assert wild["without"]["wild"]["unmeasured"] == unmeasured
 
 
 def test_every_stack_has_odds_and_automatic_layouts_stay_below_the_even_ones() -> None:

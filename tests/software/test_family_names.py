@@ -43,7 +43,7 @@ def test_a_row_that_names_its_family_counts_as_one_of_an_unmeasured_stack_but_is
     assert family.software.name == own.software.name
     assert (own.traits.stands_in, own.traits.stack_said) == (False, True)
     assert (family.traits.stands_in, family.traits.stack_said) == (True, False)
-    assert family.software.unmet == own.software.unmet
+    assert family.software.unmeasured_factor == own.software.unmeasured_factor
 
 
 def test_the_range_of_an_estimates_step_is_wider() -> None:

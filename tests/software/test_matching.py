@@ -158,7 +158,7 @@ def test_a_name_that_nothing_reads_is_unknown_and_a_slip_of_the_pen_an_error() -
 
 
 @pytest.fixture(scope="module")
-def met() -> dict[str, Counter[str]]:
+def measured() -> dict[str, Counter[str]]:
     """Steps that are judged, by profile and source."""
     found: dict[str, Counter[str]] = {name: Counter() for name in list_software()}
     for one in in_sample().judged:
@@ -172,9 +172,9 @@ def met() -> dict[str, Counter[str]]:
 
 
 @pytest.mark.parametrize("name", list_software())
-def test_profiles_say_where_they_were_met(name: str, met: dict[str, Counter[str]]) -> None:
-    """``met`` equals the content of the published tables."""
-    assert {one.source: one.steps for one in load_software(name).met} == dict(met[name])
+def test_profiles_say_where_they_were_measured(name: str, measured: dict[str, Counter[str]]) -> None:
+    """``measured_on`` equals the content of the published tables."""
+    assert {one.source: one.steps for one in load_software(name).measured_on} == dict(measured[name])
 
 
 def test_transformers_loops_over_experts_before_2026() -> None:
@@ -195,7 +195,7 @@ def test_the_narrow_ones_say_so() -> None:
         "nanotron-early",
     }
     assert all(
-        len(load_software(name).met) < 2 for name in NARROW if name not in ("internevo", "paxml")
+        len(load_software(name).measured_on) < 2 for name in NARROW if name not in ("internevo", "paxml")
     )  # both of one system
 
 

@@ -12,6 +12,7 @@ import yaml
 from gpuhours.architecture.operators import Pointwise
 from gpuhours.hardware.kernel_constants import generation_constants
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import RENAMED
 from gpuhours.software.profile import OF_CODE, list_software, load_software
 
 CLASSES = [
@@ -98,6 +99,13 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     wrong.write_text("like: torch-eager\ntitle: Ours\nsequence_paralel: true\n", encoding="utf-8")
     with pytest.raises(EstimateError, match="sequence_parallel"):
         load_software(str(wrong))
+    earlier = tmp_path / "earlier.yaml"
+    for before, now in RENAMED.items():
+        known = now in type(theirs).model_fields
+        key = before if known else f"network: {{source: a test of ours, {before}"
+        earlier.write_text(f"like: torch-eager\ntitle: Ours\n{key}: []{'' if known else '}'}\n", encoding="utf-8")
+        with pytest.raises(EstimateError, match=f"'{before}' is called '{now}' now"):
+            load_software(str(earlier))
     lost = tmp_path / "lost.yaml"
     lost.write_text("like: torch-eger\ntitle: Ours\n", encoding="utf-8")
     with pytest.raises(EstimateError, match="torch-eager"):

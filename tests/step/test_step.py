@@ -307,7 +307,7 @@ def test_a_stack_that_nobody_measured_takes_longer_in_every_part_but_for_mixture
     machine = cluster("h100-sxm-80gb", gpus=16)
     one, other = (
         step(Workload(decoder.model(4096), 16, layout, machine, stack, Precision("bf16")))
-        for stack in (software, software.model_copy(update={"unmet": 1.25}))
+        for stack in (software, software.model_copy(update={"unmeasured_factor": 1.25}))
     )
     assert float(other.time) == pytest.approx(expected * float(one.time))
     assert sum(float(part) for part in other.parts.values()) == pytest.approx(float(other.time))

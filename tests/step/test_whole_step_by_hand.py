@@ -24,7 +24,7 @@ from gpuhours.step.predict import (
     send_time,
     shared_work,
     step,
-    unmet_factor,
+    unmeasured_factor,
     waiting_share,
 )
 from gpuhours.step.recompute import repeated
@@ -96,15 +96,15 @@ def test_a_share_for_each_doubling_of_nodes() -> None:
 
 def test_a_stack_that_nobody_measured_takes_longer() -> None:
     """All parts take longer by the same factor; it was not learned on mixtures and is not applied to them."""
-    kin = stack(unmet=1.2)
-    assert unmet_factor(workload(software=kin)) == 1.2
-    assert unmet_factor(workload(MIXTURE, software=kin)) == 1.0
+    kin = stack(unmeasured_factor=1.2)
+    assert unmeasured_factor(workload(software=kin)) == 1.2
+    assert unmeasured_factor(workload(MIXTURE, software=kin)) == 1.0
     assert step(workload(software=kin)).time == pytest.approx(1.2 * float(step(workload()).time))
 
 
 def test_a_measured_pace_slows_all_that_a_micro_batch_meets() -> None:
     """Multiplies the factor of unmeasured stacks; layers, ends and a separate encoder are slowed alike, and counts do not change."""
-    ours = stack(unmet=1.2, pace=1.5)
+    ours = stack(unmeasured_factor=1.2, pace=1.5)
     assert pace_of(workload(software=ours)) == pytest.approx(1.8)
     work = Work(
         8, True, {"a": Passes(1, 2, 3)}, {"a": Passes(1)}, {"b": Passes(0, 2)}, {"c": Passes(0, 0, 1)}, {"d": Passes(4)}

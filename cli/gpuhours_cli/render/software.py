@@ -13,7 +13,7 @@ from rich.text import Text
 from gpuhours.questions.listing.software import StackEntry, StackList, StackSheet
 
 NOWHERE = "no measured step of its own"
-SAID_APART = ("source", "note", "settled", "settled_on")
+SAID_APART = ("source", "note", "fitted", "fitted_on")
 """Keys of a group that are not figures."""
 
 
@@ -25,8 +25,8 @@ def list_screen(stacks: StackList) -> RenderableType:
     table.add_column("sources", justify="right", no_wrap=True)
     table.add_column("stack", overflow="fold")
     for entry in stacks.entries:
-        met = len({one.source for one in entry.software.met})
-        table.add_row(entry.software.name, str(entry.steps or "–"), str(met or "–"), Text(entry.software.title))
+        sources = len({one.source for one in entry.software.measured_on})
+        table.add_row(entry.software.name, str(entry.steps or "–"), str(sources or "–"), Text(entry.software.title))
     return Group(
         Text("Training stacks, and the published steps each was tried on", style="bold"), table, Text(),
         Text("`gpuhours software show NAME` prints where one was measured, and its figures."),
@@ -41,7 +41,7 @@ def show_screen(profile: StackSheet) -> RenderableType:
         lines.append(Text(profile.remark))
     if entry.software.note:
         lines.append(Text(entry.software.note))
-    lines += [Text(), _met(entry)]
+    lines += [Text(), _measured_on(entry)]
     if profile.facts:
         lines += [Text(), Padding(_figures(profile.facts), (0, 0, 0, 2))]
     for name, group in profile.groups.items():
@@ -52,16 +52,16 @@ def show_screen(profile: StackSheet) -> RenderableType:
     return Group(*lines)
 
 
-def _met(entry: StackEntry) -> RenderableType:
+def _measured_on(entry: StackEntry) -> RenderableType:
     """The sources whose steps it was compared with, with years and releases."""
     how = f"like {entry.like}; " if entry.like else ""
     own = "; answers to its own name only" if entry.software.single_system else ""
-    head = Text(f"{how}met in {entry.steps} steps{own}" if entry.steps else f"{how}{NOWHERE}{own}")
+    head = Text(f"{how}measured in {entry.steps} steps{own}" if entry.steps else f"{how}{NOWHERE}{own}")
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for one in entry.software.met:
+    for one in entry.software.measured_on:
         releases = f" ({', '.join(one.releases)})" if one.releases else ""
         table.add_row(str(one.steps), _years(one.years), Text(f"{one.source}{releases}"))
     return Group(head, Padding(table, (0, 0, 0, 2)))

@@ -34,6 +34,11 @@ IN_WORDS = {
     "string_pattern_mismatch": "must be text on one line, without control characters",
 }
 """Pydantic's most frequent messages, reworded for authors of YAML."""
+RENAMED = {
+    "settled_on": "fitted_on", "settled": "fitted", "met": "measured_on", "unmet": "unmeasured_factor",
+    "apart": "independent", "eased": "clock_gain", "narrow": "single_system",
+}  # fmt: skip
+"""Earlier names of keys of profiles, which users write too, and what they are called now."""
 
 
 class Section(BaseModel):
@@ -50,14 +55,14 @@ class Sourced(Section):
 
     source: Annotated[str, Field(min_length=4)]
     note: str = ""
-    settled_on: tuple[str, ...] = ()
+    fitted_on: tuple[str, ...] = ()
     """Measured runs whose step times determined these figures, by their names in ``published/sources.yaml``; empty if the figures were
     measured separately or are documented. Validation on those runs leaves these figures out."""
-    settled: tuple[str, ...] = ()
+    fitted: tuple[str, ...] = ()
     """Names of the figures that those runs determined; empty means all."""
     independent: bool = False
     """Whether the figures were counted in the stack's code, described in its paper, or measured kernel by kernel, and so are known without
-    any step of the stack, except for those listed in ``settled``."""
+    any step of the stack, except for those listed in ``fitted``."""
 
 
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
@@ -237,7 +242,10 @@ def explained(error: ValidationError, model: Any, source: Source, prefix: Key = 
     where = f"{source.place(location)}  {key}{shown}"
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
-        hint = nearest(str(location[-1]) if location else "", known) or f"Known here: {', '.join(sorted(known))}."
+        asked = str(location[-1]) if location else ""
+        hint = nearest(asked, known) or f"Known here: {', '.join(sorted(known))}."
+        if RENAMED.get(asked) in known:
+            hint = f"{asked!r} is called {RENAMED[asked]!r} now."
         return EstimateError("No such key.", hint, f"{source.place(location)}  {key}")
     if first["type"] == "missing":
         return EstimateError("This key is missing.", "", f"{source.place(location[:-1])}  {key}")

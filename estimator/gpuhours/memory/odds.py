@@ -18,7 +18,7 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 
-UNMET = ""
+UNMEASURED = ""
 """Name under which ``odds_of`` is called for an unmeasured stack, whatever its stand-in profile."""
 ENOUGH = 0.5
 """Lowest probability at which a run is reported to fit."""
@@ -36,7 +36,7 @@ def odds_path() -> Path:
 @functools.cache
 def odds() -> Mapping[str, Any]:
     """The fitted odds. ``all``: from all systems; ``without``: leaving out one system, by its name; each has the odds of measured stacks,
-    unmeasured stacks and single stacks. ``met_in``: stack -> systems that ran it."""
+    unmeasured stacks and single stacks. ``measured_in``: stack -> systems that ran it."""
     learned: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
     return learned
 
@@ -90,7 +90,7 @@ def chance(x: Array) -> Array:
 def odds_of(stack: str, without: str = "") -> Odds:
     """The odds of a stack: its own if enough of its layouts ran and failed; otherwise those of all measured stacks if it is one of them;
     otherwise those of unmeasured stacks. ``without`` names a system whose layouts are left out."""
-    known, ran_in = odds()["without"].get(without, odds()["all"]), odds()["met_in"].get(stack, [])
-    common = known["met"] if any(system != without for system in ran_in) else known["unmet"]
+    known, ran_in = odds()["without"].get(without, odds()["all"]), odds()["measured_in"].get(stack, [])
+    common = known["measured"] if any(system != without for system in ran_in) else known["unmeasured"]
     constants = known["stacks"].get(stack, common)
     return Odds(constants["half"], constants["steepness"])

@@ -20,7 +20,7 @@ from gpuhours.layout.recompute import Unkept, covered_on, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.held import PARTS, STATES, Memory, Parts
-from gpuhours.memory.odds import UNMET, odds_of
+from gpuhours.memory.odds import UNMEASURED, odds_of
 from gpuhours.memory.states import States, parameters_of, states
 from gpuhours.software.memory import MemoryFacts
 from gpuhours.workload import Workload
@@ -191,7 +191,7 @@ def _with_overhead(run: _Run, stages: Sequence[_Stage]) -> Memory:
     unused = np.maximum(least, np.minimum(usual, capacity - allocated - context))
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
-    odds = odds_of(UNMET if run.workload.software.is_stand_in else run.workload.software.name)
+    odds = odds_of(UNMEASURED if run.workload.software.is_stand_in else run.workload.software.name)
     return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
 
 

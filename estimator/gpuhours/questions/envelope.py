@@ -14,7 +14,8 @@ from typing import Any
 NUMBER = 3
 """Schema 1: energy in J, carbon in gCO2e, ``samples`` in ``check`` meaning the data set's, three sets of verdict words. Schema 2: errors of
 predictions made before a measurement as ``foretold_error``, ``foretold_rows``, ``foretold_mape`` and ``foretold_median_ape``; ``apart``,
-``eased`` and ``narrow`` for ``independent``, ``clock_gain`` and ``single_system`` of software profiles."""
+``eased``, ``narrow``, ``met``, ``unmet``, ``settled`` and ``settled_on`` for ``independent``, ``clock_gain``, ``single_system``,
+``measured_on``, ``unmeasured_factor``, ``fitted`` and ``fitted_on`` of software profiles."""
 SPELLED = {"s": "second", "W": "watt", "kW": "kilowatt", "B": "byte", "Hz": "hertz", "USD/(GPU*hour)": "USD/GPU/hour"}
 _WORD = re.compile(r"[A-Za-z]+[0-9]*[A-Za-z]*")
 

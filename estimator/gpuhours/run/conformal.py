@@ -109,7 +109,7 @@ def curve(of: str, without: str = "") -> Curve:
     return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"])
 
 
-def unmet_stack(without: str = "") -> float:
+def unmeasured_stack(without: str = "") -> float:
     """Factor by which steps of an unmeasured stack take longer than predicted with its stand-in profile.
 
         exp(median over systems and ``learning.HELD`` zeros of  median log(measured / predicted))
@@ -117,5 +117,5 @@ def unmet_stack(without: str = "") -> float:
     The medians are over measured stacks that no other system ran, each predicted with its parent's profile (``validating.leaving_out``);
     the system ``without`` is left out of the fit. Each system counts once; the zeros are pseudo-systems whose parent profile is exact.
     """
-    factor = table()["step"]["unmet"]
+    factor = table()["step"]["unmeasured"]
     return float(np.exp(factor["without"].get(without, factor["all"])))

@@ -23,7 +23,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.batch import global_batch, parts_of_a_copy, shared_out
-from gpuhours.run.conformal import unmet_stack
+from gpuhours.run.conformal import unmeasured_stack
 from gpuhours.run.default_layout import default_layout, is_partial, with_usual_experts
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
@@ -339,8 +339,8 @@ def _software(run: Run, model: Model | None, data: Data, notes: list[Assumption]
     if not stands_in(run.stack, run.year):
         return software
     reason = f"not measured: {name} stands in for it, and such stacks took that much longer in the median"
-    notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
-    return software.standing_in(unmet_stack())
+    notes.append(Assumption("software.unmeasured_factor", round(unmeasured_stack(), 3), "", reason))
+    return software.standing_in(unmeasured_stack())
 
 
 def _unnamed_stack(run: Run, model: Model | None, data: Data) -> StatedStack:

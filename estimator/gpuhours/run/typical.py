@@ -42,7 +42,7 @@ class Condition(Sourced):
     """Whether it applies only to the training of adapters."""
     in_samples: bool = False
     """Whether it applies only to runs whose data are counted in samples: fine-tuning, for text."""
-    settled_on: tuple[str, ...] = ()
+    fitted_on: tuple[str, ...] = ()
     """Organisations whose published hours were known when the line was added: their runs are validated without it."""
 
     def holds(

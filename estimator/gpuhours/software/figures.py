@@ -199,7 +199,7 @@ class Kernels(Sourced):
     hosts: tuple[Positive, Positive] | None = None
     """10th and 90th percentile of ``linear`` among hosts, s; None if a run states its own."""
     launches_from: str | None = None
-    """The profile whose launch times replace the figures in ``settled`` if the runs that determined them are left out."""
+    """The profile whose launch times replace the figures in ``fitted`` if the runs that determined them are left out."""
     follows: Share = 1.0
     """Exponent with which launch times scale with a host's relative launch time (``on_host``)."""
     causal: NotNegative = 0.0
@@ -385,7 +385,7 @@ class Defaults(Sourced):
         return self.quantised if narrow and self.quantised is not None else self.adapters
 
 
-class Met(Section):
+class MeasuredSteps(Section):
     """Measured runs that a profile was compared with."""
 
     source: str

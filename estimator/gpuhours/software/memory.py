@@ -29,9 +29,9 @@ class MemoryFacts(Section):
 
     source: str = "own measurements on H200, PyTorch 2.11"
     note: str = ""
-    settled_on: tuple[str, ...] = ()
+    fitted_on: tuple[str, ...] = ()
     """See ``inputs.yaml_files.Sourced``."""
-    settled: tuple[str, ...] = ()
+    fitted: tuple[str, ...] = ()
     saved: ByOperator = Field(default_factory=dict)
     """Saved elements per element, by operator kind, for kernels that save something other than autograd would (``Pointwise.saved``)."""
     saved_autocast: ByOperator = Field(default_factory=dict)

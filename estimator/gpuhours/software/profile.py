@@ -36,7 +36,7 @@ from gpuhours.software.figures import (
     Host,
     LearnedMask,
     Masking,
-    Met,
+    MeasuredSteps,
     Network,
     NotNegative,
     OptimiserTraffic,
@@ -70,14 +70,15 @@ class Software(Section):
     """Profiles, nearest first, from which a group is taken if all sources that determined it are left out and no parent has it."""
     aliases: tuple[str, ...] = ()
     """Other names for it, including words from a framework's own description."""
-    met: tuple[Met, ...] = ()
+    measured_on: tuple[MeasuredSteps, ...] = ()
     """The measured runs that the profile was compared with."""
     named: tuple[Literal["attention", "libraries"], ...] = ()
     """Groups that follow from the stack's name or code, so that no measured run was needed to determine them."""
     single_system: bool = False
     """Whether the profile describes a single system, measured in at most one source, so that only that system's name matches it."""
-    unmet: Positive | None = Field(None, examples=[1.09])
-    """Factor on the step time of an unmeasured stack that the profile stands in for (``run.conformal.unmet_stack``); None for any other."""
+    unmeasured_factor: Positive | None = Field(None, examples=[1.09])
+    """Factor on the step time of an unmeasured stack that the profile stands in for (``run.conformal.unmeasured_stack``); None for any
+    other."""
     attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
     uncausal_attention: str | None = None
@@ -213,8 +214,8 @@ class Software(Section):
         is None."""
         kernels, memory, gathering = self.host.kernels, self.memory.of_year(year), self.gathering
         if gathering is not None and gathering.until is not None:
-            met = year is not None and year <= gathering.until
-            gathering = gathering.model_copy(update={"until": None}) if met else None
+            applies = year is not None and year <= gathering.until
+            gathering = gathering.model_copy(update={"until": None}) if applies else None
         same = memory is self.memory and gathering is self.gathering
         stack = self if same else self.model_copy(update={"memory": memory, "gathering": gathering})
         if kernels is None or kernels.looped_before is None or year is None or year >= kernels.looped_before:
@@ -244,14 +245,14 @@ class Software(Section):
         """Whether its launch times are those of one host, or do not depend on hosts."""
         return self.host.kernels is None or self.host.kernels.hosts is None
 
-    def standing_in(self, unmet: float) -> "Software":
-        """The profile where it stands in for an unmeasured stack, whose steps take ``unmet`` times as long."""
-        return self.model_copy(update={"unmet": unmet})
+    def standing_in(self, factor: float) -> "Software":
+        """The profile where it stands in for an unmeasured stack, whose steps take ``factor`` times as long."""
+        return self.model_copy(update={"unmeasured_factor": factor})
 
     @property
     def is_stand_in(self) -> bool:
         """Whether the profile only stands in for an unmeasured stack."""
-        return self.unmet not in (None, 1.0)
+        return self.unmeasured_factor not in (None, 1.0)
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward.
@@ -275,7 +276,7 @@ RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx":
 
 DEFAULT: Final = "megatron-core"
 """The profile used if a run names no software."""
-OWN: Final = ("title", "note", "aliases", "met", "named", "single_system")
+OWN: Final = ("title", "note", "aliases", "measured_on", "named", "single_system")
 """Keys that a profile does not inherit from its parent."""
 
 

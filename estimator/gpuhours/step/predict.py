@@ -140,16 +140,16 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
 
 
 def pace_of(workload: Workload) -> Array:
-    """Factor on every part of a step relative to its equations: ``unmet_factor`` x ``Software.pace``."""
-    return unmet_factor(workload) * workload.software.pace
+    """Factor on every part of a step relative to its equations: ``unmeasured_factor`` x ``Software.pace``."""
+    return unmeasured_factor(workload) * workload.software.pace
 
 
-def unmet_factor(workload: Workload) -> float:
-    """Factor on every part of an unmeasured stack's step relative to its stand-in profile: ``Software.unmet`` for dense models, 1 for
-    mixtures of experts, since none contributed to the fit of that factor."""
+def unmeasured_factor(workload: Workload) -> float:
+    """Factor on every part of an unmeasured stack's step relative to its stand-in profile: ``Software.unmeasured_factor`` for dense models,
+    1 for mixtures of experts, since none contributed to the fit of that factor."""
     experts = any(has_experts(linear) for stack in workload.model.stacks for linear in stack.block.linears)
-    unmet = workload.software.unmet
-    return 1.0 if experts or unmet is None else unmet
+    factor = workload.software.unmeasured_factor
+    return 1.0 if experts or factor is None else factor
 
 
 def waiting_share(cluster: Cluster, software: Software) -> Array:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpuhours
-from gpuhours.run.conformal import unmet_stack
+from gpuhours.run.conformal import unmeasured_stack
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.goodput import usual
 from gpuhours.run.results import SHARES
@@ -149,10 +149,10 @@ def test_a_relative_of_a_measured_stack_is_slower_than_it_and_says_so() -> None:
     same = {"layout__recompute": "selective"}  # left open, each run shows the mode of a draw of its own
     known, kin = worked(**same), worked(**same, software="ByteDance MegaScale")
     assert kin.to_dict()["results"]["step_time"]["value"] == pytest.approx(
-        unmet_stack() * known.to_dict()["results"]["step_time"]["value"]
+        unmeasured_stack() * known.to_dict()["results"]["step_time"]["value"]
     )
-    assert any(one.name == "software.unmet" for one in kin.assumptions)
-    assert not any(one.name == "software.unmet" for one in known.assumptions)
+    assert any(one.name == "software.unmeasured_factor" for one in kin.assumptions)
+    assert not any(one.name == "software.unmeasured_factor" for one in known.assumptions)
 
 
 @pytest.mark.parametrize(("days", "gpus"), [(11, 512), (14, 256)])

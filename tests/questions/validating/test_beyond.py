@@ -105,13 +105,13 @@ def test_a_known_step_leaves_stops_and_what_is_beyond_it() -> None:
 
 def test_a_line_is_not_there_for_those_whose_hours_it_was_added_with() -> None:
     for line in (*typical().stacks, *typical().recompute, *typical().layout):
-        for who in line.settled_on:
+        for who in line.fitted_on:
             assert line not in practice_without(who).table.stacks
     of_2019 = first(practice_without("Meta").table.stacks, "text", 2019, 1024, 3e8, mixture=False, adapters=False)
     assert of_2019 != first(typical().stacks, "text", 2019, 1024, 3e8, mixture=False, adapters=False)
     published = {organisation(one) for one in read_totals(published_totals())}
     named = {owner(model) for model in ("OLMo 2 32B", "Apertus 70B")}  # no hours of theirs are published
-    assert {who for line in typical().stacks for who in line.settled_on} <= published | named
+    assert {who for line in typical().stacks for who in line.fitted_on} <= published | named
 
 
 @pytest.mark.parametrize("model", ["Nemotron-H 56B", "OLMo 2 32B", "Apertus 70B"])

@@ -1,4 +1,4 @@
-"""Every source judged without its own data: constants that were settled on it, and what is known without it."""
+"""Every source judged without its own data: constants that were fitted on it, and what is known without it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HARDWARE = Path(str(files("hardware_specs")))
 
 def groups(block: object) -> list[object]:
     """Every sourced group below a block."""
-    found = [block] if hasattr(block, "settled_on") else []
+    found = [block] if hasattr(block, "fitted_on") else []
     inner = block if isinstance(block, dict) else dict(block) if hasattr(block, "model_fields_set") else {}
     for value in inner.values():
         found += groups(value)
@@ -49,11 +49,11 @@ def agrees_elsewhere(own: BaseModel, group: str, system: str, left: tuple[str, .
         return own.recompute == own.documented
     said = next(one for one in left if f".{group} (as in " in one)
     other = getattr(software_without(said.split("(as in ")[1].removesuffix(")"), system)[0], group)
-    fields: tuple[str, ...] = own.settled  # type: ignore[attr-defined]
+    fields: tuple[str, ...] = own.fitted  # type: ignore[attr-defined]
     return bool(fields) and all(getattr(own, name) == getattr(other, name) for name in fields)
 
 
-def test_what_settled_a_constant_is_a_source_and_a_field_that_there_are() -> None:
+def test_what_fitted_a_constant_is_a_source_and_a_field_that_there_are() -> None:
     profiles: list[object] = [load_software(name) for name in list_software()]
     kernels = [
         generation_constants(name) for name in ("volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3")
@@ -61,10 +61,10 @@ def test_what_settled_a_constant_is_a_source_and_a_field_that_there_are() -> Non
     own = [load_accelerator(name).kernels for name in list_accelerators()]
     found = [group for block in [*profiles, *kernels, *own] if block for group in groups(block)]
     systems = {one.system or name for name, one in sources().items()}
-    assert sum(bool(group.settled_on) for group in found) > 50  # type: ignore[attr-defined]
+    assert sum(bool(group.fitted_on) for group in found) > 50  # type: ignore[attr-defined]
     for group in found:
-        assert systems_of(group.settled_on) <= systems, group  # type: ignore[attr-defined]
-        assert set(group.settled) <= set(type(group).model_fields), group  # type: ignore[attr-defined]
+        assert systems_of(group.fitted_on) <= systems, group  # type: ignore[attr-defined]
+        assert set(group.fitted) <= set(type(group).model_fields), group  # type: ignore[attr-defined]
 
 
 def test_every_named_source_of_the_table_is_spelt_as_there() -> None:
@@ -89,7 +89,7 @@ def test_a_stack_met_once_is_its_parent() -> None:
     assert left[0] == "the profile zero-bubble (megatron-2023 instead)"
 
 
-def test_what_hugging_face_steps_settled_of_others_is_left_out_with_them() -> None:
+def test_what_hugging_face_steps_fitted_of_others_is_left_out_with_them() -> None:
     known, left = software_without("torch-eager", "hugging-face")
     own = load_software("torch-eager")
     assert (known.padding_mask, known.rotary_cut, known.optimiser.moved, known.optimiser.seconds) == (None, 0.0, {}, {})
@@ -102,14 +102,14 @@ def test_what_hugging_face_steps_settled_of_others_is_left_out_with_them() -> No
     assert "alignment.even (as odd)" in said
 
 
-def test_memory_that_hugging_face_steps_settled_is_left_out_with_them() -> None:
+def test_memory_that_hugging_face_steps_fitted_is_left_out_with_them() -> None:
     """What was read from steps becomes the parent's, or the default of plain PyTorch; what is counted in code stays."""
-    settled = {
+    fitted = {
         "huggingface": {"logits_forward", "logits_narrow", "biased_scores"}, "huggingface-compile": {"logits"},
         "huggingface-deepspeed": {"update_most"}, "huggingface-trl": {"loss_blocks"}, "huggingface-liger": {"logits"},
         "llama-factory": {"update_most"},
     }  # fmt: skip
-    for name, fields in settled.items():
+    for name, fields in fitted.items():
         own, known = load_software(name).memory, software_without(name, "hugging-face")[0].memory
         plain = load_software("torch-compile" if name == "huggingface-compile" else "torch-eager").memory
         assert known.saved == own.saved, name
@@ -142,7 +142,7 @@ def test_what_was_counted_in_code_or_measured_kernel_by_kernel_stays() -> None:
     assert software_without("huggingface-unfused", "hugging-face")[0].attention == {"default": "unfused"}
 
 
-def test_constants_settled_elsewhere_stay() -> None:
+def test_constants_fitted_elsewhere_stay() -> None:
     known, left = software_without("torch-eager", "pythia")
     assert known == load_software("torch-eager")
     assert left == ()
@@ -156,7 +156,7 @@ def test_where_code_puts_layers_stays_known() -> None:
     assert known.host == load_software("megatron-2023").host
 
 
-def test_a_group_settled_on_a_source_is_what_is_known_without_it() -> None:
+def test_a_group_fitted_on_a_source_is_what_is_known_without_it() -> None:
     """Whether refitted, inherited or substituted: a refitted group is its own figures times what the other rows ask for, no more and no
     less. That factor may come out as 1, where others ask for what the source asked for: torch-eager's pointwise traffic, between
     llm-foundry's (0.87 times) and what torchtitan's twelve eager steps want. Any other group changes, unless the profile that stands in has
@@ -169,7 +169,7 @@ def test_a_group_settled_on_a_source_is_what_is_known_without_it() -> None:
                 own = getattr(load_software(name), group)
                 kept = any("kept" in said and f".{group} " in said for said in left)
                 replaced = any(said.startswith("the profile") for said in left)
-                if system in systems_of(getattr(own, "settled_on", ())) and not (kept or replaced):
+                if system in systems_of(getattr(own, "fitted_on", ())) and not (kept or replaced):
                     assert any(f".{group} (" in said for said in left), (name, system, group)
                     factor = refits().get(system, {}).get(f"{owner_of(load_software(name), group)}.{group}")
                     found, said_of = besides_launches(getattr(known, group)), (name, system, group)
@@ -229,9 +229,9 @@ def test_defaults_that_measured_runs_chose_are_the_documented_ones_without_them(
     assert "jax.defaults (as documented)" in left
 
 
-def test_what_code_keeps_in_memory_stays_known_but_for_what_was_settled() -> None:
+def test_what_code_keeps_in_memory_stays_known_but_for_what_was_fitted() -> None:
     """nanotron's eager SwiGLU, its loss and its flat gathers are in its code; what the allocator reserves beside them, and what
-    BigScience's optimiser keeps, was settled on their own tables."""
+    BigScience's optimiser keeps, was fitted on their own tables."""
     known, _ = software_without("nanotron", "nanotron")
     own, parent = load_software("nanotron").memory, load_software("megatron-2023").memory
     assert known.memory.saved == own.saved != parent.saved
@@ -261,7 +261,7 @@ def test_defaults_of_code_are_left_out_with_the_runs_that_chose_them() -> None:
     )
 
 
-def test_a_network_keeps_what_its_runs_met_and_not_what_their_steps_settled() -> None:
+def test_a_network_keeps_what_its_runs_met_and_not_what_their_steps_fitted() -> None:
     node = dataclasses.replace(load_node("aws-p5"), network="efa-p5")
     known, left = node_without(node, "nanotron")
     assert left == ("efa-p5.ring_step (0)",)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gpuhours.questions.validating import Validation, updating
-from gpuhours.questions.validating.learning import Sample, interval_score, learn, samples, unmet_stack, world_of
+from gpuhours.questions.validating.learning import Sample, interval_score, learn, samples, unmeasured_stack, world_of
 from gpuhours.questions.validating.sources import system_of
 from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
@@ -161,13 +161,13 @@ def test_a_stack_that_nobody_measured_takes_what_such_stacks_took_each_system_on
     stacks that others ran, and how many rows a system has, do not count."""
     one = Traits("new", "h100-sxm-80gb", "hopper", "bf16", "dense", 8, 8192)
     rows = [
-        Sample(f"s{at}", one, 5.0, error, unmet=True)
+        Sample(f"s{at}", one, 5.0, error, unmeasured=True)
         for at, error in enumerate((0.1, 0.3, 0.5))
         for _ in range(1 + 9 * at)
     ]
     rows += [Sample("met", one, 5.0, 2.0)] * 50
-    assert unmet_stack(rows) == pytest.approx(0.1)
-    assert unmet_stack(rows, frozenset({"s0"})) == pytest.approx(0.15)
+    assert unmeasured_stack(rows) == pytest.approx(0.1)
+    assert unmeasured_stack(rows, frozenset({"s0"})) == pytest.approx(0.15)
 
 
 def test_the_factor_of_the_stored_table_was_learned_without_the_system_judged(published: Validation) -> None:
@@ -175,9 +175,9 @@ def test_the_factor_of_the_stored_table_was_learned_without_the_system_judged(pu
     by = {system_of(one.row.word("source_title") or ""): one for one in published.judged if one.error is not None}
     case = by["bigscience"].case
     assert case is not None
-    assert case.software.unmet == conformal.unmet_stack("bigscience") > 1.05
-    assert conformal.unmet_stack("bigscience") == pytest.approx(
-        np.exp(unmet_stack(samples(published.judged), frozenset({"bigscience"}))), abs=1e-4
+    assert case.software.unmeasured_factor == conformal.unmeasured_stack("bigscience") > 1.05
+    assert conformal.unmeasured_stack("bigscience") == pytest.approx(
+        np.exp(unmeasured_stack(samples(published.judged), frozenset({"bigscience"}))), abs=1e-4
     )
     untouched = by["pythia"].case
     assert untouched is not None

@@ -22,7 +22,7 @@ class StackEntry:
     @property
     def steps(self) -> int:
         """Measured steps that it was compared with."""
-        return sum(met.steps for met in self.software.met)
+        return sum(one.steps for one in self.software.measured_on)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
@@ -30,7 +30,7 @@ class StackEntry:
         return {
             "name": profile.name, "title": profile.title, "like": self.like, "aliases": list(profile.aliases),
             "single_system": profile.single_system,
-            "steps": self.steps, "met": [met.model_dump(mode="json") for met in profile.met],
+            "steps": self.steps, "measured_on": [one.model_dump(mode="json") for one in profile.measured_on],
         }  # fmt: skip
 
 
@@ -61,8 +61,8 @@ class StackSheet:
     def facts(self) -> dict[str, Any]:
         """Its keys outside the groups."""
         said = self.entry.software.model_dump(mode="json")
-        said["unmet"] = said["unmet"] or 1.0  # a profile shown as its own stack's
-        other = {"name", "title", "note", "aliases", "met", "single_system", *self.groups}
+        said["unmeasured_factor"] = said["unmeasured_factor"] or 1.0  # a profile shown as its own stack's
+        other = {"name", "title", "note", "aliases", "measured_on", "single_system", *self.groups}
         return {name: value for name, value in said.items() if name not in other and value not in (None, {}, [])}
 
     def to_dict(self) -> dict[str, Any]:

@@ -85,16 +85,16 @@ def profiles_claims(text: Published, figure: AskedFigure, name: str) -> Iterator
     if software is None:
         software = (assumed(text, figure, name).get("software") or {}).get("value")
     if software is not None:
-        met = settled_on(load_software(str(software)))
+        fitted = fitted_on(load_software(str(software)))
         for one in text.settles:
-            if one.system in met:
+            if one.system in fitted:
                 yield from one.claims
 
 
-def settled_on(software: Software) -> frozenset[str]:
+def fitted_on(software: Software) -> frozenset[str]:
     """The systems that determined any group of a profile's constants."""
     groups = (getattr(software, group) for group in type(software).model_fields)
-    return frozenset(system for group in groups for system in getattr(group, "settled_on", ()))
+    return frozenset(system for group in groups for system in getattr(group, "fitted_on", ()))
 
 
 def refuse(text: Published, where: str) -> None:

@@ -21,10 +21,10 @@ from gpuhours.questions.validating.accelerators import accelerator_of
 from gpuhours.questions.validating.architecture import decoder_of, unusable, with_published_shape
 from gpuhours.questions.validating.leaving_out import (
     accelerator_without,
+    as_unmeasured,
     libraries_without,
     node_without,
     software_without,
-    unmet,
 )
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.stated import (
@@ -155,7 +155,7 @@ def _profiles(
         software, chip, node, left = _profiles_without(without, row, software, accelerator, node)
     launch = row.positive("launch_us")
     software = software.on_host(None if launch is None else launch * 1e-6)
-    return unmet(software, left, without, stack_said(row) and stack_stands_in(row)), chip, node, left
+    return as_unmeasured(software, left, without, stack_said(row) and stack_stands_in(row)), chip, node, left
 
 
 def _as_trained(decoder: Decoder, row: Row, software: Software) -> Decoder:

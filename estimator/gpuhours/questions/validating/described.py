@@ -22,10 +22,10 @@ from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.questions.validating.leaving_out import (
     accelerator_without,
+    as_unmeasured,
     libraries_without,
     node_without,
     software_without,
-    unmet,
 )
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row, described_runs
@@ -179,7 +179,7 @@ def known_without(one: Described, system: str) -> Described:
     if not left:
         return one
     cluster = replace(one.cluster, accelerator=chip, node=node)
-    software = unmet(software.model_copy(update={"libraries": libraries}).on_host(one.launch), left, system)
+    software = as_unmeasured(software.model_copy(update={"libraries": libraries}).on_host(one.launch), left, system)
     resolved = replace(one.resolved, software=software, cluster=cluster)
     return replace(one, resolved=resolved, cluster=cluster, without=system, left_out=left)
 

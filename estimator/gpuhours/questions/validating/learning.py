@@ -44,7 +44,7 @@ class Sample:
     """Predicted s per step."""
     error: float
     """log(measured / predicted), without the slowdown of unmeasured stacks in the prediction."""
-    unmet: bool = False
+    unmeasured: bool = False
     """Whether its stack is unmeasured without its system, and its model has no experts."""
     hosts: HostFactors = (1.0, 1.0)
     """Step time on a fast and a slow host, relative to ``time``, if it does not say how fast its host is."""
@@ -59,19 +59,19 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
         ratio = one.memory_error if memory else one.error
         if ratio is not None and one.predicted:
             system, software = system_of(one.row.word("source_title") or ""), one.case.software
-            factor = None if one.case.traits.kind == MIXTURE or memory else software.unmet
+            factor = None if one.case.traits.kind == MIXTURE or memory else software.unmeasured_factor
             error = float(np.log(1.0 if factor is None else factor) - np.log1p(ratio))
             hosts = (1.0, 1.0) if memory else one.hosts
             learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None, hosts))
     return learned
 
 
-def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> float:
-    """Log of the slowdown of unmeasured stacks (``run.conformal.unmet_stack``), learned without the systems in ``out``: the median over
-    systems, each by the median over its stacks."""
+def unmeasured_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> float:
+    """Log of the slowdown of unmeasured stacks (``run.conformal.unmeasured_stack``), learned without the systems in ``out``: the median
+    over systems, each by the median over its stacks."""
     ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in rows:
-        if one.unmet and one.system not in out:
+        if one.unmeasured and one.system not in out:
             ratios[one.system][one.traits.stack].append(one.error)
     systems = [float(np.median([np.median(errors) for errors in stacks.values()])) for stacks in ratios.values()]
     return float(np.median([*systems, *[0.0] * HELD]))
@@ -79,8 +79,8 @@ def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> fl
 
 def _errors_without_slowdown(rows: Sequence[Sample], out: str) -> Floats:
     """Every row's error, with the slowdown of unmeasured stacks learned without the row's system and ``out``."""
-    known = {system: unmet_stack(rows, frozenset({system, out})) for system in {one.system for one in rows}}
-    return np.array([one.error - known[one.system] * one.unmet for one in rows])
+    known = {system: unmeasured_stack(rows, frozenset({system, out})) for system in {one.system for one in rows}}
+    return np.array([one.error - known[one.system] * one.unmeasured for one in rows])
 
 
 def world_of(rows: Sequence[Sample]) -> World:
@@ -107,9 +107,9 @@ def learn(rows: Sequence[Sample], ignored: frozenset[str] = frozenset()) -> dict
     return {
         "features": [*TRAITS, *BESIDES], "factor": round(factor, 3),
         "coverage": {name: round(value, 3) for name, value in found.items() if name != "mean"},
-        "unmet": {
-            "all": round(unmet_stack(rows), 4),
-            "without": {out: round(unmet_stack(rows, frozenset({out})), 4) for out in systems},
+        "unmeasured": {
+            "all": round(unmeasured_stack(rows), 4),
+            "without": {out: round(unmeasured_stack(rows, frozenset({out})), 4) for out in systems},
         },
         "all": curves[""].to_dict(), "without": {out: curves[out].to_dict() for out in systems},
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """The constants without one system's measured runs, for leave-one-out validation.
 
-A source's error is meaningful only if no constant in its prediction was fitted on it. ``settled_on`` next to a group of constants lists
+A source's error is meaningful only if no constant in its prediction was fitted on it. ``fitted_on`` next to a group of constants lists
 the measured runs that determined it; ``published/sources.yaml`` lists sources that share a system and are left out together.
 
 Without a system
@@ -37,7 +37,7 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
-from gpuhours.run.conformal import unmet_stack
+from gpuhours.run.conformal import unmeasured_stack
 from gpuhours.software.figures import ChosenDefault, Defaults, Kernels
 from gpuhours.software.profile import Software, load_software, parent_of
 
@@ -87,7 +87,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
         left.append(f"the profile {known.name} ({parent} instead)")
         known = load_software(parent)
     memory = load_software(name).memory
-    fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
+    fitted = tuple(memory.fitted or type(memory).model_fields) if system in _fitted_on(memory) else ()
     others = {one: getattr(known.memory, one) for one in fitted}
     update: dict[str, Any] = {"memory": _with_defaults_reset(memory.model_copy(update=others), system)[0]}
     update |= {fact: getattr(load_software(name), fact) for fact in (*FACTS, *load_software(name).named)}
@@ -95,7 +95,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     update |= apart
     for group in Software.model_fields:
         value = getattr(known, group)
-        if group not in apart and system in _settled_on(value):
+        if group not in apart and system in _fitted_on(value):
             update[group], how = _documented_defaults(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
     known, chosen = _with_defaults_reset(known.model_copy(update={**update, "name": name}), system)
@@ -110,10 +110,10 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
 
 def _launched_elsewhere(kernels: Kernels, system: str) -> tuple[Kernels, tuple[str, ...]]:
     """Launches as counted, with the times that the system determined replaced by those of ``launches_from``; and what was replaced."""
-    if kernels.launches_from is None or system not in _settled_on(kernels):
+    if kernels.launches_from is None or system not in _fitted_on(kernels):
         return kernels, ()
     theirs = load_software(kernels.launches_from).host.kernels
-    update = {field: getattr(theirs, field) for field in kernels.settled}
+    update = {field: getattr(theirs, field) for field in kernels.fitted}
     return kernels.model_copy(update=update), (f"host.kernels (launch times as in {kernels.launches_from})",)
 
 
@@ -142,7 +142,7 @@ def _independent_groups(software: Software, known: Software, system: str) -> dic
 
 def _with_parent_figures(own: Any, parent: Any, system: str) -> Any:
     """A group with the figures determined on the system replaced by its parent's."""
-    fields = own.settled if system in _settled_on(own) else ()
+    fields = own.fitted if system in _fitted_on(own) else ()
     return own.model_copy(update={field: getattr(parent, field) for field in fields})
 
 
@@ -174,12 +174,12 @@ def _documented_defaults(group: Any) -> tuple[Any, str] | None:
     return group.model_copy(update={"recompute": group.documented}), "as documented"
 
 
-def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
+def as_unmeasured(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
     """The profile with the slowdown of unmeasured stacks, if it stands in for the row's stack (``stands_in``, or because the stack's own
     profile was left out); otherwise unchanged."""
     if not stands_in and not any(what.startswith("the profile ") for what in left):
         return software
-    return software.standing_in(unmet_stack(without))
+    return software.standing_in(unmeasured_stack(without))
 
 
 def owner_of(software: Software, group: str) -> str:
@@ -202,13 +202,13 @@ def _group_without(software: Software, group: str, system: str, asked: frozenset
         theirs = getattr(load_software(other), group)
         if other in asked or owner_of(load_software(other), group) == owner:
             continue
-        if system in _settled_on(theirs):
+        if system in _fitted_on(theirs):
             theirs, how = _group_without(load_software(other), group, system, asked | {owner})
             if how == KEPT:
                 continue
-        if theirs is None or not own.settled:
+        if theirs is None or not own.fitted:
             return theirs, f"as in {other}"
-        return own.model_copy(update={field: getattr(theirs, field) for field in own.settled}), f"as in {other}"
+        return own.model_copy(update={field: getattr(theirs, field) for field in own.fitted}), f"as in {other}"
     return own, KEPT
 
 
@@ -226,7 +226,7 @@ def elsewhere(owner: str, group: str) -> float:
 
 def _numbers(group: Any) -> dict[str, float]:
     """Path -> value of the fitted figures of a group."""
-    fields = () if group is None else group.settled or tuple(type(group).model_fields)
+    fields = () if group is None else group.fitted or tuple(type(group).model_fields)
     numbers: dict[str, float] = {}
     pending = [(name, getattr(group, name)) for name in fields]
     while pending:
@@ -239,13 +239,13 @@ def _numbers(group: Any) -> dict[str, float]:
     return numbers
 
 
-def _settled_on(group: Any) -> frozenset[str]:
-    return systems_of(getattr(group, "settled_on", ()))
+def _fitted_on(group: Any) -> frozenset[str]:
+    return systems_of(getattr(group, "fitted_on", ()))
 
 
 def scaled(group: Any, factor: float) -> Any:
     """A group with its fitted figures multiplied by ``factor``; shares stay at most 1."""
-    fields = group.settled or tuple(type(group).model_fields)
+    fields = group.fitted or tuple(type(group).model_fields)
     most = 1.0 if type(group).__name__ in SHARES else float("inf")
     return group.model_copy(update={name: _scaled_figures(getattr(group, name), factor, most) for name in fields})
 
@@ -267,7 +267,7 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
     general = generation_constants(chip.generation)
     update: dict[str, Any] = {}
     gemm, place = (own.gemm, name) if own.gemm else (general.gemm, chip.generation)
-    if system in _settled_on(gemm):
+    if system in _fitted_on(gemm):
         factor = factors.get(f"{place}.gemm")
         update["gemm"] = scaled(gemm, factor) if factor is not None else _gemm_elsewhere(name, system)
         left.append(f"{place}.gemm ({'refitted' if factor is not None else 'as known elsewhere'})")
@@ -276,7 +276,7 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
     changed = {kernel: one for kernel, one in replaced.items() if one is not passes[kernel]}
     left += [f"{chip.generation}.attention.{kernel} (from flash2)" for kernel in changed]
     alignment = chip.alignment_constants
-    if system in _settled_on(alignment):
+    if system in _fitted_on(alignment):
         update["alignment"] = alignment.model_copy(update={"even": alignment.odd})
         left.append("alignment.even (as odd)")
     if changed:
@@ -286,7 +286,7 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
 
 def libraries_without(libraries: Time, system: str) -> tuple[Time, tuple[str, ...]]:
     """The kernel libraries of a stack, or newer ones if their constants were determined on the system; and a list of what was left out."""
-    if system not in _settled_on(libraries_of(libraries)):
+    if system not in _fitted_on(libraries_of(libraries)):
         return libraries, ()
     newer, more = libraries_without(NEWER[libraries], system)
     return newer, (f"libraries of {libraries} ({newer} instead)", *more)
@@ -295,7 +295,7 @@ def libraries_without(libraries: Time, system: str) -> tuple[Time, tuple[str, ..
 def _gemm_elsewhere(name: str, system: str) -> Any:
     """The generation's GEMM constants, or those of its stand-in generation."""
     general = generation_constants(load_accelerator(name).generation)
-    while system in _settled_on(general.gemm) and general.stand_in is not None:
+    while system in _fitted_on(general.gemm) and general.stand_in is not None:
         general = generation_constants(general.stand_in)
     return general.gemm
 
@@ -304,7 +304,7 @@ def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], sys
     """A kernel's constants, or those of FlashAttention-2 if its own were determined on the system. The first FlashAttention then has half
     the rate of the second (Dao 2023, arXiv:2307.08691, abstract: "around 2x speedup compared to FlashAttention")."""
     own = known[kernel]
-    if system not in _settled_on(own.forward) or "flash2" not in known:
+    if system not in _fitted_on(own.forward) or "flash2" not in known:
         return own
     share, second = (FIRST_FLASH if kernel == "flash1" else 1.0), known["flash2"]
     slower = {
@@ -318,10 +318,10 @@ def node_without(node: Node, system: str) -> tuple[Node, tuple[str, ...]]:
     """A node with network constants that exclude a system (those of the stand-in network, otherwise defaults for the fitted ones), and a
     list of what was left out."""
     constants = node.fabric
-    if system not in _settled_on(constants):
+    if system not in _fitted_on(constants):
         return node, ()
     if constants.stand_in is not None:
         return replace(node, network=constants.stand_in), (f"{node.network} ({constants.stand_in} instead)",)
-    unsettled = {name: type(constants).model_fields[name].default for name in constants.settled}
-    left = tuple(f"{node.network}.{name} ({value:g})" for name, value in unsettled.items())
-    return replace(node, constants=constants.model_copy(update=unsettled)), left
+    unfitted = {name: type(constants).model_fields[name].default for name in constants.fitted}
+    left = tuple(f"{node.network}.{name} ({value:g})" for name, value in unfitted.items())
+    return replace(node, constants=constants.model_copy(update=unfitted)), left

@@ -74,17 +74,17 @@ def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
     for a new layout of a measured stack; ``errors`` without their system, as for a stack that was never measured."""
     systems = sorted({row.system for row in rows} | {one.system for one in errors})
     without = {out: _learned(rows, errors, out) for out in systems}
-    met = {
+    ran_in = {
         stack: sorted({row.system for row in rows if row.stack == stack})
         for stack in sorted({row.stack for row in rows})
     }
-    return {"met_in": met, "all": _learned(rows, errors, ""), "without": without}
+    return {"measured_in": ran_in, "all": _learned(rows, errors, ""), "without": without}
 
 
 def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[str, Any]:
     """The parameters without one system: ``stacks`` with at least ``ENOUGH`` layouts that ran and that failed have their own, with equal
-    weight per layout since a new layout runs the same code; other measured stacks share ``met``; unmeasured ones have ``unmet``, from
-    memory errors."""
+    weight per layout since a new layout runs the same code; other measured stacks share ``measured``; unmeasured ones have ``unmeasured``,
+    from memory errors."""
     kept = [row for row in rows if row.system != out]
     ran, failed = (Counter(row.stack for row in kept if row.ran is what) for what in (True, False))
     frequent = sorted(stack for stack in ran if min(ran[stack], failed[stack]) >= ENOUGH)
@@ -92,8 +92,8 @@ def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[s
     stacks = {
         stack: _fitted([row for row in kept if row.stack == stack], common, HELD, crowd=0.0) for stack in frequent
     }
-    unmet, own = _rounded(of_errors(rows, errors, out)), {name: _rounded(one) for name, one in stacks.items()}
-    return {"unmet": unmet, "met": _rounded(common), "stacks": own}
+    unmeasured, own = _rounded(of_errors(rows, errors, out)), {name: _rounded(one) for name, one in stacks.items()}
+    return {"unmeasured": unmeasured, "measured": _rounded(common), "stacks": own}
 
 
 def of_errors(rows: Sequence[Trial], errors: Sequence[Error], out: str = "") -> Floats:

@@ -20,7 +20,7 @@ LINES = ("stacks", "recompute", "layout")
 
 @cache
 def practice_without(organisation: str) -> Practice:
-    """Typical values without an organisation: lines of ``typical.yaml`` that its hours determined (``settled_on``) are removed, the typical
+    """Typical values without an organisation: lines of ``typical.yaml`` that its hours determined (``fitted_on``) are removed, the typical
     number of accelerators is that of other organisations' runs, and stack constants fitted on its measured steps are replaced as in
     ``leaving_out``."""
     return Practice(_table_without(organisation), partial(_stack_without, organisation))
@@ -29,7 +29,7 @@ def practice_without(organisation: str) -> Practice:
 def _table_without(organisation: str) -> Typical:
     known = typical()
     kept: dict[str, Any] = {
-        name: tuple(line for line in getattr(known, name) if organisation not in line.settled_on) for name in LINES
+        name: tuple(line for line in getattr(known, name) if organisation not in line.fitted_on) for name in LINES
     }
     others: Mapping[str, float] = table()["accelerators"]
     if organisation in others:

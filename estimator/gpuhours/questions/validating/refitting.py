@@ -99,7 +99,7 @@ def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
     owners: dict[str, list[int]] = {}
     for at, case in enumerate(cases):
         for group in Software.model_fields:
-            found_on: tuple[str, ...] = getattr(getattr(case.software, group), "settled_on", ())
+            found_on: tuple[str, ...] = getattr(getattr(case.software, group), "fitted_on", ())
             if group not in NOT_TIME and found_on:
                 owners.setdefault(f"{owner_of(case.software, group)}.{group}", []).append(at)
     effects = []
@@ -111,7 +111,7 @@ def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
             for case in (cases[at] for at in members)
         ]
         effects.append(
-            Effect(key, systems_of(own.settled_on), _slope(changed, members, base), elsewhere(*key.split(".")))
+            Effect(key, systems_of(own.fitted_on), _slope(changed, members, base), elsewhere(*key.split(".")))
         )
     return effects
 
@@ -120,7 +120,7 @@ def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
     """The effect of the level of GEMM rates, if measured runs determined it."""
     places: dict[str, list[int]] = {}
     for at, case in enumerate(cases):
-        if case.chip.gemm_constants.settled_on:
+        if case.chip.gemm_constants.fitted_on:
             own = case.chip.kernels is not None and case.chip.kernels.gemm is not None
             places.setdefault(case.accelerator if own else case.chip.generation, []).append(at)
     effects = []
@@ -130,7 +130,7 @@ def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
         for case in (cases[at] for at in members):
             kernels = (case.chip.kernels or KernelConstants()).model_copy(update={"gemm": scaled(gemm, np.exp(STEP))})
             changed.append(replace(case, chip=replace(case.chip, kernels=kernels)))
-        effects.append(Effect(f"{place}.gemm", systems_of(gemm.settled_on), _slope(changed, members, base), 0.0))
+        effects.append(Effect(f"{place}.gemm", systems_of(gemm.fitted_on), _slope(changed, members, base), 0.0))
     return effects
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.memory.odds import ENOUGH, UNMET, odds_of
+from gpuhours.memory.odds import ENOUGH, UNMEASURED, odds_of
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.at_site import at_pace, at_site
 from gpuhours.questions.validating.averages import BEYOND, REMARK, averaged, widened
@@ -255,7 +255,7 @@ def judge(
         step, time, (low, high) = time, averaged(time, case), widened(low, high)
         parts = {**parts, BEYOND: time - step}
     least, most = curve("memory", system).limits(new)
-    odds = odds_of(UNMET if case.traits.stands_in else case.software.name, system)
+    odds = odds_of(UNMEASURED if case.traits.stands_in else case.software.name, system)
     chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,

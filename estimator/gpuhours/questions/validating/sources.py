@@ -32,6 +32,6 @@ def system_of(title: str) -> str:
 
 
 def systems_of(names: tuple[str, ...]) -> frozenset[str]:
-    """The systems listed in ``settled_on``: source names or system names."""
+    """The systems listed in ``fitted_on``: source names or system names."""
     known = sources()
     return frozenset(known[name].system or name if name in known else name for name in names)
