@@ -77,8 +77,7 @@ class Software(Section):
     single_system: bool = False
     """Whether the profile describes a single system, measured in at most one source, so that only that system's name matches it."""
     unmeasured_factor: Positive | None = Field(None, examples=[1.09])
-    """Factor on the step time of an unmeasured stack that the profile stands in for (``run.conformal.unmeasured_stack``); None for any
-    other."""
+    """Factor on the step time where the profile stands in for an unmeasured stack (``run.conformal.unmeasured_stack``); else None."""
     attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
     uncausal_attention: str | None = None
