@@ -122,6 +122,40 @@ def test_energy_of_nodes_and_their_network() -> None:
     assert energy_bill(THOUSAND_HOURS, None, asked(), UNKNOWN_LOAD).reasons == {"energy": "no accelerator is given"}
 
 
+def test_the_load_of_a_board_is_told() -> None:
+    """An HFU of 0.2 with goodput 0.72 is 15 % in the 96 % of hours that are no stops; without stops nothing is said of them."""
+
+    def reason(load: Load) -> str:
+        found = energy_bill(THOUSAND_HOURS, machine(8), asked(), load)
+        return next(one.reason for one in found.assumptions if one.name == POWER_SHARE.name)
+
+    assert "HFU of 15%" in reason(Load(0.2, 0.72, running=0.96))
+    assert reason(Load(0.2, 0.72, running=0.96)).endswith("; 0.2 in the 4% of the hours without steps")
+    assert reason(Load(None, 0.6, running=0.6)) == f"{POWER_SHARE.reason}; 0.2 in the 40% of the hours without steps"
+    assert "without steps" not in reason(Load(0.2))
+
+
+def test_a_metered_chip_with_its_host_unless_the_power_is_given() -> None:
+    """A TPU v4 was metered at 378.5 W with its part of the host; half of its 340 W, or 300 W, are the boards alone."""
+    where = cluster("tpu-v4", gpus=4)
+
+    def drawn(**inputs: Any) -> dict[str, float]:
+        found = draws(where, asked(boundary="accelerators", **inputs), UNKNOWN_LOAD)
+        return {one.name: float(one.power) for one in found if not isinstance(one, Unknown)}
+
+    assert drawn() == {"accelerators in their hosts": 378.5}
+    assert drawn(power_share=0.5) == {"accelerators": 170.0}
+    assert drawn(power=300.0) == {"accelerators": 300.0}
+
+
+@pytest.mark.parametrize("year", [2024.5, 1989, 2101, 12, "2024.5"])
+def test_a_year_is_a_whole_number_of_our_time(year: object) -> None:
+    with pytest.raises(ValueError, match="must be a year"):
+        CostInputs.model_validate({"year": year})
+    assert CostInputs.model_validate({"year": 1990}).year == 1990
+    assert CostInputs.model_validate({"year": 2100}).year == 2100
+
+
 def test_power_that_nobody_rated_and_how_far_it_spreads() -> None:
     """An unrated host leaves 0.75 of the card's draw; a share for a load of one fifth has a spread around 0.788."""
     bare = replace(
