@@ -90,15 +90,11 @@ def sweep(
 ) -> None:
     """Estimate every combination of some inputs, as a table, a file or a plot."""
     from gpuhours.questions.sweeping import sweep as work_out
-    from gpuhours.questions.sweeping.formats import format_of
     from gpuhours.questions.sweeping.values import varied
     from gpuhours_cli.render.progress import watching
     from gpuhours_cli.render.sweep import answer, screen
 
-    if output is not None:
-        format_of(output)
-    if plot is not None:
-        _plottable(plot, force)
+    _refuse_unwritable(output, plot, force)
     base = asked.run(EXAMPLE)
     with _continued(output), watching("cases", quiet=quiet or as_json) as watch:
         swept = work_out(
@@ -130,12 +126,17 @@ def _continued(output: Path | None) -> Iterator[None]:
         raise
 
 
-def _plottable(path: Path, force: bool) -> None:
-    """Refuse a plot that cannot be written, before any work."""
-    from gpuhours_cli.render.plot import check
+def _refuse_unwritable(output: Path | None, plot: Path | None, force: bool) -> None:
+    """Refuse files of rows or plots that cannot be written, before any work."""
+    if output is not None:
+        from gpuhours.questions.sweeping.formats import format_of
 
-    check(path)
-    unused(path, force, "--plot")
+        format_of(output)
+    if plot is not None:
+        from gpuhours_cli.render.plot import check
+
+        check(plot)
+        unused(plot, force, "--plot")
 
 
 def _draw(found: "Sweep", path: Path) -> Any:

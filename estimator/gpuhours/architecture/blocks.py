@@ -162,16 +162,22 @@ def latent_attention(
     if not scoring:
         core = AttentionCore(heads, heads, nope + rope, value, causal)
         return Piece(tuple(linears), (core,), (*norms, rotary), reductions=1)
-    linears += [
-        Linear("index query", query_input, scoring * width, Split.WHOLE),
+    core = AttentionCore(heads, heads, nope + rope, value, causal, window=top)
+    index_linears, index_core = _indexer(hidden, query_input, scoring, width, causal=causal)
+    return Piece((*linears, *index_linears), (core, index_core), (*norms, norm("layer", width), rotary), reductions=1)
+
+
+def _indexer(
+    hidden: Array, query_input: Array, heads: Array, width: Array, *, causal: bool
+) -> tuple[tuple[Linear, ...], AttentionCore]:
+    """The GEMMs and the scores of the indexer that chooses the keys of sparse attention: ``heads`` queries of ``width`` on one key head,
+    and a weight per head. Source: DeepSeek-V3.2-Exp 2025, section 2.1 (lightning indexer)."""
+    linears = (
+        Linear("index query", query_input, heads * width, Split.WHOLE),
         Linear("index key", hidden, width, Split.WHOLE),
-        Linear("index weights", hidden, scoring, Split.WHOLE),
-    ]
-    cores = (
-        AttentionCore(heads, heads, nope + rope, value, causal, window=top),
-        AttentionCore(scoring, 1, width, 0, causal),
+        Linear("index weights", hidden, heads, Split.WHOLE),
     )
-    return Piece(tuple(linears), cores, (*norms, norm("layer", width), rotary), reductions=1)
+    return linears, AttentionCore(heads, 1, width, 0, causal)
 
 
 def cross_attention(
@@ -265,18 +271,22 @@ def experts(
     ]
     activated = top_k * width
     if shared is not None:
-        whole = feed_forward(hidden, shared, gated=gated, bias=False)
-        both = zip(whole.linears, (Role.SHARED_IN, Role.SHARED_OUT), strict=True)
-        linears += [Linear(f"shared {one.name}", one.inputs, one.outputs, one.split, role=role) for one, role in both]
+        linears += _shared_expert(hidden, shared, gated=gated, gate=shared_gate)
         activated = activated + shared
-        if shared_gate:
-            linears.append(Linear("shared gate", hidden, 1, Split.WHOLE))
     operators = (
         Elementwise(Pointwise.ROUTER, count, sharded=False, parameters=count if router_bias else 0),
         Elementwise(Pointwise.PERMUTE, top_k * hidden, sharded=False),
         Elementwise(Pointwise.EXPERT_SWIGLU if gated else Pointwise.GELU, activated, sharded=True),
     )
     return Piece(tuple(linears), (), operators, reductions=1)
+
+
+def _shared_expert(hidden: Array, width: Array, *, gated: bool, gate: bool) -> list[Linear]:
+    """The GEMMs of the expert that every token visits; ``gate``: its output is scaled by one number per token (Qwen2-MoE)."""
+    linears = feed_forward(hidden, width, gated=gated, bias=False).linears
+    both = zip(linears, (Role.SHARED_IN, Role.SHARED_OUT), strict=True)
+    found = [Linear(f"shared {one.name}", one.inputs, one.outputs, one.split, role=role) for one, role in both]
+    return [*found, Linear("shared gate", hidden, 1, Split.WHOLE)] if gate else found
 
 
 def biases(linears: tuple[Linear, ...]) -> tuple[Elementwise, ...]:

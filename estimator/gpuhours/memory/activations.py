@@ -108,18 +108,8 @@ def saved(
         if operator.kind not in unkept.operators:
             place, each = _of_operator(operator, element=element, heads=heads, stream=stream)
             shared[place] = shared[place] + _elements_saved(operator.kind, precision, facts) * each * operator.width
-    operand = FP32 if precision.all_wide else precision.operand
-    own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA and not precision.all_wide
-    for linear, width in () if own else _inputs_saved(stack):
-        if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
-            continue
-        shared[_group_of_input(linear, block, precision, facts)] += width * operand
-        if facts.casts_each and precision.autocast and not has_experts(linear):
-            copies = linear.fused - 1
-            shared["stream"] += copies * width * precision.operand
-    for adapter in stack.adapters[::2] if own else ():
-        each = precision.operand if precision.autocast else facts.adapter_inputs
-        shared["stream"] += each * adapter.active * adapter.inputs
+    for place, size in _inputs_of_gemms(stack, precision, facts, unkept):
+        shared[place] += size
     wide = FP32 if wide_attention else heads
     if not unkept.heads:
         shared["attention"] += _sum(_operands(core, wide, unfused, repeated=wide_attention) for core in block.attention)
@@ -135,6 +125,24 @@ def saved(
         outputs=_sum(outputs),
         passing=_largest([*outputs, *([2 * scores] if wide_attention else [])]),
     )
+
+
+def _inputs_of_gemms(
+    stack: Stack, precision: Precision, facts: MemoryFacts, unkept: Unkept
+) -> Iterator[tuple[str, Array]]:
+    """The inputs that a block's GEMMs save, B/token, each with the group that it counts in: its adapters' inputs alone where these save
+    their own (``MemoryFacts.adapter_inputs``)."""
+    operand = FP32 if precision.all_wide else precision.operand
+    if facts.adapter_inputs and stack.trainable is Trainable.LORA and not precision.all_wide:
+        each = precision.operand if precision.autocast else facts.adapter_inputs
+        yield from (("stream", each * adapter.active * adapter.inputs) for adapter in stack.adapters[::2])
+        return
+    for linear, width in _inputs_saved(stack):
+        if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
+            continue
+        yield _group_of_input(linear, stack.block, precision, facts), width * operand
+        if facts.casts_each and precision.autocast and not has_experts(linear):
+            yield "stream", (linear.fused - 1) * width * precision.operand
 
 
 def _saving_operators(block: Block) -> Iterator[Elementwise]:

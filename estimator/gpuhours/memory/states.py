@@ -132,15 +132,13 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     temporary = facts.update * (precision.master > 0) * sharded_from(Sharding.zero1)
     regathered = (level >= Sharding.zero1) & np.logical_not(stage3 | alone)
     flat = np.where(regathered, facts.flat_gather * (weights.trained + sharded_from(Sharding.zero1)), 0.0)
-    used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
-    fetched = np.where(layout.offload_parameters, used, 0)
     lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(whole - stored, 0), 0)
-    gathered = np.minimum(used + weights.ends * precision.element, lacking)
+    gathered = _gathered(weights, layout, precision, facts, lacking)
     return States(
         weights=np.where(layout.offload_parameters, 0, stored),
         casts=np.where(stage3, 0, weights.trained * precision.casts),
-        gathered=np.where(lacking > 0, gathered, fetched),
-        dropped=lacking - gathered,
+        gathered=gathered,
+        dropped=np.where(lacking > 0, lacking - gathered, 0),
         gradients=gradients,
         early_gradients=early,
         layer_gradients=unit * (each + np.where(np.greater(ranks.copies, 1), precision.element, 0)),
@@ -151,6 +149,14 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         host=np.where(layout.offload_optimizer, states + np.where(on_host, each * sharded_from(Sharding.zero2), 0), 0)
         + np.where(layout.offload_parameters, stored, 0),
     )
+
+
+def _gathered(weights: Parameters, layout: Layout, precision: Precision, facts: MemoryFacts, lacking: Array) -> Array:
+    """Bytes of weights all-gathered while ``gathered_layers`` layers and the ends run, at most those that the rank's shards lack; with
+    weights on the host and none sharded, those of the layers fetched from it."""
+    used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
+    fetched = np.where(layout.offload_parameters, used, 0)
+    return np.where(lacking > 0, np.minimum(used + weights.ends * precision.element, lacking), fetched)
 
 
 def _gradients(

@@ -161,10 +161,7 @@ def _shared_passes(
         own = [time + more for time, more in zip(own, added, strict=True)]
     if every(np.equal(r, 1)):
         return Passes(*own)
-    plain = np.equal(ranks.method, SequenceMethod.ring)
-    keys, blocks = np.where(plain, part, part / 2) if core.causal else part, np.subtract(r, 1)
-    if facts.helped and core.causal:
-        keys, blocks = part, np.floor_divide(r, 2)
+    keys, blocks = _other_blocks(core, workload, part)
     other = [
         attention_time(kernel, direction, chip, keys=keys, causal=False, **common)
         for direction in ("forward", "backward")
@@ -172,6 +169,17 @@ def _shared_passes(
     output = batch * part * common["heads"] * core.value_dim * np.logical_not(ranks.gathers_keys)
     merge = [memory_time(moved * output, chip) for moved in (facts.merge.forward, facts.merge.backward)]
     return Passes(*(mine + blocks * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
+
+
+def _other_blocks(core: AttentionCore, workload: Workload, part: Array) -> tuple[Array, Array]:
+    """Keys of one block of another rank, of ``part`` tokens each, and how many such blocks a rank computes (see ``_shared_passes``)."""
+    r = workload.ranks.ring
+    if not core.causal:
+        return part, np.subtract(r, 1)
+    if workload.software.context.helped:
+        return part, np.floor_divide(r, 2)
+    plain = np.equal(workload.ranks.method, SequenceMethod.ring)
+    return np.where(plain, part, part / 2), np.subtract(r, 1)
 
 
 def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:

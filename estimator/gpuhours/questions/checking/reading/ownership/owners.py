@@ -206,6 +206,11 @@ def _sentence(
     theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
     owners |= dict.fromkeys(theirs, Owner("other", "others"))
     owners |= _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
+    return _subject_after(events, begin, default)
+
+
+def _subject_after(events: Sequence[tuple[int, Owner]], begin: Owner, default: Owner) -> Owner:
+    """The subject that a sentence leaves to the next: the last run that it names, or the one that it began with."""
     last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other")), None)
     if last is None or (last.kind == "other" and events[-1][1] == OURS):
         last = OURS if any(owner == OURS for _, owner in events) and begin.kind != "own" else begin
