@@ -172,3 +172,30 @@ def test_a_log_read_in_pieces_is_the_log_read_whole() -> None:
     for start in range(0, len(lines), 7):
         reader.feed(lines[start : start + 7])
     assert reader.log == of_lines(lines, "x")
+
+
+def test_a_step_printed_in_several_lines_is_one_step_with_its_number() -> None:
+    block = "[batch={0}/4800]:\n\t Train time/batch: {0}\n\t Train throughput/samples_per_sec: 3.2\n\t Train throughput/tokens_per_sec: {1}"
+    log = of_lines("\n".join(block.format(step, 6000 + step) for step in range(1, 5)).split("\n"), "train.log")
+    assert (log.tool, len(log.lines), log.last("step"), log.last("steps")) == ("Composer", 4, 4, 4800)
+    assert log.values("tokens_per_second").tolist() == [6001, 6002, 6003, 6004]
+
+
+@pytest.mark.parametrize(
+    ("form", "tool"),
+    [
+        ("{{'loss': 1.6, 'train_speed(iter/s)': {rate}, 'global_step/max_steps': '{step}/1000'}}", "ms-swift"),
+        ("step:{step}/1000 train_time:{seconds}000ms step_avg:{mean}ms", "modded-nanogpt"),
+        ('{{"current_steps": {step}, "total_steps": 1000, "elapsed_time": "0:0{minutes}:00"}}', "LLaMA-Factory, its trainer_log.jsonl"),
+    ],
+)  # fmt: skip
+def test_a_time_since_the_start_is_taken_apart(form: str, tool: str) -> None:
+    """60 s by step 10, which holds 20 s of warm-up, then 60 s every 15 steps: 4 s a step, though the mean is still 4.5."""
+    places = [(10 + 15 * more, 60 * (more + 1)) for more in range(5)]
+    lines = [
+        form.format(step=step, seconds=seconds, minutes=seconds // 60, rate=step / seconds, mean=1000 * seconds / step)
+        for step, seconds in places
+    ]
+    log = of_lines(lines, "train.log")
+    assert log.tool == tool
+    assert log.values("step_time").tolist() == pytest.approx([4.0] * 4)

@@ -16,7 +16,7 @@ from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Quantity = Literal[
     "step", "steps", "step_time", "step_rate", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "flops_per_gpu",
-    "mfu", "batch", "memory", "loss", "elapsed",
+    "mfu", "batch", "memory", "loss", "elapsed", "mean_step_time", "mean_step_rate",
 ]  # fmt: skip
 UNITS: Mapping[str, float] = {"": 1.0, "s": 1.0, "ms": 1e-3, "%": 1e-2, "TFLOP/s": 1e12, "GiB": 2.0**30, "h:m:s": 1.0}
 SUFFIXES: Mapping[str, float] = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
@@ -49,6 +49,8 @@ class LogFormat(Section):
 
     name: str
     also: str = ""
+    head: Pattern = ""
+    """A line that opens the block of a step, for tools that print a step in several lines."""
     line: Pattern
     reads: Mapping[Quantity, LoggedFigure]
     counts: Literal["steps", "batches"] = "steps"
@@ -58,8 +60,12 @@ class LogFormat(Section):
 
     @functools.cached_property
     def begins(self) -> Callable[[str], object]:
-        """A function that tells whether a line logs a step in this format."""
-        return re.compile(self.line).search
+        """A function that tells whether a line logs a step in this format, or opens its block."""
+        return re.compile(f"{self.line}|{self.head}" if self.head else self.line).search
+
+    def opens(self, line: str) -> bool:
+        """Whether a line opens the block of a step."""
+        return bool(self.head) and re.search(self.head, line) is not None
 
     def read(self, line: str) -> dict[str, float]:
         """All quantities of a line, in SI units."""
@@ -74,12 +80,16 @@ class LogFormat(Section):
     @property
     def bar(self) -> bool:
         """Whether this is a progress bar, which evaluations and loading draw too."""
-        return "elapsed" in self.reads
+        return "elapsed" in self.reads and "step_rate" in self.reads
 
 
 def timed(read: dict[str, float]) -> dict[str, float]:
-    """Convert a rate of steps to a step time: progress bars switch between s/it and it/s."""
-    rate = read.pop("step_rate", 0.0)
+    """Convert a rate of steps to a step time (progress bars switch between s/it and it/s), and the mean of all steps so far to the time
+    since the start."""
+    rate, mean_rate = read.pop("step_rate", 0.0), read.pop("mean_step_rate", 0.0)
+    mean = read.pop("mean_step_time", 1 / mean_rate if mean_rate > 0 else 0.0)
+    if mean > 0 and "step" in read:
+        read["elapsed"] = read["step"] * mean
     return {**read, "step_time": 1 / rate} if rate > 0 and "step_time" not in read else read
 
 

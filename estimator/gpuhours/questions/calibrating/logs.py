@@ -19,7 +19,17 @@ import numpy as np
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import PIPE
-from gpuhours.questions.calibrating.formats import TIMED, UNITS, Column, Quantity, format_of, formats, number, timed
+from gpuhours.questions.calibrating.formats import (
+    TIMED,
+    UNITS,
+    Column,
+    LogFormat,
+    Quantity,
+    format_of,
+    formats,
+    number,
+    timed,
+)
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 WARM_UP, SHARE = 10, 10
@@ -163,18 +173,37 @@ class LineReader:
         self.found: dict[str, list[Mapping[str, float]]] = {}
         self.unread: list[str] = []
         self.skipped = 0
+        self.opened: dict[str, Mapping[str, float]] = {}
+        """What the line that opened a step's block says, by tool."""
+        self.before: dict[str, Mapping[str, float]] = {}
+        """The line before, of tools that print the time since the start."""
 
     def feed(self, lines: Iterable[str]) -> None:
         """Process more lines."""
         for line in lines:
             one = format_of(line)
-            read = one.read(line) if one is not None else {}
+            read = self._read(one, line) if one is not None else {}
             if one is not None and any(quantity in read for quantity in TIMED):
                 self.found.setdefault(one.name, []).append(read)
+            elif one is not None and "elapsed" in read:
+                continue  # the first line of those that are only timed against the one before
             elif puzzling(line) and len(self.unread) < FEW:
                 self.unread.append(line.strip())
             else:
                 self.skipped += bool(line.strip())
+
+    def _read(self, one: LogFormat, line: str) -> Mapping[str, float]:
+        """All quantities of a line. A step that is printed in several lines has its number from the first; where only the time since the
+        start is printed, a step takes (t - t of the line before) / (step - step of the line before)."""
+        if one.opens(line):
+            self.opened[one.name] = one.read(line)
+            return {}
+        read = {**self.opened.get(one.name, {}), **one.read(line)}
+        if one.bar or "elapsed" not in read or "step" not in read:
+            return read
+        last, self.before[one.name] = self.before.get(one.name, read), read
+        steps, seconds = read["step"] - last["step"], read["elapsed"] - last["elapsed"]
+        return {**read, "step_time": seconds / steps} if steps > 0 and seconds > 0 else read
 
     @property
     def log(self) -> Log | None:
