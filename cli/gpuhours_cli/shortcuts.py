@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,6 +62,24 @@ class Asked:
         return at_own_step(described(self.path, self.shortcuts, self.settings, example), self.observed, self.log)
 
 
+@contextlib.contextmanager
+def placed(path: Path | None) -> Iterator[None]:
+    """Errors that name only a key of the run, found after its file was read, also name the file and the line."""
+    from gpuhours.inputs.errors import EstimateError
+
+    try:
+        yield
+    except EstimateError as error:
+        from gpuhours.run.spec import Run, run_file
+
+        key = tuple(error.where.partition(":")[0].split("."))
+        if isinstance(path, Path) and str(path) != "-" and key[0] in Run.model_fields:
+            source = run_file(path)
+            if source.value(key) is not None:
+                error.where = f"{source.place(key)}  {error.where}"
+        raise
+
+
 OF_A_RUN = {"run": RunFile, "settings": Settings, "observed": ObservedStep, "log": LogOfSteps}
 
 
@@ -102,7 +121,8 @@ def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
 
     def with_shortcuts(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in taken}
-        command(**arguments, shortcuts={name: value for name, value in given.items() if value is not None})
+        with placed(arguments.get("run")):
+            command(**arguments, shortcuts={name: value for name, value in given.items() if value is not None})
 
     keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept]
     asked = sorted(keyword_only + added, key=lambda one: one.name in ("as_json", "quiet"))

@@ -147,3 +147,19 @@ def test_a_path_in_a_run_file_is_read_from_its_folder(
     assert gpuhours.estimate("runs/run.yaml").results["parameters"] is not None
     assert gpuhours_command("estimate", "runs/run.yaml").code == 0
     assert gpuhours_command("compare", "runs/run.yaml", "--gpu", "h100-sxm-80gb").code == 0
+
+
+@pytest.mark.parametrize("command", ["estimate", "trace"])
+def test_a_layout_that_cannot_run_is_placed_in_its_file(
+    command: str, gpuhours_command: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run.yaml"
+    run.write_text(
+        "model: llama-2-7b\ntraining: {global_batch: 256}\nhardware: {accelerator: h100-sxm-80gb, gpus: 8}\n"
+        "layout: {tensor: 2, pipeline: 4, microbatch: 3, sharding: none, recompute: none}\n",
+        encoding="utf-8",
+    )
+    output = ("-o", str(tmp_path / "step.json")) if command == "trace" else ()
+    ran = gpuhours_command(command, str(run), *output)
+    assert ran.code == 2
+    assert f"{run}:4:9  layout: tensor 2" in ran.err

@@ -137,3 +137,16 @@ def test_diffusion_models_swap_blocks_where_one_card_cannot_hold_them() -> None:
     ):
         assert other.outcome.resolved.layout is not None
         assert not other.outcome.resolved.layout.offload_parameters
+
+
+@pytest.mark.parametrize(
+    ("tokens", "splits"), [("20M", False), ("7B", False), ("200B", True)], ids=["0.002 a parameter", "0.9", "25"]
+)
+def test_fewer_tokens_than_parameters_are_a_tuning(tokens: str, splits: bool) -> None:
+    """Whole models tuned on one or two nodes run on Hugging Face's trainers, which split none; 20M tokens drew Megatron's tensor ranks."""
+    found = estimate(model="llama-3.1-8b", gpu="a10g", gpus="8", tokens=tokens)
+    stacks = next(one for one in found.assumptions if one.name.startswith("software"))
+    assert ("megatron" in stacks.source.lower() + stacks.reason.lower() + str(found.to_dict()).lower()) is splits
+    if not splits:
+        assert "tensor" not in layout_words(found)
+        assert "pipeline" not in layout_words(found)

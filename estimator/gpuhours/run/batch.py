@@ -56,7 +56,7 @@ def global_batch(
         return None
     usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens, pictures=pictures)
     if wanted is None:
-        batch = evenly(_for_enough_steps(usual / tokens, run, tokens), whole, most_parts, digits=2)
+        batch = evenly(_for_enough_steps(usual / tokens, run, tokens, whole), whole, most_parts, digits=2)
     else:
         batch = evenly(wanted / tokens, whole, most_parts)
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
@@ -69,13 +69,14 @@ def global_batch(
     return batch
 
 
-def _for_enough_steps(samples: Array, run: Run, tokens: Array) -> Array:
-    """The typical batch in samples, reduced if necessary so that the training data last for ``LEAST_STEPS`` steps."""
+def _for_enough_steps(samples: Array, run: Run, tokens: Array, ranks: Array) -> Array:
+    """The typical batch in samples, reduced if necessary so that the training data last for ``LEAST_STEPS`` steps, but not below one sample
+    on each rank: a model is not split because its data are few."""
     data = run.data
     seen = data.samples if data.tokens is None else data.tokens / tokens
     if seen is None and data.unique_samples is not None:
         seen = np.multiply(data.unique_samples, 1.0 if data.epochs is None else data.epochs)
-    return samples if seen is None else np.minimum(samples, np.maximum(1.0, np.divide(seen, LEAST_STEPS)))
+    return samples if seen is None else np.minimum(samples, np.maximum(ranks, np.divide(seen, LEAST_STEPS)))
 
 
 def evenly(samples: Array, ranks: Array, most_parts: float = 1.0, *, digits: int = 4) -> Array:

@@ -22,6 +22,7 @@ from gpuhours.run.typical import (
     UsualWeights,
     first,
     is_mixture,
+    is_tuning,
     kind_of,
     this_year,
     typical,
@@ -105,7 +106,7 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
     traits = {
-        "mixture": is_mixture(model), "adapters": model.trains_adapters, "in_samples": run.data.in_samples,
+        "mixture": is_mixture(model), "adapters": model.trains_adapters, "tuned": is_tuning(model, run.data),
     }  # fmt: skip
     stacks = first(table.stacks, kind, year, gpus, params, **traits)
     modes = first(table.recompute, kind, year, gpus, params, **traits)

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from gpuhours.architecture.operators import Model
+from gpuhours.data import Data
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import HOUR
@@ -40,8 +41,8 @@ class Condition(Sourced):
     """Whether it applies only to mixtures of experts."""
     adapters: bool = False
     """Whether it applies only to the training of adapters."""
-    in_samples: bool = False
-    """Whether it applies only to runs whose data are counted in samples: fine-tuning, for text."""
+    tuned: bool = False
+    """Whether it applies only to runs that tune a trained model further: ``is_tuning``."""
     fitted_on: tuple[str, ...] = ()
     """Organisations whose published hours were known when the line was added: their runs are validated without it."""
 
@@ -54,7 +55,7 @@ class Condition(Sourced):
         *,
         mixture: bool,
         adapters: bool,
-        in_samples: bool = False,
+        tuned: bool = False,
     ) -> bool:
         """Whether the line applies to a run of this kind, year, size and number of accelerators."""
         return (
@@ -66,7 +67,7 @@ class Condition(Sourced):
             and (self.least_params is None or params >= self.least_params)
             and (mixture or not self.mixtures)
             and (adapters or not self.adapters)
-            and (in_samples or not self.in_samples)
+            and (tuned or not self.tuned)
         )
 
 
@@ -226,6 +227,17 @@ def this_year() -> int:
 def is_mixture(model: Model) -> bool:
     """Whether any layer has experts."""
     return any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
+
+
+def is_tuning(model: Model, data: Data) -> bool:
+    """Whether a run tunes a trained model further: its data are counted in samples, or it is given fewer tokens than it has parameters.
+
+    Models trained from scratch saw at least 1.4 tokens a parameter (PaLM 540B; GPT-3 1.7, OPT 1.7, BLOOM 2.1: the fewest of
+    published/run_totals.csv).
+    """
+    if data.tokens is None:
+        return data.in_samples
+    return bool(np.max(data.tokens) < np.max(model.parameters))
 
 
 def kind_of(model: Model, frames: Array | None) -> Kind:

@@ -297,3 +297,15 @@ def test_sites_are_estimated_with_from_python(tmp_path: Path) -> None:
     assert at_site.outcome.resolved.met is not None
     assert plain.outcome.resolved.met is None
     assert estimate(at_site.run).results["step_time"] == at_site.results["step_time"]
+
+
+def test_what_a_run_leaves_open_is_what_an_estimate_shows(tmp_path: Path) -> None:
+    """Recomputation and sharding that a run file does not state: they were taken for none, and the residual blamed on the stack."""
+    path = tmp_path / "run.yaml"
+    text = described("megatron-core", ANOTHER, 1.0).replace("sharding: zero1, recompute: none, ", "")
+    path.write_text(text.replace("known", "# known"), encoding="utf-8")
+    shown = estimate(load(path)).outcome.step
+    assert shown is not None
+    path.write_text(text.replace("1.000000 s", f"{float(shown.time)} s"), encoding="utf-8")
+    (stack,) = calibrate([path]).stacks
+    assert stack.before == pytest.approx((float(shown.time),), rel=1e-9)

@@ -175,3 +175,14 @@ def test_a_log_that_was_begun_anew_is_said(tmp_path: Path, run: Run, seconds: fl
     log.write_text(lines(1, 2, seconds), encoding="utf-8")
     with pytest.raises(EstimateError, match="was restarted"):
         next(watched)
+
+
+def test_the_summary_of_a_run_ends_the_watch(tmp_path: Path, run: Run, seconds: float) -> None:
+    """A run stopped early (``max_steps`` of the Trainer, patience) ends below the steps that its bar announced."""
+    bars = "\r".join(
+        f" {step:2}%|#  | {step}/100 [{int(step * seconds)}:00<9:00, {seconds:.2f}s/it]" for step in range(1, 41)
+    )
+    log = tmp_path / "train.log"
+    log.write_text(bars + "\n{'train_runtime': 423.2, 'train_steps_per_second': 0.1}\n", encoding="utf-8")
+    (found,) = follow(log, run, every=0.1)
+    assert (found.step, found.ended) == (40, "the run has printed its summary")

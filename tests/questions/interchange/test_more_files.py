@@ -145,3 +145,22 @@ def test_two_files_that_say_two_shapes_are_said(tmp_path: Path) -> None:
     assert "layers 96 for 32" in said
     assert "hidden 12288 for 4096" in said
     assert "heads" not in said
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "tensor", "words"),
+    [
+        ("--tokenizer-model meta-llama/Meta-Llama-3-8B", 8, 129_024),  # 128,256 to a multiple of 1,024
+        ("--tokenizer-model meta-llama/Llama-2-7b-hf", 1, 32_000),
+        ("--tokenizer-type GPT2BPETokenizer", 2, 50_432),  # 50,257 to a multiple of 256
+    ],
+)  # fmt: skip
+def test_a_named_tokenizers_vocabulary_is_that_of_its_model(
+    tmp_path: Path, tokenizer: str, tensor: int, words: int
+) -> None:
+    shape = "--num-layers 32 --hidden-size 4096 --num-attention-heads 32 --seq-length 4096 --bf16"
+    found = imported(
+        tmp_path, "train.sh", f"python pretrain_gpt.py {shape} --tensor-model-parallel-size {tensor} {tokenizer}\n"
+    )
+    assert found.data["model"]["vocab"] == words
+    assert any(f"vocabulary {words:,}" in one for one in found.open)

@@ -16,10 +16,13 @@ from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.band import traits_of
-from gpuhours.run.default_layout import as_it_stands
+from gpuhours.run.central import centre
+from gpuhours.run.default_layout import DECISIVE, as_it_stands
+from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate, known_totals
 from gpuhours.run.novelty import Traits
 from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.samplable import foreseeable
 from gpuhours.run.shown import on_usual_network
 from gpuhours.run.spec import Interconnect, Known, Run, step_digest
 from gpuhours.run.totals import solve
@@ -94,12 +97,15 @@ class ObservedRun:
     steps: Steady | None = None
     remarks: tuple[str, ...] = ()
     log: Log | None = None
+    laid: Run = field(init=False, repr=False)
+    """The run with the layout that ``estimate`` shows."""
     resolved: Resolved = field(init=False)
     seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
     """Cache of predictions by stack, since leave-one-out validation predicts each step repeatedly."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resolved", resolved_as_it_stands(on_usual_network(self.run), self.source))
+        object.__setattr__(self, "laid", as_shown(self.run))
+        object.__setattr__(self, "resolved", resolved_as_it_stands(on_usual_network(self.laid), self.source))
 
     @property
     def of(self) -> str:
@@ -148,12 +154,12 @@ class ObservedRun:
 
     def on(self, stack: Candidate) -> Resolved:
         """The run on another stack. As in an estimate, the network has its typical share of bandwidth if the run states none."""
-        run, own = self.run, self.run.hardware.network
+        run, own = self.laid, self.run.hardware.network
         if stack.network is not None and own is None:
             run = run.replaced("hardware.network", Interconnect(kind=stack.network))
         if stack.software != self.stated.software:
             run = run.replaced("software", stack.software)
-        resolved = self.resolved if run is self.run else resolved_as_it_stands(on_usual_network(run), self.source)
+        resolved = self.resolved if run is self.laid else resolved_as_it_stands(on_usual_network(run), self.source)
         if stack.network is None or own is None or resolved.cluster is None:
             return resolved
         return replace(resolved, cluster=on_network(resolved.cluster, stack.network))
@@ -223,6 +229,14 @@ def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float 
         cases.append(one.case if same else case_of(row, one.without, stack.software))
     predictions = iter(predict([case for case in cases if isinstance(case, Case)]))
     return [next(predictions).time if isinstance(case, Case) else None for case in cases]
+
+
+def as_shown(run: Run) -> Run:
+    """The run with the layout that ``estimate`` shows of it, if it leaves open anything that decides the step: recomputation, sharding."""
+    if run.stages or (run.layout is not None and set(DECISIVE) <= run.layout.model_fields_set):
+        return run
+    asked = run if run.stack is not None or not foreseeable(run) else run.replaced("software", settled(run).software)
+    return run.replaced("layout", centre(asked)[2].run.layout)
 
 
 def resolved_as_it_stands(run: Run, source: str) -> Resolved:

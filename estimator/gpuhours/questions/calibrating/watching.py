@@ -17,6 +17,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import PIPE
 from gpuhours.questions.calibrating.explaining import step_range
+from gpuhours.questions.calibrating.formats import formats
 from gpuhours.questions.calibrating.logs import (
     LONGEST_LINE,
     PIECE,
@@ -162,18 +163,18 @@ def cost_of(found: Estimate, seconds: float | None) -> float | None:
 
 def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
     """Yield the state after reading the existing log and, unless ``once``, whenever the log grows. Ends at the last step, at the end
-    of a pipe, when throughput is below the range, or when the log has not grown for too long (``silence``)."""
+    of a pipe, at the tool's summary, when throughput is below the range, or when the log has not grown for too long (``silence``)."""
     watch, steps, shown = Watch(run), Steps("standard input" if str(path) == PIPE else str(path)), 0
     state: Progress | None = None
     for grown in growth(path, once=once, every=every):
         for text in grown:
             steps.feed(text)
         log = steps.log(whole=once)
-        ended = "" if once else silence(path, state)
+        ended = "" if once else steps.over or silence(path, state)
         if log is not None and len(log.lines) > shown:
             shown = len(log.lines)
             state = watch.seen(log)
-            ended = "" if once else silence(path, state)
+            ended = "" if once else steps.over or silence(path, state)
             yield replace(state, ended=ended)
             if state.below or state.finished or ended:
                 return
@@ -224,6 +225,12 @@ class Steps:
         self.reader.feed(map(plain, lines))
         self.rest = rest[: 2 * LONGEST_LINE]
         self.begun = self.begun or self.reader.log is not None
+
+    @property
+    def over(self) -> str:
+        """The reason why no more steps will come: the tool has printed its summary of the whole run. Empty if it has not."""
+        summaries = (one.name for one in formats().lines if one.average)
+        return "the run has printed its summary" if any(name in self.reader.found for name in summaries) else ""
 
     def log(self, *, whole: bool) -> Log | None:
         """The log read so far; ``whole``: no more text will follow. None if it has no steps."""

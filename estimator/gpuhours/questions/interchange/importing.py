@@ -215,9 +215,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origin, ...]) -> list[str]:
-    """Fill in the vocabulary of a shape that takes it from a tokenizer: GPT-2's if the file names GPT-2's merges. Otherwise raises
-    ``EstimateError``."""
+def _vocabulary(found: dict[str, Any], guessed: tuple[int, str] | None, origins: tuple[Origin, ...]) -> list[str]:
+    """Fill in the vocabulary of a shape that takes it from a tokenizer: that of the known model whose tokenizer the file names. Raises
+    ``EstimateError`` if it names none."""
     if "model.layers" not in found or "model.name" in found or "model.vocab" in found:
         return []
     if guessed is None:
@@ -226,8 +226,8 @@ def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origi
             "Set it, as in --set model.vocab=128256 (Llama 3), 32000 (Llama 2), 51200 (GPT-2's at tensor 8), or name the config.json.",
             ", ".join(one.file for one in origins),
         )
-    found["model.vocab"] = guessed
-    return [f"vocabulary {guessed:,}: GPT-2's, since its byte-pair merges are named, padded as Megatron pads it"]
+    found["model.vocab"], whose = guessed
+    return [f"vocabulary {guessed[0]:,}: that of {whose}, whose tokenizer is named, padded as Megatron pads it"]
 
 
 def _other_shape(stated: Mapping[str, Any], path: str) -> list[str]:

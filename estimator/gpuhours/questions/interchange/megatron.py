@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gpuhours.architecture.catalogue import known_as, named, names
 from gpuhours.architecture.lora import ATTENTION, EVERY
 from gpuhours.questions.interchange import swift
 from gpuhours.questions.interchange.keys import (
@@ -126,14 +127,27 @@ GPT2_WORDS, PADDED_TO = 50_257, 128
 
 
 def _vocabulary(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The vocabulary size with Megatron's padding; GPT-2's if no size is given and the tokenizer uses GPT-2's byte-pair merges."""
+    """The vocabulary size with Megatron's padding; if no size is given, that of the model whose tokenizer is named, or GPT-2's if its
+    byte-pair merges are named."""
     merges = theirs.names("merge_file") or theirs.get("tokenizer_type") == "GPT2BPETokenizer"
     said, each = theirs.count("vocab_size"), theirs.count("make_vocab_size_divisible_by") or PADDED_TO
-    if "model.layers" not in found or "model.vocab" in found or not (said or merges):
+    if "model.layers" not in found or "model.vocab" in found:
+        return {}
+    whose, words = ("", said) if said else ("gpt2", GPT2_WORDS) if merges else _words_of(theirs)
+    if not words:
         return {}
     multiple = each * int(found.get("layout.tensor", 1))
-    padded = -(-(said or GPT2_WORDS) // multiple) * multiple
-    return {"model.vocab": padded, UNPADDED: said} if said else {VOCABULARY: padded}
+    padded = -(-words // multiple) * multiple
+    return {"model.vocab": padded, UNPADDED: said} if said else {VOCABULARY: (padded, whose)}
+
+
+def _words_of(theirs: ForeignFile) -> tuple[str, int | None]:
+    """The known model whose tokenizer is named (``meta-llama/Meta-Llama-3-8B``), and its vocabulary; None if it is not known."""
+    name = str(theirs.get("tokenizer_model", "tokenizer_name_or_path") or "")
+    if not name or known_as(name) not in names():
+        return "", None
+    words = named(known_as(name)).shape.get("vocab")
+    return known_as(name), None if words is None else int(words)
 
 
 def _mixture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
