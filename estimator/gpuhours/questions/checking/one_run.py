@@ -164,13 +164,15 @@ def _suspects(document: Document, contradictions: Sequence[ContradictedClaims]) 
 def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:
     """Return the document and setting with two dies counted as one GPU (MI250, MI250X); texts count them either way."""
     stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
-    dies = stated.get("gpus", 0.0) == 2 * stated.get("nodes", 0.0) * stated.get("gpus_per_node", 0.0) > 0
+    gpus, degrees = stated.get("gpus", 0.0), [stated.get(name, 1.0) for name in ("tensor", "pipeline", "context")]
+    dies = gpus == 2 * stated.get("nodes", 0.0) * stated.get("gpus_per_node", 0.0) > 0
+    ranks = dies or stated.get("data_parallel", 0.0) * math.prod(degrees) == 2 * gpus > 0
     halved = tuple(
         replace(claim, spread=replace(claim.spread, centre=claim.spread.centre / 2))
         if dies and claim.quantity == "gpus"
         else claim
         for claim in document.claims
-        if claim.quantity != "data_parallel" or not dies
+        if claim.quantity != "data_parallel" or not ranks  # a rank is a die
     )
     return replace(document, claims=halved), replace(run, peak=2 * run.peak if run.peak else None)
 

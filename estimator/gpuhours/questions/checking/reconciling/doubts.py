@@ -37,6 +37,7 @@ NO_MISTAKE = {
     "PUE left out": "is for the whole machine, cooling included",
     "base model's tokens": "is for this run alone",
 }
+COUNTS_ATTENTION = "attention counted in full or not at all"
 """Causes that are not mistakes, as the figure is right for something slightly larger or smaller, and what the figure would have to
 cover for a contradiction."""
 OF_STOPS = frozenset(["downtime", "part of the run", "stops left out"])
@@ -87,6 +88,10 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     """``missing_condition`` that holds even in a text about a single run: what the accused figure counts."""
     said = f"“{accused.text}” "
     by_name = {claim.quantity: claim for claim in claims}
+    if (mfu := by_name.get("mfu")) is not None and _of_time_busy(mfu):
+        return f"“{mfu.text}” is a share of the peak FLOP/s, not of the time that the GPUs were busy"
+    if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
+        return said + "counts 6 FLOP per parameter and token, and no attention"
     if cause.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
         return said + "is for all GPUs together"
     if cause.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and _by_hours_alone(document):
@@ -104,6 +109,8 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
 def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
     """``missing_condition`` of a text that may be about several runs: what else the accused figure could cover."""
     said = f"“{accused.text}” "
+    if not _one_row(claims) and not 1 / FAR < factor < FAR and _alone_in_its_sentence(accused, claims):
+        return said + "is about this run"
     if not _one_row(claims) and _in_a_unit_unsaid(cause, document):
         return said + "is about this run"
     if any(claim.quantity == "parameters" for claim in claims) and 1 / CONVENTION < factor < CONVENTION:
@@ -118,11 +125,29 @@ def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], docu
     return ""
 
 
+_OF_FLOPS = re.compile(r"(?i)\bmfu\b|flop|peak|model|theor")
+"""Words by which a utilisation is known to be one of FLOP/s."""
+
+
+def _of_time_busy(mfu: Claim) -> bool:
+    """Whether a utilisation may be the share of time in which kernels ran, as monitoring tools report it: nothing says of which peak."""
+    return "utili" in mfu.because.lower() and _OF_FLOPS.search(f"{mfu.because} {mfu.quote}") is None
+
+
 UNITS_OF_DATA = {
     "bytes read as tokens": re.compile(r"(?i)\b(?:bytes?|characters?|chars)\b"),
     "words read as tokens": re.compile(r"(?i)(?<!other )(?<!few )\bwords\b"),
 }
 """Causes by which an amount of data is in another unit -> words by which a text speaks of that unit."""
+
+
+FAR = 10.0
+"""Factor beyond which a figure that stands in a sentence of its own is more likely another run's than wrong."""
+
+
+def _alone_in_its_sentence(accused: Claim, claims: Sequence[Claim]) -> bool:
+    """Whether none of the other figures of a misfit stands in the accused one's sentence."""
+    return all(claim is accused or claim.breath != accused.breath for claim in claims)
 
 
 def _in_a_unit_unsaid(cause: Cause, document: Document) -> bool:
@@ -157,6 +182,9 @@ def _one_row(claims: Sequence[Claim]) -> bool:
     return len(claims) > 2 and all(claim.of_row for claim in claims)
 
 
+_A_TIME = re.compile(r"(?i)\d\s?(?:h|hrs?|hours?|days?|weeks?|months?)\b")
+
+
 @dataclass(frozen=True)
 class Rivals:
     """Figures of a text that could be the intended ones in place of a run's own figures."""
@@ -186,15 +214,29 @@ class Rivals:
             else [one for one in self.loose if one.breath == claim.breath and one.value <= MOST][:6]
         )
 
+    def durations(self) -> list[Unplaced]:
+        """Return up to six times that were not understood."""
+        return [one for one in self.loose if one.breath != GIVEN and _A_TIME.search(one.text)][:6]
+
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Return up to six different values for the claim's quantity; for a cell whose row or column names the run, those of that cell."""
         rivals: list[Claim] = []
         for rival in self.claims:
             if claim.of_row and not (rival.of_row and rival.quote == claim.quote and rival.breath == claim.breath):
                 continue
-            if rival.quantity == claim.quantity and not any(alike(rival, other) for other in (claim, *rivals)):
+            if _may_be(rival, claim.quantity) and not any(alike(rival, other) for other in (claim, *rivals)):
                 rivals.append(rival)
         return rivals[:6]
+
+
+def _may_be(rival: Claim, quantity: str) -> bool:
+    """Whether a claim is of a quantity, or a second count of something that may as well be this: ``350M parameters, 90B positions``."""
+    unsure = rival.scope.startswith("another figure for")
+    return rival.quantity == quantity or (unsure and {rival.quantity, quantity} <= COUNTS)
+
+
+COUNTS = frozenset(["parameters", "tokens", "samples"])
+"""Counts in millions and billions that only the noun behind them tells apart."""
 
 
 def alike(one: Claim, other: Claim) -> bool:
@@ -216,6 +258,7 @@ def readings(
         swaps(left, involved, claims, rivals), sentences(left, involved, claims, rivals)
     ):
         yield swapped, " and ".join(instead(claim, rival) for claim, rival in taken)
+    yield from _at_other_times(left, claims, rivals)
     for position in involved:
         if (index := left[position].claim) is None:
             continue
@@ -224,6 +267,23 @@ def readings(
                 swapped = list(left)
                 swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
                 yield swapped, f"“{one.text}” has no part in “{claims[index].text}”"
+
+
+OF_TIME = frozenset(["wall_clock", "gpu_hours", "node_hours"])
+
+
+def _at_other_times(
+    left: Sequence[Measurement], claims: Sequence[Claim], rivals: Rivals
+) -> Iterable[tuple[list[Measurement], str]]:
+    """Yield the measurements with a time that was not understood for the run's, and the hours of its machines in proportion: those that
+    were reserved, where the run was up for fewer."""
+    times = [claims[m.claim] for m in left if m.quantity == "wall_clock" and m.claim is not None]
+    for time in times[:1]:
+        for one in rivals.durations():
+            log = math.log(one.value / time.value)
+            if abs(log) > ALIKE:
+                shifted = [replace(m, log=m.log + log) if m.quantity in OF_TIME else m for m in left]
+                yield shifted, f"“{time.text}”, not “{one.text}”, is the run's {time.title}"
 
 
 def swaps(

@@ -27,7 +27,7 @@ SIDE = {
         enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly,
         and wait, expect to wait, be prepared to wait, would last, would finish, would run, would occupy, would keep, would amount,
         would add up, would come to, would correspond, machine will have, system will have, cluster will have, supercomputer will have,
-        machine will be
+        machine will be, predicts that a, predict that a, law predicts
     """),
     "data preparation": phrases_of("""
         captioning the, captioning them, captioning took, captioning cost, captioning needed, captioning :, captions took,
