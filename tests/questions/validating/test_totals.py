@@ -99,6 +99,19 @@ def test_a_layout_in_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "profile"),
+    [
+        ("ZeRO-3", "deepspeed"), ("MM-SP (32 nodes), ZeRO-3", "longvila"), ("FSDP", "fsdp2-eager"), ("Megatron-LM TP=8", "megatron-lm"),
+        ("PP16 (zero-bubble) EP8, no TP", None), ("TP8 PP8", None),
+    ],
+)  # fmt: skip
+def test_a_stack_in_the_words_of_a_layout_is_matched_as_in_a_run(words: str, profile: str | None) -> None:
+    """By ``software/matching.yaml``, in the row's year; the name of a schedule is no stack."""
+    found = described(row(parallelism=words, recompute=""), "all").software
+    assert (None if found is None else found if isinstance(found, str) else found.name) == profile
+
+
+@pytest.mark.parametrize(
     ("changed", "says"),
     [
         ({"gpu": "TPUv3000"}, "accelerator"),

@@ -21,6 +21,7 @@ from gpuhours.questions.validating.accelerators import profile_of
 from gpuhours.questions.validating.architecture import of_size
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.spec import Run, from_dict
+from gpuhours.software.matching import profile_in
 
 Given = Literal["least", "usual", "all"]
 BILLION, MILLION = 1e9, 1e6
@@ -60,12 +61,7 @@ _TOWER = re.compile(r"(?<![a-z0-9])(bigg|[a-z])/(\d+)()()(?![\d+])", re.IGNORECA
 """A tower named by size and patch alone, as in CLIPA H/14."""
 _ALIGNED = re.compile(r"\b(projector|connector|alignment)\b", re.IGNORECASE)
 _DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
-_STACKS = {
-    "megatron-deepspeed": "megatron-deepspeed",
-    "fsdp": "fsdp-eager",
-    "megatron": "megatron-2023",
-    "deepspeed": "deepspeed",
-}
+_ZERO_BUBBLE = re.compile(r"zero[- ]bubble", re.IGNORECASE)
 
 
 def described(row: Row, given: Given) -> Run:
@@ -323,7 +319,7 @@ def _layout(row: Row) -> dict[str, Any]:
             keys[f"layout.{name}"] = int(match[1])
     if re.search(r"\bno TP\b", words):
         keys["layout.tensor"] = 1
-    if "layout.pipeline" in keys and re.search(r"zero[- ]bubble", words, re.IGNORECASE):
+    if "layout.pipeline" in keys and _ZERO_BUBBLE.search(words):
         keys["layout.schedule"] = "zb-1p"
     sharding = re.search(r"zero-?([123])", words, re.IGNORECASE)
     if sharding is not None:
@@ -333,7 +329,10 @@ def _layout(row: Row) -> dict[str, Any]:
         keys["layout.recompute"] = "full"
     elif recompute.startswith(("none", "selective")):
         keys["layout.recompute"] = recompute.split()[0]
-    stack = next((name for word, name in _STACKS.items() if word in words.lower()), None)
+    year = row.positive("year")
+    stack = profile_in(
+        _ZERO_BUBBLE.sub("", words), None if year is None else int(year)
+    )  # the schedule, not the authors' fork
     return keys | ({"software": stack} if stack else {})
 
 

@@ -62,7 +62,7 @@ def _plain(figure: Figure) -> float:
 
 def _unit(figure: Figure) -> float:
     """The size of the unit of a figure in the base unit of its kind; 1 for counts and money."""
-    return factor(figure.unit, figure.word) if figure.unit not in ("", "gpu", "node", "money") else 1.0
+    return factor(figure.unit, figure.word)
 
 
 def equations(prose: Prose) -> Iterator[Equation]:
@@ -210,7 +210,7 @@ def _size(figure: Figure) -> float:
 
 def _half_a_digit(figure: Figure) -> float:
     """Half of the last digit that is written, relative to the number: 4M is 3.5 to 4.5M. A bare whole number of at most three digits is a
-    count."""
+    count, and exact, as terms of a written calculation are; the figure of a run may be rounded at its zeros (``precision.rounding``)."""
     mantissa, power, _ = figure.digits.lower().partition("e")
     number = float(mantissa or 0)
     scaled = bool(figure.scale or power)

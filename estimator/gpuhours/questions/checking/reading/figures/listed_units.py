@@ -25,7 +25,7 @@ def with_listed_units(items: list[Item]) -> list[Item]:
         if not isinstance(last, Figure) or not _ends_a_list(items, end, last):
             continue
         scale = SCALES.get(last.scale, 1.0)
-        size = factor(last.unit, last.word) if last.unit not in ("gpu", "node", "money") else 1.0
+        size = factor(last.unit, last.word)
         for index, bare in _bare_before(items, end, last):
             value = bare.value * size * (scale if last.scale and not bare.scale else 1.0)
             if last.value and value and 1 / ALIKE < value / last.value < ALIKE:

@@ -159,7 +159,7 @@ def _refined(items: list[Item]) -> list[Item]:
             continue
         if bare.unit or bare.scale or bare.sides or not first.unit or first.value <= 0 or first.per or first.until:
             continue
-        size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
+        size = factor(first.unit, first.word)
         values = (bare.value * size, bare.value * size * SCALES.get(first.scale, 1.0))
         value = min(values, key=lambda one: abs(one / first.value - 1))
         if value > 0 and abs(value / first.value - 1) < REFINED:
@@ -192,7 +192,7 @@ def _listed_in_brackets(items: list[Item]) -> None:
         bare = [item for position in inside if isinstance(item := items[position], Figure)]
         if first.per or any(item.scale or item.sides for item in bare):
             continue
-        size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
+        size = factor(first.unit, first.word)
         for times in {1.0, size}:
             if abs(times * sum(item.value for item in bare) / first.value - 1) < ADDS_UP:
                 for position, item in zip(inside, bare, strict=True):
@@ -260,7 +260,7 @@ def _parts_of_sums(items: list[Item]) -> None:
         while parts[-1] > 1 and items[parts[-1] - 1].text == "+":
             parts.append(parts[-1] - 2)
         bare = [part for n in parts if isinstance(part := items[n], Figure) and not part.unit and not part.scale]
-        size = factor(item.unit, item.word) if item.unit not in ("gpu", "node", "money") else 1.0
+        size = factor(item.unit, item.word)
         if len(bare) < 2 or len(bare) != len(parts):
             continue
         if abs(size * sum(part.value for part in bare) / item.value - 1) < ADDS_UP:
@@ -312,7 +312,7 @@ def _each_for_somebody(items: list[Item]) -> None:
         if item.unit and behind in FOR and not item.per:
             first, gap = item, 0
         elif first is not None and not item.unit and not item.scale and behind in FOR and before in (",", "and", "="):
-            size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
+            size = factor(first.unit, first.word)
             items[at] = replace(item, value=item.value * size, unit=first.unit, word=first.word, device=first.device)
             gap = 0
 

@@ -90,7 +90,7 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
     if not isinstance(figure, Figure) or not is_bare(figure) or behind[:1] != ["of"]:
         return None
     if (whole := _whole(items, index)) is not None:
-        size = factor(whole.unit, whole.word) if whole.unit not in ("gpu", "node", "money") else 1.0
+        size = factor(whole.unit, whole.word)
         return replace(figure, value=figure.value * size, unit=whole.unit, word=whole.word, device=whole.device)
     if behind[-1] not in PRONOUNS:
         return None
@@ -218,7 +218,7 @@ def _is_name(item: Item) -> bool:
 def _as(figure: Figure, entry: Placed) -> tuple[Figure, Place] | None:
     """The number with the unit and place of an earlier figure; None if the two are too far apart in size."""
     lender = entry.figure
-    size = factor(lender.unit, lender.word) if lender.unit not in ("gpu", "node", "money") else 1.0
+    size = factor(lender.unit, lender.word)
     value = figure.value * size * (SCALES.get(lender.scale, 1.0) if lender.scale and not figure.scale else 1.0)
     if not 1 / ALIKE < value / lender.value < ALIKE:
         return None

@@ -88,7 +88,7 @@ def kind(unit: str, word: str) -> str:
 
 
 def factor(unit: str, word: str) -> float:
-    """The size of one ``word`` in the base of ``unit``."""
+    """The size of one ``word`` in the base of ``unit``; 1 for numbers, devices and money."""
     lowered = word.lower().strip()
     if unit == "time":
         return seconds(word)
