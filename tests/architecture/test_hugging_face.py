@@ -3,8 +3,11 @@
 ``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17
 (types added later: 5.24) and diffusers (0.42) count in the class that the configuration builds (meta device, tied weights once).
 ``kimi_k25`` is moonshotai/Kimi-K2.5's own file, counted from the shapes of its published tensors (the library has no class for it).
-``internlm2``, ``baichuan``, ``chatglm``, ``qwen``, ``deepseek`` and ``minicpm``, whose code comes with their weights, have the total that
-is published with those.
+Types whose code comes with their weights have the total of the stored weights, as others printed it: ``internlm2``, ``minicpm`` and
+``deepseek`` (model tables that list InternLM2.5-7B, MiniCPM-2B and DeepSeekMoE 16B to the parameter), ``chatglm`` and ``qwen`` (half
+the bytes of their index, 12,487,168,064 and 15,442,649,088; github.com/MrYxJ/calculate-flops.pytorch), ``bailing_moe_v2`` (Ling-mini
+2.0's 16,255,643,392 elements less the 256 biases of 19 routers, a buffer), ``lfm2_moe`` (LFM2-8B-A1B's 8,339,929,856 elements in bf16).
+``baichuan`` and ``bailing_moe`` are what we count: their cards' 7.5 and 16.8 B agree to their digits.
 """
 
 from __future__ import annotations

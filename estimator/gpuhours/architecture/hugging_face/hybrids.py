@@ -261,6 +261,20 @@ def lfm2(config: Config) -> Fields:
     }  # fmt: skip
 
 
+def lfm2_moe(config: Config) -> Fields:
+    """LFM2's mixtures: its mixers, with dense feed-forward layers first and experts in the others; the bias per expert is a buffer."""
+    shape, dense = (
+        lfm2(config.supplied({"block_auto_adjust_ff_dim": False})),
+        config.number("num_dense_layers", default=2),
+    )
+    pairs = [
+        ("attention" if attends(kind) else "short-conv", "dense" if place < dense else "experts")
+        for place, kind in enumerate(config.listed("layer_types"))
+    ]
+    config.without_effect("use_expert_bias")
+    return {**shape, "layer_groups": groups(pairs), "experts": routed(config)}
+
+
 def delta_layers(config: Config, fed: str) -> tuple[Fields, list[Fields]]:
     """(widths of the gated delta rule, layer groups): three layers with it for each layer with gated attention."""
     count = config.number("num_hidden_layers")
@@ -349,7 +363,8 @@ def kimi_linear(config: Config) -> Fields:
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("mamba", "falcon_mamba"), mamba), "mamba2": mamba2, "bamba": bamba, "granitemoehybrid": granite_hybrid,
-    "falcon_h1": falcon_h1, "nemotron_h": nemotron_h, "jamba": jamba, "minimax": minimax, "lfm2": lfm2, "qwen3_next": qwen3_next,
+    "falcon_h1": falcon_h1, "nemotron_h": nemotron_h, "jamba": jamba, "minimax": minimax, "lfm2": lfm2, "lfm2_moe": lfm2_moe,
+    "qwen3_next": qwen3_next,
     "qwen3_5_text": qwen3_5, "qwen3_5_moe_text": qwen3_5_moe,
     "olmo_hybrid": olmo_hybrid, "kimi_linear": kimi_linear,
 })  # fmt: skip

@@ -137,6 +137,15 @@ def deepseek_moe(config: Config) -> Fields:
     }
 
 
+def bailing(config: Config) -> Fields:
+    """Ling and Ring (``bailing_moe``): Llama's attention, with per-head QK norms in their second version, and DeepSeek's experts."""
+    config.only(use_bias=False, use_qkv_bias=False)
+    config.without_effect("norm_head", "norm_softmax", "router_type", "moe_router_enable_expert_bias", "embedding_dropout",
+                          "output_dropout", "score_function", "router_dtype", "mtp_loss_scaling_factor", "max_window_layers")  # fmt: skip
+    shape = deepseek_moe(config.renamed({"num_shared_experts": "n_shared_experts"}))
+    return {**shape, "qk_norm": "head" if config.get("use_qk_norm", False) else "none"}
+
+
 def deepseek_v32(config: Config) -> Fields:
     """DeepSeek-V3.2: additional small heads select the keys for each query."""
     shape = deepseek(config)
@@ -354,7 +363,7 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     "mixtral": mixtral, "phimoe": phimoe, "qwen2_moe": qwen2_moe, "qwen3_moe": qwen3_moe, "olmoe": olmoe, "flex_olmo": flex_olmo,
     **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe),
     **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite", "mistral4", "sarvam_mla"), deepseek),
-    "deepseek": deepseek_moe,
+    "deepseek": deepseek_moe, **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), bailing),
     **dict.fromkeys(("deepseek_v32", "glm_moe_dsa"), deepseek_v32),
     **dict.fromkeys(("glm4_moe", "sarvam_moe"), glm4_moe), "dots1": dots1, "ernie4_5_moe": ernie,
     "gpt_oss": gpt_oss, "llama4_text": llama4, "minimax_m2": minimax_m2, "dbrx": dbrx, "hunyuan_v1_moe": hunyuan_moe,
