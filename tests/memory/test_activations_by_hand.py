@@ -76,6 +76,27 @@ def test_scores_of_unfused_attention() -> None:
     assert kept(unfused=True, unkept=Unkept(scores=True)) == pytest.approx(WHOLE - 4 * 8)
 
 
+def test_scores_beside_a_sink_are_written_twice_in_the_format_of_the_run() -> None:
+    """The softmax and what the product reads, 2 bytes each, for each of 512 keys of eight heads, whatever the stack keeps otherwise."""
+    part = workload().model.stacks[0]
+    cores = tuple(replace(core, sunk=True, written=True) for core in part.block.attention)
+    facts = workload().software.memory.model_copy(update={"saved": {"swiglu": 2.0}, "scores": 7.0})
+    found = saved(
+        replace(part, block=replace(part.block, attention=cores)), BF16, facts, stream=2.0, unfused=True)  # fmt: skip
+    assert float(found.scores) == 8 * TOKENS * 2 * 2
+
+
+def test_an_operator_without_a_figure_keeps_what_the_one_it_resembles_keeps() -> None:
+    """A layer's scale as a residual sum: nothing, or what the stack states for either."""
+    part = workload().model.stacks[0]
+    scale = Elementwise(Pointwise.SCALE, 1024, sharded=False)
+    part = replace(part, block=replace(part.block, elementwise=(*part.block.elementwise, scale)))
+    for stated, kept_of_it in (({}, 0), ({"layer-scale": 2.0}, 2 * 2 * 1024)):
+        facts = workload().software.memory.model_copy(update={"saved": {"swiglu": 2.0, **stated}})
+        found = saved(part, BF16, facts, stream=2.0, unfused=False)
+        assert float(found.on_rank(workload().ranks)) == pytest.approx(WHOLE + kept_of_it)
+
+
 def test_scores_that_are_dropped_out() -> None:
     """Softmax, a mask byte and the dropped-out copy for each of 512 keys of eight heads: 5 B; a stream keeps half a byte."""
     asked = workload()

@@ -9,12 +9,14 @@ import pytest
 
 from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Ends, Linear, Pointwise, Split, Trainable
+from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.kernels.attention import attention_time
+from gpuhours.kernels.collectives import all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.recompute import EVERYTHING, Policy
 from gpuhours.software.figures import Launches, Traffic
-from gpuhours.step.communication import expert_passes, reached, tensor_passes
+from gpuhours.step.communication import CONTEXT, SENDS, _reduction_time, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
     ATTENTION,
     OTHER,
@@ -73,6 +75,18 @@ def test_sums_over_tensor_ranks() -> None:
         assert (found.forward, found.backward) == (pytest.approx(twice), pytest.approx(twice))
     hidden = workload(gpus=4, tensor=4, software=stack(exposed={"tensor": 0.0}))
     assert tensor_passes(layer(hidden), hidden, BATCH_AT_ONCE).total == 0.0
+
+
+def test_a_split_sequence_is_gathered_and_scattered_and_a_whole_one_summed() -> None:
+    """16 MB over eight H100s, whose switch sums in one pass, are quicker summed than gathered and scattered."""
+    asked = replace(workload(gpus=8, tensor=8), cluster=cluster("h100-sxm-80gb", gpus=8))
+    message, group = 16e6, asked.ranks.tensor_group
+    split = replace(asked, layout=asked.layout.model_copy(update={"sequence_parallel": True}))
+    summed = float(all_reduce_time(message, group, asked.cluster))
+    apart = float(all_gather_time(message, group, asked.cluster) + reduce_scatter_time(message, group, asked.cluster))
+    assert summed != pytest.approx(apart)
+    assert float(_reduction_time(message, group, asked.ranks, asked.cluster)) == pytest.approx(summed)
+    assert float(_reduction_time(message, group, split.ranks, asked.cluster)) == pytest.approx(apart)
 
 
 def test_a_split_sequence_that_is_copied_around_its_collectives() -> None:
@@ -357,3 +371,13 @@ def test_features_gathered_by_the_ranks_that_share_a_sample() -> None:
     found = feature_parts(replace(asked, model=model))
     assert added(found).total == pytest.approx(TOKENS * 1024 * 2 * 3 / 4 / LINK)
     assert added(found).backward == 0.0, "nothing trains behind it"
+
+
+@pytest.mark.parametrize(("placement", "gathered"), [("first_stage", True), ("replicated", False), ("separate", False)])
+def test_only_an_encoder_in_the_first_stage_gathers_over_the_context(placement: str, gathered: bool) -> None:
+    separate = {"vision_gpus": 4} if placement == "separate" else {}
+    asked = workload(gpus=8, context=4, vision=placement, **separate)
+    encoder = replace(layer(asked), trainable=Trainable.FROZEN)
+    found = feature_parts(replace(asked, model=replace(asked.model, parts=(encoder, *asked.model.parts))))
+    assert (float(found[CONTEXT].total) > 0) == gathered
+    assert (float(found[SENDS].total) > 0) != gathered

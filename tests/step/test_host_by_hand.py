@@ -110,6 +110,11 @@ def test_kernels_counted_by_operator() -> None:
     assert modules(layer(adapted), adapted) == 7 + 2 + 8
     amp = replace(counted(), precision=Precision("bf16", "amp"))
     assert layer_kernels(layer(amp), amp) == (21, 32)
+    kept_narrow = replace(adapted, precision=Precision("bf16", "amp"))
+    assert kept_narrow.precision.frozen == kept_narrow.precision.operand == 2
+    assert layer_kernels(layer(kept_narrow), kept_narrow) == (14 + 4 * 13, 25 + 4 * 17), (
+        "frozen in bf16: nothing to cast"
+    )
 
 
 def test_launches_with_hooks_masks_and_what_is_computed_again() -> None:

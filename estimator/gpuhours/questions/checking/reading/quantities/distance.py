@@ -24,12 +24,22 @@ class Window:
         self.at: list[int] = []
         self.starts: dict[str, list[int]] = {}
         self.joined: list[tuple[int, str]] = []
+        spelled, at, starts = (
+            self.spelled,
+            self.at,
+            self.starts,
+        )  # local names: a long text passes here once for each figure and word
         for place, item in enumerate(items):
-            for part in _spelled(item.words):
-                self.starts.setdefault(part, []).append(len(self.spelled))
-                self.spelled.append(part)
-                self.at.append(place)
-            self.joined += [(place, whole.replace("-", "")) for whole in item.words if "-" in whole]
+            parts, joined = _spelled(item.words)
+            for part in parts:
+                if part in starts:
+                    starts[part].append(len(spelled))
+                else:
+                    starts[part] = [len(spelled)]
+                spelled.append(part)
+                at.append(place)
+            if joined:
+                self.joined += [(place, whole) for whole in joined]
         self.words = {*self.starts, *(whole for _, whole in self.joined)}
 
     def lacks(self, words: tuple[str, ...]) -> bool:
@@ -151,9 +161,10 @@ def _crossings(items: Sequence[Item], first: int, last: int) -> float:
 
 
 @functools.lru_cache(maxsize=4096)
-def _spelled(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of an item in the singular, split at hyphens."""
-    return tuple(_singular(part) for whole in words for part in _parts(whole))
+def _spelled(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of an item in the singular, split at hyphens; the hyphenated ones also without their hyphens."""
+    parts = tuple(_singular(part) for whole in words for part in _parts(whole))
+    return parts, tuple(whole.replace("-", "") for whole in words if "-" in whole)
 
 
 @functools.cache
