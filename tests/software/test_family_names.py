@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 import gpuhours
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.run.band import step_limits
 from gpuhours.run.resolve import resolve
-from gpuhours.software.matching import StatedStack, is_family, match, table
+from gpuhours.software.matching import StatedStack, is_family, match, software_named, table
+from gpuhours.software.profile import load_software
 
 RUN = {
     "model": "llama-3-8b", "data.tokens": "1T", "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 64, "layout.tensor": 1,
@@ -25,7 +27,8 @@ def test_a_release_or_another_word_says_more_than_the_family(family: str) -> Non
     assert match(StatedStack(described=family)).family_alone
     assert not match(StatedStack(stated=family, release="24.09")).family_alone
     assert not match(StatedStack(stated=family, described=f"{family} with its own words")).family_alone
-    assert not is_family(match(StatedStack(stated=family)).profile)
+    profile = match(StatedStack(stated=family)).profile
+    assert profile in family or not is_family(profile)
 
 
 def case(row: Row, **cells: str) -> Case:
@@ -53,3 +56,27 @@ def test_the_range_of_an_estimates_step_is_wider() -> None:
     assert family.software.name == "fsdp2-eager"
     (low, high), (lower, higher) = step_limits(own, 5.0), step_limits(family, 5.0)
     assert lower < low < 1 < high < higher
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [
+        ("Megatron", "megatron-lm"), ("NVIDIA Megatron-LM", "megatron-lm"), ("Megatron-LM core 0.9", "megatron-lm"),
+        ("Lightning Fabric", "torch-trainer"), ("lit-gpt", "torch-trainer"), ("Diffusers", "huggingface"),
+        ("OpenRLHF", "huggingface-deepspeed"),
+        ("DeepSpeed-MoE", "deepspeed"), ("Meta Lingua", "fsdp-compile"), ("OneTrainer", "huggingface"), ("slime", "megatron-core"),
+    ],
+)  # fmt: skip
+def test_a_name_as_people_say_it_is_no_misspelling(name: str, profile: str) -> None:
+    assert load_software(software_named(name)[0]).name == profile
+
+
+@pytest.mark.parametrize("name", ["megatron-cor", "deepspede", "torchtitn"])
+def test_a_slip_is_still_refused_with_a_suggestion(name: str) -> None:
+    with pytest.raises(EstimateError, match="Did you mean"):
+        software_named(name)
+
+
+def test_a_version_that_is_no_release_says_no_more_than_the_family() -> None:
+    assert all(map(is_family, ("PyTorch 2.3", "NeMo 2.0", "jax 0.4.30", "NVIDIA NeMo")))
+    assert not any(map(is_family, ("NeMo 24.07", "Megatron-Core 0.9", "PyTorch 2.3 compiled", "maxtext")))

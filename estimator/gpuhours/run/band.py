@@ -14,7 +14,8 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.run.conformal import HostFactors, curve, table
 from gpuhours.run.novelty import Traits, features, kind_of_model
-from gpuhours.step import over_hosts
+from gpuhours.step import over_hosts, over_left_open
+from gpuhours.step.hosts import SAME
 from gpuhours.workload import Workload
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def band(outcome: Outcome) -> Band | None:
     rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
     met = outcome.resolved.met
     hosts = host_limits(outcome.resolved.workload, outcome.step.time)
-    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on, hosts)
+    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on, hosts, left_open_limits(outcome))
     if met is None:
         return earned
     low, high = step_limits(outcome.resolved, float(np.max(outcome.step.time)))
@@ -84,6 +85,25 @@ def host_limits(workload: Workload, time: Array) -> tuple[float, float]:
     return float(np.min(fast)), float(np.max(slow))
 
 
+def left_open_limits(outcome: Outcome) -> HostFactors:
+    """Factors on the predicted step time with the fastest and slowest usual values of what a run with a layout does not state
+    (``step.left_open``)."""
+    run, predicted = outcome.run, outcome.step
+    if run.layout is None or predicted is None:
+        return SAME
+    said = run.layout.model_fields_set
+    left_open = {
+        "recompute": "recompute" not in said, "sharding": "sharding" not in said,
+        "schedule": not said & {"schedule", "interleave", "stage_layers"}, "sequence_method": "sequence_method" not in said,
+        "network": run.hardware.network is None and not run.hardware.says_network_rate,
+        "precision": "dtype" not in run.training.model_fields_set,
+    }  # fmt: skip
+    least, most = over_left_open(
+        outcome.resolved.workload, predicted.time, {fact: np.asarray(here) for fact, here in left_open.items()}
+    )
+    return float(np.min(least)), float(np.max(most))
+
+
 def step_limits(run: Resolved, time: float) -> tuple[float, float]:
     """10th and 90th percentile of measured / predicted step time on a host of known pace, for a run whose stack is given or drawn;
     ``time`` is the predicted step time in s. Raises ``ValueError`` for a run without a step time."""
@@ -94,15 +114,21 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
     return curve("step").limits(traits_new) if run.met is None else run.met.limits(curve("step").usual(traits_new))
 
 
-def band_of(traits: Traits, time: float, rests_on: str = "its data sheet", hosts: HostFactors = (1.0, 1.0)) -> Band:
+def band_of(
+    traits: Traits,
+    time: float,
+    rests_on: str = "its data sheet",
+    hosts: HostFactors = SAME,
+    left_open: HostFactors = SAME,
+) -> Band:
     """The error band of a run with these traits and a predicted step time of ``time`` s: 10th and 90th percentile of the factors on step
     time and memory, and the traits that were never measured. ``rests_on``: what the accelerator's step times are based on; ``hosts``:
-    ``host_limits``."""
+    ``host_limits``; ``left_open``: ``left_open_limits``."""
     new = features(traits, time, table()["world"])
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
     return Band(
-        *curve("step").limits(new, hosts), *curve("memory").limits(new), traits.words,
+        *curve("step").limits(new, hosts, left_open), *curve("memory").limits(new), traits.words,
         like["runs"], like["sources"], like["median_error"], stack["runs"], stack["median_error"],
         novelty(traits, rests_on),
     )  # fmt: skip

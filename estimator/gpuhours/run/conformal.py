@@ -18,6 +18,16 @@ centre add up as squares, and a score is what is left of an error without the ho
     range = predicted x exp(shift - sqrt((below x s)^2 + ln^2 f)) to exp(shift + sqrt((above x s)^2 + ln^2 F))
     score = sign(e - shift) sqrt(max(0, (e - shift)^2 - ln^2 f or F)) / s
 
+Facts that a run leaves open (recomputation, kernel, sharding, network, format, schedule) are a third cause: with their usual values the
+step would take g times as long at least and G times at most (``step.left_open``). The spread of the predictions of one run is its
+difficulty (normalised conformal prediction: Papadopoulos, Gammerman and Vovk 2008, "Normalized nonconformity measures for regression
+conformal prediction"), so it adds as squares too, times one coefficient:
+
+    range = predicted x exp(shift - sqrt((below x s)^2 + ln^2 f + (open x ln g)^2)) and so on above
+
+``open`` is learned on published rows in which facts were blanked at random (``validating.blanking``), so that left-out sources of such
+rows have the least interval score, which is least in expectation for the true percentiles (Gneiting and Raftery 2007, JASA 102(477)).
+
 ``below`` and ``above`` are the magnitudes of the scores' 10th and 90th percentile, times a common factor chosen so that left-out sources
 are covered as intended (similar to the correction of quantiles in Romano, Patterson and Candes 2019, arXiv:1905.03222). They differ
 because more runs are far slower than predicted than far faster.
@@ -38,6 +48,7 @@ import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
+from gpuhours.step.hosts import SAME
 
 HostFactors = tuple[float, float]
 """Factors on a step time on a fast and a slow host, the 10th and the 90th percentile of hosts."""
@@ -52,12 +63,18 @@ class Curve:
     shift: float
     below: float
     above: float
+    left_open: float = 0.0
+    """Coefficient of the spread over facts that a run leaves open."""
 
-    def limits(self, features: Sequence[float], hosts: HostFactors = (1.0, 1.0)) -> tuple[float, float]:
-        """Factors on a prediction, 10th and 90th percentile; 1 is always between them. ``hosts``: factors on a fast and a slow host."""
+    def limits(
+        self, features: Sequence[float], hosts: HostFactors = SAME, left_open: HostFactors = SAME
+    ) -> tuple[float, float]:
+        """Factors on a prediction, 10th and 90th percentile; 1 is always between them. ``hosts``: factors on a fast and a slow host;
+        ``left_open``: factors with the fastest and the slowest usual values of what the run leaves open."""
         usual = self.usual(features)
-        low = self.shift - float(with_hosts(self.below * usual, hosts[0]))
-        high = self.shift + float(with_hosts(self.above * usual, hosts[1]))
+        fast, slow = explained(hosts, left_open, self.left_open)
+        low = self.shift - float(with_hosts(self.below * usual, fast))
+        high = self.shift + float(with_hosts(self.above * usual, slow))
         return min(1.0, math.exp(low)), max(1.0, math.exp(high))
 
     def usual(self, features: Sequence[float]) -> float:
@@ -67,6 +84,18 @@ class Curve:
     def to_dict(self) -> dict[str, Any]:
         """For ``bands.json``."""
         return {name: _rounded(value) for name, value in asdict(self).items()}
+
+
+def explained(hosts: Any, left_open: Any, coefficient: float) -> Any:
+    """Factors on a fast and a slow host with those of what is left open, whose logs count ``coefficient`` times: independent, so that their
+    logs add up as squares.
+
+    >>> fast, slow = explained((1.0, 1.5), (0.5, 1.0), 2.0)
+    >>> float(round(fast, 9)), float(round(slow, 9))
+    (0.25, 1.5)
+    """
+    away = np.hypot(np.log(hosts), coefficient * np.log(left_open))
+    return np.exp(-away[0]), np.exp(away[1])
 
 
 def with_hosts(distance: Array, factor: Array) -> Array:
@@ -106,7 +135,7 @@ def curve(of: str, without: str = "") -> Curve:
     """The range of ``step`` or ``memory`` (factors on seconds or bytes), fitted on all systems, or with the system ``without`` left out."""
     constants = table()[of]
     one = constants["without"].get(without, constants["all"])
-    return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"])
+    return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"], one["left_open"])
 
 
 def unmeasured_stack(without: str = "") -> float:

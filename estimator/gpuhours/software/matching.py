@@ -3,6 +3,7 @@ line each, in ``matching.yaml``."""
 
 import functools
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,8 @@ HALVES = {"early": 2, "mid": 6, "late": 11}
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 Kind = Literal["split", "sharded", "alone"]
 """A layout with tensor or pipeline parallelism, under ZeRO-3, or neither."""
+VERSION = re.compile(r"[ -]v?\d+(\.\d+)*\+?$")
+"""A version at the end of a name."""
 SLIP = 0.8
 """Similarity (``difflib``) from which a word counts as a misspelt profile name."""
 
@@ -269,18 +272,27 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
 
 
 def is_family(name: str) -> bool:
-    """Whether a name is that of a family of stacks, without a release, compiler or kind of sharding.
+    """Whether a name is that of a family of stacks, without a release, compiler or kind of sharding. A version that is no known release
+    does not tell which of the family's profiles it is.
 
-    >>> is_family("Megatron"), is_family("Megatron-Core 0.9")
-    (True, False)
+    >>> is_family("Megatron"), is_family("PyTorch 2.3"), is_family("NeMo 24.07"), is_family("Megatron-Core 0.9")
+    (True, True, False, False)
     """
-    return name.strip().lower() in table().families
+    word = name.strip().lower()
+    return VERSION.sub("", word) in table().families and release_of(word) is None
 
 
 def is_misspelt(name: str) -> bool:
-    """Whether a word looks like a misspelt profile name."""
+    """Whether a word looks like a misspelt profile name. A word that is a family's name, or all of which a rule knows, is not."""
     word = name.strip().lower()
-    return " " not in word and known_as(word) is None and bool(nearest(word, list_software(), SLIP))
+    if " " in word or known_as(word) is not None or is_family(word) or any(_all_of(word)):
+        return False
+    return bool(nearest(word, list_software(), SLIP))
+
+
+def _all_of(word: str) -> Iterator[bool]:
+    """For each rule, whether what it looks for is the whole word."""
+    return (re.fullmatch(line.words, word) is not None for line in table().lines)
 
 
 def is_unknown(name: str, year: int | None = None) -> bool:

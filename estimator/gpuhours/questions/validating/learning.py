@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
-from gpuhours.run.conformal import Curve, HostFactors, with_hosts, without_hosts
+from gpuhours.run.conformal import Curve, HostFactors, explained, with_hosts, without_hosts
 from gpuhours.run.novelty import BESIDES, MIXTURE, TRAITS, Traits, World, features
 from gpuhours.run.ranges import HIGH, LOW
+from gpuhours.step.hosts import SAME
 
 Floats = NDArray[np.float64]
 WANTED = 0.8
@@ -30,6 +31,8 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "len
 left-out systems is no worse and the range is narrower. For memory every trait is used."""
 FACTORS = np.exp(np.linspace(-0.7, 0.9, 161))
 """Candidate factors on the distance of both percentiles from the centre."""
+OPEN = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+"""Candidate coefficients of what is left open."""
 HELD = 2
 """Number of pseudo-systems with a factor of 1, added to those from which the slowdown of unmeasured stacks is learned."""
 
@@ -46,8 +49,10 @@ class Sample:
     """log(measured / predicted), without the slowdown of unmeasured stacks in the prediction."""
     unmeasured: bool = False
     """Whether its stack is unmeasured without its system, and its model has no experts."""
-    hosts: HostFactors = (1.0, 1.0)
+    hosts: HostFactors = SAME
     """Step time on a fast and a slow host, relative to ``time``, if it does not say how fast its host is."""
+    left_open: HostFactors = SAME
+    """Step time with the fastest and slowest usual values of what it does not state, relative to ``time``."""
 
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
@@ -61,8 +66,8 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
             system, software = system_of(one.row.word("source_title") or ""), one.case.software
             factor = None if one.case.traits.kind == MIXTURE or memory else software.unmeasured_factor
             error = float(np.log(1.0 if factor is None else factor) - np.log1p(ratio))
-            hosts = (1.0, 1.0) if memory else one.hosts
-            learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None, hosts))
+            hosts, left_open = (SAME, SAME) if memory else (one.hosts, one.left_open)
+            learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None, hosts, left_open))
     return learned
 
 
@@ -77,9 +82,9 @@ def unmeasured_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) 
     return float(np.median([*systems, *[0.0] * HELD]))
 
 
-def _errors_without_slowdown(rows: Sequence[Sample], out: str) -> Floats:
-    """Every row's error, with the slowdown of unmeasured stacks learned without the row's system and ``out``."""
-    known = {system: unmeasured_stack(rows, frozenset({system, out})) for system in {one.system for one in rows}}
+def _errors_without_slowdown(rows: Sequence[Sample], met: Sequence[Sample], out: str) -> Floats:
+    """Every row's error, with the slowdown of unmeasured stacks learned on ``met`` without the row's system and ``out``."""
+    known = {system: unmeasured_stack(met, frozenset({system, out})) for system in {one.system for one in rows}}
     return np.array([one.error - known[one.system] * one.unmeasured for one in rows])
 
 
@@ -92,21 +97,26 @@ def world_of(rows: Sequence[Sample]) -> World:
     return {trait: {v: tuple(sorted(has)) for v, has in sorted(values.items())} for trait, values in systems.items()}
 
 
-def learn(rows: Sequence[Sample], ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
+def learn(
+    rows: Sequence[Sample], ignored: frozenset[str] = frozenset(), blanked: Sequence[Sample] = ()
+) -> dict[str, Any]:
     """The range learned from all systems, one learned without each system, and their coverage.
 
     Coverage is nested: a system's rows are tested with the range learned without it. The factor on the 10th and 90th percentiles of the
-    scores is chosen so that the mean of coverage by row and by source is closest to ``WANTED``. ``ignored``: features with a coefficient
-    of 0.
+    scores is chosen so that the mean of coverage by row and by source is closest to ``WANTED``. The coefficient of what is left open
+    (``run.conformal``) has the least interval score on rows in which facts were ``blanked``; it is 0 without such rows. ``ignored``:
+    features with a coefficient of 0.
     """
-    systems = sorted({one.system for one in rows})
-    worlds = _worlds(rows, systems, np.array([name not in ignored for name in (*TRAITS, *BESIDES)], float))
-    factor = float(min(FACTORS, key=lambda factor: abs(_coverage(worlds, factor)["mean"] - WANTED)))
-    found = _coverage(worlds, factor)
+    counts = np.array([name not in ignored for name in (*TRAITS, *BESIDES)], float)
+    tried = _tried(rows, blanked)
+    left_open = _coefficient(tried, counts) if blanked else 0.0
+    worlds, factor = _fitted(tried, counts, left_open)
     curves = {out: _curve(one, factor) for out, one in worlds.items()}
+    systems = sorted({one.system for one in rows})
     return {
-        "features": [*TRAITS, *BESIDES], "factor": round(factor, 3),
-        "coverage": {name: round(value, 3) for name, value in found.items() if name != "mean"},
+        "features": [*TRAITS, *BESIDES], "factor": round(factor, 3), "left_open": round(left_open, 3),
+        "coverage": _rounded(_coverage(worlds, factor, tried.whole)),
+        "blanked": _rounded(_coverage(worlds, factor, ~tried.whole)) if blanked else None,
         "unmeasured": {
             "all": round(unmeasured_stack(rows), 4),
             "without": {out: round(unmeasured_stack(rows, frozenset({out})), 4) for out in systems},
@@ -115,19 +125,73 @@ def learn(rows: Sequence[Sample], ignored: frozenset[str] = frozenset()) -> dict
     }  # fmt: skip
 
 
+def _rounded(coverage: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in coverage.items() if name != "mean"}
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Whole rows and blanked ones, as they are without each system."""
+
+    owners: NDArray[np.str_]
+    whole: NDArray[np.bool_]
+    """Whether nothing was blanked; only these are learned from."""
+    hosts: Floats
+    left_open: Floats
+    """Factors on the step time, at least and at most."""
+    without: Mapping[str, tuple[Floats, Floats]]
+    """System left out ("" for none) -> features and errors of every row."""
+
+
+def _tried(rows: Sequence[Sample], blanked: Sequence[Sample]) -> _Tried:
+    world, tried = world_of(rows), [*rows, *blanked]
+    return _Tried(
+        np.array([one.system for one in tried]),
+        np.arange(len(tried)) < len(rows),
+        np.array([one.hosts for one in tried]).T,
+        np.array([one.left_open for one in tried]).T,
+        {
+            out: (_features(tried, world, out), _errors_without_slowdown(tried, rows, out))
+            for out in ("", *sorted({one.system for one in rows}))
+        },
+    )
+
+
+def _coefficient(tried: _Tried, counts: Floats) -> float:
+    """The coefficient of what is left open with the least interval score over left-out systems of blanked rows."""
+
+    def score(left_open: float) -> float:
+        return _coverage(*_fitted(tried, counts, left_open), ~tried.whole)["interval_score"]
+
+    return min(OPEN, key=score)
+
+
+def _fitted(tried: _Tried, counts: Floats, left_open: float) -> tuple[dict[str, _World], float]:
+    """System left out -> what is learned without it, "" for all systems; and the common factor on the scores' percentiles. ``counts`` is 0
+    for unused features, otherwise 1."""
+    known, worlds = np.array(explained(tried.hosts, tried.left_open, left_open)), {}
+    for out, (seen, errors) in tried.without.items():
+        kept = (tried.owners != out) & tried.whole
+        found = _fit_scale(seen[kept], errors[kept], tried.owners[kept], counts, known[:, kept])
+        worlds[out] = _World(kept, tried.owners, seen, errors, *found, known, left_open)
+    return worlds, float(min(FACTORS, key=lambda factor: abs(_coverage(worlds, factor, tried.whole)["mean"] - WANTED)))
+
+
 @dataclass(frozen=True)
 class _World:
-    """What is learned without the system ``out``, evaluated for all rows: features, errors and typical errors."""
+    """What is learned without a system, evaluated for all rows: features, errors and typical errors."""
 
-    out: str
+    kept: NDArray[np.bool_]
+    """Which rows it was learned on."""
     owners: NDArray[np.str_]
     seen: Floats
     errors: Floats
     base: float
     coefficients: Floats
     shift: float
-    hosts: Floats
-    """Factors on a fast and a slow host."""
+    known: Floats
+    """Factors on the step time by causes other than the model, at least and at most (``explained``)."""
+    left_open: float
 
     @cached_property
     def usual(self) -> Floats:
@@ -137,26 +201,14 @@ class _World:
     @cached_property
     def edges(self) -> tuple[float, float]:
         """The 10th and 90th percentile of the other systems' scores: errors (less ``shift``) over typical errors."""
-        kept = self.owners != self.out
-        scores = (without_hosts(self.errors - self.shift, *self.hosts) / self.usual)[kept]
-        weight = _weights(self.owners[kept])
+        scores = (without_hosts(self.errors - self.shift, *self.known) / self.usual)[self.kept]
+        weight = _weights(self.owners[self.kept])
         order = np.argsort(scores)
         reached = np.cumsum(weight[order])
         low, high = (
             float(scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))]) for at in (LOW, HIGH)
         )
         return low, high
-
-
-def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> dict[str, _World]:
-    """System left out -> what is learned without it; "" for all systems. ``counts`` is 0 for unused features, otherwise 1."""
-    world, owners = world_of(rows), np.array([one.system for one in rows])
-    worlds, hosts = {}, np.array([one.hosts for one in rows]).T
-    for out in ("", *systems):
-        seen, errors, kept = _features(rows, world, out), _errors_without_slowdown(rows, out), owners != out
-        found = _fit_scale(seen[kept], errors[kept], owners[kept], counts, hosts[:, kept])
-        worlds[out] = _World(out, owners, seen, errors, *found, hosts)
-    return worlds
 
 
 def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:
@@ -172,13 +224,14 @@ def _weights(owners: NDArray[np.str_]) -> Floats:
 
 
 def _fit_scale(
-    found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats, hosts: Floats
+    found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats, known: Floats
 ) -> tuple[float, Floats, float]:
-    """(base, coefficients, shift) with the maximum Laplace likelihood of errors, less what ``hosts`` explain, of scale exp(base +
-    coefficients x features), with non-negative coefficients and a prior at ``USUAL``. Convex; solved by projected gradient descent."""
+    """(base, coefficients, shift) with the maximum Laplace likelihood of errors, less what is ``known`` of other causes, of scale
+    exp(base + coefficients x features), with non-negative coefficients and a prior at ``USUAL``. Convex; solved by projected gradient
+    descent."""
     weight = _weights(owners)
     shift = float(np.median([np.median(errors[owners == system]) for system in set(owners)]))
-    size: Floats = np.abs(without_hosts(errors - shift, *hosts))
+    size: Floats = np.abs(without_hosts(errors - shift, *known))
     base, coefficients = float(np.log(weight @ size)), USUAL * counts
     for _ in range(ROUNDS):
         slope = weight * (1 - size * np.exp(-base - found @ coefficients))
@@ -193,25 +246,25 @@ def _curve(one: _World, factor: float) -> Curve:
     A common factor uses all systems, whereas more extreme percentiles would depend on two or three of them."""
     low, high = one.edges
     below, above = factor * max(0.0, -low), factor * max(0.0, high)
-    return Curve(one.base, tuple(one.coefficients), one.shift, below, above)
+    return Curve(one.base, tuple(one.coefficients), one.shift, below, above, one.left_open)
 
 
-def _coverage(worlds: dict[str, _World], factor: float) -> dict[str, float]:
-    """Coverage over all ``rows``, mean coverage over ``sources``, the ``mean`` of both, the median of high / low, and the mean interval
-    score over sources; each system is tested with the range learned without it."""
+def _coverage(worlds: dict[str, _World], factor: float, tested: NDArray[np.bool_]) -> dict[str, float]:
+    """Coverage over all ``tested`` ``rows``, mean coverage over ``sources``, the ``mean`` of both, the median of high / low, and the mean
+    interval score over sources; each system is tested with the range learned without it."""
     owners = worlds[""].owners
     inside, widths, scores = (np.zeros(len(owners)) for _ in range(3))
-    for out in set(owners):
-        mine, one = owners == out, worlds[str(out)]
+    for out in set(owners[tested]):
+        mine, one = (owners == out) & tested, worlds[str(out)]
         curve, usual, off = _curve(one, factor), one.usual[mine], one.errors[mine] - one.shift
-        fast, slow = one.hosts[:, mine]
-        low = -np.asarray(with_hosts(curve.below * usual, fast))
-        high = np.asarray(with_hosts(curve.above * usual, slow))
+        low = -np.asarray(with_hosts(curve.below * usual, one.known[0, mine]))
+        high = np.asarray(with_hosts(curve.above * usual, one.known[1, mine]))
         inside[mine] = (off >= low) & (off <= high)
         widths[mine] = high - low
         scores[mine] = interval_score(low, high, off)
-    by_row, by_source, score = float(inside.mean()), float(_weights(owners) @ inside), float(_weights(owners) @ scores)
-    median_width = float(np.exp(np.median(widths)))
+    weight = _weights(owners[tested])
+    by_row, by_source, score = float(inside[tested].mean()), *(float(weight @ one[tested]) for one in (inside, scores))
+    median_width = float(np.exp(np.median(widths[tested])))
     return {
         "mean": (by_row + by_source) / 2, "rows": by_row, "sources": by_source, "median_width": median_width,
         "interval_score": score,

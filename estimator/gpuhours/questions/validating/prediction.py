@@ -14,9 +14,10 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.memory import memory
+from gpuhours.questions.validating.blanking import FACTS, is_open
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.rows import Row
-from gpuhours.step import PARTS, step_and_hosts
+from gpuhours.step import PARTS, over_left_open, step_and_hosts
 from gpuhours.step.hosts import SAME
 from gpuhours.workload import Workload
 
@@ -51,6 +52,8 @@ class Prediction:
     problem: str | None = None
     hosts: tuple[float, float] = SAME
     """Step time on a fast and a slow host, relative to ``time``, if the row does not say how fast its host is."""
+    left_open: tuple[float, float] = SAME
+    """Step time with the fastest and slowest usual values of what the row does not state, relative to ``time``."""
 
 
 def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction]:
@@ -91,17 +94,23 @@ def _predict_together(cases: Sequence[Case], step_time: bool) -> list[Prediction
     columns["open"], columns["filled"] = _least_filled(cases, together, held.filled)
     if step_time:
         predicted, fast, slow = step_and_hosts(together)
-        columns |= {"time": predicted.time, "fast": fast, "slow": slow, **predicted.parts}
+        said_less = {fact: np.array([is_open(case.row, fact) for case in cases]) for fact in FACTS}
+        least, most = over_left_open(together, predicted.time, said_less)
+        columns |= {"time": predicted.time, "fast": fast, "slow": slow, "least": least, "most": most, **predicted.parts}
     size = len(cases)
     wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
     parts = [{name: wide[name][place] for name in PARTS if name in wide} for place in range(size)]
     times = wide.get("time", [None] * size)
     counted = [wide[memory_counts(case.row)][at] for at, case in enumerate(cases)]
     hosts = list(zip(wide["fast"], wide["slow"], strict=True)) if step_time else [SAME] * size
+    open_factors = list(zip(wide["least"], wide["most"], strict=True)) if step_time else [SAME] * size
     return [
-        Prediction(times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at], hosts=hosts[at])
+        Prediction(
+            times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at], hosts=hosts[at],
+            left_open=open_factors[at],
+        )
         for at in range(size)
-    ]
+    ]  # fmt: skip
 
 
 def _with_short_memory_defaults(cases: Sequence[Case], together: Workload) -> Workload:

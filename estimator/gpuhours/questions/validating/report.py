@@ -59,6 +59,8 @@ class Judged:
     memory_high: float | None
     hosts: HostFactors
     """Step time on a fast and a slow host, relative to ``predicted``; 1 if the row says how fast its host is."""
+    left_open: HostFactors
+    """Step time with the fastest and slowest usual values of what the row does not state, relative to ``predicted``."""
     fits_probability: float | None
     filled: float | None
     """The minimum memory needed, relative to the accelerator's."""
@@ -237,7 +239,19 @@ def judge(
     if isinstance(case, str) or found is None:
         unknown: tuple[None, None, None] = (None, None, None)
         return Judged(
-            row, None, measured, *unknown, memory and memory * GIB, *unknown, SAME, None, None, False, {}, str(case)
+            row,
+            None,
+            measured,
+            *unknown,
+            memory and memory * GIB,
+            *unknown,
+            SAME,
+            SAME,
+            None,
+            None,
+            False,
+            {},
+            str(case),
         )
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
@@ -249,7 +263,8 @@ def judge(
     found = at_pace(found, met)
     time, held, system = found.time, found.memory, _system(row) if left_out else ""
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
-    low, high = curve("step", system).limits(new, found.hosts) if met is None else met.limits(curve("step").usual(new))
+    ours = curve("step", system).limits(new, found.hosts, found.left_open)
+    low, high = ours if met is None else met.limits(curve("step").usual(new))
     parts = found.parts
     if time is not None and row.word("outcome") == AVERAGE:
         step, time, (low, high) = time, averaged(time, case), widened(low, high)
@@ -259,7 +274,7 @@ def judge(
     chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,
-        held and held * most, found.hosts, chance, found.filled, found.open, parts, why,
+        held and held * most, found.hosts, found.left_open, chance, found.filled, found.open, parts, why,
     )  # fmt: skip
 
 

@@ -9,28 +9,43 @@ from pathlib import Path
 from typing import Any
 
 from gpuhours.memory.odds import odds, odds_of, odds_path
+from gpuhours.questions.validating.blanking import blanked
+from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.learning import WITHOUT_EFFECT, errors_by, learn, samples, world_of
 from gpuhours.questions.validating.leaving_out import accelerator_without, refits, software_without
 from gpuhours.questions.validating.odds import learn as learn_odds
 from gpuhours.questions.validating.odds import memory_errors, trials
+from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.refitting import update_refits
-from gpuhours.questions.validating.report import Validation, validate
+from gpuhours.questions.validating.report import Judged, Validation, judge, validate
+from gpuhours.questions.validating.rows import measured_rows
+from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import curve, table, table_path
 from gpuhours.run.digest import digest
 
 
 def learned(found: Validation) -> dict[str, Any]:
     """The content of ``bands.json``: ranges, what they were learned on, and which measured runs are similar."""
-    rows = samples(found.judged)
+    rows, less = samples(found.judged), samples(judged_blanked())
     cases = [one.case for one in found.judged if one.case is not None and one.error is not None and not one.average]
     return {
-        "step": learn(rows, WITHOUT_EFFECT["step"]), "memory": learn(samples(found.judged, memory=True), WITHOUT_EFFECT["memory"]),
+        "step": learn(rows, WITHOUT_EFFECT["step"], less),
+        "memory": learn(samples(found.judged, memory=True), WITHOUT_EFFECT["memory"]),
         "world": world_of(rows),
         "dtypes": sorted({case.precision.dtype for case in cases}),
         "most": {"gpus": max(case.gpus for case in cases), "tokens": max(case.tokens for case in cases)},
         "like": errors_by(found.judged, lambda traits: traits.likeness),
         "stacks": errors_by(found.judged, lambda traits: traits.stack),
     }  # fmt: skip
+
+
+def judged_blanked() -> list[Judged]:
+    """The measured rows with facts blanked at random (``blanking``), each predicted without its system."""
+    rows = list(blanked(row for row in measured_rows() if row.seconds and not row.failed))
+    cases = [case_of(row, system_of(row.word("source_title") or "")) for row in rows]
+    found = iter(predict([case for case in cases if isinstance(case, Case)]))
+    outcomes = (next(found) if isinstance(case, Case) else None for case in cases)
+    return [judge(*one, left_out=True) for one in zip(rows, cases, outcomes, strict=True)]
 
 
 def update(*, refit: bool = False) -> Validation:
