@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import gpuhours
+from gpuhours.run.band import Band, band
+from gpuhours.run.evaluate import evaluate
 from gpuhours.run.resolve import resolve
 from gpuhours.step import over_left_open, step
 from gpuhours.workload import Workload
@@ -64,3 +66,15 @@ def test_independent_facts_add_up_as_squares() -> None:
     asked = workload()
     each = [np.log(factors(asked, fact)[1]) for fact in ("recompute", "network")]
     assert np.log(factors(asked, "recompute", "network")[1]) == pytest.approx(np.hypot(*each))
+
+
+def test_a_run_whose_layout_leaves_recomputation_open_may_take_longer_by_it() -> None:
+    def range_of(settings: dict[str, object]) -> Band:
+        found = band(evaluate(gpuhours.from_dict({}, settings=settings)))
+        assert found is not None
+        return found
+
+    less = {key: value for key, value in RUN.items() if key != "layout.recompute"}
+    stated, left = range_of(dict(RUN)), range_of(less)
+    assert left.low == stated.low
+    assert left.high > 1.05 * stated.high
