@@ -82,9 +82,9 @@ def unmeasured_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) 
     return float(np.median([*systems, *[0.0] * HELD]))
 
 
-def _errors_without_slowdown(rows: Sequence[Sample], met: Sequence[Sample], out: str) -> Floats:
-    """Every row's error, with the slowdown of unmeasured stacks learned on ``met`` without the row's system and ``out``."""
-    known = {system: unmeasured_stack(met, frozenset({system, out})) for system in {one.system for one in rows}}
+def _errors_without_slowdown(rows: Sequence[Sample], measured: Sequence[Sample], out: str) -> Floats:
+    """Every row's error, with the slowdown of unmeasured stacks learned on ``measured`` without the row's system and ``out``."""
+    known = {system: unmeasured_stack(measured, frozenset({system, out})) for system in {one.system for one in rows}}
     return np.array([one.error - known[one.system] * one.unmeasured for one in rows])
 
 
