@@ -4,8 +4,8 @@
 
 An area is a key of ``TESTS``, and MUTANTS are drawn from each area named; without an area, they are drawn from all areas together. The
 tests of an area are collected once. For each mutant, a fork of this process gives the function its changed code and runs the tests, the
-quickest first, until one fails. A mutant outside every function (a table, a default) needs fresh imports: it is written into a copy of
-the tree. Survivors are printed with their line; exit code 1 if fewer than ``AIM`` of an area are killed.
+quickest first, until one fails. A mutant that survives this, or is outside every function (a table, a default), is written into a copy of
+the tree and tested with fresh imports: its function may run only while modules are imported. Survivors are printed with their line; exit code 1 if fewer than ``AIM`` of an area are killed.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Judge:
         )
         print(f"\n{len(self.order)} of {len(session.items)} tests pass, {sum(seconds.values()):.0f} s", file=sys.stderr)
         for number, mutant in enumerate(self.sample, 1):
-            if not (self.killed(session, mutant) if mutant.function else killed(mutant, self.copied, self.tests)):
+            if not (self.killed(session, mutant) or killed(mutant, self.copied, self.tests)):
                 self.survivors.append(mutant)
                 print(
                     f"survives  {mutant.path.relative_to(ROOT / PACKAGE)}:{mutant.line}  {mutant.what}{why(mutant)}",
@@ -230,7 +230,9 @@ class Judge:
             return dict(json.load(told))
 
     def killed(self, session: pytest.Session, mutant: Mutant) -> bool:
-        """Whether a test fails with the mutant, in a fork."""
+        """Whether a test fails in a fork that was given the mutant's code; False outside functions, which only fresh imports run."""
+        if not mutant.function:
+            return False
         child = os.fork()
         if child:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
