@@ -4,8 +4,9 @@
 
 An area is a key of ``TESTS``, and MUTANTS are drawn from each area named; without an area, they are drawn from all areas together. The
 tests of an area are collected once. For each mutant, a fork of this process gives the function its changed code and runs the tests, the
-quickest first, until one fails. A mutant that survives this, or is outside every function (a table, a default), is written into a copy of
-the tree and tested with fresh imports: its function may run only while modules are imported. Survivors are printed with their line; exit code 1 if fewer than ``AIM`` of an area are killed.
+quickest first, until one fails. A mutant that survives this, or is outside every function (a table, a default), is written into a copy
+of the tree and tested with fresh imports: its function may run only while modules are imported. Survivors are printed with their line;
+exit code 1 if fewer than ``AIM`` of an area are killed.
 """
 
 from __future__ import annotations
