@@ -328,7 +328,7 @@ def identity_rows() -> str:
     from gpuhours.run.identities import IDENTITIES
 
     rows = [(one.text, ", ".join(sorted(one.only)).replace("_", " "), f"{one.sigma:.1%}") for one in IDENTITIES]
-    return table(("identity", "of published runs", ">kept to within"), rows)
+    return table(("identity", "of published runs", ">tolerance"), rows)
 
 
 TABLES: Mapping[str, Callable[[], str]] = {"constants": model_constants, "identities": identity_rows}

@@ -72,7 +72,7 @@ class PartFlops:
     attention: Array
     """Of the forward attention scores and weighted sums."""
     adapters: Array
-    """Of the forward adapter products."""
+    """Of the forward adapter GEMMs."""
     passes: PassCounts
     stacked: bool
     """Whether the part is a stack of layers rather than an end."""
@@ -86,16 +86,16 @@ class PartFlops:
     def training(self) -> Array:
         """FLOPs of forward and backward passes over one sample; adapters are always trained.
 
-        f_p products + f_a attention + 3 adapters        f  passes of ``PASSES``
+        f_p GEMMs + f_a attention + 3 adapters        f  passes of ``PASSES``
         """
         passes = self.passes
         return passes.products * self.products + passes.attention * self.attention + 3 * self.adapters
 
 
 def product_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
-    """Forward FLOPs of products over ``tokens`` tokens.
+    """Forward FLOPs of GEMMs over ``tokens`` tokens.
 
-    2 T sum(k n a)        T tokens, k inputs, n outputs, a active experts of each product; 2 for multiply and add
+    2 T sum(k n a)        T tokens, k inputs, n outputs, a active experts of each GEMM; 2 for multiply and add
     """
     return sum((linear.flops_per_token for linear in linears), start=0) * tokens
 
@@ -134,7 +134,7 @@ def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
 def model_flops(model: Model, samples: Array = 1, convention: str = "causal") -> Array:
     """FLOPs that training on ``samples`` samples needs, without recomputation.
 
-        causal, full   sum over parts: passes x forward products + passes x forward attention
+        causal, full   sum over parts: passes x forward GEMMs + passes x forward attention
         6nd            sum over parts: 2 x passes x N x tokens       (6 N D where all is trained)
         palm           6nd + passes x attention unmasked
 
@@ -173,7 +173,7 @@ def hardware_flops(
 
 
 def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Software, *, full: bool = False) -> Array:
-    """Recomputed FLOPs per sample in a stack: the recompute policy's shares of its products and its attention.
+    """Recomputed FLOPs per sample in a stack: the recompute policy's shares of its GEMMs and its attention.
 
     0 for a frozen stack, which has no backward pass. Source: Korthikanti et al. 2022, section 5.
     """

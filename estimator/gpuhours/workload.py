@@ -67,7 +67,7 @@ class Workload:
 
     @property
     def wide(self) -> str:
-        """The number format of unquantised products (head, attention): 16-bit unless the run uses 32-bit."""
+        """The number format of unquantised GEMMs (head, attention): 16-bit unless the run uses 32-bit."""
         dtype = "fp32" if self.precision.all_wide else self.precision.product
         return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
@@ -110,13 +110,13 @@ class Workload:
         return core.written and self.software.model_code
 
     def casts_to_fp32(self, core: AttentionCore) -> bool:
-        """Whether scores are products in fp32 because the family's file casts queries and keys; the sum of values, the other half of the
+        """Whether scores are computed in fp32 because the family's file casts queries and keys; the sum of values, the other half of the
         FLOPs, keeps the run's format, and autocast narrows both."""
         return core.wide and self.written_out(core) and not self.precision.autocast
 
     def in_fp32(self, core: AttentionCore) -> bool:
-        """Whether attention runs on PyTorch's own path, whose products and softmax are in fp32: for groups without a fused kernel, and for
-        compiled attention without a causal mask, except under autocast, which narrows its products."""
+        """Whether attention runs on PyTorch's own path, whose GEMMs and softmax are in fp32: for groups without a fused kernel, and for
+        compiled attention without a causal mask, except under autocast, which narrows its GEMMs."""
         software = self.software
         grouped = self.in_groups(core) and software.grouped_attention is not None
         written_out = self.masked_by_code(core) and software.uncausal_attention == "unfused"

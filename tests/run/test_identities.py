@@ -215,7 +215,7 @@ APART = {
         "tokens = steps x tokens per batch", "tokens per sample = sequence length", "tokens per batch = tokens/s x step time",
         "tokens/s = GPUs x tokens/s per GPU", "tokens/s = nodes x tokens/s per node", "tokens = tokens/s x productive time",
         "steps per second = 1 / step time", "batch = samples/s x step time", "samples = samples/s x productive time",
-        "memory as stated = memory of the accelerator", "energy = energy before losses of the hall x PUE",
+        "memory as stated = memory of the accelerator", "energy = IT energy x PUE",
     },
     0.02: {
         "tokens = data-set tokens x epochs", "visual tokens = samples x frames x tokens per frame", "tokens = visual + text",

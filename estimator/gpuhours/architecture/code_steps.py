@@ -59,7 +59,7 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
 
 def with_all_experts(block: Block) -> Block:
     """The block as transformers' file of Llama 4 runs it: a copy of every token, scaled by its score, goes through every expert, with one
-    product for gate and up. The block itself if no product is marked so."""
+    GEMM for gate and up. The block itself if no GEMM is marked so."""
     routed = [one for one in block.linears if one.everywhere]
     if not routed:
         return block

@@ -79,7 +79,7 @@ class SelfDistillation(Spec):
         self, encoder: VisionEncoder, crops: tuple[tuple[Array, Array], ...], kind: Trainable
     ) -> tuple[Stack | Ends, ...]:
         """Embedding and layers over crops of several sizes: n crops of s tokens each count as N sequences of S tokens with N S = sum(n s)
-        and N S^2 = sum(n s^2), which preserves the FLOPs of products and attention."""
+        and N S^2 = sum(n s^2), which preserves the FLOPs of GEMMs and attention."""
         tokens = sum((count * size for count, size in crops), 0.0)
         lengths = [(count, size + encoder.extra_tokens) for count, size in crops]
         whole = sum((count * length for count, length in lengths), 0.0)

@@ -92,7 +92,7 @@ class SoundEncoder(Spec):
         return product
 
     def _front(self, steps: Array) -> tuple[Ends | Stack, ...]:
-        """A norm and a product to the layers' width, and positions: a convolution in groups over neighbouring steps, whose weight is stored
+        """A norm and a GEMM to the layers' width, and positions: a convolution in groups over neighbouring steps, whose weight is stored
         as direction and length."""
         wide, h = self.channels[-1], self.hidden
         projection = Linear("sound to hidden", wide, h, Split.WHOLE, bias=True)
@@ -115,7 +115,7 @@ class SoundEncoder(Spec):
         return blocks.block(h, attention, mixer, glue, blocks.Piece(elementwise=inner))
 
     def _head(self, steps: Array) -> Ends:
-        """The product to letters and its loss."""
+        """The GEMM to letters and its loss."""
         assert self.classes is not None
         product = Linear("letters", self.hidden, self.classes, Split.WHOLE, bias=True)
         return Ends("head", (product,), 0, steps, first=False, vocabulary=self.classes)

@@ -113,7 +113,7 @@ class StagedVision(Spec):
         return blocks.block(h, attention, mixer, glue, windows)
 
     def _merging(self, stage: int, patches: Array) -> Stack:
-        """Between two stages: four neighbours put together, a norm over them and a product [4 h, 2 h]."""
+        """Between two stages: four neighbours put together, a norm over them and a GEMM [4 h, 2 h]."""
         wide = 4 * self.width * 2**stage
         product = Linear("patch merging", wide, wide // 2, Split.WHOLE, role=Role.OTHER)
         gathered = Elementwise(Pointwise.ALIGNED, wide / 2, sharded=False)

@@ -90,7 +90,7 @@ _FORMATS = (
     NumberFormat("mxfp4", 0.5, "fp4", scale=1 / 32, copies=1 + 2 / 32, words=("mxfp4",), casts="four_bit"),
     NumberFormat("fp4", 0.5, "fp4", trains=False),
     NumberFormat("int8", 1, "int8", trains=False),
-    # frozen weights of 4.127 bits (double quantisation), bf16 products (Dettmers et al. 2023, QLoRA, section 3)
+    # frozen weights of 4.127 bits (double quantisation), bf16 GEMMs (Dettmers et al. 2023, QLoRA, section 3)
     NumberFormat("nf4", 2, "bf16", frozen=4.127 / 8, product="bf16", words=("nf4", "qlora", "int4", "4bit")),
 )
 NUMBER_FORMATS: Final[dict[str, NumberFormat]] = {one.name: one for one in _FORMATS}

@@ -13,10 +13,10 @@ from gpuhours.inputs.arrays import Array, Values
 from gpuhours.kernels.gemm import gemm_time
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
-"""Bytes moved between the products per element of the score matrix, for 2-byte scores with Megatron-LM's fused kernels: forward 4 for
+"""Bytes moved between the GEMMs per element of the score matrix, for 2-byte scores with Megatron-LM's fused kernels: forward 4 for
 scale, mask and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for softmax."""
 UNALIGNED_TILE = 64.0
-"""Side of the output tiles of products whose rows are not aligned to 16 bytes."""
+"""Side of the output tiles of GEMMs whose rows are not aligned to 16 bytes."""
 THROTTLE_AFTER = 20e-3
 """s: duration of a kernel at which half of the eventual loss of clock at the power limit is reached (H200, cuDNN: kernels of 80 ms and more
 are 11 to 18 % slower than extrapolated from short ones; FlashAttention-2, at half the FLOP/s, hardly slows down)."""
@@ -98,9 +98,9 @@ def unfused_attention_time(
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
-    A causal mask saves nothing: the products compute the masked half too. If j, d or v is not a multiple of 8 (2-byte elements; wider ones
+    A causal mask saves nothing: the GEMMs compute the masked half too. If j, d or v is not a multiple of 8 (2-byte elements; wider ones
     are treated as aligned), rows are not aligned to 16 bytes, and the library uses kernels with tiles of 64 at a small share u of peak, but
-    never faster than aligned products (u from ``UnfusedConstants`` for odd and even sizes; for older libraries, ``unaligned`` times the
+    never faster than aligned GEMMs (u from ``UnfusedConstants`` for odd and even sizes; for older libraries, ``unaligned`` times the
     share of odd sizes, whether the size is even or odd):
 
         2 p ceil64(m) ceil64(n) k / (u P)

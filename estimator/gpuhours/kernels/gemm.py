@@ -1,4 +1,4 @@
-"""Times of matrix products (GEMMs) on one accelerator. All floats are SI."""
+"""Times of GEMMs (matrix products) on one accelerator. All floats are SI."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LARGE_TILE_REUSE = 128 * 256 / (128 + 256)
 """Multiply-adds per operand element read in a 128 x 256 tile."""
 MOST_SPLITS = 16
 SPLIT_COST = 2.2e-6
-"""tau, s: cost of the second pass, which sums the parts of a split-k product (fitted on A100 and H200)."""
+"""tau, s: cost of the second pass, which sums the parts of a split-k GEMM (fitted on A100 and H200)."""
 SPLIT_TRAFFIC = 0.4 * 8
-"""sigma x 8 B: exposed memory traffic of a split-k product, per output element and split."""
+"""sigma x 8 B: exposed memory traffic of a split-k GEMM, per output element and split."""
 
 
 def gemm_time(
@@ -32,7 +32,7 @@ def gemm_time(
     weight_gradient: Array = False,
     pads: bool = False,
 ) -> Array:
-    """Estimated time in s of ``count`` equal matrix products (GEMMs) run as one kernel.
+    """Estimated time in s of ``count`` equal GEMMs run as one kernel.
 
         Y [m, n] = X [m, k] @ W [k, n]
 
@@ -51,12 +51,12 @@ def gemm_time(
     libraries sometimes choose another. Left out: which operand is transposed, which changes the time of a shape by 7-9 % without a clear
     pattern.
 
-    The constants describe back-to-back products at the power limit (H200: 1590 of 1980 MHz). In a step, lighter kernels let the clock
-    rise: products in twelve profiled steps on H200 took 0.86 to 1.00 of the estimate, 0.753 + 0.33 x with x the share of products in the
+    The constants describe back-to-back GEMMs at the power limit (H200: 1590 of 1980 MHz). In a step, lighter kernels let the clock
+    rise: GEMMs in twelve profiled steps on H200 took 0.86 to 1.00 of the estimate, 0.753 + 0.33 x with x the share of GEMMs in the
     step. This is applied only for stacks whose profile has a figure for it (``step.compute.clock_factor``), since it does not improve
     predictions of other stacks' whole steps.
 
-    Source: own measurements on H200 (5,957 products) and a table of 16,200 products on A100; constants fitted on a random half of each.
+    Source: own measurements on H200 (5,957 GEMMs) and a table of 16,200 GEMMs on A100; constants fitted on a random half of each.
     Mean / median error with m, n, k >= 1024, both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 % (held-out half alone 5.8 / 4.9 %); all shapes
     5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200 shapes, including their layout, reaches 5.4 / 4.5 %: the residual does not
     depend on the shape.
@@ -81,7 +81,7 @@ def gemm_time(
 
 
 SMALL = 4096
-"""Largest array size for which the three passes of a product are computed by one call of ``gemm_time``."""
+"""Largest array size for which the three passes of a GEMM are computed by one call of ``gemm_time``."""
 
 
 def passes_times(
@@ -89,7 +89,7 @@ def passes_times(
 ) -> list[Array]:
     """``gemm_time`` in s of the first ``passes`` of: forward [T, n] over k, input gradient [T, k] over n, weight gradient [n, k] over T.
 
-    Small arrays are computed in one call, which takes no longer for three products than for one: the overhead of its sixty NumPy operations
+    Small arrays are computed in one call, which takes no longer for three GEMMs than for one: the overhead of its sixty NumPy operations
     dominates.
     """
     T, N, K, each = np.broadcast_arrays(*(np.asarray(size, float) for size in (tokens, n, k, count)))
@@ -140,7 +140,7 @@ def tile_time(
 
 
 def thin_experts(tokens: Array, count: Array) -> Array:
-    """Factor on the time of a grouped product over several experts with few ``tokens`` each.
+    """Factor on the time of a grouped GEMM over several experts with few ``tokens`` each.
 
     1.2 up to 512 tokens, 1 from 1,024 on, linear in between; 1 for a single expert
 

@@ -87,7 +87,7 @@ class Ranks:
 
     @property
     def tensor_group(self) -> Group:
-        """Adjacent ranks that split every product."""
+        """Adjacent ranks that split every GEMM."""
         return Group(self.tensor, 1)
 
     @property
@@ -203,18 +203,18 @@ def solved_data(layout: Layout, cluster: Cluster) -> Array:
 
 
 def degree(linear: Linear, ranks: Ranks) -> Array:
-    """Number of tensor ranks that split a product's weight; 1 if it is not split."""
+    """Number of tensor ranks that split a GEMM's weight; 1 if it is not split."""
     if linear.split is Split.WHOLE:
         return 1
     return ranks.expert_tensor if has_experts(linear) else ranks.tensor
 
 
 def has_experts(linear: Linear) -> bool:
-    """Whether the product has several experts."""
+    """Whether the GEMM has several experts."""
     many = linear.experts
     return many > 1 if isinstance(many, int) else some(np.greater(many, 1))
 
 
 def local_parameters(linear: Linear, ranks: Ranks) -> Array:
-    """Number of parameters of one product on a rank, split over tensor ranks; experts are distributed over expert ranks."""
+    """Number of parameters of one GEMM on a rank, split over tensor ranks; experts are distributed over expert ranks."""
     return np.divide(linear.parameters, np.multiply(degree(linear, ranks), ranks.expert if has_experts(linear) else 1))

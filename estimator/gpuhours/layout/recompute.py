@@ -1,6 +1,6 @@
 """What the backward pass recomputes, and which tensors the forward pass therefore does not save.
 
-FLOPs, time and memory share one definition, by the role of each product and the kind of each operator.
+FLOPs, time and memory share one definition, by the role of each GEMM and the kind of each operator.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Unkept:
     heads: bool = False
     """Queries, keys, values and attention's output."""
     inputs: frozenset[Role] = frozenset()
-    """Inputs of products with these roles, except experts."""
+    """Inputs of GEMMs with these roles, except experts."""
     experts: frozenset[Role] = frozenset()
-    """Inputs of experts' products with these roles."""
+    """Inputs of experts' GEMMs with these roles."""
     operators: frozenset[Pointwise] = frozenset()
     all_but: tuple[float, float] | None = None
-    """If given, everything is dropped except the layer's input and these shares of (attention's output, product outputs)."""
+    """If given, everything is dropped except the layer's input and these shares of (attention's output, GEMM outputs)."""
 
     def __or__(self, other: Unkept) -> Unkept:
         return Unkept(
@@ -108,9 +108,9 @@ SELECTIVE: Mapping[Selective, Policy] = {
 attention               the core (Korthikanti et al. 2022, section 5)
 all-but-attention       everything except the core and its communication (selective checkpoint++ of LoongTrain)
 all-but-half-attention  the same, plus the core for the first half of the sequence (BurstEngine, arXiv:2509.19836)
-half-of-products        every second product, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
+half-of-products        every second GEMM, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
                         (torchtitan's operator-wise policy keeps ``reduce_scatter_tensor``)
-attention-block, mlp    one half of the block: its products except the last, half of the memory-bound operators
+attention-block, mlp    one half of the block: its GEMMs except the last, half of the memory-bound operators
 """
 MODULES: Mapping[Module, Policy] = {
     Module.core_attn: SELECTIVE["attention"],
@@ -159,9 +159,9 @@ def _modules(chosen: frozenset[Module]) -> Policy:
 
 
 def skips_last_product(stack: Stack, software: Software) -> bool:
-    """Whether full recomputation of a layer skips its last product.
+    """Whether full recomputation of a layer skips its last GEMM.
 
-    It does if the stack stops after the last activation needed (``early_stop``), unless the last product has an adapter, which is computed
+    It does if the stack stops after the last activation needed (``early_stop``), unless the last GEMM has an adapter, which is computed
     after it, or experts, whose outputs the gradients of the routing weights need.
     """
     if not stack.block.linears:
@@ -172,7 +172,7 @@ def skips_last_product(stack: Stack, software: Software) -> bool:
 
 
 def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
-    """Share of a layer's product FLOPs that a policy recomputes: at most what full recomputation does, which may skip the last product."""
+    """Share of a layer's GEMM FLOPs that a policy recomputes: at most what full recomputation does, which may skip the last GEMM."""
     linears = stack.block.linears
     if not linears:
         return 0.0

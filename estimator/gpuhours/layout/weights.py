@@ -50,7 +50,7 @@ def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
 
 
 def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
-    """Parameters of one end's tables and products on a rank; a tied head on the embedding's stage has none of its own."""
+    """Parameters of one end's tables and GEMMs on a rank; a tied head on the embedding's stage has none of its own."""
     if trained and part.trainable is not Trainable.FULL:
         return NOTHING
     tables = np.divide(part.tables, ranks.tensor if part.split is Split.VOCABULARY else 1)

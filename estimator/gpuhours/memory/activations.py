@@ -48,10 +48,10 @@ class Saved:
     attended: Array
     """Attention's output and its log-sums, divided by the tensor degree."""
     outputs: Array
-    """Outputs of products, divided by the tensor degree."""
+    """Outputs of GEMMs, divided by the tensor degree."""
     passing: Array
     """Gradients that exist only during the block's backward pass, divided by the tensor degree: those of the
-    widest product's output."""
+    widest GEMM's output."""
 
     def on_rank(self, ranks: Ranks) -> Array:
         """Bytes per token on one rank."""
@@ -60,7 +60,7 @@ class Saved:
 
     def left_by(self, unkept: Unkept, ranks: Ranks) -> Array:
         """Bytes per token on one rank under a policy with ``all_but``: the layer's input, and the shares of attention's output and of
-        product outputs that are saved."""
+        GEMM outputs that are saved."""
         attended, outputs = unkept.all_but or (0.0, 0.0)
         return self.entry / ranks.whole + (self.attended * attended + self.outputs * outputs) / ranks.tensor
 
@@ -94,7 +94,7 @@ def saved(
 ) -> Saved:
     """Bytes that one block of a stack saves per token, without the tensors that a recompute policy drops (``unkept``).
 
-    A product saves its input; attention saves Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused); a norm
+    A GEMM saves its input; attention saves Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused); a norm
     saves its input; an activation saves what its derivative needs. A tensor saved by two operators is counted once. ``stream`` is the
     bytes per element of the residual stream. ``wide_attention``: attention is unfused and all of it is in fp32, with keys
     repeated for every head (``Workload.in_fp32``). Left out: the statistics of norms, 8 B per token.
@@ -148,7 +148,7 @@ def _inputs_of_gemms(
 def _saving_operators(block: Block) -> Iterator[Elementwise]:
     """The memory-bound operators whose saved tensors are counted.
 
-    Rotary embeddings are skipped in blocks that also norm queries and keys: only one copy of these is then saved between product and
+    Rotary embeddings are skipped in blocks that also norm queries and keys: only one copy of these is then saved between GEMM and
     attention."""
     normed = any(operator.kind is Pointwise.QK_NORM for operator in block.elementwise)
     for operator in block.elementwise:
@@ -180,7 +180,7 @@ def _largest(values: Iterable[Array]) -> Array:
 
 
 def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
-    """Temporary bytes per token of a frozen block's forward pass: the residual stream, its norm and their sum, and the widest product's
+    """Temporary bytes per token of a frozen block's forward pass: the residual stream, its norm and their sum, and the widest GEMM's
     output and what is computed from it.
 
         e (3 h + 2 w / t)
@@ -192,7 +192,7 @@ def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
 
 
 def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
-    """Bytes that an end saves per token, split like the residual stream: the inputs of its products, and the input of the norm before a
+    """Bytes that an end saves per token, split like the residual stream: the inputs of its GEMMs, and the input of the norm before a
     head, or the fp32 input (pixels) of the first end, which is kept even if that end is frozen."""
     if part.trainable is not Trainable.FULL:
         return _sum(FP32 * linear.inputs for linear in part.linears) if part.first else 0.0
@@ -201,11 +201,11 @@ def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
 
 
 def _inputs_saved(stack: Stack) -> list[tuple[Linear, Array]]:
-    """(product, width of its input) for every distinct input that a weight gradient needs.
+    """(GEMM, width of its input) for every distinct input that a weight gradient needs.
 
-    Products that read the same tensor share one saved input (router and shared expert; query and key-value down-projections; all products
-    of a parallel block). Products of equal input width with no row-split product between them are taken to read the same tensor. Frozen
-    weights need no input; adapters need the inputs of the products that they are attached to."""
+    GEMMs that read the same tensor share one saved input (router and shared expert; query and key-value down-projections; all GEMMs
+    of a parallel block). GEMMs of equal input width with no row-split GEMM between them are taken to read the same tensor. Frozen
+    weights need no input; adapters need the inputs of the GEMMs that they are attached to."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
     kept: list[tuple[Linear, Array]] = []
@@ -225,14 +225,14 @@ def _inputs_saved(stack: Stack) -> list[tuple[Linear, Array]]:
 
 
 def _is_adapted(linear: Linear, stack: Stack) -> bool:
-    """Whether an adapter is attached to the product, so that it reads the product's input."""
+    """Whether an adapter is attached to the GEMM, so that it reads the GEMM's input."""
     beside = (adapter for adapter in stack.adapters if adapter.role is linear.role)
     return any(np.array_equal(adapter.inputs, linear.inputs) for adapter in beside)
 
 
 def _group_of_input(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
-    """The field of ``Saved`` that a product's input is added to; "nowhere" for attention's output, which attention already saves, unless
-    the product saves a narrower copy of its own."""
+    """The field of ``Saved`` that a GEMM's input is added to; "nowhere" for attention's output, which attention already saves, unless
+    the GEMM saves a narrower copy of its own."""
     if has_experts(linear):
         return "expert"
     if linear.split is not Split.ROW:
@@ -258,7 +258,7 @@ def _scores(core: AttentionCore, block: Block, element: float, length: Array, fa
     stated = facts.biased_scores if core.biased and facts.biased_scores is not None else facts.scores
     if (
         stated is not None and core.sunk and core.written
-    ):  # the softmax and what the product reads, both as narrow as the run
+    ):  # the softmax and what the GEMM reads, both as narrow as the run
         stated = 2 * element
     each = element + dropout * (1 + element) if stated is None else stated
     return core.heads * (length if core.keys is None else core.keys) * each

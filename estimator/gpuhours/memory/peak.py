@@ -76,7 +76,7 @@ class _Run:
 
     @cached_property
     def stream(self) -> Array:
-        """Bytes per element of the residual stream. Under autocast, 2-byte product outputs are added to an fp32 stream; FSDP's mixed
+        """Bytes per element of the residual stream. Under autocast, 2-byte GEMM outputs are added to an fp32 stream; FSDP's mixed
         precision casts whole layers, so its stream is 16-bit as well."""
         element = self.precision.element
         return np.where(self.stage3, element, FP32) if self.precision.autocast else element
@@ -348,7 +348,7 @@ def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: Standing, o
 
 def _narrow_logits_factor(run: _Run, part: Ends) -> float:
     """Bytes per logit of a loss that reads 16-bit logits, relative to those of an fp32 loss; 1 for other losses, and more where tanh saves
-    its output, in the format of products (capped logits)."""
+    its output, in the format of GEMMs (capped logits)."""
     narrow, most = run.facts.logits_narrow, max(run.facts.logits, run.facts.logits_forward)
     if part.capped:
         return 1.0 + run.precision.operand / most

@@ -225,7 +225,7 @@ def _machine() -> Iterator[Identity | Sum]:
 def _bill() -> Iterator[Identity | Sum]:
     """Energy, carbon, cost."""
     yield product("energy = GPU-hours x power x PUE", "energy", "gpu_hours", "gpu_power", "pue", sigma=0.02)
-    yield product("energy = energy before losses of the hall x PUE", "energy", "it_energy", "pue", sigma=0.01)
+    yield product("energy = IT energy x PUE", "energy", "it_energy", "pue", sigma=0.01)
     yield product("model FLOPs = energy x FLOPs per joule", "model_flops", "energy", "flops_per_energy", times=1e9 * HOUR,
                   use="published")  # fmt: skip
     yield product("power = GPUs x power per GPU x PUE", "power", "gpus", "gpu_power", "pue", sigma=0.02)

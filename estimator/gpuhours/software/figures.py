@@ -104,7 +104,7 @@ class Casts(Sourced):
 
 
 class Adapters(Sourced):
-    """Cost of scaling an adapter's output and adding it to the frozen product's output, in bytes per element of that output."""
+    """Cost of scaling an adapter's output and adding it to the frozen GEMM's output, in bytes per element of that output."""
 
     forward: NotNegative
     backward: NotNegative
@@ -115,9 +115,9 @@ class Adapters(Sourced):
     """Bytes per element of the output under autocast, if different."""
     autocast_inputs: Traffic | None = None
     dtype: Literal["fp32"] | None = None
-    """Number format of the adapters' products, if not the run's (peft keeps adapters in fp32; autocast computes them in 16 bit)."""
+    """Number format of the adapters' GEMMs, if not the run's (peft keeps adapters in fp32; autocast computes them in 16 bit)."""
     targets: tuple[str, ...] = ()
-    """Products that adapters are attached to if a run does not say which; all products if empty."""
+    """GEMMs that adapters are attached to if a run does not say which; all GEMMs if empty."""
 
 
 class Accumulation(Sourced):
@@ -155,7 +155,7 @@ class Gathering(Sourced):
     """Copies around ZeRO-3's all-gathers of weights, in equivalent bytes per byte; they take bandwidth from concurrent kernels."""
 
     shares: NotNegative
-    """Copying a rank's own shard from its stored format into the send buffer, in the products' format."""
+    """Copying a rank's own shard from its stored format into the send buffer, in the GEMMs' format."""
     whole: NotNegative
     """Copying the gathered weights out of the receive buffer."""
     each: NotNegative = 0.0
@@ -189,7 +189,7 @@ class Kernels(Sourced):
     autocast: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)] = Field(
         default_factory=dict
     )
-    """Additional kernels per operator under autocast; ``bias`` counts once for every product with a bias."""
+    """Additional kernels per operator under autocast; ``bias`` counts once for every GEMM with a bias."""
     each: Launches
     """s per kernel."""
     layer: Launches
@@ -260,7 +260,7 @@ class Host(Sourced):
     """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
     tensor: NotNegative = 0.0
     """s per layer and micro-batch, forward and backward, under tensor parallelism: reductions launched in pieces that overlap with parts of
-    the products."""
+    the GEMMs."""
     gap: NotNegative = 0.0
     """s per layer and micro-batch of GPU idle time that cannot be hidden: hooks, random states, synchronisation."""
     step: NotNegative = 0.0

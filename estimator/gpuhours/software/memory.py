@@ -37,12 +37,12 @@ class MemoryFacts(Section):
     saved_autocast: ByOperator = Field(default_factory=dict)
     """The same under autocast, if different."""
     casts_each: bool = False
-    """Whether under autocast every product saves its own 16-bit copy of its input, even if several share it."""
+    """Whether under autocast every GEMM saves its own 16-bit copy of its input, even if several share it."""
     wide_ends: bool = False
     """Whether everything besides 4-bit weights is fp32: the frozen embedding and head, norms, and the stream that they output (peft's
     ``prepare_model_for_kbit_training``; ``Software.as_run``)."""
     adapter_inputs: float = 0.0
-    """B/element of the copy of its input that each adapter saves, in addition to the product's saved input (peft: adapters in fp32)."""
+    """B/element of the copy of its input that each adapter saves, in addition to the GEMM's saved input (peft: adapters in fp32)."""
     weights: ByFormat = Field(default_factory=dict)
     """B/parameter of the stored weights by dtype, including quantised copies; by default the precision's own (Transformer Engine may keep
     only fp8 weights)."""
@@ -81,7 +81,7 @@ class MemoryFacts(Section):
     scores: float | None = None
     """B/attention score of unfused attention; None: the softmax and, with dropout, the dropout mask and the dropped copy."""
     gathered_inputs: bool = True
-    """Sequence parallelism: whether products save their gathered input rather than the rank's shard of it."""
+    """Sequence parallelism: whether GEMMs save their gathered input rather than the rank's shard of it."""
     gathered_now: float = 0.0
     """Sequence parallelism: number of unsharded copies of the residual stream that exist at once: a layer's gathered input, its gradient,
     the input of the reduce-scatter."""

@@ -85,34 +85,34 @@ class Software(Section):
     biased_attention: str | None = None
     """The kernel for attention with a learned bias on its scores; None: the same as without."""
     biased_products: Literal["fp32"] | None = None
-    """The format of attention's products with a learned bias, if not the run's (PyTorch's path for a learned bias uses fp32)."""
+    """The format of attention's GEMMs with a learned bias, if not the run's (PyTorch's path for a learned bias uses fp32)."""
     model_code: bool = False
     """Whether models run as transformers' files write them, so that attention without a call of a kernel there is unfused."""
     grouped_attention: str | None = None
     """The kernel for grouped-query attention in fp32, and for multi-query attention with its single key head broadcast to all heads; their
-    products use ``biased_products``. Of PyTorch's kernels only FlashAttention and cuDNN support groups, in 16 bit. None: the same kernel
+    GEMMs use ``biased_products``. Of PyTorch's kernels only FlashAttention and cuDNN support groups, in 16 bit. None: the same kernel
     as without groups."""
     casts_layers: bool = False
-    """Whether weights are gathered in the products' format and inputs are cast once for all layers (FSDP's mixed precision), so that
+    """Whether weights are gathered in the GEMMs' format and inputs are cast once for all layers (FSDP's mixed precision), so that
     layers run without autocast."""
     works_wide: Annotated[tuple[str, ...], AfterValidator(_operators)] = ()
     """Operators that always compute in fp32, so that an fp32 residual stream does not increase their traffic; the loss is then treated the
     same way."""
     convolution: Traffic | None = None
     """Shares of peak FLOP/s that patch-embedding convolutions (forward) and their weight gradients (backward) reach; None: patches are
-    embedded by a product."""
+    embedded by a GEMM."""
     grouped_convolution: tuple[NotNegative, NotNegative] | None = None
-    """Shares of peak FLOP/s of convolutions in groups of fewer than 64 channels, and of wider groups; None: as products."""
+    """Shares of peak FLOP/s of convolutions in groups of fewer than 64 channels, and of wider groups; None: as GEMMs."""
     frozen_carry_gradients: bool = False
     """Whether under full recomputation gradients are passed through frozen parts too (``enable_input_require_grads``)."""
     unpacking: NotNegative = 2.6
-    """Bytes per 4-bit weight (nf4) to dequantise it to 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
+    """Bytes per 4-bit weight (nf4) to dequantise it to 16 bit before each GEMM (QLoRA, arXiv:2305.14314, equation 5)."""
     clock_gain: Share = 0.0
-    """Share of a 16-bit product's time that is saved if all other work is light, compared with back-to-back products, which run at the
+    """Share of a 16-bit GEMM's time that is saved if all other work is light, compared with back-to-back GEMMs, which run at the
     power limit (``step.compute.clock_factor``). 0 for stacks whose other constants already include this effect."""
     wide_experts: bool = False
-    """Whether experts' grouped products run in the format of their weights: in fp32 under autocast, which does not cover grouped
-    products."""
+    """Whether experts' grouped GEMMs run in the format of their weights: in fp32 under autocast, which does not cover grouped
+    GEMMs."""
     masked: bool = False
     """Whether causal attention is called with an explicit mask as well."""
     window_mask: Positive | None = None
@@ -149,7 +149,7 @@ class Software(Section):
     """Sequence parallelism: bytes copied before and after one all-gather and one reduce-scatter, per 2-byte element. 8 if collectives work
     on the outermost dimension but the sequence is the second (PyTorch's functional collectives)."""
     early_stop: bool
-    """Whether full recomputation stops after the last activation needed: the block's last product is not repeated (unless an adapter
+    """Whether full recomputation stops after the last activation needed: the block's last GEMM is not repeated (unless an adapter
     or the weights of experts need its output)."""
     pads_products: bool = False
     """Whether a compiler copies operands whose rows are not aligned to 16 bytes into aligned ones (torch.compile)."""
@@ -193,7 +193,7 @@ class Software(Section):
 
     def as_run(self, precision: Precision) -> Precision:
         """Number formats as the stack uses them: weights cast at use (autocast) or beforehand, and an fp32 residual stream between
-        quantised products if unquantised values are kept in fp32, since these products return their input's format."""
+        quantised GEMMs if unquantised values are kept in fp32, since these GEMMs return their input's format."""
         wide = self.memory.wide_ends and precision.format.unpacked
         return replace(precision, casts_at_use=not self.casts_layers, wide_stream=wide)
 

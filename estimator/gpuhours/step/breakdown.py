@@ -41,7 +41,7 @@ class Step:
     hardware_flops: Array
     """Model FLOPs plus recomputation."""
     peak: Array
-    """Peak FLOP/s of all accelerators together, in the products' format."""
+    """Peak FLOP/s of all accelerators together, in the GEMMs' format."""
     valid: Mask
     reasons: Mapping[str, Mask]
 

@@ -28,7 +28,7 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
 
     Each is an all-reduce of 2 T h bytes or, with sequence parallelism, an all-gather and a reduce-scatter of the same size; T tokens on a
     rank, h hidden (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2). Experts split over g ranks reduce the T a g / t tokens sent
-    to them (a active experts); the exposed share is that of their all-to-alls, since only dense products overlap with reductions. Unsplit
+    to them (a active experts); the exposed share is that of their all-to-alls, since only dense GEMMs overlap with reductions. Unsplit
     experts need no reduction. Collectives across domains are fully exposed (overlap needs access to peers' memory), and so are the copies
     that a stack makes before and after gathering and scattering a split sequence (``sequence_copies``).
     """

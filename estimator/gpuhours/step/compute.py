@@ -42,16 +42,16 @@ def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
 
 
 def clock_factor(heavy: Passes, light: Passes, workload: Workload) -> Array:
-    """Factor on the time of 16-bit products for the higher clock in a step: kernels that use no tensor cores draw less power, so the clock
-    rises above that of back-to-back products.
+    """Factor on the time of 16-bit GEMMs for the higher clock in a step: kernels that use no tensor cores draw less power, so the clock
+    rises above that of back-to-back GEMMs.
 
         1 - q (1 - x)        q the profile's ``clock_gain``, x the share of ``heavy`` in ``heavy`` + ``light``
 
-    ``heavy`` are products and attention, ``light`` memory-bound operators, in s; the factor is 1 unless the products' elements have 2
-    bytes. It is applied to dense products only: experts' products count as heavy, adapters' are left out, and neither is scaled.
+    ``heavy`` are GEMMs and attention, ``light`` memory-bound operators, in s; the factor is 1 unless the GEMMs' elements have 2
+    bytes. It is applied to dense GEMMs only: experts' GEMMs count as heavy, adapters' are left out, and neither is scaled.
 
-    Source: own measurements on H200 and H100, products of 70 profiled steps of Hugging Face models without recomputation: 0.85 to 0.94 of
-    ``gemm_time`` if products take a fifth to three fifths of the step; in fp32, which draws less power, 0.95 to 1.00.
+    Source: own measurements on H200 and H100, GEMMs of 70 profiled steps of Hugging Face models without recomputation: 0.85 to 0.94 of
+    ``gemm_time`` if GEMMs take a fifth to three fifths of the step; in fp32, which draws less power, 0.95 to 1.00.
     """
     if not workload.software.clock_gain or workload.precision.element != BF16:
         return 1.0
@@ -66,7 +66,7 @@ def product_passes(
     trainable: Trainable,
     dtype: str | None = None,
 ) -> Passes:
-    """Seconds of one product's three GEMMs: forward Y = X W', input gradient dX = dY W, weight gradient dW = dY' X.
+    """Seconds of a linear layer's three GEMMs: forward Y = X W', input gradient dX = dY W, weight gradient dW = dY' X.
 
         forward [T, n] over k;   input gradient [T, k] over n;   weight gradient [n, k] over T
 
@@ -90,7 +90,7 @@ def product_passes(
         tokens = np.divide(tokens, ranks.whole)
     loops: Array = 1
     if has_experts(linear) and not linear.everywhere and workload.software.wide_experts and workload.precision.autocast:
-        dtype, loops, count = "fp32", count, 1  # no grouped kernel takes fp32: one product after another
+        dtype, loops, count = "fp32", count, 1  # no grouped kernel takes fp32: one GEMM after another
     dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
     chip, pads = workload.accelerator, workload.software.pads_products
     passes = {Trainable.FROZEN: 1, Trainable.FULL: 3}.get(trainable, 2)
@@ -105,7 +105,7 @@ def product_passes(
 
 
 def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passes:
-    """Seconds of one layer's memory-bound operators, casts, and adding adapters' outputs to their products: the software profile's
+    """Seconds of one layer's memory-bound operators, casts, and adding adapters' outputs to their GEMMs: the software profile's
     equivalent bytes at copy speed. Beside frozen weights, which are 16-bit, autocast widens nothing but LayerNorm's output.
 
     Half of a permutation runs after the tokens of g ``expert_tensor`` ranks have been gathered: its traffic is multiplied by (1 + g) / 2.
@@ -176,7 +176,7 @@ def issue_bound(workload: Workload, kind: Pointwise | None = None) -> float:
 
 
 def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """(forward, backward) bytes moved on a rank to cast adapters' inputs and to add their outputs to the products', for ``tokens`` tokens.
+    """(forward, backward) bytes moved on a rank to cast adapters' inputs and to add their outputs to the GEMMs', for ``tokens`` tokens.
 
         sum over adapters of  b_out T a n / t + b_in T a k / t
 
@@ -198,10 +198,10 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
 
 
 def narrowing_bytes(block: Block, tokens: Array, ranks: Ranks) -> Array:
-    """Bytes of casting the inputs of quantised products to 16 bit and their outputs back to fp32, per pass (bitsandbytes'
-    ``Linear4bit``); every product casts its input, even if several share it.
+    """Bytes of casting the inputs of quantised GEMMs to 16 bit and their outputs back to fp32, per pass (bitsandbytes'
+    ``Linear4bit``); every GEMM casts its input, even if several share it.
 
-        6 T sum over products of  (f k + n) / t        T tokens, n outputs, k inputs, f products in one; 4 B on one side, 2 on the other
+        6 T sum over GEMMs of  (f k + n) / t        T tokens, n outputs, k inputs, f GEMMs in one; 4 B on one side, 2 on the other
     """
     moved: Array = 0.0
     for linear in block.linears:
@@ -223,9 +223,9 @@ def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
 
 
 def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """(forward, backward) bytes for quantising a layer's product inputs (forward), output gradients (backward) and weights (half in each).
+    """(forward, backward) bytes for quantising a layer's GEMM inputs (forward), output gradients (backward) and weights (half in each).
 
-    With sequence parallelism, ranks cast their share of a dense product's input before the gather; experts' inputs are cast after it.
+    With sequence parallelism, ranks cast their share of a dense GEMM's input before the gather; experts' inputs are cast after it.
     """
     ranks, casts = workload.ranks, workload.software.casts
     factor = {"plain": 1.0, "blocks": casts.blocks, "four_bit": casts.four_bit}[workload.precision.format.casts]
@@ -247,7 +247,7 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
 
     t = 2 T k n / (u P)        T patches, k pixels of one, n width, u share of the peak P
 
-    Raises ``ValueError`` for a stack that embeds patches by products.
+    Raises ``ValueError`` for a stack that embeds patches by GEMMs.
     """
     shares, peak = workload.software.convolution, workload.accelerator.peak_for(dtype)
     if shares is None:
@@ -267,7 +267,7 @@ def grouped_passes(part: Ends, linear: Linear, tokens: Array, workload: Workload
     t = 2 T k n / (u P)        T steps, k inputs of an output, n width, u share of the peak P
 
     Source: kernels of wav2vec 2.0's positions on H200. With 48 channels to a group cuDNN runs no tensor cores: 5 TFLOP/s, several groups
-    at once; with 64, 22. Raises ``ValueError`` for a stack that runs them as products.
+    at once; with 64, 22. Raises ``ValueError`` for a stack that runs them as GEMMs.
     """
     shares, peak = workload.software.grouped_convolution, workload.accelerator.peak_for(workload.wide)
     if shares is None:
@@ -284,7 +284,7 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
         t = max(t of all tokens at once, e (n k V / t + T V / t) / (beta B))        if n > 1
 
     e bytes per element, k width, V vocabulary split over t ranks, beta B the operand bandwidth (``GemmConstants.memory_share``). Source:
-    own measurements on H200, Liger's 128 blocks of 128 tokens (measured 93 us per product, this gives 87).
+    own measurements on H200, Liger's 128 blocks of 128 tokens (measured 93 us per GEMM, this gives 87).
     """
     blocks, chip = workload.loss_blocks(tokens), workload.accelerator
     if not some(np.greater(blocks, 1)):
@@ -300,7 +300,7 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
 
 
 def _end_product(part: Ends, linear: Linear, tokens: Array, workload: Workload) -> Passes:
-    """Seconds of one product of an end: as a convolution where it is one and the stack's rates are known."""
+    """Seconds of one GEMM of an end: as a convolution where it is one and the stack's rates are known."""
     if some(part.grouped) and workload.software.grouped_convolution is not None:
         return grouped_passes(part, linear, tokens, workload)
     embedded = part.from_pixels and workload.software.convolution is not None
@@ -309,7 +309,7 @@ def _end_product(part: Ends, linear: Linear, tokens: Array, workload: Workload) 
 
 
 def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Seconds of an end of the model (embedding, patch embedding, or final products and loss) for one micro-batch on a rank, by kind of
+    """Seconds of an end of the model (embedding, patch embedding, or final GEMMs and loss) for one micro-batch on a rank, by kind of
     kernel. Head and loss are processed in blocks of tokens if ``loss_blocks`` gives several."""
     ranks = workload.ranks
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)

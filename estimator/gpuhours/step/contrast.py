@@ -18,7 +18,7 @@ def contrast_parts(part: Ends, workload: Workload) -> dict[str, Passes]:
     """Seconds of the contrastive loss (both directions) of one micro-batch on one rank, by kind.
 
         gather     2 B e features;  their gradients scattered back; not hidden
-        products   2 x [b, B] over e forward, twice as many backward
+        GEMMs      2 x [b, B] over e forward, twice as many backward
         softmax    2 b B logits
 
     b samples on the rank, B = b x data samples compared, e ``compared`` width. Each rank computes only its own rows (open_clip's local

@@ -18,14 +18,14 @@ from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 LLAMA_LAUNCHES = 14
-"""Launches of a llama block: four products, attention, two norms, two residuals, rotary embeddings (four kernels) and SwiGLU."""
+"""Launches of a llama block: four GEMMs, attention, two norms, two residuals, rotary embeddings (four kernels) and SwiGLU."""
 SWITCHED = 0.83
 """Host delay of a reduction through a node's switch, relative to that of a ring, on clusters with a measured delay per ring step
 (nanotron's benchmark: 24.3 ms per layer over the 8 ranks of a node, median of 66 runs; rings would take 28 ms)."""
 
 
 WEIGHTED = frozenset({"product", "bias"})
-"""Operators with weights, which autocast casts unless they are frozen and stored in the format of products."""
+"""Operators with weights, which autocast casts unless they are frozen and stored in the format of GEMMs."""
 
 Late = Callable[[Array], Array]
 """Seconds by which the host makes a micro-batch longer on a stage with the given share of the layers."""
@@ -232,7 +232,7 @@ def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]:
-    """(operator, number of times a layer runs it), as in the models' code: products unfused, adapters in pairs."""
+    """(operator, number of times a layer runs it), as in the models' code: GEMMs unfused, adapters in pairs."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     counts: list[tuple[str, Array]] = [
@@ -255,7 +255,7 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
 
 
 def _products(stack: Stack) -> Array:
-    """Number of products of a layer, unfused."""
+    """Number of GEMMs of a layer, unfused."""
     return sum(linear.fused for linear in stack.block.linears)
 
 
@@ -268,7 +268,7 @@ def attention_calls(stack: Stack, workload: Workload) -> Array:
 
 
 def modules(stack: Stack, workload: Workload) -> Array:
-    """Number of modules with weights in one layer: products (those of every expert if the stack loops over experts), norms, both products
+    """Number of modules with weights in one layer: GEMMs (those of every expert if the stack loops over experts), norms, both GEMMs
     of every adapter."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
@@ -297,9 +297,9 @@ def _sharing_time(stack: Stack, workload: Workload) -> Array:
 def launches(block: Block, *, unfused: bool = False) -> float:
     """Number of operators that a host launches for a block, relative to the llama block on which hosts were timed.
 
-        (products + attention cores + memory-bound operators, without biases, rotary as its four kernels) / 14
+        (GEMMs + attention cores + memory-bound operators, without biases, rotary as its four kernels) / 14
 
-    Unfused attention counts as six operators: two products, scale, softmax, mask or dropout, a copy. Checked on H200: the host time of ViT
+    Unfused attention counts as six operators: two GEMMs, scale, softmax, mask or dropout, a copy. Checked on H200: the host time of ViT
     blocks is 0.70 of a llama block's without gradients; with gradients 0.77 forward and 0.68 backward.
     """
     weight = {Pointwise.BIAS: 0, Pointwise.ROTARY: 4}

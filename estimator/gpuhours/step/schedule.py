@@ -128,16 +128,16 @@ MOST_DISTURBED = 2.0
 
 
 def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
-    """Exposed seconds of a collective that overlaps with compute: the slow-down of concurrent products, plus the part of the collective
+    """Exposed seconds of a collective that overlaps with compute: the slow-down of concurrent GEMMs, plus the part of the collective
     that outlasts the compute.
 
         t = cost + max(0, sent - cost - hidden_behind);   cost = exposed x min(sent, 2 u)
 
     ``sent`` s of the collective, ``hidden_behind`` s of concurrent compute, u ``scale_up`` s of the same message over the scale-up links
-    alone; without it, cost = exposed x sent. Products are slowed by the bytes that a collective moves through their memory and SMs, not by
+    alone; without it, cost = exposed x sent. GEMMs are slowed by the bytes that a collective moves through their memory and SMs, not by
     a slower network (own overlap measurements on one node, where sent = u).
 
-    >>> float(left_over(3.0, 2.0, 0.0)), float(left_over(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of products
+    >>> float(left_over(3.0, 2.0, 0.0)), float(left_over(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of GEMMs
     (1.0, 1.5)
     """
     cost = exposed * (sent if scale_up is None else np.minimum(sent, MOST_DISTURBED * np.asarray(scale_up)))

@@ -34,7 +34,7 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
 
         forward   all-gather 2 P          backward  all-gather 2 P, reduce-scatter of the gradients
 
-    P parameters of the layer on a rank. Weights are prefetched during the previous layer, whose products this slows down by the share
+    P parameters of the layer on a rank. Weights are prefetched during the previous layer, whose GEMMs this slows down by the share
     ``exposed.shard`` (measured: 1.1 to 1.35 times slower); the part longer than that layer is fully exposed. ZeRO-2 has only the
     reduce-scatter. A stack that waits for each gather (``gathering.each``) hides nothing.
     """
@@ -83,7 +83,7 @@ def gather_copies(held: Weights, trained: Weights, workload: Workload) -> Array:
 
         t = (s P (e_s + e) / n + w 2 P e) / copy speed
 
-    e_s bytes of a stored weight, e of a gathered one (trainable weights in the products' format, frozen ones as stored), s and w the
+    e_s bytes of a stored weight, e of a gathered one (trainable weights in the GEMMs' format, frozen ones as stored), s and w the
     ``shares`` and ``whole`` of the stack's ``gathering``. Source: own measurements on H200, FSDP2's ``foreach_copy`` and
     ``split_with_sizes_copy`` (38.9 and 15.5 ms in two gathers of 7.6e9 parameters over two ranks; this gives 34.7 and 15.5).
     """
@@ -214,10 +214,10 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
     """Additional seconds per micro-batch if the loss is computed in blocks of tokens: each block's gradient of the head's P weights, tied
     or not, is added to that of the previous blocks.
 
-    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes per element. No product is recomputed, since each block's gradients are computed
+    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes per element. No GEMM is recomputed, since each block's gradients are computed
     directly after its loss (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100 with a vocabulary of
     128,256: -1 to 2 ms with 8 blocks and 6 to 16 ms with 32; this gives 3 and 11. Reading the weights for every block is counted in the
-    products' time (``read_again``).
+    GEMMs' time (``read_again``).
     """
     if part.trainable is not Trainable.FULL:
         return 0.0
@@ -270,8 +270,8 @@ def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
 
         t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
 
-    I iterations, each with the products X X', its square, and a product with X. The matrices are distributed over the t tensor ranks and
-    the shards; rho P is the FLOP/s of large products. Sources: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
+    I iterations, each with the GEMMs X X', its square, and one with X. The matrices are distributed over the t tensor ranks and
+    the shards; rho P is the FLOP/s of large GEMMs. Sources: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
     """
     ranks, chip = workload.ranks, workload.accelerator
     flops: Array = 0.0

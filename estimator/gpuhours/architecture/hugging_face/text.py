@@ -211,7 +211,7 @@ def gptj(config: Config) -> Fields:
 
 
 def codegen(config: Config) -> Fields:
-    """CodeGen: GPT-J with one product for queries, keys and values."""
+    """CodeGen: GPT-J with one GEMM for queries, keys and values."""
     return {**gptj(config), "code_steps": ["joint-heads", "written-attention", "wide-scores"]}
 
 
@@ -344,7 +344,7 @@ def seed_oss(config: Config) -> Fields:
 
 
 def phi3(config: Config) -> Fields:
-    """Phi-3 and Phi-4: one product for queries, keys and values, and one for gate and up."""
+    """Phi-3 and Phi-4: one GEMM for queries, keys and values, and one for gate and up."""
     return {**llama(config), "code_steps": ["sliced-heads", "split-gate"]}
 
 

@@ -64,7 +64,7 @@ def deberta_v2(config: Config) -> Fields:
 
 
 def deberta(config: Config) -> Fields:
-    """DeBERTa's first version: queries, keys and values by one product, biases on queries and values alone, norms written out in fp32."""
+    """DeBERTa's first version: queries, keys and values by one GEMM, biases on queries and values alone, norms written out in fp32."""
     config.without_effect("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size", "legacy", "talking_head")
     config.only(talking_head=False)
     shape = {**bert(config), "pooler": False, **masked_head(config), "attention_bias": "output"}

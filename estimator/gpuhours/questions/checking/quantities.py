@@ -97,7 +97,7 @@ _ALL = (
     Quantity("checkpoint_time", "time between checkpoints", "second", 10, 1e7),
     # energy, carbon, money
     Quantity("energy", "energy", "Wh", 1.0, 1e14),
-    Quantity("it_energy", "energy before losses of the hall", "Wh", 1.0, 1e14),
+    Quantity("it_energy", "IT energy", "Wh", 1.0, 1e14),
     Quantity("flops_per_energy", "model FLOPs per joule", "GFLOP/joule", 1e-6, 1e6),
     Quantity("gpu_power", "power per GPU", "watt", 10, 5000),
     Quantity("power", "power of the machine", "watt", 100, 1e11),

@@ -1,0 +1,33 @@
+"""Figures that MODEL.md states of what was learned from runs are those of the published tables."""
+
+import json
+import re
+from pathlib import Path
+
+from gpuhours.run.conformal import unmeasured_stack
+from gpuhours.run.remainder import beyond_a_step
+
+ROOT = Path(__file__).parents[1] / "estimator"
+MODEL = " ".join((ROOT / "MODEL.md").read_text(encoding="utf-8").split())
+
+
+def stated(pattern: str) -> tuple[float, ...]:
+    found = re.search(pattern, MODEL)
+    assert found is not None, pattern
+    return tuple(map(float, found.groups()))
+
+
+def test_the_slowdown_of_unmeasured_stacks() -> None:
+    assert stated(r"such stacks took ([\d.]+) times as long") == (round(unmeasured_stack(), 2),)
+
+
+def test_what_lies_beyond_a_known_step() -> None:
+    known = beyond_a_step()
+    assert stated(r"x ([\d.]+) \(([\d.]+) to ([\d.]+)\)") == tuple(
+        round(one, 2) for one in (known.value, known.low, known.high)
+    )
+
+
+def test_the_share_of_the_remainder_that_expensive_runs_keep() -> None:
+    learned = json.loads((ROOT / "gpuhours" / "published" / "remainder.json").read_text(encoding="utf-8"))
+    assert stated(r"keep ([\d.]+) %") == (round(100 * (1 - learned["likeness"]["exempt"])),)
