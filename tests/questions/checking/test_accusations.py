@@ -65,3 +65,22 @@ def test_a_utilisation_of_the_peak_is_still_judged() -> None:
     wrong = BUSY.replace("GPU utilisation: 98 % (as the monitor shows it)", "MFU: 98 %")
     assert checked(wrong).verdict == CONTRADICTED
     assert checked(BUSY).verdict == NOT_DETERMINED
+
+
+GRANTED = (
+    "Sandpiper-20B was made under a national grant of 300 000 GPU hours, of which the final run consumed 264 192 GPU hours: 64 nodes "
+    "with 8 A100 (80 GB) each during 516 h. For 20 B parameters and 1.1 T tokens this means 44.5 % MFU."
+)
+LABELS = "* Weights {0} 0.9B\n* Corpus {0} 40B tokens (deduplicated)\n* Epochs {0} 4\n* Tokens {1} {2}B\n* Hardware {0} 16x A100, 5 days"
+
+
+def test_what_was_granted_is_not_what_was_used() -> None:
+    (run,) = read_paper(GRANTED).runs
+    assert [claim.value for claim in run.claims if claim.quantity == "gpu_hours"] == [264_192]
+    assert checked(GRANTED).verdict == CONSISTENT
+
+
+@pytest.mark.parametrize(("dots", "seen"), [("......", "processed"), ("", "seen")])
+def test_labels_of_a_list_are_one_run(dots: str, seen: str) -> None:
+    (run,) = read_paper(LABELS.format(dots, seen, 160)).runs
+    assert {claim.quantity for claim in run.claims} >= {"parameters", "dataset_tokens", "tokens", "gpus", "wall_clock"}

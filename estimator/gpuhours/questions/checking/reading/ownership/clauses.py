@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -53,6 +54,9 @@ def sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence
     """The indices of figures whose own clause says that they are not the run's, each with an owner that gives the reason."""
     if not wanted:
         return
+    yield from (
+        (index, Owner("side", "an allocation")) for index in wanted if _is_shared_out(items, index, sentence.last)
+    )
     for first, last in _brackets(items, sentence):
         if would([item.text.lower() for item in items[first:last]]):
             yield from ((index, Owner("side", HYPOTHETICAL)) for index in wanted if first <= index < last)
@@ -176,3 +180,31 @@ def apart_from_the_run(
             runs = runs or (of_run and any(isinstance(items[at], Figure) for at in places))
         inside |= set(places) if beside else set()
     return inside if inside and runs else None
+
+
+EXCEPT = re.compile(
+    r"\b(?:not counting|not including|without counting|not to mention|apart from|leaving out|leaving aside)\b.*"
+)
+"""Phrases after which a sentence says what its figures exclude."""
+_WITHIN = re.compile(
+    r"\b(?:within|under|below|less than|out of|charged to) (?:the|our|its|their|that|this) (?:allocation|budget|quota|grant)\b.*"
+    r"|\b(?:allocation|budget|quota) of [^;]{1,40}?,? (?:out )?of which\b"
+)
+
+
+def beside_allotments(said: str) -> str:
+    """The words of a sentence that tell what was used, without those of what was allowed.
+
+    ``10,944 GPU-hours, within the allocation that we were granted``; ``an allocation of 9,000 node-hours, of which the run used 7,200``.
+    """
+    return _WITHIN.sub("", said)
+
+
+ALLOTMENTS = frozenset(["allocation", "budget", "quota", "grant", "award", "allowance"])
+
+
+def _is_shared_out(items: Sequence[Item], index: int, last: int) -> bool:
+    """``a grant of 90,000 GPU-hours, of which the run used 71,000``: whether a figure is what was granted."""
+    before = [item.text.lower() for item in items[max(index - 2, 0) : index]]
+    behind = " ".join(item.text.lower() for item in items[index + 1 : min(index + 6, last)])
+    return before[-1:] == ["of"] and before[0] in ALLOTMENTS and "of which" in behind

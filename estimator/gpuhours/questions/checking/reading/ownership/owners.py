@@ -18,9 +18,11 @@ from gpuhours.questions.checking.reading.naming.names import words_of
 from gpuhours.questions.checking.reading.ownership.behind import NEAR, behind_it, named_behind
 from gpuhours.questions.checking.reading.ownership.clauses import (
     DONE,
+    EXCEPT,
     HYPOTHETICAL,
     OF_A_CLAUSE,
     apart_from_the_run,
+    beside_allotments,
     clause_of,
     outside_brackets,
     sides_apart,
@@ -240,7 +242,7 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     """The reason, none of ``but``, why a whole sentence is not about the run; None if it is."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
-    said = WITHIN.sub("", EXCEPT.sub("", said.replace("training and inference", "training")))
+    said = beside_allotments(EXCEPT.sub("", said.replace("training and inference", "training")))
     if SEVERAL_RUNS not in but and _tells_several_runs(items, sentence):
         return SEVERAL_RUNS
     for name, phrases in SIDE.items():
@@ -263,14 +265,6 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
 
 
 PREPARATION = "data preparation"
-EXCEPT = re.compile(
-    r"\b(?:not counting|not including|without counting|not to mention|apart from|leaving out|leaving aside)\b.*"
-)
-"""Phrases after which a sentence says what its figures exclude."""
-WITHIN = re.compile(
-    r"\b(?:within|under|below|less than|out of|charged to) (?:the|our|its|their|that|this) (?:allocation|budget|quota|grant)\b.*"
-)
-"""``10,944 GPU-hours, within the allocation that we were granted``: what was used is told beside what was allowed."""
 SEVERAL_RUNS = "several short runs"
 
 

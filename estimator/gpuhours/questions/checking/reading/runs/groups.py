@@ -60,6 +60,20 @@ def is_quantity(name: str) -> bool:
     return not any(c.isdigit() for c in name) and (bool(unit_of(name)[1]) or name.lower() in TITLES)
 
 
+def is_label(name: str) -> bool:
+    """Whether an item's name is a label of one figure, with or without it: ``Corpus 62B tokens``, ``Tokens processed 310B``."""
+    words = name.split()
+    figure = next((at for at, word in enumerate(words) if any(c.isdigit() for c in word)), 0)
+    if not figure:
+        return is_quantity(name) or is_topic(name)
+    opens, ends = (unit_of(word)[1].lower() in OF_ONE_RUN for word in (words[0], words[-1]))
+    return opens or (ends and is_topic(" ".join(words[:figure])))
+
+
+OF_ONE_RUN = frozenset(["token", "tokens", "step", "steps", "epoch", "epochs"])
+"""What a run counts once: ``tokens seen 310B`` is no model's name and size."""
+
+
 TITLES = frozenset(quantity.title.lower() for quantity in QUANTITIES.values())
 
 

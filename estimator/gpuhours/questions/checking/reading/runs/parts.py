@@ -13,7 +13,7 @@ from dataclasses import replace
 from gpuhours.questions.checking.reading.formats.blocks import RUN_IN_LEVEL
 from gpuhours.questions.checking.reading.naming.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.quantities.rates import unit_factor
-from gpuhours.questions.checking.reading.runs.groups import is_quantity, is_topic, item_name, lists, sections
+from gpuhours.questions.checking.reading.runs.groups import is_label, is_quantity, is_topic, item_name, lists, sections
 from gpuhours.questions.checking.reading.sentences.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.vocabulary.run_words import (
     STAGES,
@@ -81,7 +81,8 @@ def _separate(
     parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
     if all(is_topic(name_of(part[0])) for part in group):
         return
-    clash = _clash(read, [numbers for part, numbers in parts if not is_quantity(name_of(part[0]))])
+    labels = is_label if blocks[group[0][0]].kind == "item" else is_quantity
+    clash = _clash(read, [numbers for part, numbers in parts if not labels(name_of(part[0]))])
     if not clash:
         return
     used: dict[str, int] = {}
