@@ -4,8 +4,8 @@
 
 Most published energies are hours x rated watts and would only test arithmetic (LLaMA, BLOOM, OPT, GLM-130B, SAM), so only runs whose
 power was metered are judged. ``from hours`` tests the power model alone, if the hours are published. ``from the run`` predicts from
-parameters, tokens, accelerator and number of accelerators, as ``gpuhours estimate`` does: the value and the range that it prints. A bare
-clone needs PYTHONPATH=cli:estimator:.
+parameters, tokens, accelerator, number of accelerators and the year of publication, which ``validate --totals`` hands over too, as
+``gpuhours estimate`` does: the value and the range that it prints. A bare clone needs PYTHONPATH=cli:estimator:.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ class Metered:
 RUNS = (
     Metered(
         "GPT-3 175B", 1287, "v100-sxm-16gb", "dgx-1-v100", 10_000, {"pue": 1.10},
-        {"model": "gpt-3-175b", "data": {"tokens": "300B"}},
+        {"year": 2020, "model": "gpt-3-175b", "data": {"tokens": "300B"}},
         "arXiv:2104.10350, table 4: 330 W a V100 with its part of the system, metered; the count of GPUs is the authors' assumption",
         hours=3_552_000, hfu=0.20,
     ),
     Metered(
         "OLMo 7B", 104, "a100-sxm-40gb", None, 216, {"pue": 1.0, "boundary": "accelerators"},
-        {"model": {"params": "6.9B"}, "data": {"tokens": "2.46T", "seq_len": 2048}},
+        {"year": 2024, "model": {"params": "6.9B"}, "data": {"tokens": "2.46T", "seq_len": 2048}},
         "arXiv:2402.00838, table 6: accelerators alone, before PUE",
     ),
     Metered(
         "OLMo 2 7B", 131, "h100-sxm-80gb", None, 1024, {"pue": 1.0, "boundary": "accelerators"},
-        {"model": {"params": "7.3B"}, "data": {"tokens": "4.05T", "seq_len": 4096}},
+        {"year": 2025, "model": {"params": "7.3B"}, "data": {"tokens": "4.05T", "seq_len": 4096}},
         "arXiv:2501.00656, table 19: accelerators of one node metered, before PUE",
     ),
     Metered(
         "OLMo 2 13B", 257, "h100-sxm-80gb", None, 1024, {"pue": 1.0, "boundary": "accelerators"},
-        {"model": {"params": "13.7B"}, "data": {"tokens": "5.6T", "seq_len": 4096}},
+        {"year": 2025, "model": {"params": "13.7B"}, "data": {"tokens": "5.6T", "seq_len": 4096}},
         "arXiv:2501.00656, table 19: the same; Morrison et al. 2025 list 230 with PUE",
     ),
 )  # fmt: skip
