@@ -143,7 +143,8 @@ def test_a_budget_is_answered_in_money_in_one_line(gpuhours_command: Command) ->
     )
     assert ran.code == 1
     assert "USD" in ran.out
-    assert "unlikely to meet the deadline or budget" in ran.out
+    assert "unlikely to be within 100 k USD (" in ran.out
+    assert "done by" not in ran.out, "no deadline was asked for"
 
 
 def test_each_other_name_of_an_option_has_one_meaning() -> None:

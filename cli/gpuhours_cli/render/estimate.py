@@ -17,7 +17,7 @@ from gpuhours.run.band import Band
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.observed import comparison
-from gpuhours_cli.render.spread import missing_input, odds, spread, wanted
+from gpuhours_cli.render.spread import chances_of, missing_input, odds, spread, wanted
 
 BAR = 40
 Formatter = Callable[[float], str]
@@ -334,6 +334,7 @@ def answer(estimate: Estimate) -> str:
         said.append(f"{numbers.count(float(money.value))} USD")
     if estimate.fits is False:
         said.append("does not fit")
-    if asked is not None and not asked.likely:
-        said.append("unlikely to meet the deadline or budget")
+    if asked is not None:
+        limits = chances_of(asked)
+        said += [f"unlikely to be {what} ({chance:.0%})" for what, chance in limits if chance < 0.5 and what != "fits"]
     return ", ".join(said) or "not determined"

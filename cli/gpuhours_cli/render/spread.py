@@ -15,16 +15,19 @@ from gpuhours.run.ranges import median
 from gpuhours_cli.render import numbers
 
 
+def chances_of(asked: Chances) -> list[tuple[str, float]]:
+    """Each limit in words with the probability that it is met: (``within 50 k USD``, 0.02)."""
+    budget = None if asked.budget is None else f"{numbers.count(asked.budget)} USD"
+    rows = (("fits", asked.fits), (f"done by {asked.by}", asked.in_time), (f"within {budget}", asked.within_budget))
+    return [(what, chance) for what, chance in rows if chance is not None]
+
+
 def odds(estimate: Estimate, asked: Chances) -> RenderableType:
     """The probability that it fits, meets the deadline and stays within the budget; what the budget buys if it is too small."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
-    budget = None if asked.budget is None else f"{numbers.count(asked.budget)} USD"
-    rows = (("fits", asked.fits), (f"done by {asked.by}", asked.in_time), (f"within {budget}", asked.within_budget))
-    said = [
-        Text(f"{what} {chance:.0%}", "" if chance >= 0.5 else "bold red") for what, chance in rows if chance is not None
-    ]
+    said = [Text(f"{what} {chance:.0%}", "" if chance >= 0.5 else "bold red") for what, chance in chances_of(asked)]
     unasked = "not known: the GPU-hours, the time and the cost are not" if asked.by or asked.budget else "not known"
     table.add_row("Chances", Text(" · ").join(said) if said else unasked)
     if asked.together is not None and len(said) > 1:
