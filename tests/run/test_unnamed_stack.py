@@ -69,3 +69,14 @@ def test_no_trainer_that_tunes_a_model_on_samples_splits_it(accelerators: int) -
     assert drawn is not None
     assert all(load_software(name).degrees == () for name in drawn.names if name != "torch-eager")
     assert not any(load_software(name).family == "megatron" for name in drawn.names)
+
+
+@pytest.mark.parametrize(("model", "data"), [("llava-onevision-7b", {"data.dataset_samples": "600k", "data.epochs": 1}),
+                                             ("llama-3.1-8b", {"data.dataset_samples": "100k", "data.epochs": 3})])  # fmt: skip
+def test_whole_models_tuned_on_a_node_run_trainers_that_recompute(model: str, data: dict[str, Any]) -> None:
+    """As InternVL's, MiniCPM-V's and LLaMA-Factory's scripts for it: none compiles or runs plain FSDP2, nearly all checkpoint."""
+    machine = {"hardware.accelerator": "a100-sxm-80gb", "hardware.gpus": 8, "year": 2025}
+    asked = described(gpuhours.from_dict({}, settings={"model": model, **data, **machine}), usual_practice())
+    assert asked is not None
+    assert all(name.startswith("huggingface") or name == "llama-factory" for name in dict(asked.names))
+    assert dict(asked.modes.weights)["full"] > 80
