@@ -207,6 +207,19 @@ def test_a_charge_that_another_figure_would_mend_is_open() -> None:
     assert check_paper(read_paper(text)).verdict == "consistent"
 
 
+def test_a_text_may_end_at_any_word() -> None:
+    """The last words of a file often lack what a reader looks for behind a figure: a unit, a noun, a full stop."""
+    text = (
+        "The 30B model has 48 layers of 64 heads, 8 experts of 128 at work per token; it saw 1.2T tokens in 300,000 steps of 4M tokens "
+        "(2,048 samples of 2k) on 16 nodes of 8 H100 GPUs each at 41 % MFU for 12.5 days, $2 per GPU-hour, 700 W, 25 MWh, 9 t CO2, "
+        "80 GB, 400 Gb/s, 3.3e23 FLOPs, 1.5 epochs, data 16 x tensor 8 x pipeline 1"
+    )
+    words = text.split(" ")
+    for end in range(1, len(words) + 1):
+        for part in (words[:end], words[end - 1 :], words[max(end - 4, 0) : end]):
+            read_paper(" ".join(part).rstrip(",;)"))
+
+
 def test_experts_without_active_parameters_contradict_nothing() -> None:
     text = "The model has 12.4B parameters and routes every token to 2 of 24 experts. 900B tokens on 96 H100 GPUs took 17.5 days, MFU 15%."
     assert check_paper(read_paper(text)).verdict != "contradicted"

@@ -194,7 +194,7 @@ def at_work(items: Sequence[Item], index: int) -> bool:
     stop = next((n for n, word in enumerate(behind) if word in (",", ";", ".", "(", ")", "across", "of")), len(behind))
     words = [
         word
-        for word, next_word in zip(behind, [*behind[1:], ""], strict=True)
+        for word, next_word in zip(behind, [*behind, ""][1:], strict=True)
         if word.strip() != "per" or next_word in OF_INPUTS
     ]
     return any(word.startswith(WORKS) for word in words[:stop])
