@@ -98,8 +98,8 @@ class Workload:
 
     def masked_by_code(self, core: AttentionCore) -> bool:
         """Whether a family's file makes a mask for attention in both directions (``create_bidirectional_mask``), which transformers leaves
-        out where nothing is masked, unless it is compiled."""
-        return not core.causal and not core.maskless
+        out where nothing is masked, unless it is compiled. A padding mask that the run hands over is another: fused kernels take it."""
+        return not core.causal and not core.maskless and not core.padded
 
     def as_written(self, stack: Stack) -> Stack:
         """The stack of layers with all experts run on every token, if the family's file does so and the stack runs it."""

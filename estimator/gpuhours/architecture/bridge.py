@@ -194,7 +194,7 @@ class Resampler(Bridge):
         looking = self.depth // 2 if former else self.depth
         read = seen + (0 if former else tokens)
         stacks = [
-            Stack("resampler keys and values", asked, looking, read, None, kind),
+            Stack("resampler keys and values", asked, looking, read, None, kind, within=True),
             Stack("resampler layers", both, looking, tokens, tokens / pictures, kind),
         ]
         if former:
@@ -254,7 +254,7 @@ class CrossAttention(Bridge):
         layer = blocks.block(h, looks, *((mixer,) if self.feed_forward else ()), glue, gates, norms)
         asked = blocks.block(h, blocks.cross_keys(h, kv, d))
         return (
-            Stack("cross-attention keys and values", asked, count, keys, None, kind),
+            Stack("cross-attention keys and values", asked, count, keys, None, kind, within=True),
             Stack("cross-attention layers", layer, count, text, None, kind),
         )
 

@@ -25,9 +25,11 @@ CodeStep = Literal[
     "wide-scores",
     "wide-bias",
     "all-experts",
+    "made-mask",
 ]
 """Steps by name. ``written-attention``: transformers' file has no call of an attention kernel; ``wide-scores``: it casts queries and keys
-to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token.
+to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token; ``made-mask``: it makes a mask of all pairs also where causal attention alone
+would do (Falcon's ``allow_is_causal_skip=False``), so that no pair is skipped.
 ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one for gate and up.
 Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps scores as well."""
 
@@ -49,7 +51,11 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
     added = (Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen))
     facts = {"capped": "capped-logits", "written": "written-attention", "wide": "wide-scores", "wide_bias": "wide-bias"}
-    cores = tuple(replace(core, **{name: step in chosen for name, step in facts.items()}) for core in block.attention)
+    masks = "made-mask" in chosen
+    cores = tuple(
+        replace(core, padded=core.padded or masks, **{name: step in chosen for name, step in facts.items()})
+        for core in block.attention
+    )
     joint = {role for step, role in JOINT.items() if step in chosen}
     linears = tuple(replace(one, fused=1) if one.role in joint else one for one in block.linears)
     if "all-experts" in chosen:

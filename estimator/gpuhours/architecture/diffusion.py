@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from gpuhours.architecture import blocks, lora
+from gpuhours.architecture import blocks
+from gpuhours.architecture.adapted import Adapted
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
-from gpuhours.architecture.spec import Spec, refuse_uneven_heads
+from gpuhours.architecture.spec import refuse_uneven_heads
 from gpuhours.data import Data, patches
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
@@ -17,7 +18,7 @@ from gpuhours.inputs.units import Count, whole
 NotNegative = Annotated[int, whole(least=0)]
 
 
-class Latent(Spec):
+class Latent(Adapted):
     """Base class of diffusion transformers: they denoise the latent into which a frozen autoencoder compresses images or clips.
 
     The autoencoder shrinks a clip by ``compression`` in space and ``time_compression`` in time (the first frame is kept separate if time is
@@ -32,11 +33,6 @@ class Latent(Spec):
     image_size: Count = 256
     compression: Count = 8
     time_compression: Count = 1
-    trainable: Literal["full", "lora"] = "full"
-    rank: Count = 8
-    """LoRA rank, if ``trainable: lora``."""
-    targets: lora.Targets = lora.ATTENTION
-    """Projections that get LoRA adapters: q, k, v, o (also of cross-attention), up, gate, down, or all-linear."""
 
     @property
     def of_pictures(self) -> bool:
@@ -55,10 +51,6 @@ class Latent(Spec):
     def along_time(self) -> bool:
         """Whether some layers attend over time."""
         return False
-
-    def trained(self, model: Model) -> Model:
-        """The model with its parts trained or frozen as ``trainable`` says."""
-        return model if self.trainable == "full" else lora.adapted(model, self.rank, self.targets)
 
     def latent_frames(self, data: Data) -> Array:
         """Frames of the latent: 1 + (frames - 1) / compression if a causal autoencoder
@@ -193,16 +185,16 @@ class Diffusion(Latent):
                 Stack("layers along time", over_time, self._along, tokens, times),
             ]
         if self.modulation == "per-layer":
-            stacks.append(Stack("modulation", self._modulation(), self.layers, 1))
+            stacks.append(Stack("modulation", self._modulation(), self.layers, 1, within=True))
         if self.looks:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
             readers = self.layers - (0 if self.text_along_time else self._along)
-            stacks.append(Stack("text keys and values", blocks.block(self.hidden, keys), readers, text))
+            stacks.append(Stack("text keys and values", blocks.block(self.hidden, keys), readers, text, within=True))
         if self.image_hidden is not None:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
             normed = Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=self.hidden)
             of_image = blocks.block(self.hidden, keys, blocks.Piece(elementwise=(normed,) if self.cross_norm else ()))
-            stacks.append(Stack("image keys and values", of_image, self.layers, self.image_tokens))
+            stacks.append(Stack("image keys and values", of_image, self.layers, self.image_tokens, within=True))
         return tuple(stacks)
 
     @property

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from gpuhours.architecture import blocks
+from gpuhours.architecture.adapted import Adapted
 from gpuhours.architecture.code_steps import as_coded
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
-from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
@@ -15,7 +15,7 @@ from gpuhours.inputs.units import Count, whole
 NotNegative = Annotated[int, whole(least=0)]
 
 
-class EncoderDecoder(Spec):
+class EncoderDecoder(Adapted):
     """T5 (Raffel et al. 2020, arXiv:1910.10683): RMSNorm, no biases, relative positions shared by all
     layers; also BART, Whisper and similar models, with LayerNorm, biases and position tables.
 
@@ -70,7 +70,7 @@ class EncoderDecoder(Spec):
             *self._front(read, words),
             Stack("encoder layers", self._block(self.heads, self.ffn_hidden, None), self.encoder_layers, read),
             Ends("encoder end", (), self._end(self.heads, self.encoder_positions), read, first=True),
-            Stack("encoder keys and values", keys, self.decoder_layers, read),
+            Stack("encoder keys and values", keys, self.decoder_layers, read, within=True),
             *self._written(written, words),
             Stack("decoder layers", self._block(heads, width, read), self.decoder_layers, written),
             Ends(
@@ -83,7 +83,7 @@ class EncoderDecoder(Spec):
                 tied=self.tied,
             ),
         )
-        return Model(self.name or "encoder-decoder", parts, self.hidden)
+        return self.trained(Model(self.name or "encoder-decoder", parts, self.hidden))
 
     def _front(self, read: Array, words: Array) -> tuple[Ends, ...]:
         """The encoder's input: a token embedding, or for audio two convolutions, [3 c, h] and, with stride two, [3 h, h]."""

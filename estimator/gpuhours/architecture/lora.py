@@ -55,7 +55,7 @@ def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Line
 
 
 def adapted(model: Model, rank: Array, targets: Sequence[str]) -> Model:
-    """A diffusion transformer with frozen weights and adapters in its layers.
+    """A diffusion transformer or an encoder-decoder with frozen weights and adapters in its layers.
 
     Layers over tokens get adapters on those targets that they have, and pass gradients through. The parts before them and those computed
     once per sample (time step, modulation) get none. A target that no layer has raises ``EstimateError``.
@@ -87,7 +87,7 @@ def projections(block: Block) -> Iterator[tuple[str, Linear]]:
     """Pairs of LoRA target name and unfused weight for the GEMMs of a layer, identified by role."""
     for one in block.linears:
         if one.role is Role.QKV:
-            several = round(float(np.max(one.outputs / block.hidden)))
+            several = one.fused if one.fused > 1 else round(float(np.max(one.outputs / block.hidden)))
             names = {1: ("q",), 2: ("k", "v"), 3: ("q", "k", "v")}.get(several, ())
         else:
             several = one.fused

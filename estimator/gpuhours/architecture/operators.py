@@ -250,6 +250,8 @@ class Stack:
     ``sequence``   tokens that attend to each other (one frame's patches); ``tokens`` when None
     ``trainable``  how the blocks are trained; ``adapters``: LoRA weights per block
     ``uses``       layers that run one and the same weights (ALBERT)
+    ``within``     whether the blocks are parts of another stack's layers, over other tokens (a decoder layer's keys and values of the
+                   encoder's output, the text's side of a two-stream layer): the host runs them inside the same module
     """
 
     name: str
@@ -260,6 +262,7 @@ class Stack:
     trainable: Trainable = Trainable.FULL
     adapters: tuple[Linear, ...] = ()
     uses: Array = 1
+    within: bool = False
 
     @property
     def with_mask(self) -> Stack:

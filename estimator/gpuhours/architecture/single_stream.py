@@ -61,7 +61,7 @@ class SingleStream(Latent):
             *self._front(picture, text),
             *(refining if few else ()),
             Stack("layers", modulated, self.layers, picture + text),
-            Stack("modulation", modulation, self.layers + few, 1),
+            Stack("modulation", modulation, self.layers + few, 1, within=True),
             *self._end(picture),
         )
         return self.trained(Model(self.name or "single-stream diffusion transformer", parts, h))

@@ -193,7 +193,7 @@ class TwoStream(Latent):
         return (
             Ends("text conditions", conditions, 0, 1, first=True),
             Stack("refining layers", layer, self.refiner_layers, text),
-            Stack("refining gates", gates, self.refiner_layers, 1),
+            Stack("refining gates", gates, self.refiner_layers, 1, within=True),
         )
 
     def _double(self, picture: Array, text: Array) -> tuple[Stack, ...]:
@@ -205,17 +205,17 @@ class TwoStream(Latent):
         side = self._side()
         early = 1 if self.text_ends_early else 0
         stacks = [
-            Stack("double layers over the picture", side, layers, picture),
-            Stack("double layers over the text", side, layers - early, text),
+            Stack("double layers over the picture", side, layers, picture, within=True),
+            Stack("double layers over the text", side, layers - early, text, within=True),
             Stack("attention over both", attention, layers, picture + text),
             *self._modulating("modulation of both", 6, 2 * layers - early),
         ]
         if self.dual_layers:
             alone = blocks.block(h, core, blocks.Piece(), self._glue(1), self._halves(1))
-            stacks.append(Stack("second attention over the picture", alone, self.dual_layers, picture))
+            stacks.append(Stack("second attention over the picture", alone, self.dual_layers, picture, within=True))
             stacks += self._modulating("modulation of the second attention", 3, self.dual_layers)
         if early:
-            stacks.append(Stack("last layer over the text", self._read_only(), 1, text))
+            stacks.append(Stack("last layer over the text", self._read_only(), 1, text, within=True))
             stacks += self._modulating("last modulation of the text", 2, 1)
         return tuple(stacks)
 
@@ -224,7 +224,7 @@ class TwoStream(Latent):
         if self.modulation == "shared" or self.approximator is not None:
             return ()
         one = Block((self.product("modulation", self.hidden, vectors * self.hidden),), (), (), self.hidden, 0)
-        return (Stack(name, one, layers, 1),)
+        return (Stack(name, one, layers, 1, within=True),)
 
     def _attention(self) -> blocks.Piece:
         """Attention of a double or single layer; the queries and keys of each stream have separate norms."""

@@ -80,6 +80,8 @@ class VisionEncoder(Spec):
     mask_made: bool = True
     """Whether transformers' file makes a mask of all patches, which attention is given if the model is compiled: ViT's, BEiT's and SigLIP's
     do; DINOv2's, CLIP's and VideoMAE's do not."""
+    mask_given: bool = False
+    """Whether transformers' file gives attention a mask of all pairs of patches in any case (Llama 3.2 Vision, for padded tiles)."""
     drop_path: bool = False
     """Whether samples skip halves of layers at random (stochastic depth), as BEiT's do in fine-tuning."""
     attends: Literal["frame", "clip", "divided"] = "frame"
@@ -198,7 +200,7 @@ class VisionEncoder(Spec):
             (Linear("time product", self.hidden, self.hidden, Split.WHOLE, bias=True),) if self.time_product else ()
         )
         along = blocks.block(self.hidden, self._attention(), blocks.Piece(square), glue)
-        return (layers, Stack("attention along time", along, self.layers, tokens, times, kind))
+        return (layers, Stack("attention along time", along, self.layers, tokens, times, kind, within=True))
 
     @property
     def own_sizes(self) -> bool:
@@ -259,6 +261,8 @@ class VisionEncoder(Spec):
         )
         if not self.mask_made:
             piece = replace(piece, attention=tuple(replace(core, maskless=True) for core in piece.attention))
+        if self.mask_given:
+            piece = replace(piece, attention=tuple(replace(core, padded=True) for core in piece.attention))
         if self.place_bias != "none":
             table = (blocks.weights(self.place_table),) if self.place_bias == "layer" else ()
             cores = tuple(replace(core, padded=True, from_table=self.place_bias == "layer") for core in piece.attention)

@@ -172,6 +172,8 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
     k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation, g s per gap
 
+    What is launched within another stack's layer (``Stack.within``) has kernels, but no l and r of its own.
+
     Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
     """
     host, facts = workload.software.host, workload.software.host.kernels
@@ -180,12 +182,13 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     there, back = layer_kernels(stack, workload)
     extra = attention_calls(stack, workload)
     forward = launches_forward(stack, workload, there)
-    backward = facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
+    own = 0.0 if stack.within else 1.0
+    backward = own * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
     full = np.equal(workload.layout.recompute, Recompute.full)
-    again = np.where(full, facts.recomputed.forward + facts.recomputed.backward + forward, 0.0)
+    again = np.where(full, own * (facts.recomputed.forward + facts.recomputed.backward) + forward, 0.0)
     trained = stack.trainable is not Trainable.FROZEN
     passes = np.where(full, 3, 2) if trained else 1
-    hooks = host.shard + facts.module * passes * modules(stack, workload)
+    hooks = own * host.shard + facts.module * passes * modules(stack, workload)
     hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
     launching = forward + (backward + again if trained else 0.0) + hooks
     launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
@@ -203,7 +206,7 @@ def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
         raise ValueError("this stack is modelled by layers, not by kernels")
     handed = facts.causal * any(core.causal for core in stack.block.attention)
     return (
-        facts.layer.forward
+        (0.0 if stack.within else facts.layer.forward)
         + handed
         + kernels * facts.each.forward
         + attention_calls(stack, workload) * facts.call.forward

@@ -331,7 +331,7 @@ def mllama(config: Config) -> Fields:
         "layers": layers + deep, "hidden": hidden, "heads": part.number("attention_heads", "num_attention_heads"),
         "ffn_hidden": part.number("intermediate_size"), "patch": part.number("patch_size"),
         "image_size": part.number("image_size"),
-        "attention_bias": "none", "extra_weights": tables,
+        "attention_bias": "none", "mask_given": True, "extra_weights": tables,
     }  # fmt: skip
     part.get("num_channels")
     spare = 8 * decoder["hidden"]

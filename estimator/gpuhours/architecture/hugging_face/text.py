@@ -314,7 +314,7 @@ def falcon(config: Config) -> Fields:
         "ffn_hidden": config.number("ffn_hidden_size", default=4 * hidden),
         "norms_per_layer": 2 if (new and not single) or not parallel else 1, "parallel_residual": parallel,
         "tied": config.get("tie_word_embeddings", True), "attention_bias": "all" if biased else "none",
-        "mlp_bias": biased, "positions": "alibi" if config.get("alibi") else "rotary", "code_steps": ["sliced-heads"],
+        "mlp_bias": biased, "positions": "alibi" if config.get("alibi") else "rotary", "code_steps": ["sliced-heads", "made-mask"],
     }  # fmt: skip
 
 
