@@ -80,7 +80,7 @@ class Workload:
         """The attention kernel that the stack uses for a core: a separate one for scores with a learned bias, for groups that no fused
         kernel supports, or without a causal mask."""
         software = self.software
-        if core.disentangled or self.written_out(core):
+        if core.places is not None or self.written_out(core):
             return "unfused"
         if core.biased and software.biased_attention is not None:
             return software.biased_attention

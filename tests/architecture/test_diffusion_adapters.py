@@ -96,3 +96,15 @@ def test_a_model_of_pictures_asks_for_no_frames(gpuhours_command: Command) -> No
     ran = gpuhours_command("estimate", "--model", "open-sora-1.0", *asked)
     assert ran.code == 2
     assert "number of frames" in ran.err
+
+
+def test_encoder_decoders_have_adapters_on_both_halves_and_between_them() -> None:
+    """T5 of width 512, rank 4, on q and v: 2 x 4 x 512 each in 6 encoder layers and, for both attentions, in 6 decoder layers."""
+    read = Data(seq_len=512, text_tokens=64)
+    whole = read_model({"name": "t5-small"}).build(read)
+    found = read_model({"name": "t5-small", "trainable": "lora", "rank": 4, "targets": ["q", "v"]}).build(read)
+    assert found.trainable_parameters == 3 * 6 * 2 * (2 * 4 * 512)
+    assert found.parameters == whole.parameters + found.trainable_parameters
+    ends = {part.name: part.trainable for part in found.parts if isinstance(part, Ends)}
+    assert ends["embedding"] is Trainable.FROZEN, "nothing before the first adapter needs a gradient"
+    assert ends["head"] is Trainable.PASS_THROUGH

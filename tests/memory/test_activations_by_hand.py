@@ -16,6 +16,7 @@ from gpuhours.memory.activations import (
     _group_of_input,
     _inputs_saved,
     _operands,
+    _scores_saved,
     ends_saved,
     passing_through,
     saved,
@@ -226,3 +227,20 @@ def test_operands_of_a_core() -> None:
     for repeated in (False, True):
         assert _operands(replace(core, keys=77), 2, unfused=True, repeated=repeated) == 8 * 256 * 2
     assert _operands(replace(core, value_dim=64), 2, unfused=True) == (8 + 2) * (128 + 64) * 2
+
+
+def test_deberta_saves_what_its_gathers_read() -> None:
+    """A table of 512 rows, 8 heads of 128, 256 tokens: two products of 512 numbers a head and token, and 2 x 8 x 512 x 128 numbers of
+    copied rows over 256 tokens, on top of the scores; the first version reads 2 s rows at most and copies none."""
+    asked = workload(MODEL)
+    part = asked.model.stacks[0]
+    core = replace(part.block.attention[0], places=512)
+    facts = asked.software.memory
+
+    def scores(one: Any) -> Any:
+        part_of = replace(part, block=replace(part.block, attention=(one,)), sequence=256)
+        return _scores_saved(part_of, 2.0, facts, True, False)
+
+    plain, heads = scores(replace(core, places=None)), core.heads
+    assert scores(core) - plain == 2 * heads * (512 + 512 * core.head_dim / 256) * 2
+    assert scores(replace(core, near=True, places=1024)) - plain == 2 * heads * 512 * 2

@@ -226,3 +226,19 @@ def test_windows_called_one_by_one() -> None:
     )
     assert attention_calls(looped, asked) == 2 * 8 - 1
     assert attention_calls(windows, asked) == 0
+
+
+def test_parts_of_a_layer_are_launched_within_it() -> None:
+    """Two products of a llama layer's seven: two sevenths of its modules' 3.5 and 7 ms, and no call of their own to recompute them."""
+    kernels = Kernels(
+        source="round", launches_from="", each=Launches(forward=0.0, backward=0.0), layer=Launches(forward=3.5e-3, backward=7e-3),
+        recomputed=Launches(forward=1e-3, backward=2e-3), operators={},
+    )  # fmt: skip
+    asked = workload(recompute="full")
+    asked = replace(asked, software=asked.software.model_copy(
+        update={"host": asked.software.host.model_copy(update={"kernels": kernels})}))  # fmt: skip
+    alone = stack(asked)
+    keys = replace(alone.block, linears=(replace(alone.block.linears[0], fused=2),), attention=(), elementwise=())
+    part = replace(alone, block=keys)
+    assert kernel_launches(part, asked)[0] == pytest.approx(3.5e-3 + 7e-3 + 1e-3 + 2e-3 + 3.5e-3)
+    assert kernel_launches(replace(part, within=True), asked)[0] == pytest.approx(1e-3 + 2e-3 + 1e-3)

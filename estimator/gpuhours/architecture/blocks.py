@@ -83,7 +83,7 @@ def self_attention(
     window: Array | None = None,
     dropped: bool = False,
     broadcast: bool = False,
-    disentangled: bool = False,
+    places: Array | None = None,
     own_keys: Keys = "own",
 ) -> Piece:
     """Grouped-query self-attention.
@@ -93,7 +93,7 @@ def self_attention(
     rotary    share of a head that rotary positions apply to
     own_keys  the qkv projection has a + k heads if keys are also the values, a if keys and values are reused
     gate      a d (``width``) or a (``head``) numbers per token that multiply the output
-    sinks     a learned logits
+    sinks     a learned logits;  places: rows of a table of relative positions with which content is multiplied (DeBERTa)
 
     a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
     al. 2017."""
@@ -116,7 +116,7 @@ def self_attention(
         weights = {"head": each, "head-layer": 2 * each, "width": rotated, "no-weights": 0}[qk_norm]
         operators.append(Elementwise(Pointwise.QK_NORM, rotated, sharded=True, parameters=weights))
     core = AttentionCore(
-        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, disentangled=disentangled,
+        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, places=places,
         sunk=sinks,
     )  # fmt: skip
     return Piece(linears, (core,), (*operators, *biases(linears)), reductions=1)

@@ -26,10 +26,12 @@ CodeStep = Literal[
     "wide-bias",
     "all-experts",
     "made-mask",
+    "near-places",
 ]
 """Steps by name. ``written-attention``: transformers' file has no call of an attention kernel; ``wide-scores``: it casts queries and keys
-to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token; ``made-mask``: it makes a mask of all pairs also where causal attention alone
-would do (Falcon's ``allow_is_causal_skip=False``), so that no pair is skipped.
+to fp32; ``wide-bias``: it adds ALiBi to scores in fp32; ``all-experts``: it runs every expert on every token; ``made-mask``: it makes a
+mask of all pairs where causal attention alone would do (Falcon's ``allow_is_causal_skip=False``), so that no pair is skipped;
+``near-places``: it takes of its table of relative positions those within the sequence's length (DeBERTa's first version).
 ``joint-heads``: one weight for queries, keys and values, which ``sliced-heads`` has as well, as ``split-gate`` has one for gate and up.
 Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp32, and ``capped-logits``, which caps scores as well."""
 
@@ -50,7 +52,8 @@ def as_coded(block: Block, steps: Iterable[CodeStep]) -> Block:
     swaps = dict(pair for step, pair in INSTEAD.items() if step in chosen)
     kept = (replace(one, kind=swaps.get(one.kind, one.kind)) for one in block.elementwise)
     added = (Elementwise(kind, width, sharded=True) for core in block.attention for kind, width in _added(core, chosen))
-    facts = {"capped": "capped-logits", "written": "written-attention", "wide": "wide-scores", "wide_bias": "wide-bias"}
+    facts = {"capped": "capped-logits", "written": "written-attention", "wide": "wide-scores", "wide_bias": "wide-bias",
+             "near": "near-places"}  # fmt: skip
     masks = "made-mask" in chosen
     cores = tuple(
         replace(core, padded=core.padded or masks, **{name: step in chosen for name, step in facts.items()})

@@ -356,7 +356,7 @@ class Decoder(Spec):
             window=self.window if windowed else None,
             dropped=self.dropout if self.attention_dropout is None else self.attention_dropout,
             broadcast=self.broadcast_keys,
-            disentangled=self.positions == "disentangled",
+            places=self.max_positions if self.positions == "disentangled" else None,
             own_keys=keys,
         )
 

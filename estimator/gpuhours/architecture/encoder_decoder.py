@@ -70,7 +70,7 @@ class EncoderDecoder(Adapted):
             *self._front(read, words),
             Stack("encoder layers", self._block(self.heads, self.ffn_hidden, None), self.encoder_layers, read),
             Ends("encoder end", (), self._end(self.heads, self.encoder_positions), read, first=True),
-            Stack("encoder keys and values", keys, self.decoder_layers, read, within=True),
+            Stack("encoder keys and values", keys, self.decoder_layers, read),
             *self._written(written, words),
             Stack("decoder layers", self._block(heads, width, read), self.decoder_layers, written),
             Ends(

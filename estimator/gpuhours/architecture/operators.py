@@ -108,12 +108,11 @@ class AttentionCore:
     keys: Array | None = None
     window: Array | None = None
     biased: bool = False  # a learned relative-position bias is added to the scores (T5)
-    disentangled: bool = False  # two more GEMMs, of content with positions gathered from a table (DeBERTa)
+    places: Array | None = None  # rows of a table, gathered from products with it (DeBERTa)
+    near: bool = False  # it takes the rows within the sequence, uncopied (DeBERTa 1)
     broadcast: bool = False  # a single key head is broadcast to all query heads (Falcon)
     dropped: bool = False  # probabilities are dropped out
-    padded: bool = (
-        False  # it gets a dense mask over all query-key pairs, for padding or a bias per pair of positions (BEiT)
-    )
+    padded: bool = False  # it gets a dense mask over all pairs, for padding or a bias per pair (BEiT)
     from_table: bool = False  # each layer computes that mask from a table of relative positions
     capped: bool = False  # scores are capped where they are written out (Gemma 2)
     written: bool = False  # transformers' file calls no attention kernel (GPT-J, MPT)
@@ -249,9 +248,7 @@ class Stack:
     ``tokens``     tokens of this stream per sample (an encoder's patches, a language model's text and visual tokens, visible tubelets)
     ``sequence``   tokens that attend to each other (one frame's patches); ``tokens`` when None
     ``trainable``  how the blocks are trained; ``adapters``: LoRA weights per block
-    ``uses``       layers that run one and the same weights (ALBERT)
-    ``within``     whether the blocks are parts of another stack's layers, over other tokens (a decoder layer's keys and values of the
-                   encoder's output, the text's side of a two-stream layer): the host runs them inside the same module
+    ``uses``       layers that run one and the same weights (ALBERT);  ``within``: parts of another stack's layers, in the same module
     """
 
     name: str

@@ -79,7 +79,24 @@ def _scores_saved(stack: Stack, element: float, facts: MemoryFacts, unfused: boo
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in stack.block.attention if unfused or (core.biased and facts.biased_scores is not None)]
     known, each = (facts.model_copy(update={"scores": None}), FP32) if wide else (facts, element)
-    return _sum(_scores(core, stack.block, each, length, known) for core in held)
+    gathered = _sum(_gathered(core, length, element) for core in held)
+    return gathered + _sum(_scores(core, stack.block, each, length, known) for core in held)
+
+
+def _gathered(core: AttentionCore, length: Array, element: float) -> Array:
+    """Bytes per token of DeBERTa's products of content with a table of p positions, in both directions: PyTorch's gather saves what it
+    gathers from, p numbers a head and token, and the file copies the table's p keys and queries for every sequence of s tokens.
+
+        2 a p (1 + d / s) bytes per element        a heads of d;  p = min(p, 2 s) and no copies in DeBERTa's first version (``near``)
+
+    Source: ``gather`` in PyTorch's derivatives.yaml; ``disentangled_attention_bias`` in modeling_deberta_v2.py and modeling_deberta.py.
+    """
+    if core.places is None:
+        return 0.0
+    tokens = np.asarray(length, dtype=float)
+    if core.near:
+        return 2 * core.heads * np.minimum(core.places, 2 * tokens) * element
+    return 2 * core.heads * core.places * (1 + core.head_dim / tokens) * element
 
 
 def saved(

@@ -77,7 +77,7 @@ def _core_passes(
 def _traffic_per_score(core: AttentionCore, workload: Workload) -> list[float]:
     """Equivalent bytes per score that unfused attention moves beyond its kernels, forward and backward."""
     kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
-    kind = "disentangled-scores" if core.disentangled else kind
+    kind = "disentangled-scores" if core.places is not None else kind
     sunk = core.sunk and workload.written_out(core) and "sink-scores" in workload.software.pointwise.operators
     kind = "sink-scores" if sunk else kind
     added = workload.software.traffic(kind, autocast=workload.precision.autocast)

@@ -17,6 +17,8 @@ from gpuhours.step.context import shared_out_whole
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
+LLAMA_PRODUCTS = 7
+"""Products of the llama layer on which the host time of a layer's modules was measured: q, k, v, o, gate, up, down."""
 LLAMA_LAUNCHES = 14
 """Launches of a llama block: four GEMMs, attention, two norms, two residuals, rotary embeddings (four kernels) and SwiGLU."""
 SWITCHED = 0.83
@@ -172,7 +174,8 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
     k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation, g s per gap
 
-    What is launched within another stack's layer (``Stack.within``) has kernels, but no l and r of its own.
+    What is launched within another stack's layer (``Stack.within``) has l in proportion to its products, of which the llama layer that l
+    was measured on has seven, and no r: the layer is recomputed as one.
 
     Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
     """
@@ -182,13 +185,13 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     there, back = layer_kernels(stack, workload)
     extra = attention_calls(stack, workload)
     forward = launches_forward(stack, workload, there)
-    own = 0.0 if stack.within else 1.0
-    backward = own * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
+    called = 0.0 if stack.within else facts.recomputed.forward + facts.recomputed.backward
+    backward = modules_share(stack) * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
     full = np.equal(workload.layout.recompute, Recompute.full)
-    again = np.where(full, own * (facts.recomputed.forward + facts.recomputed.backward) + forward, 0.0)
+    again = np.where(full, called + forward, 0.0)
     trained = stack.trainable is not Trainable.FROZEN
     passes = np.where(full, 3, 2) if trained else 1
-    hooks = own * host.shard + facts.module * passes * modules(stack, workload)
+    hooks = (0.0 if stack.within else host.shard) + facts.module * passes * modules(stack, workload)
     hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
     launching = forward + (backward + again if trained else 0.0) + hooks
     launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
@@ -206,11 +209,16 @@ def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
         raise ValueError("this stack is modelled by layers, not by kernels")
     handed = facts.causal * any(core.causal for core in stack.block.attention)
     return (
-        (0.0 if stack.within else facts.layer.forward)
+        modules_share(stack) * facts.layer.forward
         + handed
         + kernels * facts.each.forward
         + attention_calls(stack, workload) * facts.call.forward
     )
+
+
+def modules_share(stack: Stack) -> Array:
+    """Host time of a stack's modules relative to a layer's: 1, or by its products if it is launched within another stack's layer."""
+    return np.minimum(_products(stack) / LLAMA_PRODUCTS, 1.0) if stack.within else 1.0
 
 
 def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
@@ -253,7 +261,7 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     for core in stack.block.attention:
         kernel = workload.kernel_of(core)
         counts.append(("unfused" if kernel == "unfused" else "attention", 1))
-        counts += [("disentangled", int(core.disentangled)), ("place-bias", int(core.from_table))]
+        counts += [("disentangled", int(core.places is not None)), ("place-bias", int(core.from_table))]
     return [*counts, ("adapter", len(stack.adapters) / 2)]
 
 

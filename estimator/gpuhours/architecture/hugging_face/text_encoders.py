@@ -68,7 +68,7 @@ def deberta(config: Config) -> Fields:
     config.without_effect("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size", "legacy", "talking_head")
     config.only(talking_head=False)
     shape = {**bert(config), "pooler": False, **masked_head(config), "attention_bias": "output"}
-    shape |= {"segments": config.number("type_vocab_size", default=0), "code_steps": ["written-norm"]}
+    shape |= {"segments": config.number("type_vocab_size", default=0), "code_steps": ["written-norm", "near-places"]}
     hidden, places = shape["hidden"], shape["max_positions"]
     biased = config.get("position_biased_input", True)
     if not config.get("relative_attention", False):
