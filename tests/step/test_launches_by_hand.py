@@ -237,7 +237,7 @@ def test_parts_of_a_layer_are_launched_within_it() -> None:
     asked = workload(recompute="full")
     asked = replace(asked, software=asked.software.model_copy(
         update={"host": asked.software.host.model_copy(update={"kernels": kernels})}))  # fmt: skip
-    alone = stack(asked)
+    alone = layer(asked)
     keys = replace(alone.block, linears=(replace(alone.block.linears[0], fused=2),), attention=(), elementwise=())
     part = replace(alone, block=keys)
     assert kernel_launches(part, asked)[0] == pytest.approx(3.5e-3 + 7e-3 + 1e-3 + 2e-3 + 3.5e-3)
