@@ -186,7 +186,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     extra = attention_calls(stack, workload)
     forward = launches_forward(stack, workload, there)
     called = 0.0 if stack.within else facts.recomputed.forward + facts.recomputed.backward
-    backward = modules_share(stack) * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
+    backward = _modules_share(stack) * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
     full = np.equal(workload.layout.recompute, Recompute.full)
     again = np.where(full, called + forward, 0.0)
     trained = stack.trainable is not Trainable.FROZEN
@@ -209,14 +209,14 @@ def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
         raise ValueError("this stack is modelled by layers, not by kernels")
     handed = facts.causal * any(core.causal for core in stack.block.attention)
     return (
-        modules_share(stack) * facts.layer.forward
+        _modules_share(stack) * facts.layer.forward
         + handed
         + kernels * facts.each.forward
         + attention_calls(stack, workload) * facts.call.forward
     )
 
 
-def modules_share(stack: Stack) -> Array:
+def _modules_share(stack: Stack) -> Array:
     """Host time of a stack's modules relative to a layer's: 1, or by its products if it is launched within another stack's layer."""
     return np.minimum(_products(stack) / LLAMA_PRODUCTS, 1.0) if stack.within else 1.0
 
