@@ -199,6 +199,15 @@ def test_flat_copies_that_updated_weights_are_gathered_through() -> None:
         assert float(of(asked, **through).update) == 0
 
 
+def test_experts_without_replicas_are_not_gathered_after_an_update() -> None:
+    """Two ranks with half of the experts each: 2 bytes of all dense weights and of half of them."""
+    through = {"flat_gather": 2.0, "update": 0.0}
+    together, apart = (workload(MIXTURE, gpus=2, expert=expert, sharding="zero1") for expert in (1, 2))
+    both, halved = (float(of(one).weights) for one in (together, apart))
+    assert float(of(together, **through).update) == pytest.approx(both * 1.5)
+    assert float(of(apart, **through).update) == pytest.approx((2 * halved - both) * 1.5)
+
+
 def test_what_the_host_keeps() -> None:
     """12 bytes of states; under ZeRO-2 also gradients; the weights if a card fetches them, one layer at a time."""
     away = of(workload(gpus=8, sharding="zero2", offload_optimizer=True))

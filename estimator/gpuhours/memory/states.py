@@ -130,8 +130,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     states = np.where(alone, states, np.minimum(states, weights.trained * precision.optimiser))
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * sharded_from(Sharding.zero1)
-    regathered = (level >= Sharding.zero1) & np.logical_not(stage3 | alone)
-    flat = np.where(regathered, facts.flat_gather * (weights.trained + sharded_from(Sharding.zero1)), 0.0)
+    flat = facts.flat_gather * _regathered(weights, ranks, level)
     lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(whole - stored, 0), 0)
     gathered = _gathered(weights, layout, precision, facts, lacking)
     return States(
@@ -182,6 +181,17 @@ def _gradients(
     whole = np.where((level >= Sharding.zero2) & (facts.accumulates_whole | piped), each * weights.trained, gradients)
     held = each * buckets if facts.gradients_dropped else gradients
     return gradients, np.where(np.greater(ranks.microbatches, 1), whole, np.where(buckets > 0, held, 0))
+
+
+def _regathered(weights: Parameters, ranks: Ranks, level: Array) -> Array:
+    """Parameters of the whole weights and of the rank's shards through which ZeRO-1 and 2 gather updated weights, p (1 + 1/n) over n > 1
+    ranks; experts without replicas are not gathered."""
+    gathers = np.isin(level, (Sharding.zero1, Sharding.zero2))
+
+    def through(held: Array, shards: Array) -> Array:
+        return np.where(gathers & np.greater(shards, 1), held * (1 + 1 / np.asarray(shards)), 0.0)
+
+    return through(weights.dense, ranks.shards) + through(weights.expert, _expert_shards(ranks))
 
 
 def _expert_shards(ranks: Ranks) -> Array:
