@@ -23,6 +23,7 @@ from gpuhours.questions.checking.reading.figures.labels import with_lent_units
 from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.formats.blocks import Cell, Passage, Prose, Table, prose_of
+from gpuhours.questions.checking.reading.formats.headings import with_headings
 from gpuhours.questions.checking.reading.formats.logs import (
     in_grams,
     with_bars,
@@ -84,7 +85,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
     found = _captioned(pieces(without_speakers(with_bars(with_mean_time(in_grams(without_line_marks(text))))), kind))
-    found, foreign = _in_english(with_headings_values(found))
+    found, foreign = _in_english(with_headings_values(with_headings(found)))
     prose = _prose(found, text)
     read = read_prose(prose, name)
     tables = _tables(found, read)

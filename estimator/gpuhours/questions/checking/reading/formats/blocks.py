@@ -22,6 +22,8 @@ class Passage:
     """The level of a heading or of a list item."""
 
 
+NUMBERED_LEVEL = 6
+"""Level of a numbered line of a plain text (``3.2 Hardware``): it names a topic, never a run."""
 RUN_IN_LEVEL = 7
 """Level of a heading that opens a paragraph (``**Reward model.** We start ...``): below all other headings."""
 

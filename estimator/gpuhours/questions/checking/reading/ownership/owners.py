@@ -44,7 +44,7 @@ from gpuhours.questions.checking.reading.vocabulary.run_words import (
     holds,
     phrases_of,
 )
-from gpuhours.questions.checking.reading.vocabulary.side_words import BESIDE_SECTIONS, SIDE
+from gpuhours.questions.checking.reading.vocabulary.side_words import BESIDE_SECTIONS, OF_MACHINES_ALONE, SIDE
 
 SUBJECT = 4
 """A name among this many first items of a block is the subject of the block."""
@@ -116,16 +116,10 @@ def _labels(items: Sequence[Item], sentence: Sentence, opening: Owner) -> bool:
 def _is_fragment(items: Sequence[Item], sentence: Sentence) -> bool:
     """``9,920 GPU-hours, $19,344.``: whether a sentence only goes on with figures, without a subject or a verb."""
     words = [item.text.lower() for item in items[sentence.first : sentence.last] if item.kind == "word"]
-    return isinstance(items[sentence.first], Figure) and set(words) <= JOINTS | {
-        "or",
-        "for",
-        "in",
-        "total",
-        "all",
-        "on",
-    }
+    return isinstance(items[sentence.first], Figure) and set(words) <= JOINTS | FRAGMENT
 
 
+FRAGMENT = frozenset(["or", "for", "in", "total", "all", "on"])
 LEFT_OUT = "what was left out"
 
 
@@ -187,14 +181,14 @@ def _sentence(
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
     goes_on = not named and carried.kind in ("own", "us") and not _of_every_run(items, sentence)
     goes_on = goes_on or items[sentence.first].text.lower() in PRONOUNS or _is_fragment(items, sentence)
-    begin = carried if goes_on else default
+    begin, of = carried if goes_on else default, NOBODY
     apart = sides_apart(items, sentence, anchors)
     side = _side(items, sentence, lowered, default, (but, *apart))
     if compared and compared_apart is None and not ours(items, sentence):
         other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
         begin = other if not any(owner.kind == "own" for _, owner in events) else begin
     elif side is not None and begin.kind != "other":
-        begin = Owner("side", side)
+        begin, of = Owner("side", side), next((owner for _, owner in reversed(events) if owner.kind == "own"), of)
         events = [(index, owner) for index, owner in events if owner.kind == "other"]
     elif (
         not named
@@ -208,7 +202,8 @@ def _sentence(
     theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
     owners |= dict.fromkeys(theirs, Owner("other", "others"))
     owners |= _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
-    return _subject_after(events, begin, default)
+    after = _subject_after(events, begin, default)
+    return of if of.kind and after.name in OF_MACHINES_ALONE else after  # Tern was granted 512 cards. Its training took
 
 
 def _subject_after(events: Sequence[tuple[int, Owner]], begin: Owner, default: Owner) -> Owner:

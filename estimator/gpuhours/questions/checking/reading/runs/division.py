@@ -16,32 +16,24 @@ from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
 from gpuhours.questions.checking.reading.naming.cast import Cast, Owner
 from gpuhours.questions.checking.reading.naming.names import same_name, stem
 from gpuhours.questions.checking.reading.ownership.main_model import main_model
-from gpuhours.questions.checking.reading.ownership.owners import SEVERAL_RUNS, assign
 from gpuhours.questions.checking.reading.ownership.subject_changes import OF_A_BASE
 from gpuhours.questions.checking.reading.runs.casting import (
     RUN_QUANTITIES,
     cast_of,
     titled,
-    with_sizes_counted,
-    with_sizes_in_order,
 )
-from gpuhours.questions.checking.reading.runs.coordination import by_coordination
-from gpuhours.questions.checking.reading.runs.informal_runs import with_informal_runs
-from gpuhours.questions.checking.reading.runs.introduced import with_names
-from gpuhours.questions.checking.reading.runs.jobs import by_sentences
+from gpuhours.questions.checking.reading.runs.choosing import choose
 from gpuhours.questions.checking.reading.runs.nodes import of_the_only_machine
 from gpuhours.questions.checking.reading.runs.parts import (
     alike,
-    by_items,
     value_of,
     whole_of_a_stage,
     with_later_stages,
 )
-from gpuhours.questions.checking.reading.runs.products import by_products
 from gpuhours.questions.checking.reading.sentences.placed import OF_ITS_BASE, Placed, ReadProse
 from gpuhours.questions.checking.reading.sentences.scopes import Sentence
 from gpuhours.questions.checking.reading.tables.table_rows import TableReading, TableRow
-from gpuhours.questions.checking.reading.vocabulary.run_words import holds, is_total
+from gpuhours.questions.checking.reading.vocabulary.run_words import is_total
 from gpuhours.questions.checking.reading.vocabulary.side_words import OF_MACHINES_ALONE
 
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "model_flops")
@@ -74,7 +66,6 @@ OF_EACH = frozenset(
      "memory_per_gpu", "vocabulary", "tensor", "pipeline", "warmup_steps", "samples", "dataset_samples"]
 )  # fmt: skip
 """Quantities that apply to each of the runs named together; hours and money may be for all of them."""
-ADAPTATION = "adaptation"
 ENDS = frozenset(["parameters", "tokens", "dataset_tokens", "active_parameters"])
 """For these, the two ends of a wide range belong to different runs."""
 TITLE = 90
@@ -112,12 +103,7 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     ][:2]
     rows = [row for table in tables for row in table.rows]
     main = main_model(read, titles, said or titled(rows, titles))
-    cast = cast_of(read, tables, main, titles)
-    cast = with_names(read, cast, main, titles) if not cast.own and not read.tagged else cast
-    cast = with_sizes_counted(read, with_sizes_in_order(read, cast))
-    cast = with_informal_runs(read, cast)
-    owners = by_coordination(read, by_items(read, _assigned(read, cast), cast), cast)
-    owners = by_sentences(read, by_products(read, owners, cast), cast)
+    cast, owners = choose(read, cast_of(read, tables, main, titles), main, titles)
     found = Division([], [], [], main)
     runs: dict[str, TextRun] = {}
     for row in rows:
@@ -128,69 +114,6 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         whole_of_a_stage(run.name, run.entries)
     _settle(runs, found, main)
     return found
-
-
-AMOUNTS = frozenset(["cost", "gpu_hours", "energy", "carbon"])
-"""Quantities that are never equal to the digit in two runs."""
-
-
-def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
-    """``That is $615,000. We do not have $615,000``: an amount of others is theirs again where it is repeated without an owner."""
-    theirs = {
-        (entry.place.quantity, entry.figure.text): owner
-        for owner, entry in zip(owners, read.placed, strict=True)
-        if owner.kind == "other" and entry.place.quantity in AMOUNTS
-    }
-    if not theirs:
-        return owners
-    return [
-        theirs.get((entry.place.quantity, entry.figure.text), owner) if owner.kind == "" else owner
-        for owner, entry in zip(owners, read.placed, strict=True)
-    ]
-
-
-WORK = frozenset(["gpu_hours", "wall_clock", "node_hours"])
-PLANS = (
-    "we plan",
-    "is planned",
-    "are planned",
-    "will be trained",
-    "will train",
-    "will take",
-    "will need",
-    "we intend to",
-)
-"""Phrases of a plan, unlike what would have happened."""
-MAY_BE_ALL = frozenset([SEVERAL_RUNS, "a hypothetical case", "an allocation"])
-"""Reasons that set figures aside beside a run, but not in a text (a plan, a proposal) that tells of no other work."""
-
-
-def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
-    """The owner of each figure; if the text is only about something that usually is not the run, that becomes the run."""
-    owners = _repeated(read, assign(read, cast))
-    counted = [
-        (owner, entry)
-        for owner, entry in zip(owners, read.placed, strict=True)
-        if entry.place.quantity in RUN_QUANTITIES
-    ]
-    beside = sum(owner.kind == "side" and owner.name == ADAPTATION for owner, _ in counted)
-    main = sum(owner.kind in ("", "own") and not entry.scope for owner, entry in counted)
-    if beside > main:
-        return assign(read, cast, but=ADAPTATION)
-    if not any(
-        owner.kind in ("", "own", "total") and entry.place.quantity in WORK
-        for owner, entry in zip(owners, read.placed, strict=True)
-    ):
-        planned = holds(read.prose.text.lower(), PLANS)
-        reachable = MAY_BE_ALL if planned else MAY_BE_ALL - {"a hypothetical case"}
-        reasons = [
-            owner.name
-            for owner, entry in zip(owners, read.placed, strict=True)
-            if owner.kind == "side" and owner.name in reachable and entry.place.quantity in WORK
-        ]
-        if reasons:
-            return assign(read, cast, but=reasons[0])
-    return owners
 
 
 def _take_row(row: TableRow, cast: Cast, runs: dict[str, TextRun], found: Division) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.figures.labels import unit_of
-from gpuhours.questions.checking.reading.formats.blocks import RUN_IN_LEVEL, Passage
+from gpuhours.questions.checking.reading.formats.blocks import NUMBERED_LEVEL, RUN_IN_LEVEL, Passage
 from gpuhours.questions.checking.reading.naming.names import words_of
 
 Group = tuple[list[list[int]], Callable[[int], str]]
@@ -34,7 +34,7 @@ def lists(blocks: Sequence[Passage]) -> Iterator[Group]:
 def sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
     """Groups of sections under headings of the same level, for each level from ``least`` down."""
     levels = {block.depth for block in blocks if block.kind == "heading" and block.depth >= least}
-    for level in sorted(levels):
+    for level in sorted(levels - {NUMBERED_LEVEL}):
         group: list[list[int]] = []
         for index, block in enumerate(blocks):
             if block.kind == "heading" and block.depth == level:

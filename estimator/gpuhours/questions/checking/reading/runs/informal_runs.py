@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from gpuhours.questions.checking.reading.naming.cast import Cast, Owner
+from gpuhours.questions.checking.reading.naming.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.naming.informal_names import InformalName, informal_name_at
 from gpuhours.questions.checking.reading.ownership.owners import assign
 from gpuhours.questions.checking.reading.ownership.sections import compared_blocks
@@ -19,11 +19,11 @@ MOST = 12
 KINDS = ("size", "stage", "part", "variant", "component")
 
 
-def with_informal_runs(read: ReadProse, cast: Cast) -> Cast:
-    """Adds the informal names of the first kind with different values to the cast, if no table names several runs."""
+def with_informal_runs(read: ReadProse, cast: Cast) -> Iterator[Cast]:
+    """The casts wider by the informal names of one kind with different values, if no table names several runs."""
     if read.tagged or len(cast.own) > 1:
-        return cast  # tags are about one run
-    for names in _told(read):
+        return  # tags are about one run
+    for names in _told(read, cast):
         wider = replace(
             cast,
             own=[*cast.own, *(name.shown for name in names)],
@@ -31,14 +31,14 @@ def with_informal_runs(read: ReadProse, cast: Cast) -> Cast:
             sizes={**cast.sizes, **{name.shown: name.size for name in names if name.size}},
         )
         if clash(read, assign(read, wider), [name.shown for name in names]):
-            return wider
-    return cast
+            yield wider
 
 
-def _told(read: ReadProse) -> Iterator[list[InformalName]]:
+def _told(read: ReadProse, cast: Cast) -> Iterator[list[InformalName]]:
     """Groups of informal names in the prose: at least two of one kind."""
     kinds: dict[str, dict[str, InformalName]] = {kind: {} for kind in KINDS}
     elsewhere = compared_blocks(read.prose)
+    owners = {entry.index: owner for entry, owner in zip(read.placed, assign(read, cast), strict=True)}
     for index, item in enumerate(read.items):
         found = informal_name_at(read.items, index)
         if (
@@ -47,6 +47,9 @@ def _told(read: ReadProse) -> Iterator[list[InformalName]]:
             or block in elsewhere
         ):
             continue  # lists and sections are split elsewhere; others' models are not runs
+        whose = owners.get(index, NOBODY)
+        if found.kind == "size" and whose.kind in ("side", "other") and whose.name not in cast.others:
+            continue  # the search was carried out on networks of 86M parameters
         if index and read.items[index - 1].text.lower() in ("earlier", "previous", "older", "old"):
             continue
         named = read.items[index - 2].text if index > 1 and read.items[index - 1].text == "(" else ""

@@ -32,7 +32,7 @@ def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner
     for n in _free(read, owners):
         held.setdefault(id(read.placed[n].sentence), []).append(n)
     jobs: list[tuple[list[int], dict[str, float]]] = []
-    for numbers in _joined_by_pronouns(read, _joined_by_semicolons(read, list(held.values()))):
+    for numbers in joined(read, list(held.values())):
         said = {
             read.placed[n].place.quantity: value_of(read.placed[n])
             for n in reversed(numbers)
@@ -99,6 +99,11 @@ def _starts(read: ReadProse, index: int) -> int:
     return read.prose.block(read.items[index].start) if index < len(read.items) else -1
 
 
+def joined(read: ReadProse, held: list[list[int]]) -> list[list[int]]:
+    """The figures of sentences, where what goes on behind a semicolon or with a pronoun is joined to what it goes on with."""
+    return _joined_by_pronouns(read, _joined_by_semicolons(read, held))
+
+
 def _joined_by_semicolons(read: ReadProse, held: list[list[int]]) -> list[list[int]]:
     """``trained on 48 H100 in 158 hours; 7,584 GPU-hours``: joins a clause behind a semicolon to the one before, if it repeats nothing."""
     joined: list[list[int]] = []
@@ -127,7 +132,7 @@ def _joined_by_pronouns(read: ReadProse, held: list[list[int]]) -> list[list[int
         first = read.items[read.placed[numbers[0]].sentence.first].text.lower()
         before = {read.placed[n].place.quantity for n in joined[-1]} & set(JOB) if joined else set()
         same = joined and _block(read, joined[-1][-1]) == _block(read, numbers[0])
-        if same and told and "gpus" not in told and before == {"gpus"} and first in PRONOUNS:
+        if same and told and before and not told & before and "gpus" not in told and first in PRONOUNS:
             joined[-1] = [*joined[-1], *numbers]
         else:
             joined.append(numbers)

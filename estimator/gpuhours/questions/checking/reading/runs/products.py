@@ -41,7 +41,7 @@ def by_products(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]
         n for n, (entry, owner) in enumerate(zip(read.placed, owners, strict=True))
         if not entry.scope and not entry.tagged and owner.kind in ("", "own") and not entry.figure.progression
     ]  # fmt: skip
-    jobs = _jobs(read.placed, free)
+    jobs = jobs_of(read.placed, free)
     if len(cast.own) > 1:
         return _of_named(owners, jobs)
     if len(jobs) < 2:
@@ -76,7 +76,7 @@ def _of_named(owners: list[Owner], jobs: Sequence[Multiplied]) -> list[Owner]:
     return owners
 
 
-def _jobs(placed: Sequence[Placed], free: Sequence[int]) -> list[Multiplied]:
+def jobs_of(placed: Sequence[Placed], free: Sequence[int]) -> list[Multiplied]:
     """The runs that multiply out, in the order of the text."""
     of = {
         name: [n for n in free if placed[n].place.quantity == name and value_of(placed[n]) > 0][:MOST]

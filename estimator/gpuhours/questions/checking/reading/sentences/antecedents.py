@@ -70,7 +70,8 @@ VERBS = frozenset(
      "lasted", "consumed", "occupied", "kept", "spent", "was", "were", "is", "are"]
 )  # fmt: skip
 NAMES = frozenset(["one", "second", "third", "last", "other", "latter", "former", "two", "three", "half", "model", "run", "stage", "phase",
-                   "part", "rest", "version", "variant", "sibling"])  # fmt: skip
+                   "part", "rest", "version", "variant", "sibling", "flagship", "smallest", "smaller", "larger", "largest",
+                   "middle"])  # fmt: skip
 """Words that end the subject of a clause without a verb: ``the second half 256``."""
 
 

@@ -24,7 +24,8 @@ OVER_RUNS = """
     altogether, adds up, add up, adding up, added up, sum of, all sizes, all models, all runs, all stages, all legs, all
     parts, all phases, both stages, both phases, all three, all four, both
     models, both runs, combined, together, cumulative, cumulatively, aggregate, the whole family, whole project, entire family,
-    summed, base models needed, all told, all of them, whole pipeline, entire pipeline, full pipeline, complete pipeline, whole recipe,
+    summed, in sum, trainings, the two come, the three come, the two amount, the three amount,
+    base models needed, all told, all of them, whole pipeline, entire pipeline, full pipeline, complete pipeline, whole recipe,
     entire recipe, everything together, all steps together, all parts together
 """
 SUMMED_OVER_RUNS = phrases_of(OVER_RUNS)
@@ -90,7 +91,9 @@ COMPARISONS = phrases_of("""
     a different lab, reviewers ' estimate*, reviewer's estimate*, colleagues trained, colleagues needed,
     colleagues report*, others see, others need*, others spent, others trained, other teams, other labs, other papers,
     for perspective, in perspective,
-    by way of comparison, as a comparison, for orientation,
+    by way of comparison, as a comparison, as a matter of comparison, for orientation,
+    stated to, by their developers, by its developers, by their authors, by its authors, account of its authors,
+    account of their authors, published budgets, published runs, competing systems, competing models, reference models,
     published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which figures belong to someone else, until the authors refer to themselves again."""
@@ -277,7 +280,15 @@ def holds(text: str, phrases: tuple[str, ...]) -> bool:
 def compares(text: str) -> bool:
     """Whether a lower-case text introduces other people's figures; a baseline of the authors' own is not one."""
     text = text.replace("the others", "")  # the first stage has 64 GPUs, the others have 128
-    return holds(text, COMPARISONS) and not holds(text, OWN_BASELINES)
+    told = holds(text, COMPARISONS) or REPORTED_BY_OTHERS.search(text) is not None
+    return told and not holds(text, OWN_BASELINES)
+
+
+REPORTED_BY_OTHERS = re.compile(
+    r"(?<!our )\b(?:team|folks|people|group|authors|developers|makers|creators|researchers|company|lab)\b(?: [\w'-]+){0,4}?"
+    r" (?:states?|stated|reports?|reported|publish|publishes|published|mentions?|mentioned|claims?|claimed|quotes?|quoted|announced)\b"
+)
+"""``The Fenwick folks published``, ``the team behind Handspan states``: people who are not the authors, and a verb of reporting."""
 
 
 @functools.cache

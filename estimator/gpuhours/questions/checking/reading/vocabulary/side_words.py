@@ -42,6 +42,7 @@ SIDE = {
     "experiments beside the run": phrases_of("""
         ablation, ablations, pilot, preliminary, proxy model, isoflop, isoflops, the sweep, this sweep,
         a sweep of, our sweep, sweep spans, sweep used, small-scale, hyperparameter search, hyper-parameter search,
+        search for hyperparameters, we searched, searched over, reduced model, reduced models, reduced policy, reduced network,
         small copies, candidates of, a dozen
         variants,
         launches crashed, launches failed, runs crashed, runs failed, jobs crashed, jobs failed, attempts crashed, attempts failed,
@@ -118,6 +119,7 @@ BESIDE_SECTIONS = {
     "adaptation": ("fine-tun", "finetun", "instruction-tun", "adapting", "downstream", "transfer"),
     "use": ("inference", "serving", "deployment", "usage", "quantiz", "quantis", "latency"),
     "evaluation": ("evaluation",),
+    "experiments beside the run": ("ablation", "sweep", "pilot"),
 }
 """Prefixes of words in short headings of sections that are not about the run."""
 OF_MACHINES_ALONE = frozenset(

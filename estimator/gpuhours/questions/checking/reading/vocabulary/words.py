@@ -202,7 +202,7 @@ RULES: tuple[Rule, ...] = (
           "number of iterations is, "
           "number of iterations was, updates is, number of updates, number of iterations", 0, 2, before=True),
     rule("bare", "partial", "at iteration, at step, from step, from iteration, resume from, at update, "
-          "until iteration", 0, 1, before=True),
+          "until iteration, after step, before step, after iteration, before iteration", 0, 1, before=True),
     rule("bare", "warmup_steps", "warmup, warm up", 0.5, 1.5, before=True),
     rule("bare", "warmup_steps", "warmup, warm up", -0.5, 0.5),
     rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
