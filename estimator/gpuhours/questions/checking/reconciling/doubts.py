@@ -109,7 +109,8 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
 def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
     """``missing_condition`` of a text that may be about several runs: what else the accused figure could cover."""
     said = f"“{accused.text}” "
-    if not _one_row(claims) and not 1 / FAR < factor < FAR and _alone_in_its_sentence(accused, claims):
+    apart = not _one_row(claims) and not 1 / FAR < factor < FAR and _alone_in_its_sentence(accused, claims)
+    if apart and cause.cause not in OF_ITS_OWN_TIME:
         return said + "is about this run"
     if not _one_row(claims) and _in_a_unit_unsaid(cause, document):
         return said + "is about this run"
@@ -141,6 +142,8 @@ UNITS_OF_DATA = {
 """Causes by which an amount of data is in another unit -> words by which a text speaks of that unit."""
 
 
+OF_ITS_OWN_TIME = frozenset(["wall-clock for aggregate hours"])
+"""Causes by which a figure repeats the run's own time: it is about this run, however far off."""
 FAR = 10.0
 """Factor beyond which a figure that stands in a sentence of its own is more likely another run's than wrong."""
 
