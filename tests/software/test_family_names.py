@@ -65,13 +65,14 @@ def test_the_range_of_an_estimates_step_is_wider() -> None:
         ("Lightning Fabric", "torch-trainer"), ("lit-gpt", "torch-trainer"), ("Diffusers", "huggingface"),
         ("OpenRLHF", "huggingface-deepspeed"),
         ("DeepSpeed-MoE", "deepspeed"), ("Meta Lingua", "fsdp-compile"), ("OneTrainer", "huggingface"), ("slime", "megatron-core"),
+        ("PyTorch2", "torch-eager"), ("NeMo2", "megatron-core"), ("Axolotl-AI", "huggingface-trainer"),
     ],
 )  # fmt: skip
 def test_a_name_as_people_say_it_is_no_misspelling(name: str, profile: str) -> None:
     assert load_software(software_named(name)[0]).name == profile
 
 
-@pytest.mark.parametrize("name", ["megatron-cor", "deepspede", "nanotrn"])
+@pytest.mark.parametrize("name", ["megatron-cor", "deepspede", "nanotrn", "torchtitn", "maxtxt", "litgtp"])
 def test_a_slip_is_still_refused_with_a_suggestion(name: str) -> None:
     with pytest.raises(EstimateError, match="Did you mean"):
         software_named(name)

@@ -15,7 +15,7 @@ from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.units import Seconds, measured_in
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.software.matching import software_named
-from gpuhours.software.profile import known_as, list_software
+from gpuhours.software.profile import known_as, known_names
 
 QUANTILE = 1.5
 """Distance of the 10th and 90th percentile from the median, in standard deviations, for a site's other steps: covers 80 % of them when
@@ -24,7 +24,7 @@ each open source is left out in turn and weighted equally (``tests/benchmarks/ca
 
 def _profile(name: str) -> str:
     if known_as(name) is None and not name.endswith((".yaml", ".yml")):
-        raise ValueError(f"is not a software profile. {nearest(name, list_software())}".strip())
+        raise ValueError(f"is not a software profile. {nearest(name, known_names())}".strip())
     return name
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
-from gpuhours.software.profile import ancestors, known_as, list_software, load_software
+from gpuhours.software.profile import ancestors, known_as, known_names, load_software
 
 HALVES = {"early": 2, "mid": 6, "late": 11}
 """Month assumed for a release without one."""
@@ -23,7 +23,7 @@ Kind = Literal["split", "sharded", "alone"]
 VERSION = re.compile(r"[ -]v?\d+(\.\d+)*\+?$")
 """A version at the end of a name."""
 SLIP = 0.8
-"""Similarity (``difflib``) from which a word counts as a misspelt profile name."""
+"""Similarity (``difflib``) from which a word counts as a misspelt name or alias of a profile."""
 
 
 class When(Section):
@@ -262,7 +262,7 @@ def _year_in(text: str) -> int | None:
 
 def software_named(name: str, year: int | None = None) -> tuple[str, str]:
     """The profile for ``--software NAME``, and a remark if the name is not a profile's. Raises ``load_software``'s error if nothing matches
-    the name, or if a word in it looks like a misspelt profile name."""
+    the name, or if it looks like a misspelt name or alias of a profile."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return name, ""
     if is_misspelt(name) or profile_in(name, year) is None:
@@ -283,11 +283,12 @@ def is_family(name: str) -> bool:
 
 
 def is_misspelt(name: str) -> bool:
-    """Whether a word looks like a misspelt profile name. A word that is a family's name, or all of which a rule knows, is not."""
+    """Whether a word looks like a misspelt name or alias of a profile. A word that is a family's name, or all of which a rule knows, is
+    not; nor does a word that contains a whole name (``pytorch2``) misspell that one."""
     word = name.strip().lower()
     if " " in word or known_as(word) is not None or is_family(word) or any(_all_of(word)):
         return False
-    return bool(nearest(word, list_software(), SLIP))
+    return bool(nearest(word, (one for one in known_names() if one not in word), SLIP))
 
 
 def _all_of(word: str) -> Iterator[bool]:

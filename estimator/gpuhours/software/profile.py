@@ -300,19 +300,19 @@ def _shipped_profile(name: str) -> Software:
     own = known_as(name)
     if own is not None:
         return _read(_folder() / f"{own}.yaml")
-    known_names = list_software()
-    hint = nearest(_normalised(name), known_names) or f"Known: {', '.join(known_names)}."
+    hint = nearest(name, known_names()) or f"Known: {', '.join(list_software())}."
     raise EstimateError("No such software profile.", hint, f"software = {name!r}")
 
 
 def known_as(name: str) -> str | None:
     """The profile for a name or an alias; None if it is neither."""
-    plain = _normalised(name)
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
     return plain if plain in list_software() else _aliases().get(plain)
 
 
-def _normalised(name: str) -> str:
-    return name.strip().lower().replace("_", "-").replace(" ", "-")
+def known_names() -> tuple[str, ...]:
+    """The names and aliases of all profiles, with which a misspelt one is compared."""
+    return (*list_software(), *_aliases())
 
 
 @functools.cache
