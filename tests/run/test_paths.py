@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuhours.run.spec import from_dict, load, run_file, with_paths_from
+from gpuhours.run.overlays import with_paths_from
+from gpuhours.run.spec import from_dict, load, run_file
 from tests.architecture.test_hugging_face import ROWS
 
 LLAMA = next(row for row in ROWS if row["config"].get("model_type") == "llama")

@@ -1,17 +1,42 @@
-"""Operations on a run's mapping before validation: override keys, merge stages with their common keys, insert assumed values."""
+"""Operations on a run's mapping before validation: resolve paths, override keys, merge stages with their common
+keys, insert assumed values."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml_text, short
 from gpuhours.run.flags import key_of
 
+FILES = (".json", ".yaml", ".yml")
+"""Endings of files that a run may name."""
 MOST_STAGES = 32
 """Maximum number of stages, each evaluated as a separate run: eight times the most of any published run."""
+
+
+def with_paths_from(value: Any, folder: Path) -> Any:
+    """A run file's values with relative paths of existing files resolved against ``folder``, the run file's, not the current directory."""
+    if isinstance(value, Mapping):
+        return {key: with_paths_from(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_paths_from(inner, folder) for inner in value]
+    if isinstance(value, str) and len(value) < 1000 and (value.endswith(FILES) or "/" in value):
+        path = folder / value
+        named = value.endswith(FILES) and _is_file(path)
+        return str(path) if named or _is_file(path / "config.json") else value
+    return value
+
+
+def _is_file(path: Path) -> bool:
+    """Whether the path is an existing file; False if the text is too long for a file name, such as a reason of 300 letters with a slash."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def staged(data: Mapping[str, Any]) -> list[Any]:

@@ -26,7 +26,7 @@ from gpuhours.inputs.yaml_files import Key, Section, Source, read_yaml, short, v
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
-from gpuhours.run.overlays import put, staged, suppose
+from gpuhours.run.overlays import put, staged, suppose, with_paths_from
 from gpuhours.run.site import SiteFile, stack_of
 from gpuhours.software.matching import is_unknown, software_named
 
@@ -269,30 +269,6 @@ def run_file(path: Path | str) -> Source:
     """A run file's contents, with relative paths resolved from its folder."""
     source = read_yaml(path)
     return Source(source.name, with_paths_from(source.data, Path(path).parent), source.places)
-
-
-FILES = (".json", ".yaml", ".yml")
-
-
-def with_paths_from(value: Any, folder: Path) -> Any:
-    """A run file's values with relative paths of existing files resolved against ``folder``, the run file's, not the current directory."""
-    if isinstance(value, Mapping):
-        return {key: with_paths_from(inner, folder) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [with_paths_from(inner, folder) for inner in value]
-    if isinstance(value, str) and len(value) < 1000 and (value.endswith(FILES) or "/" in value):
-        path = folder / value
-        named = value.endswith(FILES) and _is_file(path)
-        return str(path) if named or _is_file(path / "config.json") else value
-    return value
-
-
-def _is_file(path: Path) -> bool:
-    """Whether the path is an existing file; False if the text is too long for a file name, such as a reason of 300 letters with a slash."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:

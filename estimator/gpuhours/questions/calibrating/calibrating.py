@@ -28,8 +28,9 @@ from gpuhours.questions.validating.rows import NEEDED, read_rows
 from gpuhours.run.conformal import curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import Traits, features
+from gpuhours.run.overlays import with_paths_from
 from gpuhours.run.site import QUANTILE, Site, StackMet, StepMet
-from gpuhours.run.spec import Run, from_source, with_paths_from
+from gpuhours.run.spec import Run, from_source
 from gpuhours.software.profile import load_software
 
 RUN_FILES = (".yaml", ".yml")

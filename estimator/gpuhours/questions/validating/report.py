@@ -234,25 +234,10 @@ def judge(
 
     ``met`` is the site's calibration of the row's stack.
     """
+    if isinstance(case, str) or found is None:
+        return _skipped(row, str(case))
     memory = row.positive("mem_gib_per_gpu")
     measured = row.seconds
-    if isinstance(case, str) or found is None:
-        unknown: tuple[None, None, None] = (None, None, None)
-        return Judged(
-            row,
-            None,
-            measured,
-            *unknown,
-            memory and memory * GIB,
-            *unknown,
-            SAME,
-            SAME,
-            None,
-            None,
-            False,
-            {},
-            str(case),
-        )
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
         measured, why = None, f"a step of {measured:.0e} s is not plausible"
@@ -275,6 +260,15 @@ def judge(
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,
         held and held * most, found.hosts, found.left_open, chance, found.filled, found.open, parts, why,
+    )  # fmt: skip
+
+
+def _skipped(row: Row, why: str) -> Judged:
+    """One row without a prediction, with the reason."""
+    unknown: tuple[None, None, None] = (None, None, None)
+    memory = row.positive("mem_gib_per_gpu")
+    return Judged(
+        row, None, row.seconds, *unknown, memory and memory * GIB, *unknown, SAME, SAME, None, None, False, {}, why,
     )  # fmt: skip
 
 
