@@ -87,7 +87,7 @@ def host_limits(workload: Workload, time: Array) -> tuple[float, float]:
 
 def left_open_limits(outcome: Outcome) -> HostFactors:
     """Factors on the predicted step time with the fastest and slowest usual values of what a run with a layout does not state
-    (``step.left_open``)."""
+    (``step.left_open``). Its attention kernel is its stack's, which no key states: only a row of a table leaves that open."""
     run, predicted = outcome.run, outcome.step
     if run.layout is None or predicted is None:
         return SAME
