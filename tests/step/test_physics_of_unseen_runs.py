@@ -22,10 +22,10 @@ from gpuhours.software.matching import StatedStack, match
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import Step, step
 from gpuhours.step.communication import TENSOR, tensor_passes
-from gpuhours.step.predict import RECOMPUTE
+from gpuhours.step.predict import RECOMPUTE, send_time
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
-from tests.round_machine import MODEL, layer, stack, workload
+from tests.round_machine import LINK, MODEL, layer, stack, workload
 from tests.step.test_step import LLAMA70
 
 
@@ -149,3 +149,12 @@ def test_the_range_on_b200_is_wider_than_on_cards_whose_products_were_timed_here
         return float(np.log(found.high / found.low))
 
     assert wide("b200-sxm") > 1.1 * wide("h200-sxm-141gb")
+
+
+@pytest.mark.parametrize(("software", "parts"), [("deepspeed", 4), ("megatron-core", 4), ("torch-eager", 1)])
+def test_pipeline_messages_are_split_over_tensor_ranks_where_the_engine_splits_them(software: str, parts: int) -> None:
+    """DeepSpeed's pipeline engine (``is_pipe_partitioned``) and Megatron send each tensor rank's part; PyTorch's sends whole tensors. There
+    and back, 512 x 1,024 elements of 2 B."""
+    sends = load_software(software).network.sends
+    asked = workload(gpus=8, tensor=4, pipeline=2, software=stack(network={"sends": sends}))
+    assert float(send_time(asked, np.asarray(0.0))) == pytest.approx(2 * 2 * 512 * 1024 / parts / LINK)
