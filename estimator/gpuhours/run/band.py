@@ -58,13 +58,13 @@ def band(outcome: Outcome) -> Band | None:
         return None
     chip = outcome.resolved.cluster.accelerator
     rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
-    met = outcome.resolved.met
+    calibration = outcome.resolved.calibration
     hosts = host_limits(outcome.resolved.workload, outcome.step.time)
     earned = band_of(traits, float(np.max(outcome.step.time)), rests_on, hosts, left_open_limits(outcome))
-    if met is None:
+    if calibration is None:
         return earned
     low, high = step_limits(outcome.resolved, float(np.max(outcome.step.time)))
-    return replace(earned, low=low, high=high, own_steps=len(met.steps))
+    return replace(earned, low=low, high=high, own_steps=len(calibration.steps))
 
 
 def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
@@ -111,7 +111,11 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
     traits_new = features(traits, time, table()["world"])
-    return curve("step").limits(traits_new) if run.met is None else run.met.limits(curve("step").usual(traits_new))
+    return (
+        curve("step").limits(traits_new)
+        if run.calibration is None
+        else run.calibration.limits(curve("step").usual(traits_new))
+    )
 
 
 def band_of(

@@ -68,7 +68,7 @@ def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> D
     low, high = error_limits(resolved, choices)
     middle = choices.step_time if resolved.measured is None else resolved.measured
     seconds = middle * spread_over(low, 1.0, high, at["step model"])
-    if resolved.met is None:
+    if resolved.calibration is None:
         seconds = seconds * by_host(asked, choices, at["host"])
     seconds = seconds * padded(run, asked.kind, at["padding"])
     return np.maximum(seconds, loading(run, resolved, seconds, at["data"]))

@@ -26,7 +26,7 @@ from gpuhours.run.batch import global_batch, parts_of_a_copy, shared_out
 from gpuhours.run.conformal import unmeasured_stack
 from gpuhours.run.default_layout import default_layout, is_partial, with_usual_experts
 from gpuhours.run.novelty import kind_of_model
-from gpuhours.run.site import StackMet
+from gpuhours.run.site import StackCalibration
 from gpuhours.run.spec import Interconnect, Run
 from gpuhours.run.typical import this_year
 from gpuhours.run.usual_data import completed
@@ -56,13 +56,13 @@ class Resolved:
     bases: Mapping[str, str] = field(default_factory=dict)
     family_alone: bool = False
     """Whether the run names no more than the family of its stack."""
-    met: StackMet | None = None
+    calibration: StackCalibration | None = None
     """The site's calibration for the run's stack, accelerator and kind; None if there is none."""
 
     @property
     def measured(self) -> float | None:
         """Measured step time of this same run in s; None if it was not measured."""
-        return None if self.met is None else self.met.here
+        return None if self.calibration is None else self.calibration.here
 
     def basis(self, key: str) -> str:
         """The origin of a value: given, solved or assumed."""
@@ -123,7 +123,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
-    software, met = _at_pace(
+    software, calibration = _at_pace(
         run, _software(run, model, data, notes).on_host(run.hardware.launch), model, machine, notes
     )
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
@@ -151,7 +151,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
         without_effect,
         bases,
         is_family(run.stack or ""),
-        met,
+        calibration,
     )
 
 
@@ -362,15 +362,15 @@ def _unnamed_stack(run: Run, model: Model | None, data: Data) -> StatedStack:
 
 def _at_pace(
     run: Run, software: Software, model: Model | None, machine: Cluster | None, notes: list[Assumption]
-) -> tuple[Software, StackMet | None]:
+) -> tuple[Software, StackCalibration | None]:
     """The stack scaled by the site's calibration factor, and that calibration; the stack unchanged and None if none applies to the run."""
     if run.site is None or model is None or machine is None:
         return software, None
     card, kind = machine.accelerator.name, kind_of_model(model, run.data.frames is not None)
     found = next((one for one in run.site.stacks if one.speaks_for(software.name, card, kind)), None)
     if found is None:
-        met = "; ".join(f"{one.software}, {one.accelerator}, {one.kind}" for one in run.site.stacks)
-        reason = f"{run.site.name} covers {met or 'other stacks'}, not {software.name}, {card}, {kind}"
+        covered = "; ".join(f"{one.software}, {one.accelerator}, {one.kind}" for one in run.site.stacks)
+        reason = f"{run.site.name} covers {covered or 'other stacks'}, not {software.name}, {card}, {kind}"
         notes.append(Assumption("site", "range and factor not used", "", reason))
         return software, None
     if found.here is not None:

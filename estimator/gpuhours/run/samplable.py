@@ -191,4 +191,4 @@ def drawn_note(key: str, rule: UsualWeights) -> Assumption:
 
 def rated(run: Run, resolved: Resolved) -> bool:
     """Whether the network's rate is stated, or covered by a site calibration."""
-    return run.hardware.says_network_rate or resolved.met is not None
+    return run.hardware.says_network_rate or resolved.calibration is not None

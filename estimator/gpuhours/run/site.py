@@ -42,7 +42,7 @@ Spread = Annotated[float, measured_in("", positive=False, most=3.0)]
 Factor = Annotated[float, measured_in("", most=10.0)]
 
 
-class StepMet(Section):
+class CalibrationStep(Section):
     """One of the steps from which a site was calibrated."""
 
     name: str
@@ -59,7 +59,7 @@ class StepMet(Section):
     """Digest of the run it was measured on (``spec.step_digest``): model, samples, batch, machine and layout as stated."""
 
 
-class StackMet(Section):
+class StackCalibration(Section):
     """The calibration from the steps of one stack."""
 
     stated: ProfileName
@@ -82,7 +82,7 @@ class StackMet(Section):
     """The kind of model: factor and range apply to the same accelerator and kind."""
     why: str = ""
     """The reason for the choice."""
-    steps: Annotated[tuple[StepMet, ...], Field(min_length=1)]
+    steps: Annotated[tuple[CalibrationStep, ...], Field(min_length=1)]
     """The steps used."""
     here: Seconds | None = None
     """The measured step time of the same run that is being estimated, if any: it replaces the prediction. ``factor`` and the ranges, which
@@ -124,7 +124,7 @@ class Site(Section):
 
     made: str = ""
     """Date, version and constants."""
-    stacks: tuple[StackMet, ...] = Field(min_length=1)
+    stacks: tuple[StackCalibration, ...] = Field(min_length=1)
     """The calibration of each stack that the measured runs state (``gpuhours calibrate LOG run.yaml -o site.yaml`` writes them)."""
     name: str = ""
     """The file from which the site was read."""
@@ -149,7 +149,7 @@ SiteFile = Annotated[Site | None, BeforeValidator(_read, json_schema_input_type=
 """A site, or the path of its file."""
 
 
-def stack_of(site: Site, software: str | None, year: int | None = None) -> StackMet | None:
+def stack_of(site: Site, software: str | None, year: int | None = None) -> StackCalibration | None:
     """The calibration for the stack that a run of ``year`` names; if it names none, the one with most steps; None if that stack is not
     calibrated."""
     if software is None:

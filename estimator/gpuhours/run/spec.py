@@ -117,8 +117,8 @@ class Hardware(Section):
     def says_network_rate(self) -> bool:
         """Whether anything gives the rate of collectives between nodes."""
         asked = self.network
-        met = asked is not None and (asked.all_reduce is not None or asked.share is not None)
-        return met or self.internode_bandwidth is not None
+        measured = asked is not None and (asked.all_reduce is not None or asked.share is not None)
+        return measured or self.internode_bandwidth is not None
 
     @model_validator(mode="after")
     def _one_machine(self) -> "Hardware":
@@ -343,20 +343,22 @@ def at_site(run: Run) -> Run:
         return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
     if run.site is None:
         return run
-    met = stack_of(run.site, run.stack, run.year)
-    if met is None:
+    calibration = stack_of(run.site, run.stack, run.year)
+    if calibration is None:
         return run.replaced("site", run.site.model_copy(update={"stacks": ()}))
     supplied: Mapping[str, Supplied] = dict(run.assumptions)
-    many = f"{len(met.steps)} step{'s' if len(met.steps) > 1 else ''}"
-    reason = f"{run.site.name}: best explains {many} of {met.stated} here"
-    if run.stack is None or met.software != software_named(run.stack, run.year)[0]:
-        supplied = {**supplied, "software": Supplied(value=met.software, reason=reason)}
-    here = met.measured(step_digest(run)) if met.here is None else met.here
-    met = met.model_copy(update={"here": here})
-    taken = run.replaced("software", met.software).replaced("site", run.site.model_copy(update={"stacks": (met,)}))
-    if met.network is not None and run.hardware.network is None:
-        taken = taken.replaced("hardware.network", Interconnect(kind=met.network))
-        supplied = {**supplied, "hardware.network.kind": Supplied(value=met.network, reason=reason)}
+    many = f"{len(calibration.steps)} step{'s' if len(calibration.steps) > 1 else ''}"
+    reason = f"{run.site.name}: best explains {many} of {calibration.stated} here"
+    if run.stack is None or calibration.software != software_named(run.stack, run.year)[0]:
+        supplied = {**supplied, "software": Supplied(value=calibration.software, reason=reason)}
+    here = calibration.measured(step_digest(run)) if calibration.here is None else calibration.here
+    calibration = calibration.model_copy(update={"here": here})
+    taken = run.replaced("software", calibration.software).replaced(
+        "site", run.site.model_copy(update={"stacks": (calibration,)})
+    )
+    if calibration.network is not None and run.hardware.network is None:
+        taken = taken.replaced("hardware.network", Interconnect(kind=calibration.network))
+        supplied = {**supplied, "hardware.network.kind": Supplied(value=calibration.network, reason=reason)}
     return taken.replaced("assumptions", supplied)
 
 

@@ -123,7 +123,7 @@ def test_another_card_keeps_the_choice_and_not_the_factor(tmp_path: Path) -> Non
     asked.write_text(text.replace("known", f"site: {site}\n# known"), encoding="utf-8")
     resolved = evaluate(load(asked)).resolved
     assert resolved.software.name == read_site(site).stacks[0].software
-    assert (resolved.software.pace, resolved.met) == (1.0, None)
+    assert (resolved.software.pace, resolved.calibration) == (1.0, None)
     assert any(one.name == "site" and "h100-sxm-80gb" in one.reason for one in resolved.assumptions)
 
 
@@ -132,7 +132,7 @@ def test_a_stack_that_no_step_was_of_keeps_its_own(tmp_path: Path) -> None:
     asked = tmp_path / "ask.yaml"
     asked.write_text(described("deepspeed", ANOTHER, 1.0).replace("known", f"site: {site}\n# known"), encoding="utf-8")
     assert load(asked).software == "deepspeed"
-    assert evaluate(load(asked)).resolved.met is None
+    assert evaluate(load(asked)).resolved.calibration is None
 
 
 @pytest.mark.parametrize("command", ["estimate", "report", "trace", "plan"])
@@ -294,8 +294,8 @@ def test_sites_are_estimated_with_from_python(tmp_path: Path) -> None:
         "software": "megatron-core",
     }
     plain, at_site = gpuhours.estimate(**words), gpuhours.estimate(**words, site=str(site))
-    assert at_site.outcome.resolved.met is not None
-    assert plain.outcome.resolved.met is None
+    assert at_site.outcome.resolved.calibration is not None
+    assert plain.outcome.resolved.calibration is None
     assert estimate(at_site.run).results["step_time"] == at_site.results["step_time"]
 
 

@@ -29,7 +29,7 @@ from gpuhours.run.conformal import curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import Traits, features
 from gpuhours.run.overlays import with_paths_from
-from gpuhours.run.site import QUANTILE, Site, StackMet, StepMet
+from gpuhours.run.site import QUANTILE, CalibrationStep, Site, StackCalibration
 from gpuhours.run.spec import Run, from_source
 from gpuhours.software.profile import load_software
 
@@ -76,16 +76,16 @@ class StackCalibrated:
             return f"{many}: no other included stack is likelier, given that {self.stated.software} is stated{near}"
         return f"{many}: {factor_words(self.choice.lead)} likelier than {words(self.stated)}, the stated one"
 
-    def met(self) -> StackMet:
+    def calibration(self) -> StackCalibration:
         """The entry for this stack in the site file."""
         choice, traits = self.choice, self.steps[0].traits
         rows = zip(self.steps, self.before, self.after, self.left_out, strict=True)
-        return StackMet(
+        return StackCalibration(
             stated=self.stated.software, software=choice.stack.software, network=choice.stack.network, factor=round(choice.factor, 4),
             own=round(choice.own, 4), shared=round(choice.shared, 4), usual=round(choice.usual, 4), accelerator=traits.card,
             kind=traits.kind, why=self.why,
             steps=tuple(
-                StepMet(
+                CalibrationStep(
                     name=one.name, measured=significant(one.seconds), stated=significant(before), predicted=significant(after),
                     left_out=None if left is None else significant(left), of=one.of,
                 )
@@ -107,7 +107,7 @@ class Calibration:
         from gpuhours.inputs.version import __version__
 
         made = f"gpuhours calibrate {__version__}, constants {digest()}, {datetime.date.today().isoformat()}"
-        return Site(made=made, stacks=tuple(one.met() for one in self.stacks))
+        return Site(made=made, stacks=tuple(one.calibration() for one in self.stacks))
 
     def errors(self, which: str) -> list[float]:
         """Relative errors, predicted / measured - 1, of all steps. ``which``: ``before``, ``after`` or ``left_out`` (omits steps without a
@@ -124,7 +124,7 @@ class Calibration:
         content = {
             "stacks": [
                 {
-                    **one.met().model_dump(mode="json"), "changed": one.changed, "lead": finite(one.choice.lead),
+                    **one.calibration().model_dump(mode="json"), "changed": one.changed, "lead": finite(one.choice.lead),
                     "steps": [
                         {
                             "name": step.name, "measured": step.seconds, "before": before, "after": after, "left_out": left,

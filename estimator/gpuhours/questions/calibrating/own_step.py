@@ -50,8 +50,10 @@ def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | Non
         run = run.replaced("software", settled(run).software)
     step = observed_log(run, read_log(log)) if log is not None else _stated(run, observed or "")
     site = calibrated([step]).site
-    met = tuple(one.model_copy(update={"here": one.steps[0].measured}) for one in site.stacks)
-    return site.model_copy(update={"stacks": met, "name": f"--observed {observed}" if log is None else str(log)})
+    calibrations = tuple(one.model_copy(update={"here": one.steps[0].measured}) for one in site.stacks)
+    return site.model_copy(
+        update={"stacks": calibrations, "name": f"--observed {observed}" if log is None else str(log)}
+    )
 
 
 def on_site(run: Run, site: Site | None) -> Run:

@@ -10,7 +10,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
-from gpuhours.run.site import Site, StackMet, read_site, stack_of
+from gpuhours.run.site import Site, StackCalibration, read_site, stack_of
 
 
 def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
@@ -32,26 +32,30 @@ def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
     return read_site(path)
 
 
-def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> list[tuple[Case | str, StackMet | None]]:
+def at_site(
+    rows: Sequence[Row], cases: Sequence[Case | str], site: Site
+) -> list[tuple[Case | str, StackCalibration | None]]:
     """Each row's case with the stack and network that the site's calibration chose (unchanged if it does not cover the row's stack), and
     the calibration, or None if it does not apply to the row's accelerator and kind."""
-    placed: list[tuple[Case | str, StackMet | None]] = []
+    placed: list[tuple[Case | str, StackCalibration | None]] = []
     for row, case in zip(rows, cases, strict=True):
-        met = stack_of(site, case.software.name) if isinstance(case, Case) else None
-        if met is None or not isinstance(case, Case):
+        calibration = stack_of(site, case.software.name) if isinstance(case, Case) else None
+        if calibration is None or not isinstance(case, Case):
             placed.append((case, None))
             continue
-        changed = met.network is not None or met.software != case.software.name
-        joined = row if met.network is None else row.over(met.network)
-        there = case_of(joined, "", met.software) if changed else case
-        speaks = isinstance(there, Case) and met.speaks_for(met.software, there.traits.card, there.traits.kind)
-        placed.append((there, met if speaks else None))
+        changed = calibration.network is not None or calibration.software != case.software.name
+        joined = row if calibration.network is None else row.over(calibration.network)
+        there = case_of(joined, "", calibration.software) if changed else case
+        speaks = isinstance(there, Case) and calibration.speaks_for(
+            calibration.software, there.traits.card, there.traits.kind
+        )
+        placed.append((there, calibration if speaks else None))
     return placed
 
 
-def at_pace(found: Prediction, met: StackMet | None) -> Prediction:
+def at_pace(found: Prediction, calibration: StackCalibration | None) -> Prediction:
     """A prediction with its step time (s) and parts multiplied by the site's factor; unchanged if there is no calibration or no step."""
-    if met is None or found.time is None:
+    if calibration is None or found.time is None:
         return found
-    parts = {name: seconds * met.factor for name, seconds in found.parts.items()}
-    return replace(found, time=found.time * met.factor, parts=parts)
+    parts = {name: seconds * calibration.factor for name, seconds in found.parts.items()}
+    return replace(found, time=found.time * calibration.factor, parts=parts)

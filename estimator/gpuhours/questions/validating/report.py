@@ -31,7 +31,7 @@ from gpuhours.run.conformal import HostFactors, curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import features
 from gpuhours.run.ranges import share_limits
-from gpuhours.run.site import Site, StackMet
+from gpuhours.run.site import Site, StackCalibration
 from gpuhours.software.memory import GIB
 from gpuhours.step.hosts import SAME
 
@@ -184,14 +184,14 @@ def validate(
     rows = (*(measured_rows() if path is None else read_rows(path)), *failed)
     ours = {_name(row) for row in (*measured_rows(), *failed)}
     cases = [case_of(row, _system(row) if _name(row) in ours and not in_sample else "") for row in rows]
-    met: list[StackMet | None] = [None] * len(rows)
+    calibrations: list[StackCalibration | None] = [None] * len(rows)
     if site is not None:
-        cases, met = map(list, zip(*at_site(rows, cases, site), strict=True))
+        cases, calibrations = map(list, zip(*at_site(rows, cases, site), strict=True))
     ready = [case for case in cases if isinstance(case, Case)]
     predicted = iter(predict(ready, step_time=not memory_only))
     judged = tuple(
         judge(row, case, next(predicted) if isinstance(case, Case) else None, _name(row) in ours and not in_sample, one)
-        for row, case, one in zip(rows, cases, met, strict=True)
+        for row, case, one in zip(rows, cases, calibrations, strict=True)
     )
     described = _described(described_runs(), memory_only, in_sample) if path is None else ()
     return Validation(
@@ -228,11 +228,11 @@ def judge(
     case: Case | Described | str,
     found: Prediction | None,
     left_out: bool = False,
-    met: StackMet | None = None,
+    calibration: StackCalibration | None = None,
 ) -> Judged:
     """One row with its prediction, or with the reason that there is none; its ranges exclude its system if ``left_out``.
 
-    ``met`` is the site's calibration of the row's stack.
+    ``calibration`` is the site's calibration of the row's stack.
     """
     if isinstance(case, str) or found is None:
         return _skipped(row, str(case))
@@ -245,11 +245,11 @@ def judge(
         measured, memory, why = None, None, f"not scored: {row.doubted}"
     if row.failed and not found.problem:
         measured, why = None, None
-    found = at_pace(found, met)
+    found = at_pace(found, calibration)
     time, held, system = found.time, found.memory, _system(row) if left_out else ""
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
     ours = curve("step", system).limits(new, found.hosts, found.left_open)
-    low, high = ours if met is None else met.limits(curve("step").usual(new))
+    low, high = ours if calibration is None else calibration.limits(curve("step").usual(new))
     parts = found.parts
     if time is not None and row.word("outcome") == AVERAGE:
         step, time, (low, high) = time, averaged(time, case), widened(low, high)
