@@ -94,10 +94,41 @@ CHEATS = [
     ),
     pytest.param(ASSUMED.replace("ORIGIN", "from: [data.epochs]"), "does not say what it came from", id="of its own origin"),
     pytest.param(
+        ASSUMED.replace("ORIGIN}", "from: [data.resolution]}\n    data.resolution: {value: 224, reason: usual, from: [data.epochs]}"),
+        "does not say what it came from", id="of each other",
+    ),
+    pytest.param(
+        SIXTH.replace(
+            "figures:", "open:\n  layout.recompute: {among: [none, full], reason: fits, from: [layout.sharding]}\n"
+            "  layout.sharding: {among: [zero2, zero3], reason: fits, from: [layout.recompute]}\nfigures:",
+        ),
+        "does not say what it came from", id="readings of each other",
+    ),
+    pytest.param(
+        ASSUMED.replace("not stated, ORIGIN", "what makes thirty days, source: arithmetic"),
+        "quotes the figure 'wall_clock'", id="a figure quoted in words",
+    ),
+    pytest.param(
         SIXTH.replace("claims:", "claims:\n  read: {value: 1T, unit: token, key: data.tokens, from: [wall_clock]}"),
         "a figure that its run states", id="a derived figure stated in the run",
     ),
 ]  # fmt: skip
+
+
+SOUND = [
+    pytest.param(
+        ASSUMED.replace("ORIGIN}", "from: [data.resolution]}\n    data.resolution: {value: 224, reason: usual, source: a survey}"),
+        id="through an assumption with a source",
+    ),
+    pytest.param(ASSUMED.replace("ORIGIN", "source: a forum seen 30 days ago"), id="with the date of a source"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SOUND)
+def test_an_assumption_with_an_origin_is_accepted(gpuhours_command: Command, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "sound.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert "assumption" not in gpuhours_command("reproduce", str(path), columns=200).err
 
 
 @pytest.mark.parametrize(("text", "said"), CHEATS)
@@ -127,10 +158,47 @@ def test_no_shipped_figure_depends_on_itself() -> None:
 
 def test_descent_goes_all_the_way() -> None:
     assert ancestors(["a"], {"a": ["b"], "b": ["c"], "c": ["a"]}) == {"a", "b", "c"}
-    assert quotes("1.8M GPU-hours over 3 months", "1.8M GPU-hours")
-    assert quotes("ten passes of the 45 days", "45 days")
-    assert not quotes("145 days", "45 days")
-    assert quotes("ten passes of 1,080 hours", "45 days")
-    assert quotes("a 45-day run", "45 days")
-    assert not quotes("1,080 samples, 45 GB", "45 days")
-    assert not quotes("eight nodes", 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("1.8M GPU-hours over 3 months", "1.8M GPU-hours"),
+        ("1.8 million GPU-hours", "1.8M GPU-hours"),
+        ("1800k GPU hours", "1.8M GPU-hours"),
+        ("ten passes of the 45 days", "45 days"),
+        ("ten passes of 1,080 hours", "45 days"),
+        ("a 1,080-h run", "45 days"),
+        ("a 45-day run", "45 days"),
+        ("forty-five days", "45 days"),
+        ("40 to 45 days", "45 days"),
+        ("thirty days", "30 days"),
+        ("30 full days", "30 days"),
+        ("44.5 per cent", "44.5 %"),
+        ("a utilisation of 0.445", "44.5%"),
+        ("1 EFLOP/s-day", "8.64e22 FLOP"),
+        ("90 k steps", "90 k"),
+    ],
+)
+def test_words_quote_a_claim(words: str, value: str) -> None:
+    assert quotes(words, value)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("145 days", "45 days"),
+        ("1,080 samples, 45 GB", "45 days"),
+        ("eight nodes", 8),
+        ("a dropout of 0.44", "44.5 %"),
+        ("45 tokens per GPU-hour", "45 GPU-hours"),
+        ("", "45 days"),
+    ],
+)
+def test_other_figures_quote_no_claim(words: str, value: str | float) -> None:
+    assert not quotes(words, value)
+
+
+def test_a_bare_claim_is_quoted_in_its_unit() -> None:
+    assert quotes("90,000 GPU-hours", 90_000, "GPU*hour")
+    assert not quotes("90,000 samples", 90_000, "GPU*hour")

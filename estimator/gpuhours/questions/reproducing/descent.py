@@ -2,8 +2,8 @@
 
 Every assumption, reading and setting of a figure names the claims it was derived ``from``, or the external ``source`` it is based on. The
 search follows the keys that a figure uses back to the claims from which they derive. A document is refused if a figure's own claim is
-among these or is restated by one of them, if an assumption names no origin but itself, or if its reason quotes a claim's figure, in any
-unit, without naming the claim.
+among these or is restated by one of them, if an assumption leads back to no claim and no source, or if its reason quotes a claim's figure,
+in any unit or in words, without naming the claim.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gpuhours.inputs.errors import EstimateError, UnitError, nearest
-from gpuhours.inputs.units import base_unit, magnitude, parse
-from gpuhours.questions.reproducing.document import AskedFigure, Published
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.units import magnitude
+from gpuhours.questions.checking.reading.figures.numbers import scan
+from gpuhours.questions.checking.reading.figures.tokens import Figure
+from gpuhours.questions.reproducing.document import AskedFigure, Published, Reading
 from gpuhours.run.overlays import keys_of, revised
 from gpuhours.software.profile import Software, load_software
 
@@ -22,10 +24,11 @@ Supplied = Mapping[str, Mapping[str, Any]]
 KNOWN, SITE = "known", "site"
 SAME = {"known.days": "known.wall_clock"}
 """Keys of one result: the first is stored as the second."""
-QUOTED = re.compile(r"(?<![\w.,])\d[\d.,]*\s*(?:[KMBT]\s+)?-?\s*[A-Za-z%][A-Za-z]*(?:[-*/][A-Za-z]+)*")
-"""A number with a unit within words: ``720 hours``, ``30-day``, ``1.8 M GPU-hours``."""
 QUOTED_WITHIN = 0.01
 """Relative difference up to which a quantity in words quotes a claim's figure: conversions are rounded."""
+EXACTLY = 1e-9
+FLOPS = {"flop_days": "flop"}
+"""Kinds of units that measure the same -> one of them."""
 
 
 def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:
@@ -105,16 +108,14 @@ def refuse(text: Published, where: str) -> None:
     for data in runs.values():
         for stage in (data, *(data.get("stages") or ())):
             _no_results(stage, where)
-            for key, entry in (stage.get("assumptions") or {}).items():
-                _has_an_origin(key, entry, text, where)
+        _have_origins(data, {}, text, where)
     for key, reading in text.readings.items():
         _no_results({key: reading.among}, f"{where}, open")
-        _has_an_origin(key, {"reason": reading.reason, "source": reading.source, "from": reading.descends}, text, where)
+        _has_an_origin(key, _entry(reading), text.run.get("assumptions") or {}, text, where)
     for figure in text.figures:
         for stage in (figure.settings, *(figure.settings.get("stages") or ())):
             _no_results(stage, f"{where}, figure {figure.label!r}")
-            for key, entry in (stage.get("assumptions") or {}).items():
-                _has_an_origin(key, entry, text, where)
+        _have_origins(figure.settings, runs[figure.run].get("assumptions") or {}, text, where)
         _not_restated(text, figure, where)
         for name in (figure.run, figure.over) if figure.over else (figure.run,):
             if figure.claim is not None and figure.claim in depends_on(text, figure, name):
@@ -190,45 +191,65 @@ def _no_results(data: Mapping[str, Any], where: str) -> None:
             )
 
 
-def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: str) -> None:
-    """Check that an assumption names the claims or assumptions it derives from, or an external source, and quotes no unnamed claim."""
+def _have_origins(data: Mapping[str, Any], supplied: Supplied, text: Published, where: str) -> None:
+    """Check the assumptions of a run or setting and of its stages, with the ``supplied`` ones of the run that it changes."""
+    for stage in (data, *(data.get("stages") or ())):
+        own = stage.get("assumptions") or {}
+        for key, entry in own.items():
+            _has_an_origin(key, entry, {**supplied, **(data.get("assumptions") or {}), **own}, text, where)
+
+
+def _entry(reading: Reading) -> Mapping[str, Any]:
+    """A reading's reason, source and origins, as an assumption has them."""
+    return {"reason": reading.reason, "source": reading.source, "from": reading.descends}
+
+
+def _has_an_origin(key: str, entry: Mapping[str, Any], supplied: Supplied, text: Published, where: str) -> None:
+    """Check that an assumption leads back to a claim or an external source, directly or through others (``supplied``), and quotes no claim
+    without naming it."""
+    entries = {**{name: _entry(reading) for name, reading in text.readings.items()}, **supplied, key: entry}
     origins = tuple(entry.get("from") or ())
-    known = {*text.claims, *text.readings, *(text.run.get("assumptions") or {})}
     for name in origins:
-        if name not in known:
+        if name not in text.claims and name not in entries:
             raise EstimateError(f"{key} comes from {name!r}.", nearest(name, text.claims), where)
-    reached = ancestors(origins, edges(text, text.run.get("assumptions") or {})) - {key}
-    if not reached and not entry.get("source"):
+    reached = ancestors([key], edges(text, entries))
+    if not any(name in text.claims or entries.get(name, {}).get("source") for name in reached):
         raise EstimateError(
             f"The assumption {key} does not say what it came from.",
             "Name the figures of the text that it is derived from (from: [..]), or an external source (source: ..).",
             where,
         )
-    words = f"{entry.get('reason', '')} {entry.get('source', '')}"
     for name, claim in text.claims.items():
-        if quotes(words, claim.value) and name not in ancestors(origins, edges(text, {})):
+        if name not in reached and quotes(str(entry.get("reason", "")), claim.value, claim.unit):
             raise EstimateError(
                 f"The assumption {key} quotes the figure {name!r} ({claim.value}) without naming it.",
                 f"Add from: [{name}], or base it on something else.", where,
             )  # fmt: skip
 
 
-def quotes(words: str, value: str | float) -> bool:
-    """Whether ``words`` contain a claim's figure, in its own unit or in another: ``1.8M``, ``44.5 %``, ``3 months``."""
-    match = re.match(r"\s*([\d.,]+)\s*([A-Za-z%]+)", str(value))
-    if match is None:
-        return False
-    number, unit = (re.escape(part) for part in match.groups())
-    if re.search(rf"(?<![\d.,]){number}\s*{unit}(?![A-Za-z])", words, re.IGNORECASE):
-        return True
-    return any(_quotes_in_another_unit(one.group(), str(value)) for one in QUOTED.finditer(words))
+def quotes(words: str, value: str | float, unit: str = "") -> bool:
+    """Whether ``words`` contain a claim's figure, in its own unit or in another, in digits or spelled out: ``1.8M``, ``44.5 %``, ``0.445``,
+    ``thirty days``. ``unit``: that of a bare number."""
+    own = _figures(str(value))
+    if len(own) == 1 and not own[0].unit and unit:
+        own = _figures(f"{value} {unit}")
+    return len(own) == 1 and any(_same(one, own[0]) for one in _figures(words))
 
 
-def _quotes_in_another_unit(phrase: str, value: str) -> bool:
-    """Whether a number with a unit is a claim's quantity, as ``30-day`` and ``720 hours`` are 30 days."""
-    spaced = re.sub(r"(?<=\d)-(?=[A-Za-z])", " ", phrase)
-    try:
-        stated = magnitude(value)
-        return abs(parse(spaced, base_unit(value)) - stated) <= QUOTED_WITHIN * stated
-    except UnitError:
-        return False
+def _figures(words: str) -> list[Figure]:
+    """The figures of a text as ``check`` reads them; a hyphen before a unit (``720-h``) is read as a space."""
+    return [one for one in scan(re.sub(r"(?<=\d)-(?=[A-Za-z])", " ", words)) if isinstance(one, Figure)]
+
+
+def _same(one: Figure, own: Figure) -> bool:
+    """Whether a figure, or an end of a range, is a claim's quantity: of one unit and about as large. A share may stand without its sign, if
+    it is exactly as large; a claim that is a bare number is quoted by no other unless it has a scale (``90 k``)."""
+    within = QUOTED_WITHIN
+    if not own.unit:
+        alike = bool(own.scale)
+    elif own.unit == "percent" and not one.unit:
+        alike, within = True, EXACTLY
+    else:
+        alike = FLOPS.get(one.unit, one.unit) == FLOPS.get(own.unit, own.unit) and one.per == own.per
+    ends = [end for end in (one.value, one.until) if end is not None]
+    return alike and any(abs(end - own.value) <= within * abs(own.value) for end in ends)
