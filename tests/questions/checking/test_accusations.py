@@ -84,3 +84,67 @@ def test_what_was_granted_is_not_what_was_used() -> None:
 def test_labels_of_a_list_are_one_run(dots: str, seen: str) -> None:
     (run,) = read_paper(LABELS.format(dots, seen, 160)).runs
     assert {claim.quantity for claim in run.claims} >= {"parameters", "dataset_tokens", "tokens", "gpus", "wall_clock"}
+
+
+EACH_OF = (
+    "Averaged over the run of Turnstone-11B (11.2B parameters, 1.1T tokens, bf16), each of the 256 H100 SXM GPUs sustained 412 TFLOPS; "
+    "of a peak of 989 TFLOPS per GPU that is an MFU of 41.7%. It took 195 hours."
+)
+FOR_THE_READER = (
+    "Since you ask for it: Siskin has twenty billion parameters and saw 500 billion tokens; it occupied 512 A100s for a week and a half, "
+    "10.5 days if you want it to the digit, which is 129,024 GPU hours. The MFU came out at 41.4%."
+)
+TWO_CARDS = (
+    "Ruff-12B is out: 12.1B weights, two trillion tokens. We rent sixteen 8-way H100 SXM boxes (so 128 GPUs). The trainer settled at {0} "
+    "TFLOP/s per GPU, or 42% MFU in bf16. From the first step to the last, 31.6 days passed: 97,075 GPU-hours. People ask about Knot-13B: "
+    "they state 230k A100-hours for 1.5T tokens. An H100 is roughly two and a half times an A100 in practice."
+)
+
+
+def test_what_each_of_the_gpus_sustains_is_per_gpu() -> None:
+    (run,) = read_paper(EACH_OF).runs
+    assert [claim.quantity for claim in run.claims if claim.value == 412e12] == ["flops_per_second_per_gpu"]
+    assert checked(EACH_OF).verdict == CONSISTENT
+    assert checked(EACH_OF.replace("412", "206")).verdict == CONTRADICTED
+
+
+def test_a_word_to_the_reader_is_no_hypothetical_case() -> None:
+    assert checked(FOR_THE_READER).verdict == CONSISTENT
+    assert checked(FOR_THE_READER.replace("129,024", "1,290,240")).verdict != CONSISTENT
+
+
+def test_the_peak_of_a_card_that_the_run_is_told_with() -> None:
+    """415 / 989 = 42 %: the card is the H100, whichever is named more often."""
+    assert checked(TWO_CARDS.format(415)).verdict != CONTRADICTED
+
+
+def test_a_total_is_paid_at_the_price_of_its_runs() -> None:
+    """8 x 15.5 h = 124; the 3090 at which others are told to tune is offered for less than a fifth of what was paid."""
+    text = (
+        "Two steps on one box of 8x A100.\n\n| | align | instruct |\n|---|---|---|\n| samples | 595K | 665K |\n"
+        "| wall time | 4 h | 11.5 h |\n"
+        "| rent at $2.10/GPU/h | $67.20 | $193.20 |\n\nIn all 124 GPU-hours, ${0}.\n\nOn 8x RTX 3090 use the LoRA script."
+    )
+    assert checked(text.format("260.40")).verdict != CONTRADICTED
+
+
+SUMMED = (
+    "| Phase | Tokens | GPUs | Days | GPU-hours |\n|---|---|---|---|---|\n| I | 2.6T | 512 | 12.0 | 147,456 |\n"
+    "| II | 0.3T | 512 | 1.4 | 17,203 |\n| Sum | 2.9T | | 13.4 | {0} |\n\n## Others\n\n| Model | Tokens | GPU-hours |\n|---|---|---|\n| Marsh-13B | 3.5T | 640,000 |\n"
+)
+
+
+def test_a_row_of_totals_sums_the_rows_above_it() -> None:
+    """147,456 + 17,203 = 164,659, without the 640,000 of another table."""
+    assert checked(SUMMED.format("164,659")).verdict != CONTRADICTED
+    assert checked(SUMMED.format("264,659")).verdict == CONTRADICTED
+
+
+def test_fractions_in_words() -> None:
+    text = "Wren has 8B parameters; on 320B tokens 48 H100 had an MFU of two fifths. They charge two dollars and forty cents per GPU hour."
+    found = {claim.quantity: claim.value for claim in read_paper(text).runs[0].claims}
+    assert found["mfu"] == pytest.approx(0.4)
+    assert found["price"] == pytest.approx(2.4)
+    assert "change" not in {
+        claim.quantity for claim in read_paper("Two thirds of the tokens are Welsh.").runs[0].claims
+    }

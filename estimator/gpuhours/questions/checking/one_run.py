@@ -117,7 +117,10 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     first = reconcile(measurements, equations, extra)
     said, heard = _testimony(document, witness, first)
     extra = (*extra, *heard)
-    bounds = tuple(limits(run))
+    priced = any(isinstance(one, Claim) and one.quantity == "price" for one in elsewhere)
+    bounds = tuple(
+        limit for limit in limits(run) if not (priced and limit.quantity == "price")
+    )  # the text's own price, not today's
     printed = as_printed(document, run.accelerator)
     rivals = Rivals.of(document, elsewhere)
     search = Search(document, equations, extra, lambda: mistakes(run, document), bounds, rivals, printed)

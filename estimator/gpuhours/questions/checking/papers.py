@@ -249,11 +249,21 @@ def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
                 for part in parts
                 if not (len(parts) > 2 and (_alike(part, [p for p in parts if p is not part]) or _alike(part, [total])))
             ]
+            parts = _above(total, parts)
             agreed = any(_alike(other, parts) for other in run.claims if other.quantity == total.quantity)
             if agreed and not _alike(total, parts):
                 continue  # another total of this quantity is the sum of these parts; this one is a different amount
             if total.quantity in SUMS and every and len(parts) > 1 and total.value > 0:
                 yield total, parts
+
+
+def _above(total: Claim, parts: list[Claim]) -> list[Claim]:
+    """The parts of a row of totals: where two rows or more with a part stand above it, those further down are of another table.
+
+    The number of a row's sentence falls from line to line.
+    """
+    above = [part for part in parts if part.breath >= total.breath]
+    return above if total.of_row and len(above) > 1 and all(part.of_row for part in parts) else parts
 
 
 def _alike(total: Claim, parts: list[Claim]) -> bool:

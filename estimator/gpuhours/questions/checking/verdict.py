@@ -56,7 +56,11 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
         return nobody if families and row and not family_of(run.name) and not _is_stage(run.name) else meant
 
     elsewhere: tuple[Claim | Unplaced, ...] = (*paper.set_aside, *paper.not_understood)
-    runs = tuple(_check_run(run, witness, elsewhere, said_of(run)) for run in paper.runs)
+    prices = [claim for run in paper.runs for claim in run.claims if claim.quantity == "price"]
+    of_all = (*elsewhere, *prices)  # what the runs paid is what their total was paid at
+    runs = tuple(
+        _check_run(run, witness, of_all if run.kind == "total" else elsewhere, said_of(run)) for run in paper.runs
+    )
     runs = tuple(_as_all_say(run, runs) for run in runs)
     accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
     return PaperCheck(paper, runs, *sums_of(paper, accused))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from gpuhours.questions.checking.claim import NAME_OF_CARD
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.figures.number_words import spelled
 from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.figures.tokens import Figure
 from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.reading.vocabulary.number_words import spelled
 from tests.read_texts import TEXTS, paper
 
 EXPECTED = yaml.load((TEXTS / "expected.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)

@@ -90,6 +90,8 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     by_name = {claim.quantity: claim for claim in claims}
     if (mfu := by_name.get("mfu")) is not None and _of_time_busy(mfu):
         return f"“{mfu.text}” is a share of the peak FLOP/s, not of the time that the GPUs were busy"
+    if cause.cause == "another card's peak" and _names_the_card(cause, document):
+        return "the run's accelerators are what the check takes them for; its figures name others too"
     if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
         return said + "counts 6 FLOP per parameter and token, and no attention"
     if cause.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
@@ -124,6 +126,15 @@ def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], docu
     if cause.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"
     return ""
+
+
+_CHIP = re.compile(r"\b[A-Z]{1,3}\d{2,4}[A-Z]?\b")
+
+
+def _names_the_card(cause: Cause, document: Document) -> bool:
+    """Whether one of the run's own figures is quoted with the name of the card whose peak would make all of them agree."""
+    chips = set(_CHIP.findall(cause.text.partition(", this card")[0]))
+    return any(chip in claim.quote for chip in chips for claim in document.claims)
 
 
 _OF_FLOPS = re.compile(r"(?i)\bmfu\b|flop|peak|model|theor")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gpuhours.questions.checking.reading.figures.number_words import spelled
 from gpuhours.questions.checking.reading.figures.tokens import Token
+from gpuhours.questions.checking.reading.vocabulary.number_words import spelled
 from gpuhours.questions.checking.reading.vocabulary.units import SCALES
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")

@@ -12,6 +12,8 @@ from __future__ import annotations
 import html
 import re
 
+from gpuhours.questions.checking.reading.vocabulary.number_words import spelled
+
 SYMBOLS = {
     "times": "×", "cdot": "×", "sim": "~", "simeq": "~", "approx": "≈", "geq": "≥", "ge": "≥", "leq": "≤", "le": "≤", "pm": "±",
     "to": "→", "rightarrow": "→", "ldots": "...", "dots": "...", "textasciitilde": "~", "texttimes": "×", "beta": "beta",
@@ -180,10 +182,18 @@ _FOR_AN_HOUR = re.compile(
     r"(\\?\$\d{1,3}(?:\.\d{1,4})?) for (?:an?|one|each|every) ((?:[A-Z]{1,2}\d{2,3}|GPU|TPU|card|chip|device)[ -]hour\b)"
 )
 """``$1.60 for an A100-hour``: a price per device-hour."""
+_FRACTION = r"\b(?:(an?|one|two|three|four|five|seven|nine)[ -](third|quarter|fifth|sixth|eighth|tenth)s?|half)\b"
 _OF_THE_PEAK = re.compile(
-    r"\b(two thirds?|(?:one|a) third|three quarters|(?:one|a) quarter|two fifths|half)(?= (?:of )?(?:the |its |their )?"
-    r"(?:theoretical |hardware |dense |card's |chip's |nominal |BF16 |FP16 ){0,2}peak\b)",
+    rf"{_FRACTION}(?= (?:of )?(?:the |its |their )?(?:theoretical |hardware |dense |card's |chip's |nominal |BF16 |FP16 ){{0,2}}peak\b)",
     re.IGNORECASE,
+)
+_UTILISATION_OF = re.compile(
+    rf"(?<=\bMFU )(of |was |is |came to |stood at )((?:some |about |around |roughly |nearly )?){_FRACTION}(?! (?:an?|the|of)\b)",
+    re.IGNORECASE,
+)
+"""``an MFU of two fifths``"""
+_DOLLARS_AND_CENTS = re.compile(
+    r"\b((?:\d{1,3}|[a-z]+)(?:-[a-z]+)?) dollars?(?: and)? ((?:\d{1,2}|[a-z]+)(?:-[a-z]+)?) cents?\b", re.IGNORECASE
 )
 _UNIT_AND_A_HALF = re.compile(
     r"\b(an?|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3}) (minute|hour|day|week|month|year)s?( and a (?:half|quarter))\b",
@@ -196,20 +206,19 @@ def _half_before_unit(found: re.Match[str]) -> str:
     return f"{'one' if found[1].lower() in ('a', 'an') else found[1]}{found[3]} {found[2]}s"
 
 
-PARTS = {
-    "third": 33,
-    "two third": 67,
-    "two thirds": 67,
-    "quarter": 25,
-    "three quarters": 75,
-    "two fifths": 40,
-    "half": 50,
-}
+NTHS = {"third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 
 
-def _of_the_peak(found: re.Match[str]) -> str:
-    """``one third of the peak``: about 33 %."""
-    return f"about {PARTS[re.sub(r'^(?:one|a) ', '', found[0].lower())]}%"
+def _percent(number: str | None, nth: str | None) -> str:
+    """``two``, ``fifth``: about 40 %; a half if there is neither."""
+    share = spelled(number) / NTHS[nth.lower()] if number and nth else 0.5
+    return f"about {100 * share:.0f}%"
+
+
+def _dollars(found: re.Match[str]) -> str:
+    """``two dollars and forty cents`` as ``$2.40``; unchanged if the words are no numbers."""
+    whole, cents = (float(word) if word.isdigit() else spelled(word) for word in found.groups())
+    return f"${whole + cents / 100:.2f}" if whole and 0 < cents < 100 else found[0]
 
 
 def _times_in_words(text: str) -> str:
@@ -217,7 +226,10 @@ def _times_in_words(text: str) -> str:
     if "hour" in text:
         text = _FOR_AN_HOUR.sub(r"\1 per \2", text)
     if "peak" in text:
-        text = _OF_THE_PEAK.sub(_of_the_peak, text)
+        text = _OF_THE_PEAK.sub(lambda found: _percent(found[1], found[2]), text)
+    text = _UTILISATION_OF.sub(lambda found: f"{found[1]}{_percent(found[3], found[4])}", text)
+    if " cent" in text:
+        text = _DOLLARS_AND_CENTS.sub(_dollars, text)
     if " and a " in text:
         text = _UNIT_AND_A_HALF.sub(_half_before_unit, text)
     text = _CLOCK.sub(_clock, text)

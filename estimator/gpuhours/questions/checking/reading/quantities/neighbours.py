@@ -190,6 +190,8 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
             them = items[at + 2].text.lower() if at + 2 < last else ""
             if behind.text.lower() == "one" or them in ("them", "these", "which"):
                 return True
+            if any(isinstance(item, Figure) and item.unit == "gpu" for item in items[at + 2 : min(at + 4, last)]):
+                return True  # each of the 320 H100s
     return False
 
 

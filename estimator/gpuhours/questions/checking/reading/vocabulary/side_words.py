@@ -21,7 +21,7 @@ SIDE = {
         if it were, were it, had it been, had they been,
         had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
         takes you, take you, costs you, could i, can i, do i need, would i, you can, you could, you would, you need,
-        if you want, if you have, if you need,
+        if you want to, if you have, if you need,
         if you train, if you run, how long would, do the maths, do the math, anyone, would
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
         enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly,
