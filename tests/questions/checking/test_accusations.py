@@ -130,7 +130,8 @@ def test_a_total_is_paid_at_the_price_of_its_runs() -> None:
 
 SUMMED = (
     "| Phase | Tokens | GPUs | Days | GPU-hours |\n|---|---|---|---|---|\n| I | 2.6T | 512 | 12.0 | 147,456 |\n"
-    "| II | 0.3T | 512 | 1.4 | 17,203 |\n| Sum | 2.9T | | 13.4 | {0} |\n\n## Others\n\n| Model | Tokens | GPU-hours |\n|---|---|---|\n| Marsh-13B | 3.5T | 640,000 |\n"
+    "| II | 0.3T | 512 | 1.4 | 17,203 |\n| Sum | 2.9T | | 13.4 | {0} |\n\n"
+    "## Others\n\n| Model | Tokens | GPU-hours |\n|---|---|---|\n| Marsh-13B | 3.5T | 640,000 |\n"
 )
 
 
