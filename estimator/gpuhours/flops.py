@@ -41,7 +41,7 @@ class PassCounts:
 
     @property
     def products(self) -> int:
-        """Number of GEMMs per matrix product: each gradient is one more GEMM of the same size."""
+        """Number of GEMMs per linear layer: each gradient is one more GEMM of the same size."""
         return self.forward + self.activation_gradient + self.weight_gradient
 
     @property
@@ -68,7 +68,7 @@ class PartFlops:
 
     name: str
     products: Array
-    """Of the forward matrix products, without adapters."""
+    """Of the forward GEMMs, without adapters."""
     attention: Array
     """Of the forward attention scores and weighted sums."""
     adapters: Array

@@ -15,8 +15,8 @@ from gpuhours.step.predict import step
 from gpuhours.workload import Workload
 
 SLOW_NETWORK = 0.25
-"""Bandwidth of a slow network relative to that of the accelerator's usual node: 100 Gbit/s per GPU where 400 is usual (a cloud's Ethernet
-beside a DGX), as in ``hardware_specs/nodes``."""
+"""Bandwidth of a slow network relative to that of the accelerator's usual node: a cloud's Ethernet with 4 x 200 Gbit/s for 8 H100
+(``hardware_specs/nodes/gcp-a3-highgpu.yaml``), 100 Gbit/s per GPU, where a DGX has 400 (``hardware_specs/nodes/dgx-h100.yaml``)."""
 CHUNKS = 2
 """Chunks per stage of an interleaved schedule that nobody states."""
 
@@ -50,7 +50,7 @@ def _network(workload: Workload) -> Iterator[Workload]:
 
 
 def _precision(workload: Workload) -> Iterator[Workload]:
-    """8-bit products beside 16-bit ones, on accelerators that have them."""
+    """8-bit GEMMs instead of 16-bit ones or the reverse, on accelerators that have both."""
     for dtype in {"bf16", "fp8"} - {workload.precision.dtype}:
         if dtype in workload.cluster.accelerator.peak and not workload.precision.format.unpacked:
             yield replace(workload, precision=workload.software.as_run(replace(workload.precision, dtype=dtype)))

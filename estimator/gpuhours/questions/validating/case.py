@@ -72,7 +72,7 @@ INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
 """Attention kernel -> kernels to use instead on a GPU generation that does not support it, nearest first."""
-ROW_WISE = "8-bit products scaled by row, computed at the rate of 16-bit ones"
+ROW_WISE = "8-bit GEMMs scaled by row, computed at the rate of 16-bit ones"
 FLASH_YEAR = 2023
 """Year from which training stacks have FlashAttention unless stated otherwise (Dao et al., May 2022; Dao, July 2023)."""
 MOST_CHUNKS = 12
