@@ -1,18 +1,19 @@
-"""Figures that MODEL.md states of what was learned from runs are those of the published tables."""
+"""Figures that MODEL.md and the guide state of what was learned from runs are those of the published tables."""
 
 import json
 import re
 from pathlib import Path
 
-from gpuhours.run.conformal import unmeasured_stack
+from gpuhours.run.conformal import table, unmeasured_stack
 from gpuhours.run.remainder import beyond_a_step
 
 ROOT = Path(__file__).parents[1] / "estimator"
 MODEL = " ".join((ROOT / "MODEL.md").read_text(encoding="utf-8").split())
+GUIDE = " ".join((ROOT.parent / ".github" / "docs" / "pages" / "guide.md").read_text(encoding="utf-8").split())
 
 
-def stated(pattern: str) -> tuple[float, ...]:
-    found = re.search(pattern, MODEL)
+def stated(pattern: str, text: str = MODEL) -> tuple[float, ...]:
+    found = re.search(pattern, text)
     assert found is not None, pattern
     return tuple(map(float, found.groups()))
 
@@ -31,3 +32,8 @@ def test_what_lies_beyond_a_known_step() -> None:
 def test_the_share_of_the_remainder_that_expensive_runs_keep() -> None:
     learned = json.loads((ROOT / "gpuhours" / "published" / "remainder.json").read_text(encoding="utf-8"))
     assert stated(r"keep ([\d.]+) %") == (round(100 * (1 - learned["likeness"]["exempt"])),)
+
+
+def test_the_share_of_blanked_rows_inside_their_range() -> None:
+    inside = stated(r"blanked at random: (\d+) % of these lie in it", GUIDE)
+    assert inside == (float(f"{100 * table()['step']['blanked']['rows']:.0f}"),)

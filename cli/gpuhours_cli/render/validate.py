@@ -58,6 +58,7 @@ def screen(validation: Validation) -> RenderableType:
         Text(answer(validation), style="bold"),
         *fits(validation.summary()),
         *tenths(validation.summary()),
+        *ranges(validation),
     ]
     if any(one.error is not None or one.memory_error is not None for one in validation.judged):
         shown.append(errors(validation.by()))
@@ -121,6 +122,21 @@ def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
         tenth = f"  {100 * one['from']:.0f} to {100 * one['from'] + 10:.0f}"
         table.add_row(tenth, str(one["rows"]), _percent(one["predicted"]), _percent(one["ran"]), between + off)
     return [table]
+
+
+def ranges(validation: Validation) -> list[Text]:
+    """How often and how closely the published rows' ranges held, also with half of the facts blanked; empty for other rows."""
+    learned = validation.ranges()
+    if learned is None:
+        return []
+    whole, less = learned["as_published"], learned["half_blanked"]
+    return [
+        Text(
+            f"Ranges at the last --update: {_share(whole['rows'], digits=0)} of rows as published inside, high / low "
+            f"{whole['median_width']:.2f} in the median, interval score {whole['interval_score']:.3f}; with half of their facts blanked at "
+            f"random {_share(less['rows'], digits=0)}, {less['median_width']:.2f}, {less['interval_score']:.3f}"
+        )
+    ]
 
 
 def one_line(text: str) -> Text:

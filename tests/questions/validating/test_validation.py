@@ -9,8 +9,10 @@ import pytest
 
 from gpuhours.questions.validating import Validation
 from gpuhours.questions.validating.report import GROUPS, summary
+from gpuhours.questions.validating.rows import published_runs
+from gpuhours.run.conformal import table
 from gpuhours.run.novelty import kind_of
-from gpuhours_cli.render.validate import answer
+from gpuhours_cli.render.validate import answer, ranges
 from tests.cli.test_readme import printed
 from tests.questions.validating.tables import judged
 
@@ -95,6 +97,25 @@ def test_the_document_is_what_scripts_rely_on(published: Validation) -> None:
     assert all(
         row["predicted"] is None or sum(row["parts"].values()) == pytest.approx(row["predicted"]) for row in told
     )
+
+
+def test_how_the_ranges_held_is_said_of_published_rows_left_out(tmp_path: Path) -> None:
+    """Also with half of their facts blanked, as learned; in full only, and not of a user's rows or with nothing left out."""
+    own = judged(tmp_path, {})
+    ours = Validation(str(published_runs()[0]), own.judged)
+    learned = table()["step"]
+    assert ours.to_dict()["ranges"] == {"as_published": learned["coverage"], "half_blanked": learned["blanked"]}
+    (line,) = ranges(ours)
+    blanked = learned["blanked"]
+    assert (
+        f"blanked at random {100 * blanked['rows']:.0f} %, {blanked['median_width']:.2f}, {blanked['interval_score']:.3f}"
+        in line.plain
+    )
+    assert f"interval score {learned['coverage']['interval_score']:.3f}" in line.plain
+    assert "blanked" not in answer(ours)
+    for other in (own, Validation(ours.path, own.judged, in_sample=True), Validation(ours.path, ())):
+        assert other.to_dict()["ranges"] is None
+        assert ranges(other) == []
 
 
 def test_one_row(tmp_path: Path) -> None:

@@ -138,6 +138,14 @@ class Validation:
         """Summaries over the rows of each value of each grouping."""
         return self._summaries
 
+    def ranges(self) -> dict[str, Any] | None:
+        """Coverage, width and interval score of the published rows' ranges, with all facts and with half of them blanked at random, each
+        source left out: as ``--update`` learned them. None for other rows."""
+        ours = self.path == str(published_runs()[0]) and not self.in_sample and self.site is None
+        if not ours or all(one.error is None for one in self.judged):
+            return None
+        return {"as_published": table()["step"]["coverage"], "half_blanked": table()["step"]["blanked"]}
+
     @cached_property
     def _summaries(self) -> dict[str, dict[str, dict[str, Any]]]:
         return {
@@ -154,14 +162,11 @@ class Validation:
             "site": self.site,
             "columns_not_read": list(self.unread),
             "summary": self.summary(),
+            "ranges": self.ranges(),
             "by": self.by(),
             "units": {
-                "measured": "second",
-                "predicted": "second",
-                "memory_measured": "byte",
-                "memory_predicted": "byte",
-                "memory_low": "byte",
-                "memory_high": "byte",
+                **dict.fromkeys(("measured", "predicted"), "second"),
+                **dict.fromkeys(("memory_measured", "memory_predicted", "memory_low", "memory_high"), "byte"),
             },
             "rows": [one.to_dict() for one in self.judged],
         }
