@@ -1,6 +1,7 @@
 """``gpuhours calibrate``: calibrate to steps measured on a machine, and write a file that every other command accepts."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,17 @@ EXAMPLE = (
 )
 
 
+def names_tools(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose help ends with the tools whose logs it reads."""
+    from gpuhours.questions.calibrating.formats import tools
+
+    command.__doc__ = f"{inspect.getdoc(command)}\n\nLogs of {tools()}; trainer_state.json; and CSVs."
+    return command
+
+
 @command("calibrate", epilog=EXAMPLE)
 @takes_shortcuts
+@names_tools
 def calibrate(
     files: Annotated[
         list[Path],
@@ -43,10 +53,7 @@ def calibrate(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Choose the shipped stack and network that best match a few measured steps; three or more that differ are best.
-
-    Logs of Megatron-LM, torchtitan, nanotron, nanochat, nanoGPT, LitGPT, DeepSpeed, the Hugging Face Trainer, Lightning, and CSVs.
-    """
+    """Choose the shipped stack and network that best match a few measured steps; three or more that differ are best."""
     from gpuhours.questions.calibrating import calibrate as work_out
     from gpuhours_cli.render.calibrate import answer, screen
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.calibrating.formats import LogFormat, format_of, formats
+from gpuhours.questions.calibrating.formats import LogFormat, format_of, formats, tools
 from gpuhours.questions.calibrating.logs import LineReader, of_lines, read_log, steady
+from tests.conftest import Command
 
 TOOLS = formats().lines
 
@@ -199,3 +200,50 @@ def test_a_time_since_the_start_is_taken_apart(form: str, tool: str) -> None:
     log = of_lines(lines, "train.log")
     assert log.tool == tool
     assert log.values("step_time").tolist() == pytest.approx([4.0] * 4)
+
+
+def metric_logger(header: str, step: int, seconds: float) -> str:
+    return f"{header}  [{step:4}/521]  eta: 0:20:31  loss: 1.2345 (1.3456)  time: {seconds:.4f}  data: 0.0003  max mem: 12345"
+
+
+@pytest.mark.parametrize("header", ["Epoch: [3]", "Epoch: [3/100]", "Train Epoch: [3]", "Training"])
+def test_evaluations_of_the_metric_logger_are_no_steps(header: str) -> None:
+    """DeiT, DINO, BLIP and DINOv2 head training differently; all head an evaluation with another word."""
+    training = [metric_logger(header, 10 * step, 29.2) for step in range(1, 20)]
+    tests = [metric_logger(word, 10 * step, 6.79) for word in ("Test:", "Evaluation:") for step in range(1, 30)]
+    log = of_lines([*training, *tests], "train.log")
+    assert (log.tool, log.values("step_time").tolist()) == ("MetricLogger", [29.2] * 19)
+
+
+def test_a_log_of_evaluations_alone_has_no_step() -> None:
+    with pytest.raises(EstimateError, match="no recognised step"):
+        of_lines([metric_logger("Test:", 10 * step, 6.79) for step in range(1, 30)], "eval.log")
+
+
+def test_a_run_of_more_than_a_day_has_its_time_since_the_start() -> None:
+    """23:00:00, 1 day 1:00:00 and 2 days 1:00:00 by steps 100, 200 and 1400: 72 s a step."""
+    form = '{{"current_steps": {}, "total_steps": 2000, "elapsed_time": "{}", "remaining_time": "1 day, 0:00:00"}}'
+    places = ((100, "23:00:00"), (200, "1 day, 1:00:00"), (1400, "2 days, 1:00:00"))
+    log = of_lines([form.format(step, clock) for step, clock in places], "trainer_log.jsonl")
+    assert log.values("step_time").tolist() == pytest.approx([72.0, 72.0])
+
+
+@pytest.mark.parametrize("prefix", ["[rank0]: ", "[default0]:", "2026-03-01 12:00:42 "])
+def test_a_step_in_several_lines_behind_a_prefix_has_its_number(prefix: str) -> None:
+    block = f"{prefix}[batch={{0}}/4800]:\n{prefix}\t Train throughput/tokens_per_sec: {{1}}"
+    log = of_lines("\n".join(block.format(step, 6000 + step) for step in range(1, 5)).split("\n"), "train.log")
+    assert [line["step"] for line in log.lines] == [1, 2, 3, 4]
+    assert log.last("steps") == 4800
+
+
+def test_a_step_whose_first_line_is_missing_has_no_number() -> None:
+    """The number of the step before would be wrong. ``[epoch=1][batch=3/50]`` counts within an epoch, so it is not the run's step."""
+    rate = "\t Train throughput/tokens_per_sec: 6000.0"
+    log = of_lines(["[batch=2/4800]:", rate, rate, "[epoch=1][batch=3/50]:", rate], "train.log")
+    assert [line.get("step") for line in log.lines] == [2, None, None]
+
+
+def test_the_help_names_every_tool_whose_logs_are_read(gpuhours_command: Command) -> None:
+    shown = " ".join(gpuhours_command("calibrate", "--help").out.split())
+    assert f"Logs of {tools()}" in shown
+    assert "Composer" in tools()

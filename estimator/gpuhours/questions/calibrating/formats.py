@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator
 
+from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Quantity = Literal[
@@ -124,12 +125,19 @@ def number(text: str) -> float | None:
 
 
 def clock(text: str) -> float:
-    """The seconds of a bar's clock.
+    """The seconds of a bar's clock, or of a time as Python's ``timedelta`` prints it.
 
-    >>> clock("02:50"), clock("1:00:01")
-    (170.0, 3601.0)
+    >>> clock("02:50"), clock("1:00:01"), clock("2 days, 1:00:01")
+    (170.0, 3601.0, 176401.0)
     """
-    return float(sum(60**place * int(part) for place, part in enumerate(reversed(text.split(":")))))
+    days, _, hours = text.rpartition(", ")
+    whole_days = int(days.split()[0]) * DAY if days else 0.0
+    return whole_days + sum(60**place * int(part) for place, part in enumerate(reversed(hours.split(":"))))
+
+
+def tools() -> str:
+    """The tools whose logs are read, by name: ``nanotron, Megatron-LM, torchtitan, ...``."""
+    return ", ".join(dict.fromkeys(one.name.partition(",")[0] for one in formats().lines))
 
 
 def format_of(line: str) -> LogFormat | None:

@@ -29,6 +29,7 @@ from gpuhours.questions.calibrating.formats import (
     formats,
     number,
     timed,
+    tools,
 )
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -193,12 +194,12 @@ class LineReader:
                 self.skipped += bool(line.strip())
 
     def _read(self, one: LogFormat, line: str) -> Mapping[str, float]:
-        """All quantities of a line. A step that is printed in several lines has its number from the first; where only the time since the
-        start is printed, a step takes (t - t of the line before) / (step - step of the line before)."""
+        """All quantities of a line. A step that is printed in several lines has its number from the first, and none if that is missing;
+        where only the time since the start is printed, a step takes (t - t of the line before) / (step - step of the line before)."""
         if one.opens(line):
             self.opened[one.name] = one.read(line)
             return {}
-        read = {**self.opened.get(one.name, {}), **one.read(line)}
+        read = {**self.opened.pop(one.name, {}), **one.read(line)}
         if one.bar or "elapsed" not in read or "step" not in read:
             return read
         last, self.before[one.name] = self.before.get(one.name, read), read
@@ -225,11 +226,10 @@ class LineReader:
 
     def nothing(self) -> EstimateError:
         """The error for a log that no format matches."""
-        known = ", ".join(dict.fromkeys(one.name.partition(",")[0] for one in formats().lines))
         nearest = f" The closest: {self.unread[0][:120]!r}." if self.unread else ""
         return EstimateError(
             f"has no recognised step.{nearest}",
-            f"Supported: {known}, trainer_state.json, and a CSV with a column like step_time_s or tokens_per_second.",
+            f"Supported: {tools()}, trainer_state.json, and a CSV with a column like step_time_s or tokens_per_second.",
             self.name,
         )
 
