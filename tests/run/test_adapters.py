@@ -140,9 +140,9 @@ def test_diffusion_models_swap_blocks_where_one_card_cannot_hold_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "splits"), [("20M", False), ("7B", False), ("200B", True)], ids=["0.002 a parameter", "0.9", "25"]
+    ("tokens", "splits"), [("20M", False), ("700M", False), ("200B", True)], ids=["0.002 a parameter", "0.09", "25"]
 )
-def test_fewer_tokens_than_parameters_are_a_tuning(tokens: str, splits: bool) -> None:
+def test_far_fewer_tokens_than_parameters_are_a_tuning(tokens: str, splits: bool) -> None:
     """Whole models tuned on one or two nodes run on Hugging Face's trainers, which split none; 20M tokens drew Megatron's tensor ranks."""
     found = estimate(model="llama-3.1-8b", gpu="a10g", gpus="8", tokens=tokens)
     stacks = next(one for one in found.assumptions if one.name.startswith("software"))

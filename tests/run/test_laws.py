@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import gpuhours
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.spec import from_dict
 from tests.benchmarks.laws import LAWS, Tried, tally
@@ -102,3 +103,31 @@ def test_random_runs_are_of_many_kinds() -> None:
         "rows",
         "plan",
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "accelerators", "per_parameter"),
+    [
+        ("llama-3.1-8b", 8, (0.05, 0.08, 0.11, 0.2, 0.5, 0.8, 0.98, 1.01, 1.2, 1.39, 1.41, 2.0)),
+        ("llama-3.1-70b", 16, (0.08, 0.11, 0.4, 0.86, 0.99, 1.01, 1.13, 1.39, 1.41)),
+    ],
+)
+def test_more_tokens_never_cost_fewer_hours(model: str, accelerators: int, per_parameter: tuple[float, ...]) -> None:
+    """From tuning a trained model to training one: the stacks that are drawn change with the tokens per parameter, but more slowly."""
+    billion = float(model.rpartition("-")[2].removesuffix("b"))
+    hours = [
+        gpuhours.estimate(
+            model=model, gpu="h100-sxm-80gb", gpus=accelerators, tokens=f"{ratio * billion}B", year="2026"
+        )
+        .results["gpu_hours"]
+        .value
+        for ratio in per_parameter
+    ]
+    assert hours == sorted(hours)
+
+
+def test_a_run_of_which_few_would_not_fit_is_shown_as_it_fits() -> None:
+    """70B on 16 cards: sharded states fit with FSDP2 and Megatron, in none of the trainers that tune, which are a share of such runs."""
+    cards = {"model": "llama-3.1-70b", "gpu": "h100-sxm-80gb", "gpus": 16, "year": "2026"}
+    for tokens in ("80B", "100B"):
+        assert gpuhours.estimate(**cards, tokens=tokens).outcome.memory.fits

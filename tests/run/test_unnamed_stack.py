@@ -78,5 +78,5 @@ def test_whole_models_tuned_on_a_node_run_trainers_that_recompute(model: str, da
     machine = {"hardware.accelerator": "a100-sxm-80gb", "hardware.gpus": 8, "year": 2025}
     asked = described(gpuhours.from_dict({}, settings={"model": model, **data, **machine}), usual_practice())
     assert asked is not None
-    assert all(name.startswith("huggingface") or name == "llama-factory" for name in dict(asked.names))
+    assert all(name.startswith("huggingface") or name == "llama-factory" for name in asked.names)
     assert dict(asked.modes.weights)["full"] > 80

@@ -248,7 +248,7 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
                 one.run, one.resolved
             )  # the site's steps are relative to typical values; the rest is in their factor
             network, share = np.full(DRAWS, usual.value) if here else np.asarray(usual.draw(at["network"])), usual.value
-        found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network, share))
+        found.append(choose(grids, one.shares, dict(recompute_modes(one.modes)), one.slack, at, network, share))
     return found
 
 

@@ -17,14 +17,17 @@ from gpuhours.run.spec import Run
 from gpuhours.run.totals import solve
 from gpuhours.run.typical import (
     Kind,
+    Parts,
     Slack,
     Typical,
     UsualWeights,
+    blended,
     first,
     is_mixture,
-    is_tuning,
     kind_of,
+    parts,
     this_year,
+    tuning_share,
     typical,
     usual_gpus,
 )
@@ -62,7 +65,7 @@ class Samplable:
     resolved: Resolved
     kind: Kind
     year: int
-    stacks: UsualWeights
+    stacks: Parts
     modes: UsualWeights
     slack: Slack
     practice: Practice
@@ -74,9 +77,16 @@ class Samplable:
         return float(np.max(self.resolved.model.parameters))
 
     @property
-    def names(self) -> Mapping[str, float]:
-        """The stacks that the run may use, with weights."""
-        return self.stacks.weights if self.run.stack is None else {self.resolved.software.name: 1.0}
+    def shares(self) -> tuple[tuple[float, Mapping[str, float]], ...]:
+        """The stacks that each part of such runs may use, with weights, and the share of that part."""
+        if self.run.stack is not None:
+            return ((1.0, {self.resolved.software.name: 1.0}),)
+        return tuple((share, line.weights) for share, line in self.stacks)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stacks that the run may use."""
+        return tuple(dict.fromkeys(name for _, weights in self.shares for name in weights))
 
     @property
     def workloads(self) -> Mapping[str, Workload]:
@@ -91,7 +101,7 @@ class Samplable:
     def notes(self) -> list[Assumption]:
         """The rules by which stack and recompute mode are drawn."""
         given = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
-        notes = [] if self.run.stack is not None else [drawn_note("software", self.stacks)]
+        notes = [] if self.run.stack is not None else [drawn_note("software", blended(self.stacks))]
         return notes + ([] if "recompute" in given else [drawn_note("layout.recompute", self.modes)])
 
 
@@ -105,11 +115,10 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     table, model = practice.table, resolved.model
     kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
-    traits = {
-        "mixture": is_mixture(model), "adapters": model.trains_adapters, "tuned": is_tuning(model, run.data),
-    }  # fmt: skip
-    stacks = first(table.stacks, kind, year, gpus, params, **traits)
-    modes = first(table.recompute, kind, year, gpus, params, **traits)
+    traits = {"mixture": is_mixture(model), "adapters": model.trains_adapters}
+    tuning = tuning_share(model, run.data)
+    stacks = parts(table.stacks, kind, year, gpus, params, tuning, **traits)
+    modes = blended(parts(table.recompute, kind, year, gpus, params, tuning, **traits))
     slack = first(table.layout, kind, year, gpus, params, **traits)
     return Samplable(run, resolved, kind, year, stacks, modes, slack, practice)
 

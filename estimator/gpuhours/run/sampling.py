@@ -214,23 +214,36 @@ def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64
     return np.minimum(np.searchsorted(ends, position, side="right"), len(ends) - 1)
 
 
+def with_room(
+    grids: Mapping[str, LayoutGrid], stacks: Sequence[tuple[float, Mapping[str, float]]], slack: Slack
+) -> dict[str, float]:
+    """The weights of the stacks to draw from: of each part only those with the most ``room``, since who runs out of memory takes another.
+    A part in which none fits keeps its share, so that the answer is continuous in the shares."""
+    found: dict[str, float] = {}
+    for share, weights in stacks:
+        most = max((grids[name].room for name in weights), default=0)
+        fitting = {
+            name: weight
+            for name, weight in weights.items()
+            if grids[name].room == most and (most or grids[name].modes(slack.modes))
+        }
+        for name, weight in fitting.items():
+            found[name] = found.get(name, 0.0) + share * weight / sum(fitting.values())
+    return found
+
+
 def choose(
     grids: Mapping[str, LayoutGrid],
-    stacks: Mapping[str, float],
+    stacks: Sequence[tuple[float, Mapping[str, float]]],
     modes: Mapping[Recompute, float],
     slack: Slack,
     position: Mapping[str, Draws],
     network: Draws,
     share: float,
 ) -> Choices | None:
-    """A stack, a feasible recompute mode and a near-optimal layout for every draw; None if no layout fits. Only the stacks with the most
-    ``room`` are drawn: who runs out of memory takes another."""
-    most = max((grids[name].room for name in stacks), default=0)
-    fitting = {
-        name: weight
-        for name, weight in stacks.items()
-        if grids[name].room == most and (most or grids[name].modes(slack.modes))
-    }
+    """A stack, a feasible recompute mode and a near-optimal layout for every draw; None if no layout fits. ``stacks`` are the weights of
+    each part of such runs, with its share."""
+    fitting = with_room(grids, stacks, slack)
     if not fitting:
         return None
     stack = share_out(fitting, position["software"])

@@ -31,14 +31,18 @@ def shown_draw(seconds: Draws, choices: Choices) -> int:
     """Index of the draw whose predicted step time is nearest to the median, in log. Its stops do not matter: they are set such that the
     run takes the median GPU time.
 
-    If more than half of the draws have one recompute mode, as adapters do, only those are considered. Of the draws within ``ALIKE`` of the
+    Only draws that fit are considered if more than half do, and of them those of one recompute mode if more than half have it, as adapters
+    do. Of the draws within ``ALIKE`` of the
     median (or the nearest one), those that recompute least are preferred, then those with the simplest layout and the most common stack:
     such a run is the shortest to describe, and readers take it for advice.
     """
     far = np.abs(np.log(choices.usual_time / median(seconds)))
-    modes = np.bincount(choices.mode)
-    if 2 * modes.max() > len(choices.mode):
-        far = np.where(choices.mode == np.argmax(modes), far, np.inf)
+    fits = np.array([one.room > 0 for one in choices.grids])[choices.stack]
+    kept = fits == (2 * fits.sum() > len(fits))
+    modes = np.bincount(choices.mode[kept])
+    if 2 * modes.max() > kept.sum():
+        kept &= choices.mode == np.argmax(modes)
+    far = np.where(kept, far, np.inf)
     near = np.flatnonzero(far <= max(far.min(), ALIKE))
     said = {(int(choices.stack[draw]), int(choices.cell[draw])): 0 for draw in near}
     for stack, cell in said:

@@ -5,6 +5,7 @@ The year of a run is its ``year`` key, otherwise the year of ``--by``, otherwise
 
 import datetime
 import functools
+import math
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -42,7 +43,7 @@ class Condition(Sourced):
     adapters: bool = False
     """Whether it applies only to the training of adapters."""
     tuned: bool = False
-    """Whether it applies only to runs that tune a trained model further: ``is_tuning``."""
+    """Whether it applies only to runs that tune a trained model further, by their share: ``tuning_share``."""
     fitted_on: tuple[str, ...] = ()
     """Organisations whose published hours were known when the line was added: their runs are validated without it."""
 
@@ -198,6 +199,32 @@ def first(
     return next(line for line in lines if line.holds(kind, year, gpus, params, **traits))
 
 
+Parts = tuple[tuple[float, UsualWeights], ...]
+"""Lines that apply to shares of the runs that match a description: (share, line)."""
+
+
+def parts(
+    lines: tuple[UsualWeights, ...], kind: Kind, year: int, gpus: float, params: float, tuning: float, **traits: bool
+) -> Parts:
+    """The first line that applies to runs that tune a trained model, which are a share ``tuning``, and the one that applies to the others;
+    a single line if both are the same, or if the share is 0 or 1."""
+    tuned, other = (first(lines, kind, year, gpus, params, tuned=yes, **traits) for yes in (True, False))
+    if tuned is other:
+        return ((1.0, other),)
+    return tuple((share, line) for share, line in ((tuning, tuned), (1.0 - tuning, other)) if share > 0)
+
+
+def blended(several: Parts) -> UsualWeights:
+    """One line with the weights of several, those of each relative to their sum."""
+    if len(several) == 1:
+        return several[0][1]
+    weights: dict[str, float] = {}
+    for share, line in several:
+        for name, weight in line.weights.items():
+            weights[name] = weights.get(name, 0.0) + share * weight / sum(line.weights.values())
+    return UsualWeights(weights=weights, source="; ".join(f"{share:.0%} {line.source}" for share, line in several))
+
+
 @functools.cache
 def typical() -> Typical:
     """The table included in gpuhours."""
@@ -229,15 +256,24 @@ def is_mixture(model: Model) -> bool:
     return any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
 
 
-def is_tuning(model: Model, data: Data) -> bool:
-    """Whether a run tunes a trained model further: its data are counted in samples, or it is given fewer tokens than it has parameters.
+SURELY_TUNED, SURELY_TRAINED = 0.1, 1.4
+"""Tokens per parameter at and below which a run tunes a trained model for sure, and from which it trains one from scratch. Models trained
+from scratch saw at least 1.4 (PaLM 540B; GPT-3 1.7, OPT 1.7, BLOOM 2.1: the fewest of published/run_totals.csv). The lower end is a choice:
+continued training of a model lies between, and only its size tells it from tuning."""
 
-    Models trained from scratch saw at least 1.4 tokens a parameter (PaLM 540B; GPT-3 1.7, OPT 1.7, BLOOM 2.1: the fewest of
-    published/run_totals.csv).
+
+def tuning_share(model: Model, data: Data) -> float:
+    """The share of such runs that tune a trained model further: 1 if the data are counted in samples; by tokens per parameter r otherwise
+
+        share = ln(1.4 / r) / ln(1.4 / 0.1)        at least 0, at most 1
+
+    It is smooth in r, because the stacks that it weighs differ in speed: with a switch a run of more tokens would cost less.
     """
     if data.tokens is None:
-        return data.in_samples
-    return bool(np.max(data.tokens) < np.max(model.parameters))
+        return float(data.in_samples)
+    per_parameter = float(np.max(data.tokens) / np.max(model.parameters))
+    share = math.log(SURELY_TRAINED / per_parameter) / math.log(SURELY_TRAINED / SURELY_TUNED)
+    return min(1.0, max(0.0, share))
 
 
 def kind_of(model: Model, frames: Array | None) -> Kind:
