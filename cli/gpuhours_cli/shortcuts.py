@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuhours.run.flags import SHORTCUTS
+from gpuhours.run.flags import SHORTCUTS, key_of
 from gpuhours_cli import completion
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class Asked:
 
 
 @contextlib.contextmanager
-def placed(path: Path | None) -> Iterator[None]:
-    """Errors that name only a key of the run, found after its file was read, also name the file and the line."""
+def placed(path: Path | None, options: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
+    """Errors that name only a key of the run, found after its file was read, also name the ``options`` (as typed -> the key that they set)
+    that set something there, or if none does the file and the line."""
     from gpuhours.inputs.errors import EstimateError
 
     try:
@@ -72,12 +73,30 @@ def placed(path: Path | None) -> Iterator[None]:
     except EstimateError as error:
         from gpuhours.run.spec import Run, run_file
 
-        key = tuple(error.where.partition(":")[0].split("."))
-        if isinstance(path, Path) and str(path) != "-" and key[0] in Run.model_fields:
+        said = error.where.partition(":")[0].split(".")
+        whole = tuple(int(part) if part.isdigit() else part for part in said)
+        stage, key = (whole[:2], whole[2:]) if whole[0] == "stages" else ((), whole)
+        if isinstance(path, Path) and str(path) != "-" and whole[0] in Run.model_fields:
             source = run_file(path)
-            if source.value(key) is not None:
-                error.where = f"{source.place(key)}  {error.where}"
+            typed = [
+                option
+                for option, sets in options.items()
+                if (sets[: len(key)] == key or key[: len(sets)] == sets)
+                and not (stage and source.value((*stage, *sets)) is not None)
+            ]
+            there = next((one for one in (whole, key) if source.value(one) is not None), None)
+            if typed:
+                error.where = f"{' '.join(typed)}  {error.where}"
+            elif there:
+                error.where = f"{source.place(there)}  {error.where}"
         raise
+
+
+def _typed(shortcuts: Mapping[str, str], settings: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """Options as typed, and the key of the run that each sets."""
+    typed = {f"--{name.replace('_', '-')} {value}": SHORTCUTS[name][0] for name, value in shortcuts.items()}
+    typed |= {f"--set {text}": key_of(text.partition("=")[0].strip()) for text in settings or []}
+    return {option: tuple(key.split(".")) for option, key in typed.items()}
 
 
 OF_A_RUN = {"run": RunFile, "settings": Settings, "observed": ObservedStep, "log": LogOfSteps}
@@ -120,9 +139,10 @@ def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     def with_shortcuts(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in taken}
-        with placed(arguments.get("run")):
-            command(**arguments, shortcuts={name: value for name, value in given.items() if value is not None})
+        given = {name: value for name in taken if (value := arguments.pop(name)) is not None}
+        one = arguments.get("run") or (None if arguments.get("second") else arguments.get("first"))
+        with placed(one, _typed(given, arguments.get("settings"))):
+            command(**arguments, shortcuts=given)
 
     keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept]
     asked = sorted(keyword_only + added, key=lambda one: one.name in ("as_json", "quiet"))

@@ -163,3 +163,64 @@ def test_a_layout_that_cannot_run_is_placed_in_its_file(
     ran = gpuhours_command(command, str(run), *output)
     assert ran.code == 2
     assert f"{run}:4:9  layout: tensor 2" in ran.err
+
+
+TWO_BY_FOUR = (
+    "model: llama-2-7b\ntraining: {global_batch: 256}\nhardware: {accelerator: h100-sxm-80gb, gpus: 8}\n"
+    "layout: {tensor: 2, pipeline: 4, microbatch: 1, sharding: none, recompute: none}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "typed"),
+    [
+        ("estimate", ("--tensor", "3"), "--tensor 3  layout"),
+        ("estimate", ("--set", "layout.tensor=3"), "--set layout.tensor=3  layout"),
+        ("compare", ("--tensor", "16"), "--tensor 16  layout"),
+    ],
+)
+def test_a_layout_that_an_option_breaks_is_not_blamed_on_the_file(
+    command: str, options: tuple[str, ...], typed: str, gpuhours_command: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run.yaml"
+    run.write_text(TWO_BY_FOUR, encoding="utf-8")
+    ran = gpuhours_command(command, str(run), *options)
+    assert ran.code == 2
+    assert typed in ran.err
+    assert f"{run}:4" not in ran.err
+
+
+@pytest.mark.parametrize("options", [(), ("--tensor", "2")])
+def test_a_layout_of_a_stage_that_cannot_run_is_placed_in_its_file(
+    options: tuple[str, ...], gpuhours_command: Command, tmp_path: Path
+) -> None:
+    """The option sets what stages have in common; the second stage has its own."""
+    run = tmp_path / "run.yaml"
+    run.write_text(
+        TWO_BY_FOUR + "data: {tokens: 1B}\nstages:\n- name: first\n- layout: {tensor: 3}\n", encoding="utf-8"
+    )
+    ran = gpuhours_command("estimate", str(run), *options)
+    assert ran.code == 2
+    assert f"{run}:8:11  stages.1.layout" in ran.err
+    assert "--tensor" not in ran.err
+
+
+def test_the_file_of_a_comparison_is_named_for_what_it_says(gpuhours_command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run.yaml"
+    run.write_text(TWO_BY_FOUR.replace("tensor: 2", "tensor: 3"), encoding="utf-8")
+    ran = gpuhours_command("compare", str(run), "--gpu", "a100-sxm-80gb")
+    assert ran.code == 2
+    assert f"{run}:4:9  layout" in ran.err
+
+
+@pytest.mark.parametrize("batch", ["256 samples", "256 sequences", "256 clips", "256 Sequences"])
+def test_a_batch_is_counted_in_samples_whatever_they_are_called(batch: str) -> None:
+    stated = from_dict({"model": "llama-2-7b", "training": {"global_batch": batch}})
+    assert stated.training.global_batch == 256
+
+
+@pytest.mark.parametrize("batch", ["samples", "0 samples", "-5 samples", "2.5 clips"])
+def test_a_batch_that_is_none_is_named_as_written(batch: str) -> None:
+    with pytest.raises(EstimateError) as error:
+        from_dict({"model": "llama-2-7b", "training": {"global_batch": batch}})
+    assert error.value.where == f"the run  training.global_batch = {batch!r}"

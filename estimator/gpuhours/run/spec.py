@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import core_schema
 
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost.inputs import CostInputs
@@ -21,7 +22,7 @@ from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.profile_folders import find_profile, is_path
-from gpuhours.inputs.units import Bandwidth, Count, Fraction, Seconds, Tokens, magnitude, measured_in, parse, whole
+from gpuhours.inputs.units import Bandwidth, Count, Fraction, Reader, Seconds, Tokens, magnitude, measured_in, whole
 from gpuhours.inputs.yaml_files import Key, Section, Source, read_yaml, short, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
@@ -30,11 +31,23 @@ from gpuhours.run.overlays import put, staged, suppose, with_paths_from
 from gpuhours.run.site import SiteFile, stack_of
 from gpuhours.software.matching import is_unknown, software_named
 
+SAMPLES = ("sample", "sequence", "clip")
+"""What a sample is called, depending on what is trained on."""
+
+
+def _samples(value: object) -> object:
+    """A number of samples, with or without what they are called: ``2048``, ``2,048 sequences``. Raises ``UnitError``."""
+    said = value.strip().lower().removesuffix("s") if isinstance(value, str) else ""
+    return whole(next((name for name in SAMPLES if said.endswith(name)), "")).read(value)
+
+
+Samples = Annotated[int, Reader(_samples, "count", core_schema.int_schema())]
+
 
 class Training(Section):
     """One optimiser step, and its number formats."""
 
-    global_batch: Count | None = None
+    global_batch: Samples | None = None
     """Samples (sequences, clips) per optimiser step, ``2048 samples``; with the unit "tokens" it is read as ``batch_tokens``."""
     batch_tokens: Tokens | None = None
     """Tokens per optimiser step, instead of samples."""
@@ -49,10 +62,8 @@ class Training(Section):
     @model_validator(mode="before")
     @classmethod
     def _batch_by_unit(cls, data: Any) -> Any:
-        """``global_batch: 4M tokens`` is a batch in tokens, ``2048 samples`` one in samples."""
+        """``global_batch: 4M tokens`` is a batch in tokens."""
         batch = data.get("global_batch") if isinstance(data, Mapping) else None
-        if isinstance(batch, str) and batch.strip().lower().endswith(("sample", "samples")):
-            return {**data, "global_batch": parse(batch, "sample")}
         if isinstance(batch, str) and batch.strip().lower().endswith(("token", "tokens")):
             if data.get("batch_tokens") is not None:
                 raise ValueError("global_batch in tokens and batch_tokens are the same; keep one")

@@ -14,7 +14,7 @@ from gpuhours.cost.power import POWER_SHARE
 from gpuhours.inputs.errors import Contradiction, EstimateError
 from gpuhours.questions.estimating.chances import chances
 from gpuhours.questions.estimating.estimates import ByGpus, Estimate, Result
-from gpuhours.questions.estimating.stages import together
+from gpuhours.questions.estimating.stages import of_each, together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
 from gpuhours.run.central import RECOMPUTE, centre
@@ -60,7 +60,7 @@ def estimate(
     ``past``: a stated duration is what the run took, not the time that it is allowed.
     """
     if run.stages:
-        return together(run, [estimate(stage, uncertain, best=best, past=past) for stage in run.stages])
+        return together(run, of_each(run, lambda stage: estimate(stage, uncertain, best=best, past=past)))
     given = run
     run, sample, outcome = centre(run, best=best, elsewhere=True, past=past)
     _contradictions(outcome)

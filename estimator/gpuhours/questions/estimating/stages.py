@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
@@ -15,6 +16,19 @@ COMBINED: Mapping[str, tuple[Callable[[list[float]], float], str]] = {
     "all": (all, "every stage fits"),
 }
 """How results combine over consecutive stages (``ResultDefinition.stages``)."""
+
+
+def of_each(run: Run, one: Callable[[Run], Estimate]) -> list[Estimate]:
+    """The estimate of each stage; an ``EstimateError`` about a key of a stage names the stage: ``stages.0.layout``."""
+    found = []
+    for number, stage in enumerate(run.stages):
+        try:
+            found.append(one(stage))
+        except EstimateError as error:
+            if error.where.partition(":")[0].partition(".")[0] in Run.model_fields:
+                error.where = f"stages.{number}.{error.where}"
+            raise
+    return found
 
 
 def together(run: Run, each: Sequence[Estimate]) -> Estimate:
