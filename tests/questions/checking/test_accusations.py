@@ -149,3 +149,47 @@ def test_fractions_in_words() -> None:
     assert "change" not in {
         claim.quantity for claim in read_paper("Two thirds of the tokens are Welsh.").runs[0].claims
     }
+
+
+FIVE_PERCENT = "Tern-7B has 7B parameters. It was trained on 300B tokens with 1024 A100 80GB GPUs for 10 days{}"
+"""6 x 7e9 x 3e11 / (1,024 x 864,000 s x 312e12) = 4.6 %."""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ", with a GPU utilization of 55%.",
+        ", with a GPU utilization of 98%.",  # busy or not, a twentieth of the peak is no usual speed
+        ". GPU utilization was 55%, and the model is public.",
+    ],
+)
+def test_a_utilisation_that_no_reading_makes_fit_is_called(said: str) -> None:
+    assert checked(FIVE_PERCENT.format(said)).verdict == CONTRADICTED
+
+
+def test_a_low_utilisation_in_a_list_is_one_of_flops() -> None:
+    """GPUs busy for half of the time would be a fault, not a figure for a model card."""
+    wrong = "- Parameters: 7B\n- Tokens: 300B\n- GPUs: 1024 A100 80GB\n- Days: 10\n- Utilization: 55%"
+    assert checked(wrong).verdict == CONTRADICTED
+    assert checked(BUSY.replace("98 %", "65 %")).verdict == CONTRADICTED
+
+
+def test_words_of_another_clause_do_not_say_of_what_a_utilisation_is() -> None:
+    busy = BUSY.replace("(as the monitor shows it)", "as monitored, far from the model's peak")
+    assert "busy" in checked(busy).runs[0].doubts[0].condition
+
+
+def test_the_size_of_another_model_excuses_no_wrong_compute() -> None:
+    """6 x 13e9 x 3e11 = 2.34e22, and ``115B parameters`` cannot be tokens."""
+    wrong = "Plover has 13B parameters and read 300B tokens for 9.0e21 FLOP. It beats {}."
+    for other in ("115B parameters models", "115B parameters", "a 115B model"):
+        assert checked(wrong.format(other)).verdict == CONTRADICTED
+
+
+def test_a_time_of_something_else_is_no_time_of_the_run() -> None:
+    """583,680 / 320 = 76 days; 57 of them would make the MFU right, but only where the run was up for them."""
+    reviews = RESERVED.replace(
+        "the run was up for 57 days of them at 42% MFU.", "the MFU was 42%. Reviews take {} days."
+    )
+    assert checked(RESERVED).verdict == NOT_DETERMINED
+    assert checked(reviews.format(57)).verdict == CONTRADICTED

@@ -17,7 +17,7 @@ from gpuhours.questions.checking.mistake import Mistake, carried
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.counts import ADOPTED_BY, MOST_COUNTED, adopted, counts, meets
-from gpuhours.questions.checking.reconciling.doubts import Rivals, missing_condition, readings
+from gpuhours.questions.checking.reconciling.doubts import Rivals, missing_condition, of_time_busy, readings
 from gpuhours.questions.checking.reconciling.exactly import NOTHING_PRINTED, Printed
 from gpuhours.questions.checking.reconciling.explaining import (
     CONTRADICTION,
@@ -154,8 +154,22 @@ class Search:
     ) -> str:
         """Return the unstated condition on which a contradiction depends; empty if there is none."""
         claims = [self.document.claims[index] for index in involved]
-        missing = missing_condition(contradiction.likely_causes, claims, self.document, contradiction.factor)
+        missing = self._time_busy(left, involved) or missing_condition(
+            contradiction.likely_causes, claims, self.document, contradiction.factor
+        )
         return missing or self._another_meaning(left, fit, involved) or contradiction.condition
+
+    def _time_busy(self, left: list[Measurement], involved: Sequence[int]) -> str:
+        """Return the condition that an involved MFU is no share of busy time; empty unless the other figures agree on a usual MFU."""
+        mfu = next((m for m in left if m.quantity == "mfu" and m.claim in involved), None)
+        if mfu is None or mfu.claim is None:
+            return ""
+        rest = [m for m in left if m is not mfu]
+        again = reconcile(rest, self.equations, self.extra)
+        implied = again.value("mfu")
+        if implied is None or worst_misfit(again, len(rest)) is not None:
+            return ""
+        return of_time_busy(self.document.claims[mfu.claim], implied[0])
 
     def _another_meaning(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
         """Return the condition that a figure means what the text leaves open; empty if no other meaning removes the contradiction."""

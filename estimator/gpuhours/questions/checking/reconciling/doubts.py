@@ -17,6 +17,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document, Unplaced
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reconciling.explaining import USUAL
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
 
 TOLD = ("belongs to", "counted for", "in ")
@@ -37,9 +38,9 @@ NO_MISTAKE = {
     "PUE left out": "is for the whole machine, cooling included",
     "base model's tokens": "is for this run alone",
 }
-COUNTS_ATTENTION = "attention counted in full or not at all"
 """Causes that are not mistakes, as the figure is right for something slightly larger or smaller, and what the figure would have to
 cover for a contradiction."""
+COUNTS_ATTENTION = "attention counted in full or not at all"
 OF_STOPS = frozenset(["downtime", "part of the run", "stops left out"])
 CONVENTION = 1.2
 """Factor that attention, embeddings and a rounded model size may apply to 6 FLOP per parameter and token."""
@@ -88,8 +89,6 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     """``missing_condition`` that holds even in a text about a single run: what the accused figure counts."""
     said = f"“{accused.text}” "
     by_name = {claim.quantity: claim for claim in claims}
-    if (mfu := by_name.get("mfu")) is not None and _of_time_busy(mfu):
-        return f"“{mfu.text}” is a share of the peak FLOP/s, not of the time that the GPUs were busy"
     if cause.cause == "another card's peak" and _names_the_card(cause, document):
         return "the run's accelerators are what the check takes them for; its figures name others too"
     if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
@@ -139,11 +138,36 @@ def _names_the_card(cause: Cause, document: Document) -> bool:
 
 _OF_FLOPS = re.compile(r"(?i)\bmfu\b|flop|peak|model|theor")
 """Words by which a utilisation is known to be one of FLOP/s."""
+LEAST_BUSY = 0.7
+"""The least share of the time in which the GPUs of a run are busy: they wait for data and for each other, but not a third of the time."""
 
 
-def _of_time_busy(mfu: Claim) -> bool:
-    """Whether a utilisation may be the share of time in which kernels ran, as monitoring tools report it: nothing says of which peak."""
-    return "utili" in mfu.because.lower() and _OF_FLOPS.search(f"{mfu.because} {mfu.quote}") is None
+def of_time_busy(mfu: Claim, implied: float) -> str:
+    """Return the condition that a utilisation is one of FLOP/s and not the share of time in which kernels ran, as monitors report it.
+
+    Empty if nothing is left open: its clause says of what it is a share, it is too low for a share of time, or the MFU ``implied`` by the
+    other figures is itself unusual.
+    """
+    least, most = USUAL["mfu"]
+    said = f"{mfu.because} {_clause(mfu.quote, mfu.text)}"
+    busy = "utili" in mfu.because.lower() and mfu.value >= LEAST_BUSY and _OF_FLOPS.search(said) is None
+    if not busy or not least <= implied <= most:
+        return ""
+    return f"“{mfu.text}” is a share of the peak FLOP/s, not of the time that the GPUs were busy"
+
+
+def _clause(quote: str, text: str) -> str:
+    """Return the clause of a quote that a figure stands in; the whole quote if the figure is not in it."""
+    quote = " ".join(quote.split())
+    at = quote.find(" ".join(text.split()))
+    if at < 0:
+        return quote
+    begins = max((found.end() for found in _CLAUSE_ENDS.finditer(quote, 0, at)), default=0)
+    ends = _CLAUSE_ENDS.search(quote, at + len(text))
+    return quote[begins : ends.start() if ends else None]
+
+
+_CLAUSE_ENDS = re.compile(r"[.,;!?](?=\s|$)| [-*•] ")
 
 
 UNITS_OF_DATA = {
@@ -197,6 +221,11 @@ def _one_row(claims: Sequence[Claim]) -> bool:
 
 
 _A_TIME = re.compile(r"(?i)\d\s?(?:h|hrs?|hours?|days?|weeks?|months?)\b")
+_OF_RUNNING = re.compile(
+    r"(?i)\b(?:r[au]n|runs|running|up|uptime|used|(?:pre-?)?train(?:ed|ing|s)?|jobs?)\b"
+    r"|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d|\d (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+)
+"""Words and dates by which a clause tells how long a run took or was up."""
 
 
 @dataclass(frozen=True)
@@ -229,8 +258,9 @@ class Rivals:
         )
 
     def durations(self) -> list[Unplaced]:
-        """Return up to six times that were not understood."""
-        return [one for one in self.loose if one.breath != GIVEN and _A_TIME.search(one.text)][:6]
+        """Return up to six times that were not understood, in clauses about a run that is up."""
+        times = [one for one in self.loose if one.breath != GIVEN and _A_TIME.search(one.text)]
+        return [one for one in times if _OF_RUNNING.search(_clause(one.quote, one.text))][:6]
 
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Return up to six different values for the claim's quantity; for a cell whose row or column names the run, those of that cell."""
@@ -245,8 +275,20 @@ class Rivals:
 
 def _may_be(rival: Claim, quantity: str) -> bool:
     """Whether a claim is of a quantity, or a second count of something that may as well be this: ``350M parameters, 90B positions``."""
-    unsure = rival.scope.startswith("another figure for")
-    return rival.quantity == quantity or (unsure and {rival.quantity, quantity} <= COUNTS)
+    if rival.quantity == quantity:
+        return True
+    unsure = rival.scope.startswith("another figure for") and {rival.quantity, quantity} <= COUNTS
+    return unsure and _COUNTED.search(f"{rival.text} {_noun_behind(rival)}") is None
+
+
+def _noun_behind(claim: Claim) -> str:
+    """Return the two words behind a figure in its sentence: ``positions in``; empty if the figure is not quoted."""
+    _, _, behind = " ".join(claim.quote.split()).partition(" ".join(claim.text.split()))
+    return " ".join(behind.split()[:2])
+
+
+_COUNTED = re.compile(r"(?i)\b(?:param\w*|weights?|models?|tokens?)\b")
+"""Nouns that say what a count is of: parameters or the model that has them, or tokens."""
 
 
 COUNTS = frozenset(["parameters", "tokens", "samples"])
