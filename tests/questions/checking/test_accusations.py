@@ -193,3 +193,42 @@ def test_a_time_of_something_else_is_no_time_of_the_run() -> None:
     )
     assert checked(RESERVED).verdict == NOT_DETERMINED
     assert checked(reviews.format(57)).verdict == CONTRADICTED
+
+
+OF_WHICH = "{} 600 000 GPU hours{}, of which the run {} 548 864: 64 nodes with 8 A100 (80 GB) each during 1072 h."
+
+
+@pytest.mark.parametrize(
+    ("grant", "behind"),
+    [
+        ("Sandpiper-20B was made under a grant of", ""),
+        ("A grant totalling", " paid for Sandpiper-20B"),
+        ("Sandpiper-20B had a grant for", ""),
+        ("Sandpiper-20B had a compute grant of", ""),
+    ],
+)
+@pytest.mark.parametrize("used", ["consumed", "used", "took"])
+def test_a_bare_share_of_a_grant_is_what_was_used(grant: str, behind: str, used: str) -> None:
+    """512 x 1,072 h = 548,864."""
+    (run,) = read_paper(OF_WHICH.format(grant, behind, used)).runs
+    assert [claim.value for claim in run.claims if claim.quantity == "gpu_hours"] == [548_864]
+
+
+BY_LABELS = (
+    "- Model 6.2B\n- Corpus 62B tokens\n- Tokens processed 310B\n- GPUs 256 A100 80GB\n- Days 5\n- GPU-hours {}\n"
+)
+
+
+def test_items_that_are_titles_and_units_are_one_run() -> None:
+    """256 x 120 h = 30,720; a tenth of it does not fit, and no item is a run named ``GPUs 256 A100 80GB``."""
+    (run,) = read_paper(BY_LABELS.format("3,072")).runs
+    values = {claim.quantity: claim.value for claim in run.claims}
+    assert (values["gpus"], values["wall_clock"], values["gpu_hours"]) == (256, 5 * 86_400, 3_072)
+    (doubt,) = checked(BY_LABELS.format("3,072")).runs[0].doubts
+    assert set(doubt.claims) == {"gpus", "wall_clock", "gpu_hours"}
+    assert not checked(BY_LABELS.format("30,720")).runs[0].doubts
+
+
+def test_numbered_items_are_still_runs() -> None:
+    found = read_paper("- Node 1: 8 A100 GPUs, 40 hours\n- Node 2: 8 A100 GPUs, 90 hours")
+    assert len([run for run in found.runs if run.kind == "own"]) == 2

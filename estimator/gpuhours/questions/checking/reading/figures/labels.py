@@ -158,8 +158,8 @@ _PAIR = re.compile(
     r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s)|(?<=[.!?]\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
     r"(?P<value>[~≈∼<>]?\s?[$€£]?\d[\d,.]{0,20}(?:[eE][+-]?\d{1,2})?(?:[kKMBT]\b)?)"
 )
-
-
+_UNIT_FIRST = re.compile(r"\s*(?P<label>[A-Z][A-Za-z -]{2,24}s) (?P<value>\d[\d,.]*)\s*")
+"""``Days 5``: all of a list item."""
 _ABBREVIATED = re.compile(r"(?<=[a-z])\.(?=\s|$)")
 """``Seq. len.``: the full stops of abbreviations."""
 
@@ -370,6 +370,8 @@ _CALCULATED = re.compile(r"[ \t]+\+[ \t][^\n=]{1,120}=")
 
 def with_lent_units(text: str) -> str:
     """A paragraph in which each ``label: bare number`` has the label's unit added after the number."""
+    if (item := _UNIT_FIRST.fullmatch(text)) is not None and is_unit(item["label"]):
+        return f"{item['label']}: {lent(item['label'], item['value'])}"
     text = _MODIFIED.sub(_as_remark, text)
     if "In " in text or "in " in text:
         text = _IN_UNITS.sub(_listed_in, text)

@@ -1,4 +1,4 @@
-"""Gives the unit of a list's last figure to the bare numbers before it: ``60.1, 50.2 and 44.4 seconds``."""
+"""Gives the unit of another figure to bare numbers: ``60.1, 50.2 and 44.4 seconds``, ``90 GPU-hours, of which it used 71``."""
 
 from __future__ import annotations
 
@@ -70,3 +70,39 @@ def _is_bare(item: Figure, last: Figure) -> bool:
     """Whether a number has no unit of its own and is not a year."""
     year = len(item.text) == 4 and 1950 <= item.value <= 2040 and last.value < 1000
     return not (year or item.unit or item.per or item.sides) and item.scale in ("", last.scale)
+
+
+SPENT = frozenset(["used", "uses", "consumed", "took", "needed", "spent", "required"])
+OF_A_SHARE = frozenset(["gpu_time", "node_time", "energy"])
+"""Units of what can be granted and used."""
+REACH = 8
+"""The most words between an amount, ``of which`` and the share of it."""
+
+
+def with_the_unit_of_the_whole(items: list[Item]) -> list[Item]:
+    """``90,000 GPU hours, of which the run used 71,000``: the items, with the unit of the whole on the bare number of its share."""
+    for at, item in enumerate(items):
+        if not isinstance(item, Figure) or item.unit or item.per or item.sides or at < 2:
+            continue
+        whole = _whole_of(items, at)
+        if whole is None:
+            continue
+        value = item.value * factor(whole.unit, whole.word)
+        if 0 < value <= whole.value:
+            items[at] = replace(item, value=value, unit=whole.unit, word=whole.word, device=whole.device)
+    return items
+
+
+def _whole_of(items: Sequence[Item], at: int) -> Figure | None:
+    """The amount that a bare number is a share of: the figure before ``of which ... used``; None if there is no such phrase."""
+    if items[at - 1].text.lower() not in SPENT:
+        return None
+    for which in range(at - 2, max(at - 2 - REACH, 0), -1):
+        if isinstance(items[which], Figure) or items[which].kind == "stop":
+            return None
+        if items[which].text.lower() == "which" and items[which - 1].text.lower() == "of":
+            before = items[max(which - 1 - REACH, 0) : which - 1]
+            at = max((n for n, one in enumerate(before) if isinstance(one, Figure) or one.kind == "stop"), default=-1)
+            whole = before[at] if at >= 0 else None
+            return whole if isinstance(whole, Figure) and whole.unit in OF_A_SHARE and not whole.per else None
+    return None

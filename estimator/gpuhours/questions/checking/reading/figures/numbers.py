@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.questions.checking.reading.figures.dates import spans_of_dates
-from gpuhours.questions.checking.reading.figures.listed_units import with_listed_units
+from gpuhours.questions.checking.reading.figures.listed_units import with_listed_units, with_the_unit_of_the_whole
 from gpuhours.questions.checking.reading.figures.phrases import next_items
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item, Unit, tokens_of
 from gpuhours.questions.checking.reading.figures.unit_tokens import unit_at
@@ -39,7 +39,8 @@ def _scanned(text: str) -> list[Item]:
     while at < len(tokens):
         found, at = next_items(tokens, at, text)
         items += found
-    items = _refined(_sums_of_time(with_listed_units(_with_fronted_units(_with_subjects(items))), text))
+    items = with_the_unit_of_the_whole(with_listed_units(_with_fronted_units(_with_subjects(items))))
+    items = _refined(_sums_of_time(items, text))
     _parts_of_sums(items)
     _rates_behind(items)
     return _with_dates(items, text)

@@ -186,9 +186,13 @@ EXCEPT = re.compile(
     r"\b(?:not counting|not including|without counting|not to mention|apart from|leaving out|leaving aside)\b.*"
 )
 """Phrases after which a sentence says what its figures exclude."""
+ALLOTMENTS = frozenset(["allocation", "budget", "quota", "grant", "award", "allowance"])
+COMING_TO = frozenset(["of", "for", "totalling", "totaling", "worth"])
+"""Words between an allotment and its amount."""
+_ALLOTTED = "|".join(sorted(ALLOTMENTS))
 _WITHIN = re.compile(
-    r"\b(?:within|under|below|less than|out of|charged to) (?:the|our|its|their|that|this) (?:allocation|budget|quota|grant)\b.*"
-    r"|\b(?:allocation|budget|quota) of [^;]{1,40}?,? (?:out )?of which\b"
+    rf"\b(?:within|under|below|less than|out of|charged to) (?:the|our|its|their|that|this) (?:{_ALLOTTED})\b.*"
+    rf"|\b(?:{_ALLOTTED}) (?:{'|'.join(sorted(COMING_TO))}) [^;]{{1,60}}?,? (?:out )?of which\b"
 )
 
 
@@ -200,11 +204,8 @@ def beside_allotments(said: str) -> str:
     return _WITHIN.sub("", said)
 
 
-ALLOTMENTS = frozenset(["allocation", "budget", "quota", "grant", "award", "allowance"])
-
-
 def _is_shared_out(items: Sequence[Item], index: int, last: int) -> bool:
     """``a grant of 90,000 GPU-hours, of which the run used 71,000``: whether a figure is what was granted."""
     before = [item.text.lower() for item in items[max(index - 2, 0) : index]]
-    behind = " ".join(item.text.lower() for item in items[index + 1 : min(index + 6, last)])
-    return before[-1:] == ["of"] and before[0] in ALLOTMENTS and "of which" in behind
+    behind = " ".join(item.text.lower() for item in items[index + 1 : last])
+    return len(before) == 2 and before[0] in ALLOTMENTS and before[1] in COMING_TO and "of which" in behind

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.figures.labels import unit_of
+from gpuhours.questions.checking.reading.figures.labels import is_unit, unit_of
 from gpuhours.questions.checking.reading.formats.blocks import NUMBERED_LEVEL, RUN_IN_LEVEL, Passage
 from gpuhours.questions.checking.reading.naming.names import words_of
 
@@ -66,8 +66,14 @@ def is_label(name: str) -> bool:
     figure = next((at for at, word in enumerate(words) if any(c.isdigit() for c in word)), 0)
     if not figure:
         return is_quantity(name) or is_topic(name)
+    head = " ".join(words[:figure])
     opens, ends = (unit_of(word)[1].lower() in OF_ONE_RUN for word in (words[0], words[-1]))
-    return opens or (ends and is_topic(" ".join(words[:figure])))
+    return opens or _is_title_or_unit(head) or (ends and is_topic(head))
+
+
+def _is_title_or_unit(head: str) -> bool:
+    """``GPUs``, ``Days``, ``Wall-clock``: whether the words before a figure are a quantity's title or a unit; ``Node 3`` is a name."""
+    return head.lower() in TITLES or (is_quantity(head) and is_unit(head) and head.endswith("s"))
 
 
 OF_ONE_RUN = frozenset(["token", "tokens", "step", "steps", "epoch", "epochs"])
