@@ -187,12 +187,12 @@ def test_the_size_of_another_model_excuses_no_wrong_compute() -> None:
 
 
 def test_a_time_of_something_else_is_no_time_of_the_run() -> None:
-    """583,680 / 320 = 76 days; 57 of them would make the MFU right, but only where the run was up for them."""
-    reviews = RESERVED.replace(
-        "the run was up for 57 days of them at 42% MFU.", "the MFU was 42%. Reviews take {} days."
+    """583,680 / 320 = 76 days; 57 of them would make the MFU right, but only if the run was up for them."""
+    said = RESERVED.replace(
+        "were reserved; the run was up for 57 days of them at 42% MFU.", "at 42% MFU. {} 57 days of {}."
     )
-    assert checked(RESERVED).verdict == NOT_DETERMINED
-    assert checked(reviews.format(57)).verdict == CONTRADICTED
+    assert checked(said.format("It was up for", "them")).verdict == NOT_DETERMINED
+    assert checked(said.format("Reviews take", "patience")).verdict == CONTRADICTED
 
 
 OF_WHICH = "{} 600 000 GPU hours{}, of which the run {} 548 864: 64 nodes with 8 A100 (80 GB) each during 1072 h."
