@@ -13,6 +13,9 @@ from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Document
 
+CHIP = re.compile(r"\b[A-Z]{1,3}\d{2,4}[A-Z]?")
+"""The model number in the name of an accelerator: ``H100``, ``MI250X``, ``A100`` of ``A100s``."""
+
 
 @dataclass(frozen=True)
 class Named:

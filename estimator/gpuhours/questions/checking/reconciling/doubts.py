@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.records import dataclass
+from gpuhours.questions.checking.accelerators import CHIP
 from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document, Unplaced
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
@@ -89,8 +90,8 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     """``missing_condition`` that holds even in a text about a single run: what the accused figure counts."""
     said = f"“{accused.text}” "
     by_name = {claim.quantity: claim for claim in claims}
-    if cause.cause == "another card's peak" and _names_the_card(cause, document):
-        return "the run's accelerators are what the check takes them for; its figures name others too"
+    if cause.cause == "another card's peak" and (card := _named_with_it(cause, document)):
+        return f"the run's accelerators are not the {card} that its figures are told with"
     if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
         return said + "counts 6 FLOP per parameter and token, and no attention"
     if cause.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
@@ -127,13 +128,10 @@ def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], docu
     return ""
 
 
-_CHIP = re.compile(r"\b[A-Z]{1,3}\d{2,4}[A-Z]?\b")
-
-
-def _names_the_card(cause: Cause, document: Document) -> bool:
-    """Whether one of the run's own figures is quoted with the name of the card whose peak would make all of them agree."""
-    chips = set(_CHIP.findall(cause.text.partition(", this card")[0]))
-    return any(chip in claim.quote for chip in chips for claim in document.claims)
+def _named_with_it(cause: Cause, document: Document) -> str:
+    """The name of the card whose peak would make all figures agree, if one of the run's own figures is quoted with it; empty otherwise."""
+    chip = CHIP.search(cause.text)
+    return chip[0] if chip and any(chip[0] in claim.quote for claim in document.claims) else ""
 
 
 _OF_FLOPS = re.compile(r"(?i)\bmfu\b|flop|peak|model|theor")

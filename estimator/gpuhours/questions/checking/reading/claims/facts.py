@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
-from gpuhours.questions.checking.accelerators import find_accelerator
+from gpuhours.questions.checking.accelerators import CHIP, find_accelerator
 from gpuhours.questions.checking.claim import Claim, Fact
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
@@ -160,16 +160,15 @@ def _most_named(items: Sequence[Item]) -> Item | None:
     return with_memory(same[0].text, [*same, *(item for _, _, item in devices)]) or same[0]
 
 
-_CHIP = re.compile(r"[A-Z]{1,3}\d{2,4}[A-Z]?")
 _MEMORY = re.compile(r"(\d{2,3})[ -]?Gi?B")
 
 
 def with_memory(said: str, devices: Iterable[Item]) -> Item | None:
     """The same chip's mention that gives its memory, if all such mentions agree: ``A100`` is the ``A100 40GB``; else None."""
-    chip = _CHIP.search(said)
+    chip = CHIP.search(said)
     if chip is None or _MEMORY.search(said):
         return None
-    named = [item for item in devices if (other := _CHIP.search(item.text)) and other[0] == chip[0]]
+    named = [item for item in devices if (other := CHIP.search(item.text)) and other[0] == chip[0]]
     sizes = {size[1]: item for item in reversed(named) if (size := _MEMORY.search(item.text))}
     return next(iter(sizes.values())) if len(sizes) == 1 else None
 
