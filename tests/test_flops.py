@@ -14,10 +14,10 @@ from gpuhours.architecture.operators import Trainable
 from gpuhours.flops import (
     CONVENTIONS,
     attention_flops,
+    gemm_flops,
     hardware_flops,
     model_flops,
     part_flops,
-    product_flops,
     repeated_flops,
 )
 from gpuhours.inputs.errors import EstimateError
@@ -98,13 +98,13 @@ def test_longvila_attention_at_256_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trainable", "products", "attention"), [("full", 3, 3), ("frozen", 1, 1), ("pass-through", 2, 3), ("lora", 2, 3)]
+    ("trainable", "gemms", "attention"), [("full", 3, 3), ("frozen", 1, 1), ("pass-through", 2, 3), ("lora", 2, 3)]
 )
-def test_rules_of_partial_training(trainable: str, products: int, attention: int) -> None:
+def test_rules_of_partial_training(trainable: str, gemms: int, attention: int) -> None:
     """6, 2 and 4 FLOP per weight and token; attention has no weights: its backward is whole or absent."""
     stack = LLAMA.model(4096).stacks[0]
     part = part_flops(replace(stack, trainable=Trainable(trainable)))
-    assert part.training == products * part.products + attention * part.attention
+    assert part.training == gemms * part.gemms + attention * part.attention
 
 
 def test_recomputation_adds_a_forward_pass_and_never_counts_as_useful() -> None:
@@ -143,22 +143,22 @@ def test_an_end_is_counted_once() -> None:
     """A head of [512, 1000] on 128 tokens: 2 x 512 x 1000 x 128; a layer's operators as often as there are layers."""
     model = Decoder(layers=3, hidden=512, heads=8, vocab=1000).model(128)
     head = next(part for part in model.ends if part.linears)
-    assert part_flops(head).products == 2 * 512 * 1000 * 128
-    assert part_flops(model.stacks[0]).products == 3 * part_flops(replace(model.stacks[0], layers=1)).products
+    assert part_flops(head).gemms == 2 * 512 * 1000 * 128
+    assert part_flops(model.stacks[0]).gemms == 3 * part_flops(replace(model.stacks[0], layers=1)).gemms
 
 
-def test_a_head_is_its_product_alone() -> None:
+def test_a_head_is_its_gemm_alone() -> None:
     """2 x 512 tokens x 1,024 x 4,096; no attention, no adapters, none of a stack's layers."""
     head = part_flops(workload().model.ends[-1])
-    assert (head.products, head.attention, head.adapters, head.stacked) == (2 * TOKENS * VOCABULARY, 0, 0, False)
+    assert (head.gemms, head.attention, head.adapters, head.stacked) == (2 * TOKENS * VOCABULARY, 0, 0, False)
 
 
 def test_what_is_not_there_is_exactly_nothing() -> None:
-    """One sample if none is stated; absent products, attention and repetition are exactly 0, not small numbers beside large ones."""
+    """One sample if none is stated; absent GEMMs, attention and repetition are exactly 0, not small numbers beside large ones."""
     asked = workload()
     model, stack = asked.model, asked.model.stacks[0]
-    assert product_flops((), TOKENS) == 0
-    assert product_flops(stack.block.linears, TOKENS) == 2 * TOKENS * (LAYER - 2 * 1024)
+    assert gemm_flops((), TOKENS) == 0
+    assert gemm_flops(stack.block.linears, TOKENS) == 2 * TOKENS * (LAYER - 2 * 1024)
     assert part_flops(replace(stack, block=replace(stack.block, attention=()))).attention == 0
     causal = 8 * 2 * 128 * TOKENS * (TOKENS + 1)  # of 8 heads, scores and sums of 128 each
     one = attention_flops(stack, full=False)
@@ -183,18 +183,18 @@ def test_adapters_are_always_trained() -> None:
     part = part_flops(workload(ADAPTED).model.stacks[0])
     each = 8 * (2 * (1024 + 1024) + 2 * (1024 + 256))
     assert part.adapters == 2 * TOKENS * 4 * each
-    assert part.forward == part.products + part.attention + part.adapters
-    assert part.training == 2 * part.products + 3 * part.attention + 3 * part.adapters
+    assert part.forward == part.gemms + part.attention + part.adapters
+    assert part.training == 2 * part.gemms + 3 * part.attention + 3 * part.adapters
 
 
 def test_all_of_a_layer_is_run_again() -> None:
-    """Full recomputation by a stack that repeats a layer to its end runs products, adapters and attention once more."""
+    """Full recomputation by a stack that repeats a layer to its end runs GEMMs, adapters and attention once more."""
     for model in (MODEL, ADAPTED):
         asked = workload(model)
         stack = asked.model.stacks[0]
         part = part_flops(stack)
         whole = repeated_flops(stack, asked.model, Layout(recompute="full"), load_software("megatron-core"))
-        assert whole == pytest.approx(part.products + part.adapters + part.attention)
+        assert whole == pytest.approx(part.gemms + part.adapters + part.attention)
 
 
 def test_layers_of_windows_attend_inside_them() -> None:

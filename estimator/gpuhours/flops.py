@@ -17,13 +17,13 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
-from gpuhours.layout.recompute import EVERYTHING, Policy, covered, product_share, selective_policy
+from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy
 from gpuhours.software.profile import Software
 
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "causal": "every matrix product; attention halved by its mask",
-        "full": "every matrix product; attention unmasked",
+        "causal": "every GEMM; attention halved by its mask",
+        "full": "every GEMM; attention unmasked",
         "palm": "6 N D with every parameter, and 12 L H Q T (arXiv:2204.02311)",
         "6nd": "6 N D with every parameter (arXiv:2001.08361)",
     }
@@ -40,7 +40,7 @@ class PassCounts:
     weight_gradient: int
 
     @property
-    def products(self) -> int:
+    def gemms(self) -> int:
         """Number of GEMMs per linear layer: each gradient is one more GEMM of the same size."""
         return self.forward + self.activation_gradient + self.weight_gradient
 
@@ -67,7 +67,7 @@ class PartFlops:
     """FLOPs of one part of the model for one training sample, by kind."""
 
     name: str
-    products: Array
+    gemms: Array
     """Of the forward GEMMs, without adapters."""
     attention: Array
     """Of the forward attention scores and weighted sums."""
@@ -80,7 +80,7 @@ class PartFlops:
     @property
     def forward(self) -> Array:
         """FLOPs of one forward pass over one sample."""
-        return self.products + self.attention + self.adapters
+        return self.gemms + self.attention + self.adapters
 
     @property
     def training(self) -> Array:
@@ -89,10 +89,10 @@ class PartFlops:
         f_p GEMMs + f_a attention + 3 adapters        f  passes of ``PASSES``
         """
         passes = self.passes
-        return passes.products * self.products + passes.attention * self.attention + 3 * self.adapters
+        return passes.gemms * self.gemms + passes.attention * self.attention + 3 * self.adapters
 
 
-def product_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
+def gemm_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
     """Forward FLOPs of GEMMs over ``tokens`` tokens.
 
     2 T sum(k n a)        T tokens, k inputs, n outputs, a active experts of each GEMM; 2 for multiply and add
@@ -120,12 +120,12 @@ def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
     """
     passes = PASSES[part.trainable]
     if isinstance(part, Ends):
-        return PartFlops(part.name, product_flops(part.linears, part.tokens), 0.0, 0.0, passes, stacked=False)
+        return PartFlops(part.name, gemm_flops(part.linears, part.tokens), 0.0, 0.0, passes, stacked=False)
     return PartFlops(
         part.name,
-        part.layers * product_flops(part.block.linears, part.tokens),
+        part.layers * gemm_flops(part.block.linears, part.tokens),
         attention_flops(part, full=full),
-        part.layers * product_flops(part.adapters, part.tokens),
+        part.layers * gemm_flops(part.adapters, part.tokens),
         passes,
         stacked=True,
     )
@@ -148,7 +148,7 @@ def model_flops(model: Model, samples: Array = 1, convention: str = "causal") ->
     if convention in ("causal", "full"):
         return samples * sum(part.training for part in parts)
     total = sum(
-        2 * counted.passes.products * part.active_parameters * part.tokens
+        2 * counted.passes.gemms * part.active_parameters * part.tokens
         for part, counted in zip(model.parts, parts, strict=True)
     )
     if convention == "palm":
@@ -182,7 +182,7 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
         return 0.0
 
     def again(policy: Policy) -> Array:
-        return product_share(policy, stack, software) * (part.products + part.adapters) + policy.core * part.attention
+        return gemm_share(policy, stack, software) * (part.gemms + part.adapters) + policy.core * part.attention
 
     mode = np.asarray(layout.recompute)
     some = np.where(mode == Recompute.selective, again(selective_policy(stack, layout, software)), 0.0)

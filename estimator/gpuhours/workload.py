@@ -68,7 +68,7 @@ class Workload:
     @property
     def wide(self) -> str:
         """The number format of unquantised GEMMs (head, attention): 16-bit unless the run uses 32-bit."""
-        dtype = "fp32" if self.precision.all_wide else self.precision.product
+        dtype = "fp32" if self.precision.all_wide else self.precision.gemm
         return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
     @property

@@ -192,7 +192,7 @@ def test_divided_attention_adds_timesformer_s_second_attention() -> None:
     joint = read_model({**shape, "attends": "clip"}).build(Data(frames=8))
     divided = read_model({**shape, "attends": "divided"}).build(Data(frames=8))
     assert joint.parameters == pytest.approx(85.9e6, rel=0.002)
-    further = 12 * (768 * 768 + 768)  # their model has one more product after the temporal attention
+    further = 12 * (768 * 768 + 768)  # their model has one more GEMM after the temporal attention
     assert divided.parameters + further == pytest.approx(121.4e6, rel=0.002)
 
 

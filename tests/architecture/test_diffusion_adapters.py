@@ -44,7 +44,7 @@ def test_two_streams_have_adapters_each() -> None:
 
 
 @pytest.mark.parametrize("name", ["wan-2.1-1.3b", "dit-xl-2", "cogvideox-2b", "open-sora-1.2", "pixart-alpha"])
-def test_frozen_weights_save_a_third_of_the_products_at_most(name: str) -> None:
+def test_frozen_weights_save_a_third_of_the_gemms_at_most(name: str) -> None:
     """The forward pass and the gradients of activations remain: 4 of 6 FLOP per weight, and all of attention."""
     whole, adapted = built(name), built(name, trainable="lora", rank=4)
     share = model_flops(adapted, 1) / model_flops(whole, 1)

@@ -14,7 +14,7 @@ PICTURE = Data(frames=1)
 
 
 def test_a_student_sees_all_crops_and_its_teacher_the_large_ones() -> None:
-    """224 / 14 = 16 and 98 / 14 = 7 patches a side, a class token each: 2 x 257 + 4 x 50 tokens; products as many as tokens, attention
+    """224 / 14 = 16 and 98 / 14 = 7 patches a side, a class token each: 2 x 257 + 4 x 50 tokens; GEMMs as many as tokens, attention
     as sum(n s^2)."""
     model = read_model(SMALL).build(PICTURE)
     teacher, student = model.stacks

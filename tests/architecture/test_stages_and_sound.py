@@ -28,9 +28,9 @@ def forward(model: Model) -> float:
     total = 0.0
     for part in model.parts:
         linears = part.linears if isinstance(part, Ends) else part.block.linears
-        products = sum(float(one.flops_per_token) for one in linears) * float(part.tokens)
+        gemms = sum(float(one.flops_per_token) for one in linears) * float(part.tokens)
         layers = 1.0 if isinstance(part, Ends) else float(part.layers)
-        total += layers * products
+        total += layers * gemms
         if not isinstance(part, Ends):
             length = part.tokens if part.sequence is None else part.sequence
             cores = sum(float(core.flops(length, full=True)) for core in part.block.attention)

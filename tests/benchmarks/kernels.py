@@ -80,24 +80,24 @@ def _column(cells: list[str]) -> Any:
         return np.array(cells)
 
 
-def own_products() -> Iterator[Row]:
-    """Yield matrix products on H200: every pass and layout, other dtypes, batched and grouped."""
+def own_gemms() -> Iterator[Row]:
+    """Yield GEMMs on H200: every pass and layout, other dtypes, batched and grouped."""
     t = read(OWN / "h200_gemm.csv")
     card, measured = load_accelerator(H200), t["time_us"] * 1e-6
     for kind, dtype in zip(("single",) * 4 + ("bmm",), ("bf16", "fp16", "fp8", "tf32", "bf16"), strict=True):
         rows = (t["kind"] == kind) & (t["dtype"] == dtype)
         m, n, k, count = (t[name][rows] for name in ("m", "n", "k", "count"))
         p = gemm_time(m, n, k, card, dtype, count=count, weight_gradient=t["pass"][rows] == "wgrad")
-        yield Row(f"H200 product {dtype} {kind}", p, measured[rows], product_bands(m, n, k))
+        yield Row(f"H200 GEMM {dtype} {kind}", p, measured[rows], gemm_bands(m, n, k))
     yield three_passes(t)
     rows = t["kind"] == "grouped"
     m, n, k = (t[name][rows] for name in ("m", "n", "k"))
     p = gemm_time(m, n, k, card, count=t["count"][rows]) * thin_experts(m, t["count"][rows])
-    yield Row("H200 product bf16 grouped", p, measured[rows], {"all": m > 0})
+    yield Row("H200 GEMM bf16 grouped", p, measured[rows], {"all": m > 0})
 
 
 def three_passes(t: dict[str, Any]) -> Row:
-    """Yield the forward product of a weight together with the products of both gradients, as in a training step."""
+    """Yield the forward GEMM of a weight together with the GEMMs of both gradients, as in a training step."""
     card = load_accelerator(H200)
     rows = (t["kind"] == "single") & (t["dtype"] == "bf16")
     columns = zip(t["pass"][rows], t["m"][rows], t["n"][rows], t["k"][rows], t["time_us"][rows], strict=True)
@@ -110,7 +110,7 @@ def three_passes(t: dict[str, Any]) -> Row:
     m, n, k = np.array(whole).T
     p = gemm_time(m, n, k, card) + gemm_time(m, k, n, card) + gemm_time(n, k, m, card, weight_gradient=True)
     measured = [time["fwd", a, b, c] + time["dgrad", a, c, b] + time["wgrad", b, c, a] for a, b, c in whole]
-    return Row("H200 weight, three passes", p, np.array(measured), product_bands(m, n, k))
+    return Row("H200 weight, three passes", p, np.array(measured), gemm_bands(m, n, k))
 
 
 def own_attention() -> Iterator[Row]:
@@ -160,19 +160,19 @@ def collectives(title: str, card: str, op: Any, gpus: Any, size: Any, measured: 
             yield Row(f"{title} {name}", p, measured[rows], bands)
 
 
-def product_bands(m: Any, n: Any, k: Any) -> dict[str, Any]:
+def gemm_bands(m: Any, n: Any, k: Any) -> dict[str, Any]:
     """Return two bands: all shapes, and shapes with every side at least 1024."""
     smallest = np.minimum(np.minimum(m, n), k)
     return {"all": smallest > 0, "m,n,k >= 1024": smallest >= 1024}
 
 
-def products(path: Path, card: str) -> Iterator[Row]:
-    """Read a table of products with the columns dtype, m, n, k, time_ms; only bf16 is used."""
+def gemms(path: Path, card: str) -> Iterator[Row]:
+    """Read a table of GEMMs with the columns dtype, m, n, k, time_ms; only bf16 is used."""
     t = read(path)
     rows = t["dtype"] == "bfloat16"
     m, n, k = (t[name][rows] for name in ("m", "n", "k"))
     p = gemm_time(m, n, k, load_accelerator(card))
-    yield Row(f"{card} product bf16", p, t["time_ms"][rows] * 1e-3, product_bands(m, n, k))
+    yield Row(f"{card} GEMM bf16", p, t["time_ms"][rows] * 1e-3, gemm_bands(m, n, k))
 
 
 def serving_attention(path: Path, card: str, kernel: str, cache: dict[int, float]) -> Iterator[Row]:
@@ -205,8 +205,8 @@ def in_node(path: Path) -> Iterator[Row]:
 
 
 TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
-    "gemm_a100_sxm4_80gb.csv": lambda path: products(path, A100),
-    "gemm_h100_sxm5.csv": lambda path: products(path, H100),
+    "gemm_a100_sxm4_80gb.csv": lambda path: gemms(path, A100),
+    "gemm_h100_sxm5.csv": lambda path: gemms(path, H100),
     "attention_forward_a100.csv": lambda path: serving_attention(path, A100, "flash2", {128: 3.05}),
     "attention_forward_h100.csv": lambda path: serving_attention(path, H100, "flash3", {64: 6.4, 128: 3.3, 256: 8.9}),
     "nccl_in_node_a100_h100.csv": in_node,
@@ -215,7 +215,7 @@ TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
 
 def judged(folder: Path | None) -> Iterator[Row]:
     """Yield every comparison for which data are available."""
-    for own in (own_products, own_attention, own_memory_bound, own_collectives):
+    for own in (own_gemms, own_attention, own_memory_bound, own_collectives):
         yield from own()
     for name, table in TABLES.items() if folder else ():
         path = (folder or Path()) / name

@@ -93,8 +93,8 @@ def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
         yield f"twice the accelerators hold {theirs / ours:.5f} as much each"
 
 
-def products_are_large(tried: Tried) -> bool:
-    """Whether a rank's products are so large that their time is compute-bound, not bound by launches or by casts of weights.
+def gemms_are_large(tried: Tried) -> bool:
+    """Whether a rank's GEMMs are so large that their time is compute-bound, not bound by launches or by casts of weights.
 
     An expert sees only the tokens that are routed to it: with 256 of them, casting its weights takes longer than fp8 saves.
     """
@@ -108,11 +108,11 @@ def products_are_large(tried: Tried) -> bool:
 
 
 def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
-    """On a card with a higher fp8 peak, fp8 is no slower than bf16 if products are large."""
+    """On a card with a higher fp8 peak, fp8 is no slower than bf16 if GEMMs are large."""
     peak = tried.outcome.resolved.workload.cluster.accelerator.peak
     if peak.get("fp8", 0) <= peak.get("bf16", math.inf) or "seq_len" not in tried.described["data"]:
         return
-    if not products_are_large(tried):
+    if not gemms_are_large(tried):
         return
     plain, quick = (tried.with_said(("training.dtype", dtype)) for dtype in ("bf16", "fp8"))
     if plain is not None and quick is not None and seconds(quick) > seconds(plain) * (1 + ROUNDING):
@@ -120,7 +120,7 @@ def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
 
 
 def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
-    """Adapters of rank 8 need no more FLOPs, optimiser time, time for large products or memory than full training on the same layout.
+    """Adapters of rank 8 need no more FLOPs, optimiser time, time for large GEMMs or memory than full training on the same layout.
 
     Total time is not tested, as the memory-bound kernels of some trainers (dropout and casts before each adapter) can cost more than
     adapters save. The same holds for memory if a trainer keeps extra inputs for each adapter (peft: its input again, in fp32) and the
@@ -134,8 +134,8 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
         return
     assert adapted.step is not None
     if tried.outcome.resolved.workload.model.trainable_parameters < 1e9:
-        return  # with products of a few thousand, launching those of the adapters takes as long
-    timed = ("matrix products", "optimiser") if products_are_large(tried) else ("optimiser",)
+        return  # with GEMMs of a few thousand, launching those of the adapters takes as long
+    timed = ("GEMMs", "optimiser") if gemms_are_large(tried) else ("optimiser",)
     for name, whole, part in (
         ("FLOPs", float(tried.step.model_flops), float(adapted.step.model_flops)),
         *((name, float(tried.step.parts[name]), float(adapted.step.parts[name])) for name in timed),

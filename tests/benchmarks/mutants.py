@@ -40,7 +40,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Code to change -> the corresponding tests, which are the only ones run."""
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("kernels/gemm.py", "SMALL = 4096"): "both ways of computing three products give the same times",
+    ("kernels/gemm.py", "SMALL = 4096"): "both ways of computing three GEMMs give the same times",
     ("flops.py", "np.greater(length, 0), length, 1)"): "a sequence of no token has no FLOPs, whatever its number is divided by",
     ("layout/placement.py", "(missing == 2) & (p > 2)"): "of two stages at most one lacks a layer",
     ("layout/layout.py", "= 6"): "a word's code may be any number that no other word has",

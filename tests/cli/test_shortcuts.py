@@ -60,14 +60,14 @@ def test_a_dash_is_standard_input(gpuhours_command: Command, monkeypatch: pytest
 
 
 def test_adapters_train_what_they_should() -> None:
-    """2 x 32 layers x 4 products of rank x (4096 + 4096), as Llama 2 has as many key as query heads: 16.8 M at rank 16."""
+    """2 x 32 layers x 4 linear layers of rank x (4096 + 4096), as Llama 2 has as many key as query heads: 16.8 M at rank 16."""
     run = from_dict({}, settings=keys({"model": "llama-2-7b", "lora": "16", "seq_len": "2048"}, {}))
     assert run.model is not None
     assert run.model.build(run.data).trainable_parameters == 32 * 4 * 16 * (4096 + 4096)
 
 
-def test_qlora_is_four_bits_and_every_product() -> None:
-    """Seven products of Llama 2 7B: q, k, v, o are 4096 x 4096, gate, up and down 4096 x 11008."""
+def test_qlora_is_four_bits_and_every_linear_layer() -> None:
+    """Seven linear layers of Llama 2 7B: q, k, v, o are 4096 x 4096, gate, up and down 4096 x 11008."""
     run = from_dict({}, settings=keys({"model": "llama-2-7b", "qlora": "8", "seq_len": "2048"}, {}))
     assert run.model is not None
     assert run.training.dtype == "nf4"

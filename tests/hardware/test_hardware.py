@@ -41,7 +41,7 @@ PLAUSIBLE = {
     "embodied": (1e5, 5e6), "system_power": (200, 500), "purchase": (1e4, 5e4),
 }  # fmt: skip
 
-# FLOP per SM (compute unit) and cycle of one dense 16-bit matrix product, from the architecture whitepapers:
+# FLOP per SM (compute unit) and cycle of one dense 16-bit GEMM, from the architecture whitepapers:
 # tensor cores per SM x FMA per core and cycle x 2. Blackwell doubles Hopper.
 FLOP_PER_CYCLE = {
     "volta": 8 * 64 * 2, "turing": 8 * 64 * 2, "ampere": 4 * 256 * 2, "ada": 4 * 64 * 2, "hopper": 4 * 512 * 2,

@@ -76,5 +76,5 @@ def test_every_format_has_one_meaning() -> None:
     for name, line in NUMBER_FORMATS.items():
         assert name == line.name
         assert line.peak in PEAKS
-        assert line.product in ("", *NUMBER_FORMATS)
+        assert line.gemm in ("", *NUMBER_FORMATS)
         assert line.kept <= line.element <= 8 or not line.trains

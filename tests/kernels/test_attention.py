@@ -148,16 +148,16 @@ def test_unfused_attention_pays_for_the_masked_half_and_for_odd_heads() -> None:
     assert price("unfused", card=A100) > 2 * price("flash2", card=A100)
 
 
-def test_products_of_odd_lengths_as_measured() -> None:
+def test_gemms_of_odd_lengths_as_measured() -> None:
     """H100, cuBLAS 13, fp16, 1,024 problems of 64 wide: one class token beside 196 or 256 patches costs 1.9 to 3 times as much.
 
-    Two products forward, microseconds: 197 tokens 252, 257 tokens 473, 256 tokens 146."""
+    Two GEMMs forward, microseconds: 197 tokens 252, 257 tokens 473, 256 tokens 146."""
     shape = {"batch": 64, "heads": 16, "kv_heads": 16, "head_dim": 64, "causal": False, "dtype": "fp16"}
     measured = {197: 252e-6, 257: 473e-6, 256: 146e-6}
     scores = {length: 9.0 * 1024 * length**2 / (0.9 * H100.memory_bandwidth) + 3e-6 for length in measured}
     for length, seconds in measured.items():
-        products = price("unfused", card=H100, length=length, **shape) - scores[length]
-        assert products == pytest.approx(seconds, rel=0.25), length
+        gemms = price("unfused", card=H100, length=length, **shape) - scores[length]
+        assert gemms == pytest.approx(seconds, rel=0.25), length
 
 
 def test_encoders_of_short_sequences() -> None:

@@ -31,7 +31,7 @@ def test_a_copy() -> None:
     assert memory_time(5e9, CARD) == pytest.approx(5e-3)
 
 
-def test_a_product_is_the_rounded_maximum_of_its_three_limits() -> None:
+def test_a_gemm_is_the_rounded_maximum_of_its_three_limits() -> None:
     tiles = 2 * 4096**3 / 1e15  # 5.12 waves, the last one shared out
     memory = 3 * 2 * 4096**2 / 1e12
     assert gemm_time(4096, 4096, 4096, CARD) == pytest.approx((2 * tiles**8 + memory**8) ** (1 / 8))
@@ -39,8 +39,8 @@ def test_a_product_is_the_rounded_maximum_of_its_three_limits() -> None:
 
 
 @pytest.mark.parametrize("many", [1, 5000])
-def test_the_passes_of_a_product(many: int) -> None:
-    """Forward, input gradient and weight gradient are products of 2 T n k each, in one call or, of many, in three."""
+def test_the_passes_of_a_gemm(many: int) -> None:
+    """Forward, input gradient and weight gradient are GEMMs of 2 T n k each, in one call or, of many, in three."""
     forward, gradient, weight = passes_times(np.full(many, 4096.0), 4096, 2048, CARD, "bf16", 3, count=2, pads=False)
     tiles, memory = 2 * 4096 * 4096 * 2048 / 1e15, 2 * (4096 * 4096 + 2 * 4096 * 2048) / 1e12
     each = 2 * (2 * tiles**8 + memory**8) ** (1 / 8)
@@ -57,7 +57,7 @@ def test_the_passes_of_a_product(many: int) -> None:
     ],  # 200, 100 and 32 tiles of 256 x 128 or half as large, on 100 SMs
 )
 def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
-    """Time by the largest tile; a product of less than a wave is split along k or into smaller tiles, and never beats the full card."""
+    """Time by the largest tile; a GEMM of less than a wave is split along k or into smaller tiles, and never beats the full card."""
     gemm = KERNELS.gemm
     assert gemm is not None
     k = 8192
@@ -70,7 +70,7 @@ def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
 
 
 @pytest.mark.parametrize(("count", "splits"), [(1, 16), (8, 12), (40, 3), (200, 1)])
-def test_products_that_do_not_fill_a_wave_are_split(count: int, splits: int) -> None:
+def test_gemms_that_do_not_fill_a_wave_are_split(count: int, splits: int) -> None:
     """Tiles of 64 x 64 on 100 SMs: split into parts that fill one wave (at most 16) or three; 3.2 bytes of sums per split and element."""
     gemm = KERNELS.gemm
     assert gemm is not None
@@ -123,7 +123,7 @@ def test_keys_of_a_query(causal: bool, window: int | None, keys: float) -> None:
     assert keys_per_query(np.asarray(1024.0), np.asarray(1024.0), causal, window, constants) == pytest.approx(keys)
 
 
-def test_unfused_attention_is_its_products_and_nine_bytes_a_score() -> None:
+def test_unfused_attention_is_its_gemms_and_nine_bytes_a_score() -> None:
     size = {"problems": 16, "length": 1024, "keys": 1024, "head_dim": 64, "value_dim": 64}
     scores = gemm_time(1024, 1024, 64, CARD, count=16)
     sums = gemm_time(1024, 64, 1024, CARD, count=16)

@@ -154,9 +154,9 @@ def test_networks_are_named() -> None:
 
 
 def test_what_hiding_a_collective_costs() -> None:
-    """A collective that overlaps products slows them, on H200 by 0.2 to 0.6 of its own time, more with small products.
+    """A collective that overlaps GEMMs slows them, on H200 by 0.2 to 0.6 of its own time, more with small GEMMs.
 
-    The stacks' share for layer-wise sharding, which is hidden behind products, must lie in that range.
+    The stacks' share for layer-wise sharding, which is hidden behind GEMMs, must lie in that range.
     """
     t = read(OWN_FILES / "h200_overlap.csv")
     large = t["comm_bytes"] >= 64 * MiB

@@ -40,7 +40,7 @@ def test_an_exchange_copies_its_own_share_there_and_back() -> None:
 
 @pytest.mark.parametrize(("head", "value"), [(64, 60), (60, 64), (60, 60)])
 def test_one_odd_width_is_enough_to_be_read_unaligned(head: int, value: int) -> None:
-    """If a width is not a multiple of 8, products run on tiles of 64 at 1 % of the peak: both take 2 p s s 64 of it."""
+    """If a width is not a multiple of 8, GEMMs run on tiles of 64 at 1 % of the peak: both take 2 p s s 64 of it."""
     slow = KERNELS.unfused.model_copy(update={"even": 0.01})
     card = replace(CARD, kernels=KERNELS.model_copy(update={"unfused": slow}))
     found, aligned = (
@@ -54,7 +54,7 @@ def test_one_odd_width_is_enough_to_be_read_unaligned(head: int, value: int) -> 
 
 
 @pytest.mark.parametrize("pads", [False, True])
-def test_the_smallest_product_takes_time_and_none_takes_none(pads: bool) -> None:
+def test_the_smallest_gemm_takes_time_and_none_takes_none(pads: bool) -> None:
     """One multiply-add; no rows, no columns or nothing to sum over; each at its place in an array."""
     for card in (CARD, cluster("h100-sxm-80gb", gpus=1).accelerator):
         found = gemm_time(np.asarray([1, 0, 1, 1]), np.asarray([1, 1, 0, 1]), np.asarray([1, 1, 1, 0]), card, pads=pads)

@@ -50,7 +50,7 @@ def tiled(m: float, n: float, k: float, count: float = 1, *, prologue: float = 1
 
 
 def tile(rows: int, columns: int, deep: float) -> float:
-    """Return the seconds of a wave of 100 tiles with so many products along k, at 0.8 of the peak and less by their reuse over 85.3."""
+    """Return the seconds of a wave of 100 tiles with so many GEMMs along k, at 0.8 of the peak and less by their reuse over 85.3."""
     return 2 * rows * columns * 100 * deep / (1e15 * 0.8 * (rows * columns / (rows + columns) / (256 / 3)) ** 1.5)
 
 
@@ -62,7 +62,7 @@ def tile(rows: int, columns: int, deep: float) -> float:
     ],
 )  # fmt: skip
 def test_a_hundred_tiles_are_a_wave(m: int, n: int, best: tuple[int, int]) -> None:
-    """64 products along k, and 100 for prologue and epilogue."""
+    """64 GEMMs along k, and 100 for prologue and epilogue."""
     assert tiled(m, n, 64) == pytest.approx(tile(*best, 64 + 100))
 
 
@@ -80,8 +80,8 @@ def test_waves_and_splits() -> None:
     ("dtype", "peak", "read", "reached"),
     [("bf16", 1e15, 2, 1), ("fp8", 2e15, 1, 1), ("nvfp4", 4e15, 0.5 + 1 / 16, 0.9), ("fp32", 1e14, 4, 1)],
 )
-def test_a_product_by_format(dtype: str, peak: float, read: float, reached: float) -> None:
-    """Three products of 512 x 1,024 over 256: 0.7 of the peak, 0.6 of the bandwidth, 5 us; fp32 alone writes 4 bytes. The tiles' start
+def test_a_gemm_by_format(dtype: str, peak: float, read: float, reached: float) -> None:
+    """Three GEMMs of 512 x 1,024 over 256: 0.7 of the peak, 0.6 of the bandwidth, 5 us; fp32 alone writes 4 bytes. The tiles' start
     lasts as long in every format."""
     m, n, k, rate = 512, 1024, 256, peak * reached
     tiles = float(
@@ -129,7 +129,7 @@ def test_few_tokens_for_each_of_several_experts(tokens: int, count: int, factor:
 
 
 @pytest.mark.parametrize("many", [1, 4097])
-def test_three_passes_of_a_product(many: int) -> None:
+def test_three_passes_of_a_gemm(many: int) -> None:
     """Forward [T, n] over k, input gradient [T, k] over n, weight gradient [n, k] over T, in one call or, of many, in three; 1,023 outputs
     are odd for each in its own way."""
     tokens, n, k = np.full(many, 512.0), 1023, 256
@@ -148,14 +148,14 @@ def test_a_copy_at_a_share_of_the_bandwidth() -> None:
 
 
 def test_unfused_attention_of_unlike_sides() -> None:
-    """24 heads, 512 queries and 1,024 keys, head size 64, value size 128: five products, 9 and 11 bytes per score, and two launches."""
+    """24 heads, 512 queries and 1,024 keys, head size 64, value size 128: five GEMMs, 9 and 11 bytes per score, and two launches."""
     size = {"problems": 24, "length": 512, "keys": 1024, "head_dim": 64, "value_dim": 128}
-    product = {shape: float(gemm_time(*shape, CROOKED, count=24)) for shape in (
+    gemm = {shape: float(gemm_time(*shape, CROOKED, count=24)) for shape in (
         (512, 1024, 64), (512, 128, 1024), (512, 1024, 128), (1024, 128, 512), (512, 64, 1024), (1024, 64, 512))}  # fmt: skip
     copies = 24 * 512 * 1024 / (0.8 * 3e12)
-    forward = product[512, 1024, 64] + product[512, 128, 1024] + 9 * copies + 2 * 3e-6
+    forward = gemm[512, 1024, 64] + gemm[512, 128, 1024] + 9 * copies + 2 * 3e-6
     assert unfused_attention_time("forward", CROOKED, **size) == pytest.approx(forward)
-    back = product[512, 1024, 128] + product[1024, 128, 512] + product[512, 64, 1024] + product[1024, 64, 512]
+    back = gemm[512, 1024, 128] + gemm[1024, 128, 512] + gemm[512, 64, 1024] + gemm[1024, 64, 512]
     assert unfused_attention_time("backward", CROOKED, **size) == pytest.approx(back + 11 * copies + 2 * 3e-6)
     assert unfused_attention_time("forward", CROOKED, **{**size, "problems": 0}) == 0
 

@@ -1,4 +1,4 @@
-"""Matrix products and memory-bound kernels against our own measurements, other people's figures, and laws."""
+"""GEMMs and memory-bound kernels against our own measurements, other people's figures, and laws."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gpuhours.hardware.kernel_constants import generation_constants
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.kernels.gemm import gemm_time, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
-from tests.benchmarks.kernels import Row, own_memory_bound, own_products
+from tests.benchmarks.kernels import Row, own_gemms, own_memory_bound
 
-PRODUCTS = {row.title: row for row in own_products()}
+GEMMS = {row.title: row for row in own_gemms()}
 MEMORY_BOUND = {row.title: row for row in own_memory_bound()}
 SIDES = st.integers(16, 4096).map(lambda side: 16 * side)
 
@@ -29,18 +29,18 @@ def errors(row: Row, band: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("title", "band", "mean", "median"),
     [
-        ("H200 product bf16 single", "m,n,k >= 1024", 0.060, 0.047),
-        ("H200 product bf16 single", "all", 0.066, 0.053),
+        ("H200 GEMM bf16 single", "m,n,k >= 1024", 0.060, 0.047),
+        ("H200 GEMM bf16 single", "all", 0.066, 0.053),
         ("H200 weight, three passes", "m,n,k >= 1024", 0.055, 0.045),
-        ("H200 product fp16 single", "all", 0.07, 0.07),
-        ("H200 product fp8 single", "all", 0.06, 0.05),
-        ("H200 product tf32 single", "all", 0.08, 0.08),
-        ("H200 product bf16 bmm", "all", 0.05, 0.05),
-        ("H200 product bf16 grouped", "all", 0.05, 0.05),
+        ("H200 GEMM fp16 single", "all", 0.07, 0.07),
+        ("H200 GEMM fp8 single", "all", 0.06, 0.05),
+        ("H200 GEMM tf32 single", "all", 0.08, 0.08),
+        ("H200 GEMM bf16 bmm", "all", 0.05, 0.05),
+        ("H200 GEMM bf16 grouped", "all", 0.05, 0.05),
     ],
 )
-def test_products_on_h200(title: str, band: str, mean: float, median: float) -> None:
-    found = errors(PRODUCTS[title], band)
+def test_gemms_on_h200(title: str, band: str, mean: float, median: float) -> None:
+    found = errors(GEMMS[title], band)
     assert found.mean() < mean
     assert np.median(found) < median
 
@@ -91,7 +91,7 @@ def test_vocabulary_that_nobody_padded() -> None:
 
 
 @given(m=SIDES, n=SIDES, k=SIDES, name=st.sampled_from(["a100-sxm-80gb", "h200-sxm-141gb", "mi300x"]))
-def test_a_product_beats_neither_peak_nor_memory(m: int, n: int, k: int, name: str) -> None:
+def test_a_gemm_beats_neither_peak_nor_memory(m: int, n: int, k: int, name: str) -> None:
     card = load_accelerator(name)
     t = gemm_time(m, n, k, card)
     assert t > 2 * m * n * k / card.peak_for("bf16")
@@ -134,7 +134,7 @@ def test_no_rows_take_no_time() -> None:
     assert memory_time(0, card) == 0.0
 
 
-def test_thin_experts_lose_to_a_batched_product() -> None:
+def test_thin_experts_lose_to_a_batched_gemm() -> None:
     tokens = np.array([64.0, 512.0, 768.0, 1024.0, 8192.0])
     assert thin_experts(tokens, 64) == pytest.approx([1.2, 1.2, 1.1, 1.0, 1.0])
     assert thin_experts(64, 1) == 1.0

@@ -14,7 +14,7 @@ from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.placement import Placement, stage_totals, standing, waiting
 from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
-from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, product_share
+from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, gemm_share
 from gpuhours.layout.validity import _chunks, _uneven_chunks, chunks_divide, violations
 from gpuhours.layout.weights import encoder_weights, end_weights, layer_weights, stage_weights
 from gpuhours.run.evaluate import evaluate
@@ -255,43 +255,39 @@ def test_heads_that_a_group_divides(most: int, tensor: int, ranks: int) -> None:
 
 
 def test_shares_of_a_layer_that_are_done_again() -> None:
-    """Products of a layer per token: 1536 + 1024 + 4096 + 2048 (x 1024); a policy that stops early skips the last."""
+    """GEMMs of a layer per token: 1536 + 1024 + 4096 + 2048 (x 1024); a policy that stops early skips the last."""
     part, late, early = workload().model.stacks[0], stack(early_stop=False), stack(early_stop=True)
     every = 1536 + 1024 + 4096 + 2048
-    assert float(product_share(Policy({Role.MLP_IN: 1.0}), part, late)) == pytest.approx(4096 / every)
-    assert float(product_share(Policy({Role.QKV: 0.5}), part, early)) == pytest.approx(0.5 * 1536 / every)
-    assert float(product_share(Policy({Role.MLP_OUT: 1.0}), part, early)) == pytest.approx(2048 / every), (
-        "not all of it"
-    )
-    assert product_share(EVERYTHING, replace(part, block=replace(part.block, linears=())), early) == 0
-    assert float(product_share(EVERYTHING, part, late)) == 1.0
-    assert float(product_share(EVERYTHING, part, early)) == pytest.approx((every - 2048) / every)
-    assert float(product_share(SELECTIVE["half-of-products"], part, early)) == 0.5
-    assert float(product_share(SELECTIVE["attention"], part, late)) == 0.0
+    assert float(gemm_share(Policy({Role.MLP_IN: 1.0}), part, late)) == pytest.approx(4096 / every)
+    assert float(gemm_share(Policy({Role.QKV: 0.5}), part, early)) == pytest.approx(0.5 * 1536 / every)
+    assert float(gemm_share(Policy({Role.MLP_OUT: 1.0}), part, early)) == pytest.approx(2048 / every), "not all of it"
+    assert gemm_share(EVERYTHING, replace(part, block=replace(part.block, linears=())), early) == 0
+    assert float(gemm_share(EVERYTHING, part, late)) == 1.0
+    assert float(gemm_share(EVERYTHING, part, early)) == pytest.approx((every - 2048) / every)
+    assert float(gemm_share(SELECTIVE["half-of-gemms"], part, early)) == 0.5
+    assert float(gemm_share(SELECTIVE["attention"], part, late)) == 0.0
     both = Policy({Role.QKV: 0.5}, operators={Pointwise.ROTARY: 0.25}) | Policy({Role.MLP_IN: 0.75}, core=0.5)
-    assert (both.products, both.operators, both.core) == (
+    assert (both.gemms, both.operators, both.core) == (
         {Role.QKV: 0.5, Role.MLP_IN: 0.75},
         {Pointwise.ROTARY: 0.25},
         0.5,
     )
     mixed = workload(MIXTURE).model.stacks[0]
-    assert (
-        float(product_share(EVERYTHING, mixed, early)) == 1.0
-    )  # a routing weight's gradient needs its expert's output
+    assert float(gemm_share(EVERYTHING, mixed, early)) == 1.0  # a routing weight's gradient needs its expert's output
 
 
 @pytest.mark.parametrize(("name", "core", "others"), [
-    ("attention", 1.0, 0.0), ("all-but-attention", 0.0, 1.0), ("all-but-half-attention", 0.25, 1.0), ("half-of-products", 0.0, 1.0),
+    ("attention", 1.0, 0.0), ("all-but-attention", 0.0, 1.0), ("all-but-half-attention", 0.25, 1.0), ("half-of-gemms", 0.0, 1.0),
     ("attention-block", 1.0, 0.5), ("mlp", 0.0, 0.5),
 ])  # fmt: skip
 def test_what_selective_means(name: Any, core: float, others: float) -> None:
     policy = SELECTIVE[name]
     assert (policy.core, policy.others) == (core, others)
     everything = name.startswith("all-but")
-    gathers = 0.5 if name == "half-of-products" else 0.0  # of a gather and a scatter, which take as long
+    gathers = 0.5 if name == "half-of-gemms" else 0.0  # of a gather and a scatter, which take as long
     assert (policy.tensor, policy.expert) == ((1.0, 1.0) if everything else (gathers, 0.0))
     assert policy.unkept.all_but == {
-        "all-but-attention": (1.0, 0.0), "all-but-half-attention": (0.5, 0.0), "half-of-products": (1.0, 0.5)
+        "all-but-attention": (1.0, 0.0), "all-but-half-attention": (0.5, 0.0), "half-of-gemms": (1.0, 0.5)
     }.get(name)  # fmt: skip
 
 
@@ -303,7 +299,7 @@ def test_of_two_policies_the_larger_share_holds() -> None:
         {Role.QKV: 0.25, Role.MLP_IN: 1.0}, core=0.5, expert=1.0, unkept=Unkept(heads=True, all_but=(1.0, 0.5))
     )
     both = one | other
-    assert both.products == {Role.QKV: 0.5, Role.MLP_IN: 1.0}
+    assert both.gemms == {Role.QKV: 0.5, Role.MLP_IN: 1.0}
     assert (both.core, both.others, both.tensor, both.expert) == (0.5, 0.5, 0.5, 1.0)
     assert (both.on_operator(Pointwise.GELU), both.on_operator(Pointwise.RELU)) == (1.0, 0.5)
     assert both.unkept == Unkept(scores=True, heads=True, all_but=(1.0, 0.5))
@@ -314,7 +310,7 @@ def test_of_two_policies_the_larger_share_holds() -> None:
         "core_attn": (0, 0, 0, 1), "mlp": (0.5, 0, 0, 0), "moe": (0.5, 1, 0, 0),
     }  # fmt: skip
     assert all(
-        share == 1.0 for policy in MODULES.values() for share in (*policy.products.values(), *policy.operators.values())
+        share == 1.0 for policy in MODULES.values() for share in (*policy.gemms.values(), *policy.operators.values())
     )
 
 

@@ -13,7 +13,7 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.model_spec import read_model
 from gpuhours.architecture.operators import Model, Role, Stack
 from gpuhours.data import Data
-from gpuhours.flops import attention_flops, hardware_flops, model_flops, product_flops
+from gpuhours.flops import attention_flops, gemm_flops, hardware_flops, model_flops
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout, Module, Recompute
@@ -21,7 +21,7 @@ from gpuhours.layout.recompute import SELECTIVE, selective_policy
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
-from gpuhours.step.compute import ATTENTION, PRODUCTS, layer_compute
+from gpuhours.step.compute import ATTENTION, GEMMS, layer_compute
 from gpuhours.step.recompute import repeated
 from gpuhours.workload import Workload
 
@@ -41,7 +41,7 @@ def ratio(software: str, recompute: str, **layout: Any) -> float:
 
 
 STACK = LLAMA.model(8192).stacks[0]
-PRODUCT, CORE = float(32 * product_flops(STACK.block.linears, 8192)), float(attention_flops(STACK, full=False))
+LINEAR, CORE = float(32 * gemm_flops(STACK.block.linears, 8192)), float(attention_flops(STACK, full=False))
 DOWN = 32 * 2 * 14336 * 4096 * 8192
 NEEDED = float(model_flops(LLAMA.model(8192)))
 
@@ -52,10 +52,10 @@ NEEDED = float(model_flops(LLAMA.model(8192)))
         ("megatron-core", CORE),
         ("megatron-2022", CORE),
         ("torch-eager", CORE),
-        ("internevo", PRODUCT),
-        ("burstengine", PRODUCT),
-        ("fsdp-compile", PRODUCT / 2),
-        ("jax", PRODUCT - DOWN),
+        ("internevo", LINEAR),
+        ("burstengine", LINEAR),
+        ("fsdp-compile", LINEAR / 2),
+        ("jax", LINEAR - DOWN),
     ],
 )
 def test_hfu_under_selective_is_what_the_stack_repeats(software: str, again: float) -> None:
@@ -64,9 +64,9 @@ def test_hfu_under_selective_is_what_the_stack_repeats(software: str, again: flo
 
 
 @pytest.mark.parametrize(
-    ("software", "again"), [("megatron-core", PRODUCT + CORE), ("torch-eager", PRODUCT + CORE - DOWN)]
+    ("software", "again"), [("megatron-core", LINEAR + CORE), ("torch-eager", LINEAR + CORE - DOWN)]
 )
-def test_hfu_under_full_spares_the_last_product_where_the_stack_does(software: str, again: float) -> None:
+def test_hfu_under_full_spares_the_last_gemm_where_the_stack_does(software: str, again: float) -> None:
     assert ratio(software, "full") == pytest.approx(1 + again / NEEDED)
     assert ratio(software, "full", recompute_layers=16) == pytest.approx(1 + again / 2 / NEEDED)
 
@@ -75,14 +75,14 @@ def test_hfu_under_full_spares_the_last_product_where_the_stack_does(software: s
     "software", ["megatron-core", "internevo", "burstengine", "fsdp-compile", "jax", "torch-eager"]
 )
 def test_time_and_flops_repeat_the_same_share(software: str) -> None:
-    """Products and attention only: the repeated seconds equal the repeated FLOPs, each kind at its own rate."""
+    """GEMMs and attention only: the repeated seconds equal the repeated FLOPs, each kind at its own rate."""
     at = workload(LLAMA.model(8192), software, recompute="selective")
-    parts = {kind: passes for kind, passes in layer_compute(STACK, at).items() if kind in (PRODUCTS, ATTENTION)}
+    parts = {kind: passes for kind, passes in layer_compute(STACK, at).items() if kind in (GEMMS, ATTENTION)}
     flops = float(hardware_flops(at.model, 1, at.layout, at.software)) - NEEDED
     core = SELECTIVE[at.software.selective].core
     seconds = float(repeated(STACK, at, parts))
     assert seconds == pytest.approx(
-        float(parts[PRODUCTS].forward) * (flops - core * CORE) / PRODUCT + core * float(parts[ATTENTION].forward)
+        float(parts[GEMMS].forward) * (flops - core * CORE) / LINEAR + core * float(parts[ATTENTION].forward)
     )
 
 
@@ -90,7 +90,7 @@ def renamed(model: Model) -> Model:
     parts = []
     for part in model.parts:
         if isinstance(part, Stack):
-            linears = tuple(replace(linear, name=f"product {place}") for place, linear in enumerate(part.block.linears))
+            linears = tuple(replace(linear, name=f"GEMM {place}") for place, linear in enumerate(part.block.linears))
             part = replace(part, block=replace(part.block, linears=linears))
         parts.append(part)
     return replace(model, parts=tuple(parts))
@@ -137,13 +137,13 @@ def test_modules_add_up() -> None:
     both = selective_policy(
         model.stacks[-1], Layout(recompute_modules=["mla_up_proj", "moe_act"]), load_software("megatron-core")
     )  # type: ignore[arg-type]
-    assert both.products == {Role.LATENT_UP: 1.0}
+    assert both.gemms == {Role.LATENT_UP: 1.0}
     assert both.unkept.heads
     assert Role.MLP_OUT in both.unkept.experts
 
 
 def test_the_mlp_of_a_dense_layer_by_hand() -> None:
-    """Both products are repeated, and the input of the second (f in 2 bytes) and gate and up (2 f in 2 bytes) are not kept."""
+    """Both GEMMs are repeated, and the input of the second (f in 2 bytes) and gate and up (2 f in 2 bytes) are not kept."""
     none, mlp = (workload(LLAMA.model(4096), tensor=1, **layout) for layout in ({}, {"recompute_modules": ["mlp"]}))
     saved = 32 * 4096 * 3 * 14336 * 2
     activations = [float(memory(one).parts["activations"]) for one in (none, mlp)]

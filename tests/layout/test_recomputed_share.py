@@ -45,7 +45,7 @@ def test_layers_of_every_kind_count_together(each: int, share: float) -> None:
     and FLOPs r of four, so that HFU / MFU is the work that the step repeats; a dense layer was repeated whole."""
     asked = dense_and_experts(recompute_layers=each)
     dense, sparse = asked.model.stacks
-    parts = {"matrix products": Passes(3.0)}
+    parts = {"GEMMs": Passes(3.0)}
     assert repeated(dense, asked, parts) == pytest.approx(3 * share)
     assert repeated(sparse, asked, parts) == pytest.approx(3 * share)
     again = hardware_flops(asked.model, 1, asked.layout, asked.software) - model_flops(asked.model)

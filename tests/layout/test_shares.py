@@ -15,8 +15,8 @@ from gpuhours.layout.recompute import (
     SELECTIVE,
     Policy,
     _elementwise_max,
-    product_share,
-    skips_last_product,
+    gemm_share,
+    skips_last_gemm,
 )
 from gpuhours.layout.validity import refuse
 from gpuhours.software.profile import load_software
@@ -25,7 +25,7 @@ from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, stack, workload
 
 @pytest.mark.parametrize("policy", [NOTHING, EVERYTHING, *SELECTIVE.values(), *MODULES.values()])
 def test_no_part_is_computed_again_more_than_once(policy: Policy) -> None:
-    shares = (policy.core, policy.others, policy.tensor, policy.expert, *policy.products.values())
+    shares = (policy.core, policy.others, policy.tensor, policy.expert, *policy.gemms.values())
     assert all(0.0 <= share <= 1.0 for share in shares)
 
 
@@ -34,33 +34,33 @@ def test_what_one_policy_does_not_name_the_other_decides() -> None:
     assert _elementwise_max({}, {Role.QKV: 0.5}) == _elementwise_max({Role.QKV: 0.5}, {}) == {Role.QKV: 0.5}
 
 
-def test_the_last_product_is_skipped_where_nothing_needs_what_follows_it() -> None:
-    """The second product of the MLP; not if it has an adapter, and not in an expert."""
+def test_the_last_gemm_is_skipped_where_nothing_needs_what_follows_it() -> None:
+    """The second GEMM of the MLP; not if it has an adapter, and not in an expert."""
     early = load_software("torch-eager").model_copy(update={"early_stop": True})
     late = early.model_copy(update={"early_stop": False})
     plain, adapted, routed = (one.model(TOKENS).stacks[-1] for one in (MODEL, ADAPTED, MIXTURE))
     beside = replace(adapted, adapters=tuple(replace(one, role=Role.MLP_OUT) for one in adapted.adapters))
-    assert skips_last_product(plain, early)
-    assert skips_last_product(adapted, early)
-    assert not skips_last_product(beside, early)
-    assert not skips_last_product(routed, early)
-    assert not skips_last_product(plain, late)
+    assert skips_last_gemm(plain, early)
+    assert skips_last_gemm(adapted, early)
+    assert not skips_last_gemm(beside, early)
+    assert not skips_last_gemm(routed, early)
+    assert not skips_last_gemm(plain, late)
 
 
 def test_one_rank_of_experts_is_none() -> None:
     refuse(Layout(expert=1, expert_tensor=1), MODEL.model(TOKENS))
 
 
-def test_a_layer_of_one_product_repeats_none_of_it() -> None:
-    """Full recomputation stops before its last product; half of that one is no more."""
+def test_a_layer_of_one_gemm_repeats_none_of_it() -> None:
+    """Full recomputation stops before its last GEMM; half of that one is no more."""
     part, early = workload().model.stacks[0], stack(early_stop=True)
     one = replace(part, block=replace(part.block, linears=part.block.linears[:1]))
-    assert [float(product_share(policy, one, early)) for policy in (EVERYTHING, SELECTIVE["half-of-products"])] == [
+    assert [float(gemm_share(policy, one, early)) for policy in (EVERYTHING, SELECTIVE["half-of-gemms"])] == [
         0,
         0,
     ]
     late = stack(early_stop=False)
-    assert [float(product_share(policy, one, late)) for policy in (EVERYTHING, SELECTIVE["half-of-products"])] == [
+    assert [float(gemm_share(policy, one, late)) for policy in (EVERYTHING, SELECTIVE["half-of-gemms"])] == [
         1,
         0.5,
     ]

@@ -78,7 +78,7 @@ def test_scores_of_unfused_attention() -> None:
 
 
 def test_scores_beside_a_sink_are_written_twice_in_the_format_of_the_run() -> None:
-    """The softmax and what the product reads, 2 bytes each, for each of 512 keys of eight heads, whatever the stack keeps otherwise."""
+    """The softmax and what the GEMM reads, 2 bytes each, for each of 512 keys of eight heads, whatever the stack keeps otherwise."""
     part = workload().model.stacks[0]
     cores = tuple(replace(core, sunk=True, written=True) for core in part.block.attention)
     facts = workload().software.memory.model_copy(update={"saved": {"swiglu": 2.0}, "scores": 7.0})
@@ -125,8 +125,8 @@ def test_a_wide_stream() -> None:
     assert float(wide.entry) == 4 * 1024
 
 
-def test_casts_of_each_product() -> None:
-    """Autocast that casts separately for each of three and two products: three more copies of 1,024 in 2 bytes."""
+def test_casts_of_each_gemm() -> None:
+    """Autocast that casts separately for each of three and two GEMMs: three more copies of 1,024 in 2 bytes."""
     amp = Precision("bf16", "amp")
     assert kept(precision=amp, casts_each=True) - kept(precision=amp) == pytest.approx(3 * 1024 * 2)
     assert kept(casts_each=True) == WHOLE, "nothing is cast where weights are in 16 bit"
@@ -175,7 +175,7 @@ def test_buffers_of_heads_and_rings_together() -> None:
     assert int(communicators(asked.ranks)) == 3, "tensor, context, and the ranks with the same weights"
 
 
-def test_products_that_read_one_tensor_keep_it_once() -> None:
+def test_gemms_that_read_one_tensor_keep_it_once() -> None:
     """The router and a shared expert of 512 read the same 1,024; gate and up of a parallel block read the inputs of attention."""
     shared = MIXTURE.model_copy(update={"experts": Experts(count=8, top_k=2, shared_width=512)})
     part, facts = workload(shared).model.stacks[0], workload().software.memory
@@ -210,7 +210,7 @@ def test_what_ends_keep() -> None:
 @pytest.mark.parametrize(("tensor", "split", "expected"), [(1, False, 3 * 1024 + 2 * 4096), (4, False, 3 * 1024 + 2 * 1024),
                                                            (4, True, 3 * 256 + 2 * 1024)])  # fmt: skip
 def test_a_frozen_block_while_it_runs(tensor: int, split: bool, expected: int) -> None:
-    """Three times the stream, and gate and up of 4,096 with their product, in 2 bytes; twice as much for two experts."""
+    """Three times the stream, and gate and up of 4,096 with their GEMM, in 2 bytes; twice as much for two experts."""
     ranks = workload(gpus=tensor, tensor=tensor, sequence_parallel=split).ranks
     assert passing_through(workload().model.stacks[0], ranks, BF16) == 2 * expected
     if tensor == 1:
@@ -230,7 +230,7 @@ def test_operands_of_a_core() -> None:
 
 
 def test_deberta_saves_what_its_gathers_read() -> None:
-    """A table of 512 rows, 8 heads of 128, 256 tokens: two products of 512 numbers a head and token, and 2 x 8 x 512 x 128 numbers of
+    """A table of 512 rows, 8 heads of 128, 256 tokens: two GEMMs of 512 numbers a head and token, and 2 x 8 x 512 x 128 numbers of
     copied rows over 256 tokens, on top of the scores; the first version reads 2 s rows at most and copies none."""
     asked = workload(MODEL)
     part = asked.model.stacks[0]

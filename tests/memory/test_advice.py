@@ -119,7 +119,7 @@ def test_ways_without_a_step_time_to_compare_with_are_told_by_what_they_save(tim
 
 
 def test_a_model_without_attention_has_no_heads_to_split() -> None:
-    """Its products run on one tensor rank; rings of other models pass keys on, but its ranks have none."""
+    """Its GEMMs run on one tensor rank; rings of other models pass keys on, but its ranks have none."""
     asked = workload(gpus=8)
     parts = tuple(
         replace(one, block=replace(one.block, attention=())) if isinstance(one, Stack) else one

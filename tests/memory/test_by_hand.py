@@ -28,14 +28,14 @@ def kept(asked: Workload) -> float:
 
 
 def test_a_layer_keeps_what_its_backward_pass_reads() -> None:
-    """Per token: two norms' inputs and those of the two products behind them (4 h); Q, K, V and the output
-    (2 a + 2 k) d with a rotated copy of Q and K and 4 bytes a head; gate and up, and their product: (2 + 1) f."""
+    """Per token: two norms' inputs and those of the two GEMMs behind them (4 h); Q, K, V and the output
+    (2 a + 2 k) d with a rotated copy of Q and K and 4 bytes a head; gate and up, and their GEMM: (2 + 1) f."""
     two_byte = 2 * 1024 + 2 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + (2 + 1) * 2048
     assert kept(workload()) == pytest.approx(2 * two_byte + 4 * 8)
 
 
 def test_what_a_policy_leaves() -> None:
-    """The input, all of attention's output and half of the products' output are kept, the latter two split over two ranks."""
+    """The input, all of attention's output and half of the GEMMs' output are kept, the latter two split over two ranks."""
     asked = workload(gpus=2, tensor=2)
     block = saved(asked.model.stacks[0], BF16, asked.software.memory, stream=2.0, unfused=False)
     attended, outputs = 8 * (128 * 2 + 4), 2 * (1536 + 1024 + 4096 + 1024)

@@ -129,7 +129,7 @@ def test_a_stage_is_fragmented_by_the_weights_that_it_drops() -> None:
 
 
 def test_buffers_that_another_stream_gives_back_late() -> None:
-    """A tenth more of activations and logits if products are split over ranks; a full card waits for the release."""
+    """A tenth more of activations and logits if GEMMs are split over ranks; a full card waits for the release."""
     late, parallel = {"reserved_split": 0.1}, {"gpus": 2, "tensor": 2}
     found, parts = held(late, **parallel), held(late, **parallel).parts
     more = 0.1 * (float(parts["activations"]) + float(parts["logits"]))
@@ -148,7 +148,7 @@ def test_buffers_that_another_stream_gives_back_late() -> None:
     ({"tensor": 2, "pipeline": 4}, 4e-4, 3),  # so do accelerators of a pipeline that fills
 ])  # fmt: skip
 def test_a_host_that_runs_ahead_leaves_copies_of_the_stream(split: dict[str, int], delay: float, copies: int) -> None:
-    """Three copies of T h elements for T tokens per micro-batch, however many ranks share the products; none if the host waits."""
+    """Three copies of T h elements for T tokens per micro-batch, however many ranks share the GEMMs; none if the host waits."""
     run = workload(gpus=8, batch=32, software=stack(memory={**FACTS, "reserved_ahead": 3.0}), **split)
     run = replace(run, cluster=replace(run.cluster, delay=delay))
     plain = held(gpus=8, batch=32, **split)

@@ -85,7 +85,7 @@ def test_updates_that_compute_longer_than_they_move(optimizer: str, took: float)
 
 
 def test_newton_schulz_by_hand() -> None:
-    """Five iterations of 4 m^2 n + 2 m^3: for the products of a 7B on one rank, about 35 us per iteration and million parameters."""
+    """Five iterations of 4 m^2 n + 2 m^3: for the GEMMs of a 7B on one rank, about 35 us per iteration and million parameters."""
     at = workload(precision=Precision("bf16", "mixed", "muon"))
     h, f = 4096, 11008
     sides = [(h, 3 * h), (h, h), (h, 2 * f), (h, f)]

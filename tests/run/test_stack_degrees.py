@@ -34,7 +34,7 @@ def test_a_degree_that_is_stated_stays() -> None:
 
 @pytest.mark.parametrize(("software", "gigabytes"), [("huggingface-fsdp2", 35.6), ("huggingface-deepspeed", 36.6)])
 def test_memory_of_qlora_over_two_cards(software: str, gigabytes: float) -> None:
-    """Hugging Face PEFT, documentation on FSDP and DeepSpeed with QLoRA: memory per card (26.2 when two cards still split the products)."""
+    """Hugging Face PEFT, documentation on FSDP and DeepSpeed with QLoRA: memory per card (26.2 when two cards still split the GEMMs)."""
     found = gpuhours.estimate(tuned(software)).results["memory_per_gpu"]
     assert found is not None
     assert found.value / 1e9 == pytest.approx(gigabytes, rel=0.1)

@@ -93,7 +93,7 @@ def test_a_small_step_costs_its_launches_whatever_the_batch():
 
 
 def test_adapters_in_fp32_cast_what_they_read_and_write():
-    """The 7 products of 8 B: 23,552 outputs at 25 B and 20,480 inputs at 8.7 B per token; under autocast 9.7 and 14.5."""
+    """The 7 GEMMs of 8 B: 23,552 outputs at 25 B and 20,480 inputs at 8.7 B per token; under autocast 9.7 and 14.5."""
     model = {**LLAMA, "trainable": "lora", "rank": 16, "targets": SEVEN}
     for state, expected in (("pure", 25 * 23552 + 8.7 * 20480), ("amp", 9.7 * 23552 + 14.5 * 20480)):
         asked = workload(model, state=state)
@@ -102,7 +102,7 @@ def test_adapters_in_fp32_cast_what_they_read_and_write():
 
 
 @pytest.mark.parametrize(("state", "wide", "kernel"), [("pure", "fp32", "unfused"), ("amp", "bf16", "cudnn")])
-def test_between_quantised_products_all_is_fp32_but_for_what_autocast_narrows(state, wide, kernel):
+def test_between_quantised_gemms_all_is_fp32_but_for_what_autocast_narrows(state, wide, kernel):
     """peft's prepare_model_for_kbit_training: grouped keys in fp32 have no fused kernel; autocast narrows attention and the head."""
     run = Run.model_validate({
         "model": {"kind": "decoder", **LLAMA, "trainable": "lora", "rank": 8, "targets": SEVEN}, "data": {"seq_len": 512},
@@ -249,8 +249,8 @@ def test_a_slower_host_launches_slower():
 @pytest.mark.parametrize(
     ("model", "length", "samples", "took"), [("llama-3.2-3b", 1024, 8, 208.1), ("llama-3.2-1b", 4096, 4, 157.8)]
 )
-def test_products_among_light_kernels_run_at_a_higher_clock(model, length, samples, took):
-    """Products of a profiled step on H200 in ms; run alone they take a tenth longer."""
+def test_gemms_among_light_kernels_run_at_a_higher_clock(model, length, samples, took):
+    """GEMMs of a profiled step on H200 in ms; run alone they take a tenth longer."""
     run = {
         "model": model, "data": {"seq_len": length},
         "training": {"global_batch": samples, "dtype": "bf16", "state": "pure"},
@@ -259,7 +259,7 @@ def test_products_among_light_kernels_run_at_a_higher_clock(model, length, sampl
     }  # fmt: skip
     asked = resolve(from_dict(run)).workload
     alone = replace(asked, software=asked.software.model_copy(update={"clock_gain": 0.0}))
-    light, heavy = (float(step(one).parts["matrix products"]) for one in (asked, alone))
+    light, heavy = (float(step(one).parts["GEMMs"]) for one in (asked, alone))
     assert light == pytest.approx(took * 1e-3, rel=0.04)
     assert heavy > 1.06 * light
 
@@ -348,7 +348,7 @@ def test_what_is_computed_again_where_a_run_does_not_say(stack, trained, adapter
 
 
 def test_llama_4_runs_every_expert_on_every_token_in_transformers_alone():
-    """The file's batched product has the work of all 16 experts: 8 times the time and more of two; Megatron sends each token to one."""
+    """The file's batched GEMM has the work of all 16 experts: 8 times the time and more of two; Megatron sends each token to one."""
     shape = {
         "layers": 4, "hidden": 2048, "heads": 16, "kv_heads": 4, "vocab": 32000, "code_steps": ["all-experts"],
         "experts": {"count": 16, "top_k": 1, "width": 4096, "shared_width": 4096},
@@ -356,8 +356,8 @@ def test_llama_4_runs_every_expert_on_every_token_in_transformers_alone():
     few = {**shape, "experts": {**shape["experts"], "count": 2}}
     for software, least, most in (("huggingface", 3.0, 8.0), ("megatron-core", 0.9, 1.3)):
         many, two = (workload(one, software=software, samples=4) for one in (shape, few))
-        ratio = [float(layer_compute(many.as_written(many.model.stacks[0]), many)["matrix products"].forward)]
-        ratio.append(float(layer_compute(two.as_written(two.model.stacks[0]), two)["matrix products"].forward))
+        ratio = [float(layer_compute(many.as_written(many.model.stacks[0]), many)["GEMMs"].forward)]
+        ratio.append(float(layer_compute(two.as_written(two.model.stacks[0]), two)["GEMMs"].forward))
         assert least < ratio[0] / ratio[1] < most
 
 
@@ -383,11 +383,11 @@ SINKS = Path(__file__).parents[1] / "measurements" / "h200_sink_scores.csv"
 
 
 def test_scores_beside_a_learned_logit_move_what_single_kernels_say():
-    """Bytes at copy speed, with what products lose on rows of s + 1; 9 and 11 are in all unfused attention."""
+    """Bytes at copy speed, with what GEMMs lose on rows of s + 1; 9 and 11 are in all unfused attention."""
     figures = load_software("huggingface").pointwise.operators["sink-scores"]
     for row in csv.DictReader(SINKS.read_text().splitlines()):
         ms = {key: float(value) for key, value in row.items()}
-        forward = ms["forward_ms"] + ms["product_ms"] - ms["product_contiguous_ms"]
+        forward = ms["forward_ms"] + ms["gemm_ms"] - ms["gemm_contiguous_ms"]
         backward = ms["both_ms"] - ms["forward_ms"] + ms["transposed_ms"] - ms["transposed_contiguous_ms"]
         assert 4 * forward / ms["copy_ms"] == pytest.approx(9 + figures.forward, rel=0.08)
         assert 4 * backward / ms["copy_ms"] == pytest.approx(11 + figures.backward, rel=0.08)

@@ -18,14 +18,14 @@ UNSEEN = next(path for path in described_runs() if path.stem == "hugging-face-un
 LIGHT = Path(__file__).parents[1] / "measurements" / "h200_light_kernels.csv"
 
 
-def test_a_product_runs_faster_among_copies():
-    """Gain from one copy between two products to eight, of three shapes; the fourth, 8,192 cubed, gained more."""
+def test_a_gemm_runs_faster_among_copies():
+    """Gain from one copy between two GEMMs to eight, of three shapes; the fourth, 8,192 cubed, gained more."""
     rows = [row for row in csv.DictReader(LIGHT.read_text().splitlines()) if row["k"] != "8192"]
     clock_gain = load_software("huggingface").clock_gain
     for shape in {(row["m"], row["n"], row["k"]) for row in rows}:
         one, eight = (row for row in rows if (row["m"], row["n"], row["k"]) == shape and row["copies"] in ("1", "8"))
-        gained = float(eight["product_us"]) / float(one["product_us"])
-        predicted = [1 - clock_gain * (1 - float(row["products_share"])) for row in (one, eight)]
+        gained = float(eight["gemm_us"]) / float(one["gemm_us"])
+        predicted = [1 - clock_gain * (1 - float(row["gemms_share"])) for row in (one, eight)]
         assert predicted[1] / predicted[0] == pytest.approx(gained, abs=0.035)
 
 
@@ -41,7 +41,7 @@ def measured(words):
     ("words", "most"), [("robertab-s256-b64-compile", 0.12), ("vitl16-b64-compile", 0.08), ("smollm2-1.7b-s1024-b4-gc-compile", 0.03)]
 )  # fmt: skip
 def test_compiled_attention_without_a_causal_mask_runs_in_fp32(words, most):
-    """Profiled kernels: fp32 products and a softmax of 34 B a score; -33 and -20 % as bf16."""
+    """Profiled kernels: fp32 GEMMs and a softmax of 34 B a score; -33 and -20 % as bf16."""
     found, took, _ = measured(words)
     assert found == pytest.approx(took, rel=most)
 
@@ -50,7 +50,7 @@ def test_compiled_attention_without_a_causal_mask_runs_in_fp32(words, most):
     ("words", "took"), [("modernbertb-s512-b32", 62.9), ("whisper-small-b16", 34.1), ("phi4-mini-s1024-b4-amp", 119.5)]
 )
 def test_what_a_models_code_adds_takes_time(words, took):
-    """Kernels of a profiled step besides products and attention, ms: 38.6, 22.0 and 97 without these operators."""
+    """Kernels of a profiled step besides GEMMs and attention, ms: 38.6, 22.0 and 97 without these operators."""
     assert measured(words)[2]["other kernels"] * 1e3 == pytest.approx(took, rel=0.06)
 
 
@@ -82,7 +82,7 @@ def test_a_models_code_changes_the_operators_of_its_layers():
 )  # fmt: skip
 def test_attention_is_unfused_where_a_familys_file_writes_it_out(stack, autocast, kernel, wide):
     """GPT-Neo and GPT-J: no call of a kernel in transformers' file, which casts queries and keys to fp32 unless autocast narrows their
-    product; code of one's own calls one."""
+    GEMM; code of one's own calls one."""
     steps = ["written-attention", "wide-scores"]
     shape = {
         "kind": "decoder",
@@ -131,8 +131,8 @@ def test_autocast_casts_no_weight_that_is_frozen_in_16_bit(series, words):
     assert launched + 200 == pytest.approx(counted, rel=0.055)
 
 
-def test_products_of_one_weight_are_launched_once():
-    """Queries, keys and values of one weight, gate and up of one: four products for seven; parameters and adapters stay."""
+def test_gemms_of_one_weight_are_launched_once():
+    """Queries, keys and values of one weight, gate and up of one: four GEMMs for seven; parameters and adapters stay."""
     shape = {
         "layers": 4,
         "hidden": 512,

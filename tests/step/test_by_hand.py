@@ -19,19 +19,19 @@ from gpuhours.software.figures import Launches, Traffic
 from gpuhours.step.communication import CONTEXT, SENDS, _reduction_time, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
     ATTENTION,
+    GEMMS,
     OTHER,
-    PRODUCTS,
     adapter_bytes,
     cast_bytes,
     clock_factor,
     convolution_passes,
     elementwise_passes,
     ends_compute,
+    gemm_passes,
     grouped_passes,
     issue_bound,
     layer_compute,
     operator_share,
-    product_passes,
 )
 from gpuhours.step.context import attention_passes, context_passes, ring_time, shared_out_whole
 from gpuhours.step.contrast import contrast_parts
@@ -90,7 +90,7 @@ def test_a_split_sequence_is_gathered_and_scattered_and_a_whole_one_summed() -> 
 
 
 def test_a_split_sequence_that_is_copied_around_its_collectives() -> None:
-    """If products hide both sums, two gathers and scatters of 512 x 1,024 elements still copy 8 B of each; unsplit ones copy nothing."""
+    """If GEMMs hide both sums, two gathers and scatters of 512 x 1,024 elements still copy 8 B of each; unsplit ones copy nothing."""
     copying = stack(exposed={"tensor": 0.0}).model_copy(update={"sequence_copies": 8.0})
     for split, moved in ((True, 2 * 8 * STREAM), (False, 0)):
         asked = workload(gpus=4, tensor=4, sequence_parallel=split, software=copying)
@@ -117,24 +117,24 @@ def test_tokens_whose_experts_are_of_few_groups_reach_few_places() -> None:
     assert [float(reached(places, 4, 2)) for places in (8, 4, 2, 1)] == pytest.approx([4, 2, 5 / 3, 1])
 
 
-def test_a_layer_is_its_products_its_attention_and_the_rest() -> None:
+def test_a_layer_is_its_gemms_its_attention_and_the_rest() -> None:
     asked = workload()
     found = layer_compute(layer(asked), asked)
     sides = [(1536, 1024), (1024, 1024), (4096, 1024), (1024, 2048)]
     forward = sum(gemm_time(TOKENS, n, k, CARD) for n, k in sides)
     weight = sum(gemm_time(n, k, TOKENS, CARD, weight_gradient=True) for n, k in sides)
-    assert found[PRODUCTS].forward == pytest.approx(forward)
-    assert found[PRODUCTS].weight == pytest.approx(weight)
+    assert found[GEMMS].forward == pytest.approx(forward)
+    assert found[GEMMS].weight == pytest.approx(weight)
     assert found[ATTENTION].forward == pytest.approx(attention_passes(layer(asked), asked).forward)
     assert found[OTHER].forward == pytest.approx(elementwise_passes(layer(asked), np.asarray(TOKENS), asked).forward)
 
 
-def test_a_product_split_over_four_ranks() -> None:
+def test_a_gemm_split_over_four_ranks() -> None:
     asked = workload(gpus=4, tensor=4)
-    column = product_passes(layer(asked).block.linears[2], np.asarray(TOKENS), asked, Trainable.FULL)
+    column = gemm_passes(layer(asked).block.linears[2], np.asarray(TOKENS), asked, Trainable.FULL)
     assert column.forward == pytest.approx(gemm_time(TOKENS, 1024, 1024, CARD))
     assert column.weight == pytest.approx(gemm_time(1024, 1024, TOKENS, CARD, weight_gradient=True))
-    row = product_passes(layer(asked).block.linears[3], np.asarray(TOKENS), asked, Trainable.FROZEN)
+    row = gemm_passes(layer(asked).block.linears[3], np.asarray(TOKENS), asked, Trainable.FROZEN)
     assert (row.forward, row.total) == (pytest.approx(gemm_time(TOKENS, 1024, 512, CARD)), row.forward)
 
 
@@ -163,8 +163,8 @@ def test_cards_that_issue_no_faster() -> None:
     assert found == [1.0, pytest.approx(2.0)]
 
 
-def test_products_among_light_kernels() -> None:
-    """Six seconds of products and attention and two of the rest: x = 3/4, and 1 - 0.2 (1 - 3/4) = 0.95."""
+def test_gemms_among_light_kernels() -> None:
+    """Six seconds of GEMMs and attention and two of the rest: x = 3/4, and 1 - 0.2 (1 - 3/4) = 0.95."""
     asked = workload(software=stack(clock_gain=0.2))
     assert clock_factor(BATCH_AT_ONCE, Passes(2.0), asked) == pytest.approx(0.95)
     assert clock_factor(BATCH_AT_ONCE, Passes(), asked) == 1.0
@@ -179,20 +179,20 @@ def test_bytes_that_join_adapters() -> None:
 
 
 def test_adapters_in_a_format_of_their_own() -> None:
-    """peft's products run in fp32 at a tenth of the peak; under autocast they are narrowed again."""
+    """peft's GEMMs run in fp32 at a tenth of the peak; under autocast they are narrowed again."""
     card = {"peak": {"bf16": PEAK, "fp32": PEAK / 10}}
     plain, apart = (workload(ADAPTED, card=card, software=stack(adapters={"dtype": dtype})) for dtype in (None, "fp32"))
 
     def adapters(asked: Workload, dtype: str) -> float:
-        each = (product_passes(one, np.asarray(TOKENS), asked, Trainable.FULL, dtype) for one in layer(asked).adapters)
+        each = (gemm_passes(one, np.asarray(TOKENS), asked, Trainable.FULL, dtype) for one in layer(asked).adapters)
         return float(sum(one.total for one in each))
 
     wide, narrow = adapters(plain, "fp32"), adapters(plain, "bf16")
     assert wide > 2 * narrow
-    found, usual = (float(layer_compute(layer(asked), asked)[PRODUCTS].total) for asked in (apart, plain))
+    found, usual = (float(layer_compute(layer(asked), asked)[GEMMS].total) for asked in (apart, plain))
     assert found - usual == pytest.approx(wide - narrow)
     cast = replace(apart, precision=Precision("bf16", state="amp"))
-    assert float(layer_compute(layer(cast), cast)[PRODUCTS].total) == pytest.approx(usual)
+    assert float(layer_compute(layer(cast), cast)[GEMMS].total) == pytest.approx(usual)
 
 
 def test_share_of_the_operators_that_is_repeated() -> None:
@@ -220,7 +220,7 @@ def test_bytes_of_quantising(tensor: int, inputs: int, outputs: int) -> None:
 
 
 def test_weights_quantised_again_are_halved_between_the_passes() -> None:
-    """Four bytes per weight and micro-batch for every product: two forward, two backward."""
+    """Four bytes per weight and micro-batch for every GEMM: two forward, two backward."""
     asked = workload(dtype="fp8", software=stack(casts={"weights": 4.0, "forward": 0.0, "backward": 0.0}))
     weights = LAYER - 2 * 1024
     assert cast_bytes(layer(asked).block, np.asarray(TOKENS), asked) == (2 * weights, 2 * weights)
@@ -250,7 +250,7 @@ def test_patches_by_a_convolution() -> None:
     flops = 2 * 256 * 588 * 1024
     assert (found.forward, found.backward) == (pytest.approx(flops / 0.5 / PEAK), 0.0)
     assert found.weight == pytest.approx(flops / 0.25 / PEAK)
-    with pytest.raises(ValueError, match="by products"):
+    with pytest.raises(ValueError, match="by GEMMs"):
         convolution_passes(patches, np.asarray(256), workload(), Trainable.FULL, "bf16")
 
 
@@ -262,8 +262,8 @@ def test_a_convolution_in_groups_runs_on_tensor_cores_if_they_are_wide() -> None
     alone = 2 * 256 * 6144 * 768 / 0.01 / PEAK
     found = grouped_passes(narrow, near, np.asarray(256), asked)
     assert [found.forward, found.backward, found.weight] == pytest.approx([alone] * 3)
-    assert ends_compute(wide, asked)[PRODUCTS].forward == pytest.approx(alone / 2)
-    with pytest.raises(ValueError, match="as products"):
+    assert ends_compute(wide, asked)[GEMMS].forward == pytest.approx(alone / 2)
+    with pytest.raises(ValueError, match="as GEMMs"):
         grouped_passes(narrow, near, np.asarray(256), workload())
 
 
@@ -271,7 +271,7 @@ def test_the_head_and_its_loss() -> None:
     """14 bytes per logit forward, 13 backward."""
     asked = workload()
     found = ends_compute(head(asked), asked)
-    assert found[PRODUCTS].forward == pytest.approx(gemm_time(TOKENS, 4096, 1024, CARD))
+    assert found[GEMMS].forward == pytest.approx(gemm_time(TOKENS, 4096, 1024, CARD))
     assert found[OTHER].forward == pytest.approx(14 * TOKENS * 4096 / MEMORY)
     assert found[OTHER].backward == pytest.approx(13 * TOKENS * 4096 / MEMORY)
 
@@ -359,7 +359,7 @@ def test_pairs_compared_over_the_whole_batch() -> None:
     found = contrast_parts(Ends("pairs", (), 0, 1, False, compared=512), asked)
     gathered = 2 * 32 * 512 * 2 * 3 / 4 / LINK
     assert (found[DATA].forward, found[DATA].backward) == (pytest.approx(gathered), pytest.approx(gathered))
-    assert found[PRODUCTS].forward == pytest.approx(2 * gemm_time(8, 32, 512, CARD))
+    assert found[GEMMS].forward == pytest.approx(2 * gemm_time(8, 32, 512, CARD))
     assert found[OTHER].forward == pytest.approx(14 * 2 * 8 * 32 / MEMORY)
 
 

@@ -16,12 +16,12 @@ from gpuhours.layout.groups import Group
 from gpuhours.software.figures import LearnedMask, Traffic
 from gpuhours.step.compute import (
     CAPPED,
+    GEMMS,
     OTHER,
-    PRODUCTS,
     elementwise_passes,
     ends_compute,
+    gemm_passes,
     layer_compute,
-    product_passes,
 )
 from gpuhours.step.context import attention_passes, context_passes, learned_mask_passes, ring_time
 from gpuhours.step.host import host_time, table_copies
@@ -116,28 +116,28 @@ def test_double_rings_hop_by_hop(gpus: int, link: float, kind: str) -> None:
 def test_experts_of_few_tokens(
     tokens: int, layout: dict[str, Any], load: float, per_expert: int, experts: int, slower: float
 ) -> None:
-    """Two of eight experts per token. Grouped products with few tokens take up to a fifth longer; dense ones do not."""
+    """Two of eight experts per token. Grouped GEMMs with few tokens take up to a fifth longer; dense ones do not."""
     asked = workload(MIXTURE, **layout, software=stack(dispatch={"load": load}))
     gate = next(linear for linear in asked.model.stacks[0].block.linears if linear.name == "gate and up")
     n = 4096 // layout.get("expert_tensor", 1)
-    found = product_passes(gate, np.asarray(tokens), asked, Trainable.FULL)
+    found = gemm_passes(gate, np.asarray(tokens), asked, Trainable.FULL)
     assert found.forward == pytest.approx(slower * gemm_time(per_expert, n, 1024, CARD, count=experts))
     assert found.backward == pytest.approx(slower * gemm_time(per_expert, 1024, n, CARD, count=experts))
     weight = gemm_time(n, 1024, per_expert, CARD, count=experts, weight_gradient=True)
     assert found.weight == pytest.approx(slower * weight)
-    dense = product_passes(Linear("up", 1024, 4096, Split.COLUMN), np.asarray(64), workload(), Trainable.FULL)
+    dense = gemm_passes(Linear("up", 1024, 4096, Split.COLUMN), np.asarray(64), workload(), Trainable.FULL)
     assert dense.forward == pytest.approx(gemm_time(64, 4096, 1024, CARD))
 
 
 @pytest.mark.parametrize(("trainable", "passes"), [("frozen", 1), ("pass-through", 2), ("lora", 2), ("full", 3)])
-def test_passes_of_a_product(trainable: str, passes: int) -> None:
+def test_passes_of_a_gemm(trainable: str, passes: int) -> None:
     part = Linear("up", 1024, 4096, Split.COLUMN)
-    found = product_passes(part, np.asarray(TOKENS), workload(), Trainable(trainable))
+    found = gemm_passes(part, np.asarray(TOKENS), workload(), Trainable(trainable))
     assert [float(one) > 0 for one in (found.forward, found.backward, found.weight)] == [True, passes > 1, passes > 2]
 
 
 def test_experts_that_autocast_leaves_wide() -> None:
-    """Only experts, only under autocast and only if the stack states it: eight fp32 products one after another, each of a quarter of the
+    """Only experts, only under autocast and only if the stack states it: eight fp32 GEMMs one after another, each of a quarter of the
     tokens, at a tenth of the peak."""
     card = {"peak": {"bf16": 1e15, "fp32": 1e14}}
     dense = Linear("up", 1024, 4096, Split.COLUMN)
@@ -145,12 +145,12 @@ def test_experts_that_autocast_leaves_wide() -> None:
     def seconds(part: Linear, *, wide: bool, state: str) -> float:
         software = stack().model_copy(update={"wide_experts": wide})
         asked = replace(workload(MIXTURE, card=card, software=software), precision=Precision("bf16", state))
-        return float(product_passes(part, np.asarray(TOKENS), asked, Trainable.FULL).total)
+        return float(gemm_passes(part, np.asarray(TOKENS), asked, Trainable.FULL).total)
 
     expert = next(one for one in workload(MIXTURE).model.stacks[0].block.linears if one.experts > 1)
     usual = seconds(expert, wide=False, state="amp")
     one = Linear("one expert", expert.inputs, expert.outputs, Split.COLUMN)
-    alone = product_passes(one, np.asarray(TOKENS / 4), workload(MIXTURE, card=card), Trainable.FULL, "fp32").total
+    alone = gemm_passes(one, np.asarray(TOKENS / 4), workload(MIXTURE, card=card), Trainable.FULL, "fp32").total
     assert (expert.experts, expert.active) == (8, 2)
     looped = seconds(expert, wide=True, state="amp")
     assert looped == pytest.approx(8 * float(alone))
@@ -181,7 +181,7 @@ def test_capped_logits_are_moved_in_their_own_format(dtype: str, element: int) -
 def test_a_loss_in_as_many_blocks_as_tokens() -> None:
     """1,024 tokens on a rank, 5,000 blocks requested: each pass reads the head's weights once per token."""
     asked = workload(gpus=2, context=2, microbatch=4, loss_blocks=5000)
-    found = ends_compute(asked.model.ends[-1], asked)[PRODUCTS]
+    found = ends_compute(asked.model.ends[-1], asked)[GEMMS]
     read = 2 * 4096 * (1024 * 1024 + 1024) / MEMORY
     assert (found.forward, found.backward, found.weight) == (
         pytest.approx(read),
@@ -196,7 +196,7 @@ def test_samples_and_ranks_that_share_them() -> None:
     part = asked.model.stacks[0]
     found = layer_compute(part, asked)
     sides = [(1536, 1024), (1024, 1024), (4096, 1024), (1024, 2048)]
-    assert found[PRODUCTS].forward == pytest.approx(sum(float(gemm_time(1024, n, k, CARD)) for n, k in sides))
+    assert found[GEMMS].forward == pytest.approx(sum(float(gemm_time(1024, n, k, CARD)) for n, k in sides))
     assert found[OTHER].forward == pytest.approx(float(elementwise_passes(part, np.asarray(1024), asked).forward))
     tabled = replace(asked.model.ends[0], tabled=3.0)
     assert table_copies(tabled, asked) == pytest.approx(4 * 1024 * 3 / 8e9)

@@ -14,15 +14,15 @@ from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.recompute import Policy
 from gpuhours.software.figures import Traffic
 from gpuhours.step.compute import (
-    PRODUCTS,
+    GEMMS,
     adapter_bytes,
     cast_bytes,
     elementwise_passes,
     ends_compute,
+    gemm_passes,
     issue_bound,
     narrowing_bytes,
     operator_share,
-    product_passes,
 )
 from gpuhours.workload import Workload
 from tests.round_machine import (
@@ -40,11 +40,11 @@ from tests.round_machine import (
 )
 
 
-def product(asked: Workload, role: Role) -> Linear:
+def gemm(asked: Workload, role: Role) -> Linear:
     return next(one for one in layer(asked).block.linears if one.role is role)
 
 
-# products
+# GEMMs
 
 
 @pytest.mark.parametrize(("expert_tensor", "load"), [(1, 1.25), (2, 1.25), (2, 1.0)])
@@ -59,15 +59,15 @@ def test_tokens_that_arrive_at_experts(expert_tensor: int, load: float) -> None:
     )
     arriving = load * 4 * expert_tensor * 2048 * 3 / (2 * 8)
     slower = 1 + 0.2 * min(max((1024 - arriving) / 512, 0), 1)
-    inner = product(asked, Role.MLP_IN)
+    inner = gemm(asked, Role.MLP_IN)
     assert (inner.outputs, inner.inputs) == (1024, 1024)
-    found = product_passes(inner, np.asarray(2048), asked, Trainable.FULL)
+    found = gemm_passes(inner, np.asarray(2048), asked, Trainable.FULL)
     n = 1024 / expert_tensor
     assert found.forward == pytest.approx(slower * gemm_time(arriving, n, 1024, CARD, count=2))
     assert found.backward == pytest.approx(slower * gemm_time(arriving, 1024, n, CARD, count=2))
     assert found.weight == pytest.approx(slower * gemm_time(n, 1024, arriving, CARD, count=2, weight_gradient=True))
     alone = workload(SHARED, software=stack(dispatch={"load": load}))
-    here = product_passes(product(alone, Role.MLP_IN), np.asarray(4096), alone, Trainable.FROZEN)
+    here = gemm_passes(gemm(alone, Role.MLP_IN), np.asarray(4096), alone, Trainable.FROZEN)
     assert here.total == pytest.approx(float(gemm_time(4096 * 3 / 8, 1024, 1024, CARD, count=8))), (
         "on one rank none is busier"
     )
@@ -77,31 +77,31 @@ def test_what_no_rank_splits_is_shared_by_tokens() -> None:
     """The router, in 16 bit despite fp8, on a quarter of the tokens if four ranks split the sequence; a table padded to 512."""
     asked = workload(SHARED, gpus=4, tensor=4, sequence_parallel=True, dtype="fp8")
     router = next(one for one in layer(asked).block.linears if one.split is Split.WHOLE)
-    found = product_passes(router, np.asarray(2048), asked, Trainable.FROZEN)
+    found = gemm_passes(router, np.asarray(2048), asked, Trainable.FROZEN)
     assert found.total == pytest.approx(float(gemm_time(512, 8, 1024, CARD)))
     padded = workload(gpus=4, tensor=4, software=stack(vocabulary_multiple=384))
     words = padded.model.ends[-1].linears[0]
-    found = product_passes(words, np.asarray(2048), padded, Trainable.FROZEN)
+    found = gemm_passes(words, np.asarray(2048), padded, Trainable.FROZEN)
     assert found.total == pytest.approx(float(gemm_time(2048, 1152, 1024, CARD))), (
         "1,024 words a rank are three times 384"
     )
 
 
 def test_weights_of_four_bit_are_unpacked_for_every_pass() -> None:
-    """10 B per weight before products forward and, if gradients pass, backward; none for a head."""
+    """10 B per weight before GEMMs forward and, if gradients pass, backward; none for a head."""
     asked = workload(ADAPTED, dtype="nf4", software=stack(unpacking=10.0))
-    inner = product(asked, Role.MLP_IN)
+    inner = gemm(asked, Role.MLP_IN)
     unpacked, plain = 10 * 4096 * 1024 / MEMORY, float(gemm_time(2048, 4096, 1024, CARD))
     for trainable, back in (
         (Trainable.FROZEN, 0.0),
         (Trainable.PASS_THROUGH, plain + unpacked),
         (Trainable.FULL, plain),
     ):
-        found = product_passes(inner, np.asarray(2048), asked, trainable)
+        found = gemm_passes(inner, np.asarray(2048), asked, trainable)
         assert found.forward == pytest.approx(plain + (0.0 if trainable is Trainable.FULL else unpacked))
         assert found.backward == pytest.approx(back, rel=0.01)
     words = asked.model.ends[-1].linears[0]
-    assert product_passes(words, np.asarray(2048), asked, Trainable.FROZEN).total == gemm_time(2048, 4096, 1024, CARD)
+    assert gemm_passes(words, np.asarray(2048), asked, Trainable.FROZEN).total == gemm_time(2048, 4096, 1024, CARD)
 
 
 # memory-bound operators
@@ -179,7 +179,7 @@ def test_wide_elements_are_no_more_to_issue() -> None:
     assert issue_bound(workload(card={**card, "sms": None}, software=software)) == 1.0
 
 
-def test_bytes_around_adapters_on_split_products() -> None:
+def test_bytes_around_adapters_on_split_gemms() -> None:
     """Queries (1,024) and keys, values (256 each) are split over two ranks, attention's output reads its split input: 10 and 6 B an output,
     3 and 5 B an input, other figures under autocast."""
     said: dict[str, Any] = {"forward": 10.0, "backward": 6.0, "inputs": WIDE}
@@ -195,7 +195,7 @@ def test_bytes_around_adapters_on_split_products() -> None:
     assert found == (pytest.approx(20 * outputs + 7 * inputs), pytest.approx(30 * outputs + 11 * inputs))
 
 
-def test_casts_of_experts_and_of_split_products() -> None:
+def test_casts_of_experts_and_of_split_gemms() -> None:
     """Casts per token.
 
     Three experts' inputs at the size that their two ranks gather, the other inputs at the size on a tensor rank of four; block scales
@@ -229,8 +229,8 @@ def test_casts_of_experts_and_of_split_products() -> None:
     assert float(ranks.whole) == 4
 
 
-def test_narrowing_of_experts_and_of_split_products() -> None:
-    """6 B: each of f merged products reads its own input, three experts read theirs, all on the share of a rank."""
+def test_narrowing_of_experts_and_of_split_gemms() -> None:
+    """6 B: each of f merged GEMMs reads its own input, three experts read theirs, all on the share of a rank."""
     asked = workload(SHARED, gpus=4, tensor=4, expert=2, expert_tensor=2)
     each = 0.0
     for one in layer(asked).block.linears:
@@ -266,11 +266,9 @@ def test_ends_by_what_they_are() -> None:
         pytest.approx(stream),
         pytest.approx(2 * stream),
     )
-    assert moved[PRODUCTS].forward == pytest.approx(float(gemm_time(512, 1024, 588, CARD)))
+    assert moved[GEMMS].forward == pytest.approx(float(gemm_time(512, 1024, 588, CARD)))
     embedded = replace(patches, from_pixels=True)
     convolved = replace(plain, software=stack(convolution=Traffic(forward=0.5, backward=0.25)))
     flops = 2 * 512 * 588 * 1024 / PEAK
-    assert ends_compute(embedded, convolved)[PRODUCTS].total == pytest.approx(flops * (2 + 4))
-    assert ends_compute(patches, convolved)[PRODUCTS].total == pytest.approx(float(moved[PRODUCTS].total)), (
-        "not of pixels"
-    )
+    assert ends_compute(embedded, convolved)[GEMMS].total == pytest.approx(flops * (2 + 4))
+    assert ends_compute(patches, convolved)[GEMMS].total == pytest.approx(float(moved[GEMMS].total)), "not of pixels"

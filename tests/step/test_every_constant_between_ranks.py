@@ -18,7 +18,7 @@ from gpuhours.layout.placement import Placement
 from gpuhours.software.figures import Traffic
 from gpuhours.step.communication import CONTEXT, SENDS, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
-    PRODUCTS,
+    GEMMS,
     elementwise_passes,
     narrowing_bytes,
 )
@@ -179,7 +179,7 @@ def test_bubbles(schedule: Schedule, bubble: float) -> None:
     assert float(pipeline_time(work, 50, 4, 2, Schedule.zb2p)) == 350, "none below nothing"
 
 
-def test_what_a_collective_costs_beside_products() -> None:
+def test_what_a_collective_costs_beside_gemms() -> None:
     """Half of it, at most twice the time of the links alone, plus all that is left over."""
     assert float(left_over(10.0, 4.0, 0.5, 1.0)) == pytest.approx(1.0 + (10 - 1 - 4))
     assert float(left_over(10.0, 40.0, 0.5, 8.0)) == 5.0
@@ -187,7 +187,7 @@ def test_what_a_collective_costs_beside_products() -> None:
 
 
 def test_adapters_beside_a_stream_in_fp32() -> None:
-    """10 and 6 B per output whatever the format of the stream, and 6 B per element for the casts of quantised products."""
+    """10 and 6 B per output whatever the format of the stream, and 6 B per element for the casts of quantised GEMMs."""
     said = {"forward": 10.0, "backward": 6.0}
     wide = replace(
         workload(ADAPTED, software=facts(adapters=said)), precision=replace(Precision("nf4"), wide_stream=True)
@@ -224,7 +224,7 @@ def test_the_way_back_of_pairs() -> None:
     card = asked.accelerator
     there = 2 * gemm_time(8, 32, 512, card, "fp32")
     back = 2 * (gemm_time(8, 512, 32, card, "fp32") + gemm_time(32, 512, 8, card, "fp32"))
-    assert (found[PRODUCTS].forward, found[PRODUCTS].backward) == pytest.approx((there, back))
+    assert (found[GEMMS].forward, found[GEMMS].backward) == pytest.approx((there, back))
     assert found["other kernels"].backward == pytest.approx(13 * 2 * 8 * 32 * 2 / MEMORY)
     assert found["data communication"].forward == pytest.approx(2 * 32 * 512 * 4 * 3 / 4 / LINK)
 

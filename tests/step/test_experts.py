@@ -1,4 +1,4 @@
-"""Layers of experts on one accelerator against our own H200 measurements: grouped products, routing, activation."""
+"""Layers of experts on one accelerator against our own H200 measurements: grouped GEMMs, routing, activation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpuhours.layout.layout import Layout
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
 from gpuhours.software.profile import list_software, load_software
-from gpuhours.step.compute import elementwise_passes, product_passes
+from gpuhours.step.compute import elementwise_passes, gemm_passes
 from gpuhours.step.predict import step
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
@@ -49,19 +49,19 @@ def experts_alone(row: dict[str, str]) -> Stack:
 def test_layers_of_experts() -> None:
     """8 x top 2, 64 x top 6 and 128 x top 8 at 4K to 32K tokens, forward and backward, with a random router."""
     one = cluster("h200-sxm-141gb", gpus=1)
-    errors: dict[str, list[float]] = {"products": [], "torch-eager": [], "torch-compile": []}
+    errors: dict[str, list[float]] = {"gemms": [], "torch-eager": [], "torch-compile": []}
     with TABLE.open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             stack, tokens = experts_alone(row), int(row["tokens"])
             stack_name = "torch-compile" if row["compiled"] == "1" else "torch-eager"
             model, software = Model("experts", (stack,), stack.block.hidden), load_software(stack_name)
             workload = Workload(model, 1, Layout(microbatch=1), one, software, Precision("bf16", "pure"))
-            each = (product_passes(linear, tokens, workload, stack.trainable) for linear in stack.block.linears)
-            products = sum(each, start=Passes())
-            time = products.total + elementwise_passes(stack, tokens, workload).total
-            errors["products"].append(float(products.total) * 1e3 / float(row["products_ms"]) - 1)
+            each = (gemm_passes(linear, tokens, workload, stack.trainable) for linear in stack.block.linears)
+            gemms = sum(each, start=Passes())
+            time = gemms.total + elementwise_passes(stack, tokens, workload).total
+            errors["gemms"].append(float(gemms.total) * 1e3 / float(row["gemms_ms"]) - 1)
             errors[stack_name].append(float(time) * 1e3 / float(row["forward_backward_ms"]) - 1)
-    assert np.median(np.abs(errors["products"])) < 0.05
+    assert np.median(np.abs(errors["gemms"])) < 0.05
     assert np.median(np.abs(errors["torch-compile"])) < 0.03
     assert np.median(np.abs(errors["torch-eager"])) < 0.09
 

@@ -46,7 +46,7 @@ from tests.round_machine import (
 )
 
 
-def test_layers_of_split_products_experts_and_shared_sequences() -> None:
+def test_layers_of_split_gemms_experts_and_shared_sequences() -> None:
     """1 and 2 ms of a layer whose mixture is a share of a llama block, 3 ms of hooks, 5 of a dispatch, 7 of sums in pieces; autocast
     twice."""
     host = {"shard": 3e-3, "tensor": 7e-3, "autocast": 2.0, "gap": 1e-5}
@@ -78,10 +78,10 @@ def test_rings_in_steps_that_were_measured() -> None:
 
 COUNTED = Kernels(
     source="by hand, for a test",
-    operators={"product": Traffic(forward=1, backward=2), "attention": Traffic(forward=3, backward=5),
+    operators={"gemm": Traffic(forward=1, backward=2), "attention": Traffic(forward=3, backward=5),
                "expert": Traffic(forward=7, backward=11), "rms-norm": Traffic(forward=2, backward=3),
                "adapter": Traffic(forward=13, backward=17)},
-    autocast={"product": Traffic(forward=1, backward=1)},
+    autocast={"gemm": Traffic(forward=1, backward=1)},
     each=Launches(forward=1e-5, backward=2e-5), layer=Launches(forward=1e-4, backward=2e-4), gap=1e-6, causal=3e-5,
     recomputed=Launches(forward=4e-5, backward=6e-5), module=5e-5, call=Launches(forward=7e-5, backward=9e-5),
 )  # fmt: skip
@@ -93,20 +93,20 @@ def counted(model: Any = MODEL, *, shard: float = 0.0, **layout: Any) -> Workloa
 
 
 def test_kernels_counted_by_operator() -> None:
-    """Seven products in four, one attention, two norms: 7 + 3 + 4 forward, 14 + 5 + 6 backward.
+    """Seven GEMMs in four, one attention, two norms: 7 + 3 + 4 forward, 14 + 5 + 6 backward.
 
     A pair of adapters adds 13 and 17 each; experts in a loop are eight times two in and one out, and 7 for each; autocast adds one per
-    product.
+    GEMM.
     """
     assert layer_kernels(layer(counted()), counted()) == (14, 25)
     adapted = counted(ADAPTED)
     assert layer_kernels(layer(adapted), adapted) == (14 + 4 * 13, 25 + 4 * 17)
     looped = counted(MIXTURE, kernels=COUNTED.model_copy(update={"experts": "looped"}))
     fused = {one.role: one.fused for one in layer(looped).block.linears}
-    products = sum(one.fused * one.experts for one in layer(looped).block.linears)
-    assert products == 3 + 1 + 1 + 8 * (fused[Role.MLP_IN] + 1)
-    assert layer_kernels(layer(looped), looped) == (products + 8 * 7 + 7, 2 * products + 8 * 11 + 11)
-    assert modules(layer(looped), looped) == products + 2
+    gemms = sum(one.fused * one.experts for one in layer(looped).block.linears)
+    assert gemms == 3 + 1 + 1 + 8 * (fused[Role.MLP_IN] + 1)
+    assert layer_kernels(layer(looped), looped) == (gemms + 8 * 7 + 7, 2 * gemms + 8 * 11 + 11)
+    assert modules(layer(looped), looped) == gemms + 2
     assert modules(layer(adapted), adapted) == 7 + 2 + 8
     amp = replace(counted(), precision=Precision("bf16", "amp"))
     assert layer_kernels(layer(amp), amp) == (21, 32)

@@ -57,7 +57,7 @@ def test_a_llama_block_is_what_hosts_were_timed_on() -> None:
     assert launches(block) == 1.0
     assert launches(block, unfused=True) == pytest.approx(19 / 14)
     biased = replace(block, elementwise=(*block.elementwise, Elementwise(Pointwise.BIAS, 1024, sharded=False)))
-    assert launches(biased) == 1.0, "a bias is added by its product"
+    assert launches(biased) == 1.0, "a bias is added by its GEMM"
 
 
 def test_waiting_for_the_host() -> None:
@@ -87,7 +87,7 @@ def test_gradients_through_frozen_parts() -> None:
 
 KERNELS = Kernels(
     source="by hand, for a test",
-    operators={"product": Traffic(forward=1, backward=2), "attention": Traffic(forward=1, backward=3)},
+    operators={"gemm": Traffic(forward=1, backward=2), "attention": Traffic(forward=1, backward=3)},
     each=Launches(forward=1e-5, backward=2e-5), layer=Launches(forward=1e-4, backward=2e-4), gap=1e-6,
 )  # fmt: skip
 
@@ -116,13 +116,13 @@ def test_split_layers_are_launched_again_where_they_are_computed_again() -> None
 
 
 def test_launches_kernel_by_kernel() -> None:
-    """Seven products (three for queries, keys, values; gate and up) and one attention: 8 kernels forward, 17 backward."""
+    """Seven GEMMs (three for queries, keys, values; gate and up) and one attention: 8 kernels forward, 17 backward."""
     asked = workload(software=stack(host={"kernels": KERNELS}))
     assert layer_kernels(layer(asked), asked) == (8, 17)
     launching, gaps = kernel_launches(layer(asked), asked)
     assert launching == pytest.approx(1e-4 + 8e-5 + 2e-4 + 17 * 2e-5)
     assert gaps == pytest.approx(25e-6)
-    assert modules(layer(asked), asked) == 7 + 2, "products and norms"
+    assert modules(layer(asked), asked) == 7 + 2, "GEMMs and norms"
     with pytest.raises(ValueError, match="by layers"):
         kernel_launches(layer(asked), workload())
 
@@ -177,11 +177,11 @@ def test_a_host_that_lags_delays_the_stage_with_the_most_layers() -> None:
 def test_a_head_by_blocks_reads_its_weights_for_each() -> None:
     """Two blocks read 2 x 1,024 x V weights and write T V logits of 2 B; a pass that is skipped takes no time."""
     asked = workload(loss_blocks=2)
-    product = head(asked).linears[0]
-    read = 2.0 * product.outputs * (2 * product.inputs + TOKENS) / (CARD.gemm_constants.memory_share * MEMORY)
-    found = read_again(Passes(1e-12, 1.0, 0.0), product, TOKENS, asked)
+    gemm = head(asked).linears[0]
+    read = 2.0 * gemm.outputs * (2 * gemm.inputs + TOKENS) / (CARD.gemm_constants.memory_share * MEMORY)
+    found = read_again(Passes(1e-12, 1.0, 0.0), gemm, TOKENS, asked)
     assert (found.forward, found.backward, found.weight) == (pytest.approx(read), 1.0, 0.0)
-    assert read_again(BATCH_AT_ONCE, product, TOKENS, workload()) is BATCH_AT_ONCE
+    assert read_again(BATCH_AT_ONCE, gemm, TOKENS, workload()) is BATCH_AT_ONCE
 
 
 def test_a_mask_of_padding_takes_all_pairs() -> None:
@@ -212,7 +212,7 @@ def test_copies_around_a_gather() -> None:
     assert gather_copies(held, held, workload(gpus=2, sharding="zero3")) == 0
 
 
-def test_casts_around_quantised_products() -> None:
+def test_casts_around_quantised_gemms() -> None:
     """6 B x (3 x 1,024 + 1,536 + 1,024 + 1,024 + 2 x 1,024 + 4,096 + 2,048 + 1,024), as queries, keys and values each cast their input."""
     asked = workload()
     assert float(narrowing_bytes(layer(asked).block, 10.0, asked.ranks)) == 6 * 10 * 15872
@@ -229,7 +229,7 @@ def test_windows_called_one_by_one() -> None:
 
 
 def test_parts_of_a_layer_are_launched_within_it() -> None:
-    """Two products of a llama layer's seven: two sevenths of its modules' 3.5 and 7 ms, and no call of their own to recompute them."""
+    """Two GEMMs of a llama layer's seven: two sevenths of its modules' 3.5 and 7 ms, and no call of their own to recompute them."""
     kernels = Kernels(
         source="round", launches_from="", each=Launches(forward=0.0, backward=0.0), layer=Launches(forward=3.5e-3, backward=7e-3),
         recomputed=Launches(forward=1e-3, backward=2e-3), operators={},

@@ -57,7 +57,7 @@ def test_a_network_counts_only_between_nodes() -> None:
     assert (least, most > 1.05) == (1.0, True)
 
 
-def test_eight_bit_products_may_be_meant_where_there_are_any() -> None:
+def test_eight_bit_gemms_may_be_meant_where_there_are_any() -> None:
     assert factors(workload(), "precision")[0] < 0.95
     assert factors(workload(**{"hardware.accelerator": "a100-sxm-80gb"}), "precision") == (1.0, 1.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
-from gpuhours.flops import attention_flops, product_flops
+from gpuhours.flops import attention_flops, gemm_flops
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.weights import end_weights, layer_weights
@@ -47,7 +47,7 @@ def figures(found: Any) -> list[float]:
     adapter_bytes(EMPTY, np.asarray(512), ASKED), narrowing_bytes(EMPTY.block, np.asarray(512), ASKED.ranks),
     expert_passes(EMPTY, ASKED), context_passes(EMPTY, ASKED, Passes()), launches(EMPTY.block), modules(EMPTY, ASKED),
     layer_kernels(EMPTY, counted()), launch_time((), ASKED), forward_launches(without((END,), counted())),
-    orthogonalisation_time(without((EMPTY,)), 5), added({}), Passes(), product_flops((), 512), attention_flops(EMPTY, full=True),
+    orthogonalisation_time(without((EMPTY,)), 5), added({}), Passes(), gemm_flops((), 512), attention_flops(EMPTY, full=True),
     added(ends_compute(END, ASKED)), stream_layers(without((END,)).model),
     *(layer_weights(one, ASKED.ranks, trained=trained).all for trained in (True, False)
       for one in (EMPTY, replace(EMPTY, trainable=Trainable.FROZEN))),

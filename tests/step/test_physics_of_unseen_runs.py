@@ -31,11 +31,11 @@ from tests.step.test_step import LLAMA70
 
 def test_operator_wise_recomputation_gathers_again() -> None:
     """It repeats the all-gather of each sum, not the reduce-scatter: half of the forward pass's sums, of 4 layers and 8 micro-batches.
-    The products of a slow card hide all of them where a stack hides any."""
+    The GEMMs of a slow card hide all of them where a stack hides any."""
     layout: dict[str, Any] = {"gpus": 4, "tensor": 4, "sequence_parallel": True, "recompute": "selective"}
     waiting, hidden = (
         workload(
-            software=stack(exposed={"tensor": exposed}, selective="half-of-products"), card={"peak": {"bf16": 1e12}}, **layout
+            software=stack(exposed={"tensor": exposed}, selective="half-of-gemms"), card={"peak": {"bf16": 1e12}}, **layout
         )
         for exposed in (1.0, 0.0)
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_attention_on_an_rtx_4090(head: int, causal: bool, direction: str, tflop
     assert flop / float(seconds) / 1e12 == pytest.approx(tflops, rel=0.15)
 
 
-def test_products_on_an_rtx_4090_stay_a_fifth_below_its_best_and_no_more() -> None:
+def test_gemms_on_an_rtx_4090_stay_a_fifth_below_its_best_and_no_more() -> None:
     """179.2 TFLOP/s at the best size (xzwgit/gpu-flops-bench, cuBLASLt); its clock stays above the one its peak is stated at."""
     reached = 2 * 8192**3 / float(gemm_time(8192, 8192, 8192, load_accelerator("rtx-4090"))) / 1e12
     assert 0.8 * 179.2 < reached < 179.2
@@ -123,7 +123,7 @@ def test_attention_on_a_card_with_fewer_tensor_cores_is_bound_by_what_is_fewer(k
 
 @pytest.mark.parametrize("side", [2048, 8192, 16384])
 @pytest.mark.parametrize("depth", [4096, 16384])
-def test_no_product_on_mi300x_beats_the_best_that_was_found(side: int, depth: int) -> None:
+def test_no_gemm_on_mi300x_beats_the_best_that_was_found(side: int, depth: int) -> None:
     """668.4 TFLOP/s of thousands of shapes (stas00/ml-engineering, MAMF): 0.8 of its peak, as was assumed, is 1,046."""
     card = load_accelerator("mi300x")
     assert 2 * side**2 * depth / float(gemm_time(side, side, depth, card)) < 668.4e12
@@ -137,7 +137,7 @@ def test_tensorflow_1_is_no_jax(words: str, year: int | None) -> None:
     assert (found.profile, found.stands_in) == ("torch-2022", True)
 
 
-def test_the_range_on_b200_is_wider_than_on_cards_whose_products_were_timed_here() -> None:
+def test_the_range_on_b200_is_wider_than_on_cards_whose_gemms_were_timed_here() -> None:
     def wide(card: str) -> float:
         run = {
             "model": "llama-3-8b", "data.tokens": "1T", "hardware.accelerator": card, "hardware.gpus": 64, "layout.tensor": 1,

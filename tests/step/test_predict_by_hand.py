@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpuhours.flops import model_flops
-from gpuhours.step.compute import PRODUCTS
+from gpuhours.step.compute import GEMMS
 from gpuhours.step.predict import (
     BUBBLE,
     HOST,
@@ -98,11 +98,11 @@ def test_a_vocabulary_shared_by_all_stages_is_work_of_none() -> None:
 
 
 def test_a_step_of_work_at_hand() -> None:
-    """4 ms of products in all layers and nothing else, eight micro-batches, no launches: 32 ms, and the update of the optimiser."""
+    """4 ms of GEMMs in all layers and nothing else, eight micro-batches, no launches: 32 ms, and the update of the optimiser."""
     asked = workload(software=stack(host={"forward": 0.0, "backward": 0.0, "step": 0.0}))
-    work = Work(layers=4, shared=True, all_layers={PRODUCTS: Passes(1e-3, 2e-3, 1e-3)})
+    work = Work(layers=4, shared=True, all_layers={GEMMS: Passes(1e-3, 2e-3, 1e-3)})
     parts, time = timed_parts(asked, work)
-    assert float(parts[PRODUCTS]) == pytest.approx(8 * 4e-3)
+    assert float(parts[GEMMS]) == pytest.approx(8 * 4e-3)
     assert float(time) == pytest.approx(8 * 4e-3 + float(optimiser_time(asked)))
     found = step_of(asked, work)
     assert float(found.time) == float(time)
@@ -130,7 +130,7 @@ def test_sums_and_the_wait_for_the_slowest() -> None:
     assert all(slow.parts[name] == pytest.approx(1.5 * float(seconds)) for name, seconds in after.parts.items())
 
 
-def test_the_peak_is_that_of_the_products_format_and_of_all_accelerators() -> None:
+def test_the_peak_is_that_of_the_gemms_format_and_of_all_accelerators() -> None:
     assert float(step(workload(gpus=8)).peak) == 8 * PEAK
     assert float(step(workload(gpus=8, dtype="fp8")).peak) == 8 * 2 * PEAK
     assert bool(step(workload(gpus=8)).valid)

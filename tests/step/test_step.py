@@ -211,7 +211,7 @@ def test_offloading_is_never_free(what: str) -> None:
     assert float(predicted(layout={**layout, what: True}).time) > float(predicted(layout=layout).time)
 
 
-def test_eight_bit_products_are_faster_but_not_twice() -> None:
+def test_eight_bit_gemms_are_faster_but_not_twice() -> None:
     wide, narrow = (float(predicted(LLAMA70, {"tensor": 4}, dtype=dtype).time) for dtype in ("bf16", "fp8"))
     assert 1.2 < wide / narrow < 2
 
@@ -264,7 +264,7 @@ def test_an_array_of_layouts_is_each_of_them() -> None:
         degrees = {"tensor": int(tensor[place[0], 0, 0]), "pipeline": int(pipeline[0, place[1], 0])}
         alone = predicted(LLAMA70, Layout(**degrees, recompute=Recompute(place[2]), sharding=Sharding.zero1))
         assert time == pytest.approx(float(alone.time), rel=1e-12)
-    assert np.shape(swept.parts["matrix products"]) != (3, 2, 3) or swept.time.shape == (3, 2, 3)
+    assert np.shape(swept.parts["GEMMs"]) != (3, 2, 3) or swept.time.shape == (3, 2, 3)
 
 
 def test_a_format_the_card_lacks_is_an_error() -> None:
@@ -311,4 +311,4 @@ def test_a_stack_that_nobody_measured_takes_longer_in_every_part_but_for_mixture
     )
     assert float(other.time) == pytest.approx(expected * float(one.time))
     assert sum(float(part) for part in other.parts.values()) == pytest.approx(float(other.time))
-    assert float(other.parts["matrix products"]) == pytest.approx(expected * float(one.parts["matrix products"]))
+    assert float(other.parts["GEMMs"]) == pytest.approx(expected * float(one.parts["GEMMs"]))

@@ -306,7 +306,7 @@ def fastest(runs: tuple[Judged, ...]) -> dict[tuple[str, int, int], Judged]:
 def test_openclip_where_the_gpu_sets_the_pace() -> None:
     """A100 40 GB, 2022; not used for fitting.
 
-    Products of 197 and 257 tokens run as BigScience's odd heads do. Uses the fastest run of each configuration of B/16, L/14, H/14 and
+    GEMMs of 197 and 257 tokens run as BigScience's odd heads do. Uses the fastest run of each configuration of B/16, L/14, H/14 and
     g/14, except the one that prints half of its GPUs.
     """
     errors = {

@@ -9,8 +9,8 @@ from gpuhours.layout.weights import Weights
 from gpuhours.step.breakdown import Step, where_violated
 from gpuhours.step.compute import (
     ATTENTION,
+    GEMMS,
     OTHER,
-    PRODUCTS,
     layer_compute,
 )
 from gpuhours.step.offload import activations_time, host_update_time, parameters_time
@@ -162,7 +162,7 @@ def test_stages_on_a_schedule() -> None:
 
 
 def test_what_full_and_selective_recomputation_repeat() -> None:
-    parts = {PRODUCTS: Passes(1.0), ATTENTION: Passes(2.0), OTHER: Passes(4.0)}
+    parts = {GEMMS: Passes(1.0), ATTENTION: Passes(2.0), OTHER: Passes(4.0)}
     for recompute, seconds in (("none", 0.0), ("selective", 2.0), ("full", 7.0)):
         asked = workload(recompute=recompute)
         assert repeated(layer(asked), asked, parts) == pytest.approx(seconds)
@@ -218,7 +218,7 @@ def test_newton_schulz_of_a_layer() -> None:
 
 
 def test_tensors_that_are_updated_one_by_one() -> None:
-    """The products and norms of every layer; the host needs 0.1 s per tensor, more than the card needs for its bytes."""
+    """The GEMMs and norms of every layer; the host needs 0.1 s per tensor, more than the card needs for its bytes."""
     asked = workload(software=stack(optimiser={"tensors": {"adamw": 0.1}}))
     block = layer(asked).block
     each = sum(one.fused for one in block.linears) + sum(np.max(one.parameters) > 0 for one in block.elementwise)

@@ -73,7 +73,7 @@ class Projector(Bridge):
     bias: bool = True
     gated: bool = False
     """Whether half of ``middle`` gates the other half (SwiGLU; Aya Vision)."""
-    merge_product: bool = False
+    merge_linear: bool = False
     """Whether a linear layer first reduces merged patches to the width of one patch (Mistral 3)."""
     levels: Count = 1
     """Number of encoder layers that are projected, each by its own projector (Qwen3-VL's deepstack)."""
@@ -90,19 +90,19 @@ class Projector(Bridge):
         times = slices(clip.frames, vision.tubelet)
         tokens = times * merged_patches(clip.height, clip.width, vision.patch, self.downsample)
         merged, out = self.downsample**2 * vision.hidden, language.hidden if self.out is None else self.out
-        inputs = self.inputs or (vision.hidden if self.merge_product else merged)
+        inputs = self.inputs or (vision.hidden if self.merge_linear else merged)
         middle = out if self.middle is None else self.middle
-        products = [Linear("merging", merged, inputs, Split.WHOLE)] if self.merge_product else []
-        products.append(Linear("projector", inputs, middle if self.kind == "mlp" else out, Split.WHOLE, self.bias))
+        linears = [Linear("merging", merged, inputs, Split.WHOLE)] if self.merge_linear else []
+        linears.append(Linear("projector", inputs, middle if self.kind == "mlp" else out, Split.WHOLE, self.bias))
         if self.kind == "mlp":
-            products.append(Linear("projector 2", middle // 2 if self.gated else middle, out, Split.WHOLE, self.bias))
+            linears.append(Linear("projector 2", middle // 2 if self.gated else middle, out, Split.WHOLE, self.bias))
         if self.then is not None:
-            products.append(Linear("projector to the language model", self.then, language.hidden, Split.WHOLE))
+            linears.append(Linear("projector to the language model", self.then, language.hidden, Split.WHOLE))
         width = vision.hidden if self.norm_before_merging else merged
         norm = blocks.norm_parameters(self.norm_kind, width) if self.norm else 0
         part = Ends(
             "projector",
-            tuple(products),
+            tuple(linears),
             norm + self.extra_weights,
             tokens,
             first=True,
@@ -112,7 +112,7 @@ class Projector(Bridge):
             return (part,)
         deeper = blocks.norm_parameters(self.norm_kind, merged) if self.norm else 0
         level = Ends(
-            "projector of a deeper layer", tuple(products), deeper, tokens, first=True, trainable=self.treated(upstream)
+            "projector of a deeper layer", tuple(linears), deeper, tokens, first=True, trainable=self.treated(upstream)
         )
         return (part, *(level,) * (int(self.levels) - 1))
 
@@ -173,8 +173,8 @@ class Resampler(Bridge):
         stacks = self._stacks(tokens, seen, self.pictures(clip, vision), hidden, vision.hidden, kind)
         if not self.project:
             return (queries, *stacks)
-        product = Linear("projector", hidden, language.hidden, Split.WHOLE, bias=True)
-        return (queries, *stacks, Ends("projector", (product,), 0, tokens, first=True, trainable=kind))
+        linear = Linear("projector", hidden, language.hidden, Split.WHOLE, bias=True)
+        return (queries, *stacks, Ends("projector", (linear,), 0, tokens, first=True, trainable=kind))
 
     def _stacks(
         self, tokens: Array, seen: Array, pictures: Array, hidden: Array, source: Array, kind: Trainable

@@ -45,9 +45,9 @@ class Contrastive(Spec):
         """Token and position embeddings, layers, and the projection of one token per text."""
         text = self.text
         biased = self.text_projection_bias
-        product = Linear("text projection", text.hidden, self.embedding, Split.WHOLE, biased)
+        linear = Linear("text projection", text.hidden, self.embedding, Split.WHOLE, biased)
         norm = text.language_head(tokens).tables + self.scales
-        end = Ends("text head", (product,), norm, 1, first=False, compared=self.embedding)
+        end = Ends("text head", (linear,), norm, 1, first=False, compared=self.embedding)
         return (*text.front(tokens), *text.stacks(tokens, Trainable.FULL), end)
 
     @property

@@ -257,10 +257,10 @@ class Decoder(Spec):
     def language_head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
         """Final norm, output projection and softmax over the vocabulary."""
         kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
-        product = Linear("head", self.hidden, self.vocab, Split.VOCABULARY, self.head_bias)
+        linear = Linear("head", self.hidden, self.vocab, Split.VOCABULARY, self.head_bias)
         return Ends(
             "head",
-            (product,),
+            (linear,),
             blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0,
             tokens,
             first=False,

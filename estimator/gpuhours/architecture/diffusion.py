@@ -104,7 +104,7 @@ class Diffusion(Latent):
     norm: blocks.Norm = "no-weights"
     text_in_stream: bool = False
     """Whether text tokens are part of the sequence, after one linear layer, instead of being read by cross-attention (CogVideoX)."""
-    caption_products: Literal[0, 1, 2] = 2
+    caption_layers: Literal[0, 1, 2] = 2
     """Number of linear layers that project the text to the model's width."""
     size_frequencies: NotNegative = 0
     """Width of each of the three embeddings of size and aspect ratio that are added to the time embedding (PixArt at 1024 pixels)."""
@@ -261,8 +261,8 @@ class Diffusion(Latent):
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
         linears = []
-        if self.text_hidden is not None and self.caption_products:
-            caption = (biased("caption", self.text_hidden, h), biased("caption 2", h, h))[: self.caption_products]
+        if self.text_hidden is not None and self.caption_layers:
+            caption = (biased("caption", self.text_hidden, h), biased("caption 2", h, h))[: self.caption_layers]
             linears.append(Ends("caption", caption, 0, self.text_length, first=True))
         if (w := self.image_hidden) is not None:
             image = (biased("image", w, w), biased("image 2", w, h))

@@ -83,10 +83,10 @@ class MaskedAutoencoder(Spec):
         """A norm and a projection [h, channels p^2 tubelet] to the pixels of a patch, for the mean squared
         error."""
         pixels = encoder.channels * encoder.patch**2 * encoder.tubelet
-        product = Linear("pixels", self.decoder_hidden, pixels, Split.WHOLE, bias=True)
+        linear = Linear("pixels", self.decoder_hidden, pixels, Split.WHOLE, bias=True)
         norm = blocks.norm_parameters(encoder.norm, self.decoder_hidden)
         predicted = tokens - seen if self.predicts == "hidden" else tokens
-        return Ends("pixel head", (product,), norm, predicted, first=False)
+        return Ends("pixel head", (linear,), norm, predicted, first=False)
 
     @property
     def of_pictures(self) -> bool:

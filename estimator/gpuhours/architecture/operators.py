@@ -108,7 +108,7 @@ class AttentionCore:
     keys: Array | None = None
     window: Array | None = None
     biased: bool = False  # a learned relative-position bias is added to the scores (T5)
-    places: Array | None = None  # rows of a table, gathered from products with it (DeBERTa)
+    places: Array | None = None  # rows of a table, gathered from GEMMs with it (DeBERTa)
     near: bool = False  # it takes the rows within the sequence, uncopied (DeBERTa 1)
     broadcast: bool = False  # a single key head is broadcast to all query heads (Falcon)
     dropped: bool = False  # probabilities are dropped out
@@ -183,7 +183,7 @@ class Pointwise(Enum):
     BLOOM_GELU = "bloom-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused; saves its input alone
     XIELU = "xielu", None, Family.ACTIVATION, "gelu"  # two branches, with two learned factors, unfused: Apertus
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the GEMM that reads it
-    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their product
+    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their linear
     SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"  # on halves of one GEMM's output: Phi-3
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"  # on the concatenated outputs of routed experts
     DROPOUT = "dropout", 0.5  # the mask, one byte

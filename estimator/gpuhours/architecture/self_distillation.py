@@ -90,7 +90,7 @@ class SelfDistillation(Spec):
     def _head(self, encoder: VisionEncoder, tokens: Array, kind: Trainable) -> Ends:
         """A norm, three linear layers ending at the bottleneck, and the prototype layer with its softmax."""
         h, wide = encoder.hidden, self.head_hidden
-        products = (
+        linears = (
             Linear("head", h, wide, Split.WHOLE, bias=True),
             Linear("head 2", wide, wide, Split.WHOLE, bias=True),
             Linear("bottleneck", wide, self.bottleneck, Split.WHOLE, bias=True),
@@ -98,7 +98,7 @@ class SelfDistillation(Spec):
         )
         norm = blocks.norm_parameters(encoder.norm, h)
         return Ends(
-            f"{_OF[kind]} heads", products, norm, tokens, first=False, vocabulary=self.prototypes, trainable=kind
+            f"{_OF[kind]} heads", linears, norm, tokens, first=False, vocabulary=self.prototypes, trainable=kind
         )
 
     @property

@@ -8,7 +8,7 @@ from gpuhours.architecture.operators import Elementwise, Ends, Linear, Pointwise
 from gpuhours.inputs.arrays import Array
 
 
-def product(name: str, inputs: Array, outputs: Array) -> Linear:
+def linear(name: str, inputs: Array, outputs: Array) -> Linear:
     """A narrow linear layer without bias, replicated on every tensor rank."""
     return Linear(name, inputs, outputs, Split.WHOLE)
 
@@ -21,11 +21,11 @@ def front(
     ends = []
     if second is not None:
         every = layers * second.width
-        made = (product("per-layer projection", hidden, every),)
+        made = (linear("per-layer projection", hidden, every),)
         table = second.vocab * every + second.width
         ends.append(Ends("per-layer embedding", made, table, tokens, first=True, trainable=kind))
     if streams is not None:
-        several = (product("stream", hidden, hidden),) * (streams.count - 1)
+        several = (linear("stream", hidden, hidden),) * (streams.count - 1)
         ends.append(Ends("streams", several, 0, tokens, first=True, trainable=kind))
     return tuple(ends)
 
@@ -34,7 +34,7 @@ def back(hidden: Array, tokens: Array, streams: Streams | None, kind: Trainable)
     """A linear layer [h, h] for each additional stream, before the streams are merged."""
     if streams is None:
         return ()
-    made = (product("stream", hidden, hidden),) * (streams.count - 1)
+    made = (linear("stream", hidden, hidden),) * (streams.count - 1)
     return (Ends("streams joined", made, 0, tokens, first=False, trainable=kind),)
 
 
@@ -50,14 +50,12 @@ def layer(hidden: Array, second: PerLayerInput | None, streams: Streams | None) 
     if second is not None:
         p = second.width
         gated = (Elementwise(Pointwise.SWIGLU, p, sharded=False), blocks.norm("rms", hidden), added(hidden))
-        pieces.append(
-            blocks.Piece((product("per-layer gate", hidden, p), product("per-layer up", p, hidden)), (), gated)
-        )
+        pieces.append(blocks.Piece((linear("per-layer gate", hidden, p), linear("per-layer up", p, hidden)), (), gated))
     if streams is not None:
         n, r = streams.count, streams.laurel_rank
-        mixed = (product("stream router", hidden, n), product("predicted", n, n * n), product("corrected", n, n))
+        mixed = (linear("stream router", hidden, n), linear("predicted", n, n * n), linear("corrected", n, n))
         moved = (blocks.norm("rms", hidden), added(n * hidden), added(n * hidden), blocks.weights(hidden))
-        low = (product("low-rank down", hidden, r), product("low-rank up", r, hidden))
+        low = (linear("low-rank down", hidden, r), linear("low-rank up", r, hidden))
         pieces.append(blocks.Piece((*mixed, *low), (), (*moved, blocks.norm("rms", hidden), added(hidden))))
     return tuple(pieces)
 

@@ -70,7 +70,7 @@ class SoundEncoder(Spec):
         before, left = 1, steps * self._shortening
         for place, (wide, kernel, stride) in enumerate(zip(self.channels, self.kernels, self.strides, strict=True)):
             left = left / stride
-            product = Linear("convolution", kernel * before, wide, Split.WHOLE, self.convolution_bias)
+            linear = Linear("convolution", kernel * before, wide, Split.WHOLE, self.convolution_bias)
             normed = self.convolution_norms == "all" or place == 0
             norms = (blocks.norm("layer", wide),) if normed else ()
             strided = (Elementwise(Pointwise.CHANNELS_FIRST, wide, sharded=False),) * (
@@ -78,7 +78,7 @@ class SoundEncoder(Spec):
             )
             laid_out = Elementwise(Pointwise.ALIGNED, wide, sharded=False)
             operators = (*norms, *strided, laid_out, Elementwise(Pointwise.GELU, wide, sharded=False))
-            piece = blocks.Piece((product,), (), (*operators, *blocks.biases((product,))))
+            piece = blocks.Piece((linear,), (), (*operators, *blocks.biases((linear,))))
             parts.append(Stack(f"convolution {place + 1}", blocks.block(wide, piece), 1, left))
             before = wide
         return tuple(parts)
@@ -117,8 +117,8 @@ class SoundEncoder(Spec):
     def _head(self, steps: Array) -> Ends:
         """The GEMM to letters and its loss."""
         assert self.classes is not None
-        product = Linear("letters", self.hidden, self.classes, Split.WHOLE, bias=True)
-        return Ends("head", (product,), 0, steps, first=False, vocabulary=self.classes)
+        linear = Linear("letters", self.hidden, self.classes, Split.WHOLE, bias=True)
+        return Ends("head", (linear,), 0, steps, first=False, vocabulary=self.classes)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
         """``seq_len``: steps of the layers."""

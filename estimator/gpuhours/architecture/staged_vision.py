@@ -85,10 +85,10 @@ class StagedVision(Spec):
 
     def _embedding(self, patches: Array) -> Ends:
         """The convolution over patches, its norm and, if there is one, the position table."""
-        product = Linear("patch embedding", self.channels * self.patch**2, self.width, Split.WHOLE, bias=True)
+        linear = Linear("patch embedding", self.channels * self.patch**2, self.width, Split.WHOLE, bias=True)
         rows = (self.image_size // self.patch) ** 2 + 1 if self.places else 0
         tables = 2 * self.width + rows * self.width + self.extra_weights
-        return Ends("patch embedding", (product,), tables, patches, first=True, from_pixels=True)
+        return Ends("patch embedding", (linear,), tables, patches, first=True, from_pixels=True)
 
     def _stage(self, stage: int, layers: Array, pictures: Array, height: Array, wide: Array) -> Stack:
         """One stage's layers over whole windows: a grid that they do not divide is padded, as the library does."""
@@ -115,9 +115,9 @@ class StagedVision(Spec):
     def _merging(self, stage: int, patches: Array) -> Stack:
         """Between two stages: four neighbours put together, a norm over them and a GEMM [4 h, 2 h]."""
         wide = 4 * self.width * 2**stage
-        product = Linear("patch merging", wide, wide // 2, Split.WHOLE, role=Role.OTHER)
+        linear = Linear("patch merging", wide, wide // 2, Split.WHOLE, role=Role.OTHER)
         gathered = Elementwise(Pointwise.ALIGNED, wide / 2, sharded=False)
-        pieces = blocks.Piece((product,), (), (blocks.norm("layer", wide), gathered))
+        pieces = blocks.Piece((linear,), (), (blocks.norm("layer", wide), gathered))
         return Stack(f"merging after stage {stage + 1}", blocks.block(wide // 2, pieces), 1, patches)
 
     @property

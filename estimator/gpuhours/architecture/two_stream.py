@@ -99,7 +99,7 @@ class TwoStream(Latent):
         """Tokens of the second text encoder and the image encoder; 0 for those that the model lacks."""
         return (self.text_2_length if self.text_2_hidden else 0) + (self.image_tokens if self.image_hidden else 0)
 
-    def product(self, name: str, inputs: Array, outputs: Array) -> Linear:
+    def linear(self, name: str, inputs: Array, outputs: Array) -> Linear:
         """A linear layer replicated on every tensor rank, with a bias if the model has biases."""
         return Linear(name, inputs, outputs, Split.WHOLE, bias=self.biases)
 
@@ -122,23 +122,23 @@ class TwoStream(Latent):
             *([self.pooled_hidden] if self.pooled_hidden else []),
             *([self.frequencies] if self.guidance else []),
         ]
-        products = tuple(
-            one for width in vectors for one in (self.product("condition", width, h), self.product("condition 2", h, h))
+        linears = tuple(
+            one for width in vectors for one in (self.linear("condition", width, h), self.linear("condition 2", h, h))
         )
         if self.modulation == "shared":
-            products = (*products, *self._shared_modulation())
+            linears = (*linears, *self._shared_modulation())
         conditions = (
-            Ends("conditions", products, 0, 1, first=True) if self.approximator is None else self._approximated()
+            Ends("conditions", linears, 0, 1, first=True) if self.approximator is None else self._approximated()
         )
         embedded, normed = (
-            self.product("text embedding", self.text_hidden, h),
+            self.linear("text embedding", self.text_hidden, h),
             self.text_hidden if self.text_norm else 0,
         )
         own = text - self._further_tokens
         return (
             Ends(
                 "patch embedding",
-                (self.product("patch embedding", pixels, h),),
+                (self.linear("patch embedding", pixels, h),),
                 self.extra_weights,
                 picture,
                 first=True,
@@ -164,8 +164,8 @@ class TwoStream(Latent):
 
     def _shared_modulation(self) -> tuple[Linear, ...]:
         """Shared modulation, computed once per step: six vectors each for image and text in double layers, three in single layers."""
-        both = (self.product("modulation", self.hidden, 6 * self.hidden),) * 2
-        return (*both, self.product("single modulation", self.hidden, 3 * self.hidden)) if self.single_layers else both
+        both = (self.linear("modulation", self.hidden, 6 * self.hidden),) * 2
+        return (*both, self.linear("single modulation", self.hidden, 3 * self.hidden)) if self.single_layers else both
 
     def _approximated(self) -> Ends:
         """The approximator, c -> n -> ... -> h, with one token per modulation vector: twelve per double layer, three per single layer,
@@ -173,9 +173,9 @@ class TwoStream(Latent):
         assert self.approximator is not None
         c, n, layers = self.approximator.channels, self.approximator.hidden, self.approximator.layers
         inner = (biased("approximator", n, n), biased("approximator 2", n, n)) * layers
-        products = (biased("approximator in", c, n), *inner, biased("approximator out", n, self.hidden))
+        linears = (biased("approximator in", c, n), *inner, biased("approximator out", n, self.hidden))
         vectors = 12 * self.double_layers + 3 * self.single_layers + 2
-        return Ends("approximator", products, layers * n, vectors, first=True)
+        return Ends("approximator", linears, layers * n, vectors, first=True)
 
     def _refiner(self, text: Array) -> tuple[Stack | Ends, ...]:
         """Transformer layers over the text with an MLP of 4 x hidden, gated by the time step and the mean of the text."""
@@ -223,7 +223,7 @@ class TwoStream(Latent):
         """The linear layers that compute ``vectors`` modulation vectors per layer from the time embedding; empty if layers have none."""
         if self.modulation == "shared" or self.approximator is not None:
             return ()
-        one = Block((self.product("modulation", self.hidden, vectors * self.hidden),), (), (), self.hidden, 0)
+        one = Block((self.linear("modulation", self.hidden, vectors * self.hidden),), (), (), self.hidden, 0)
         return (Stack(name, one, layers, 1, within=True),)
 
     def _attention(self) -> blocks.Piece:
@@ -250,8 +250,8 @@ class TwoStream(Latent):
         """One stream's part of a double layer, without the attention core."""
         piece = self._attention()
         mixer, glue, halves = self._mixer(), self._glue(2), self._halves(2)
-        products = blocks.Piece(piece.linears, (), blocks.biases(piece.linears), reductions=1)
-        return blocks.block(self.hidden, products, mixer, glue, halves)
+        linears = blocks.Piece(piece.linears, (), blocks.biases(piece.linears), reductions=1)
+        return blocks.block(self.hidden, linears, mixer, glue, halves)
 
     def _mixer(self) -> blocks.Piece:
         """The feed-forward layer of a double or single layer."""
@@ -296,8 +296,8 @@ class TwoStream(Latent):
         """Final modulation and output projection."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
-        pixels = self.product("pixels", h, out * self.patch**2 * self.time_patch)
-        last = () if self.approximator is not None else (self.product("last modulation", h, 2 * h),)
+        pixels = self.linear("pixels", h, out * self.patch**2 * self.time_patch)
+        last = () if self.approximator is not None else (self.linear("last modulation", h, 2 * h),)
         return (
             Ends("last modulation", last, 0, 1, first=False),
             Ends("pixel head", (pixels,), 0, picture, first=False),

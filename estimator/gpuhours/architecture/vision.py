@@ -91,7 +91,7 @@ class VisionEncoder(Spec):
     """Patches that attend to each other in windowed layers; see ``windowed`` for the default."""
     global_every: Annotated[int, whole(least=1)] = 8
     """With windows, one layer in ``global_every`` attends to the whole image."""
-    time_product: bool = False
+    time_linear: bool = False
     """Whether a linear layer [h, h] follows attention over time (TimeSformer)."""
     pooling: Literal["none", "attention", "dense"] = "none"
     """How an image is pooled to one vector: by a query that attends to the patches (SigLIP), or a linear layer on the class token (ViT)."""
@@ -181,14 +181,14 @@ class VisionEncoder(Spec):
     def embedding(self, tokens: Array, kind: Trainable) -> Ends:
         """Patch embedding [channels p^2 tubelet, h], class token, registers, position table and first norm."""
         pixels = self.channels * self.patch**2 * self.tubelet
-        product = Linear("patch embedding", pixels, self.hidden, Split.WHOLE, self.patch_bias)
+        linear = Linear("patch embedding", pixels, self.hidden, Split.WHOLE, self.patch_bias)
         places = patches(self.image_size, self.image_size, self.patch) + (1 if self.class_token else 0)
         tables = self.extra_tokens * self.hidden + (places * self.hidden if self.positions == "learned" else 0)
         tables = tables + self.time_places * self.hidden + self.extra_weights
         tables = tables + (self.place_table if self.place_bias == "shared" else 0)
         if self.pre_norm:
             tables = tables + blocks.norm_parameters(self.norm, self.hidden)
-        return Ends("patch embedding", (product,), tables, tokens, first=True, trainable=kind, from_pixels=True)
+        return Ends("patch embedding", (linear,), tables, tokens, first=True, trainable=kind, from_pixels=True)
 
     def stacks(self, tokens: Array, sequence: Array, times: Array, kind: Trainable) -> tuple[Stack, ...]:
         """The layers; with divided attention, also a second stack that attends over time (Bertasius et al. 2021)."""
@@ -197,7 +197,9 @@ class VisionEncoder(Spec):
             return (layers,)
         glue = blocks.glue(self.hidden, self.norm, norms=1, residuals=1, dropout=False)
         square = (
-            (Linear("time product", self.hidden, self.hidden, Split.WHOLE, bias=True),) if self.time_product else ()
+            (Linear("temporal projection", self.hidden, self.hidden, Split.WHOLE, bias=True),)
+            if self.time_linear
+            else ()
         )
         along = blocks.block(self.hidden, self._attention(), blocks.Piece(square), glue)
         return (layers, Stack("attention along time", along, self.layers, tokens, times, kind, within=True))
@@ -284,11 +286,11 @@ class VisionEncoder(Spec):
         h = self.hidden
         norm = blocks.norm_parameters(self.norm, h) if self.final_norm else 0
         ends: list[Ends] = []
-        products: list[Linear] = []
+        linears: list[Linear] = []
         if self.pooling == "attention":
             key_value = Linear("pooling key-value", h, 2 * h, Split.WHOLE, bias=True)
             ends.append(Ends("pooling keys", (key_value,), h, tokens, first=False, trainable=kind))
-            products += [
+            linears += [
                 Linear("pooling query", h, h, Split.WHOLE, bias=True),
                 Linear("pooling output", h, h, Split.WHOLE, bias=True),
                 Linear("pooling up", h, self.ffn_width, Split.WHOLE, bias=True),
@@ -296,12 +298,12 @@ class VisionEncoder(Spec):
             ]
             norm = norm + blocks.norm_parameters(self.norm, h)
         if self.pooling == "dense":
-            products.append(Linear("pooler", h, self.pooler_width or h, Split.WHOLE, bias=True))
+            linears.append(Linear("pooler", h, self.pooler_width or h, Split.WHOLE, bias=True))
         if self.projection is not None:
-            products.append(Linear("projection", h, self.projection, Split.WHOLE))
+            linears.append(Linear("projection", h, self.projection, Split.WHOLE))
         if self.classes is not None:
-            products.append(Linear("classifier", h, self.classes, Split.WHOLE, bias=True))
-        return (*ends, Ends("vision head", tuple(products), norm, pictures, first=False, trainable=kind))
+            linears.append(Linear("classifier", h, self.classes, Split.WHOLE, bias=True))
+        return (*ends, Ends("vision head", tuple(linears), norm, pictures, first=False, trainable=kind))
 
 
 class StandardVision(Spec):

@@ -98,7 +98,7 @@ class Accelerator:
     generation: Generation
     node: str
     peak: Mapping[Dtype, float]
-    """FLOP/s by number format: dense, matrix products, fp32 accumulation."""
+    """FLOP/s by number format: dense, GEMMs, fp32 accumulation."""
     memory: float
     """Bytes, as shown by the driver."""
     memory_bandwidth: float

@@ -24,7 +24,7 @@ Time = Literal["today", "2024", "2022"]
 class Libraries(Sourced):
     """Rates of older kernels as shares of today's rates. Rates that a user measured on a card count as today's."""
 
-    products: Mapping[Generation, Share] = Field(default_factory=dict)
+    gemms: Mapping[Generation, Share] = Field(default_factory=dict)
     """Generation -> share, for GEMMs."""
     cudnn: Mapping[Generation, Share] = Field(default_factory=dict)
     """Generation -> share, for cuDNN attention."""
@@ -34,8 +34,8 @@ class Libraries(Sourced):
 
     def on(self, accelerator: Accelerator) -> Accelerator:
         """The accelerator with kernels at the speed of these libraries."""
-        products, cudnn = (shares.get(accelerator.generation, 1.0) for shares in (self.products, self.cudnn))
-        return accelerator if products == cudnn == 1 else _slowed(accelerator, products, cudnn)
+        gemms, cudnn = (shares.get(accelerator.generation, 1.0) for shares in (self.gemms, self.cudnn))
+        return accelerator if gemms == cudnn == 1 else _slowed(accelerator, gemms, cudnn)
 
 
 class _Sets(Section):
@@ -58,12 +58,10 @@ def _of_all_times() -> Mapping[Time, Libraries]:
 
 
 @lru_cache(maxsize=256)
-def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
-    """The accelerator with E and rho of GEMMs scaled by ``products``, and E of cuDNN attention by ``cudnn``."""
+def _slowed(accelerator: Accelerator, gemms: float, cudnn: float) -> Accelerator:
+    """The accelerator with E and rho of GEMMs scaled by ``gemms``, and E of cuDNN attention by ``cudnn``."""
     gemm, own = accelerator.gemm_constants, accelerator.kernels or KernelConstants.model_construct()
-    slower = gemm.model_copy(
-        update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}
-    )
+    slower = gemm.model_copy(update={"tile_efficiency": gemm.tile_efficiency * gemms, "ceiling": gemm.ceiling * gemms})
     attention = dict(own.attention or {})
     if "cudnn" in generation_constants(accelerator.generation).attention:
         attention["cudnn"] = _slower(accelerator.attention_constants("cudnn"), cudnn)

@@ -39,7 +39,7 @@ class NumberFormat:
     ``copies``     quantised copies of a weight that are kept through the step in addition to the stored weight
     ``frozen``     a weight that is not trained
     ``peak``       the peak rate of a profile that applies to its GEMMs
-    ``product``    the format of the GEMMs, if weights are dequantised for them
+    ``gemm``       the format of the GEMMs, if weights are dequantised for them
     ``trains``     whether a run can use the format; the others are GEMM rates only
     ``words``      names in tables, in lower case without spaces
     """
@@ -52,7 +52,7 @@ class NumberFormat:
     scale: float = 0.0
     copies: float = 0.0
     frozen: float = BF16
-    product: str = ""
+    gemm: str = ""
     trains: bool = True
     words: tuple[str, ...] = ()
     casts: Literal["plain", "blocks", "four_bit"] = "plain"
@@ -66,7 +66,7 @@ class NumberFormat:
     @property
     def unpacked(self) -> bool:
         """Whether weights are dequantised to another format for each GEMM."""
-        return self.product not in ("", self.name)
+        return self.gemm not in ("", self.name)
 
     @property
     def narrow(self) -> bool:
@@ -91,7 +91,7 @@ _FORMATS = (
     NumberFormat("fp4", 0.5, "fp4", trains=False),
     NumberFormat("int8", 1, "int8", trains=False),
     # frozen weights of 4.127 bits (double quantisation), bf16 GEMMs (Dettmers et al. 2023, QLoRA, section 3)
-    NumberFormat("nf4", 2, "bf16", frozen=4.127 / 8, product="bf16", words=("nf4", "qlora", "int4", "4bit")),
+    NumberFormat("nf4", 2, "bf16", frozen=4.127 / 8, gemm="bf16", words=("nf4", "qlora", "int4", "4bit")),
 )
 NUMBER_FORMATS: Final[dict[str, NumberFormat]] = {one.name: one for one in _FORMATS}
 """Every number format by name; to add one, add a line to ``_FORMATS``."""
@@ -164,9 +164,9 @@ class Precision:
         return self.format.element == FP32
 
     @property
-    def product(self) -> str:
+    def gemm(self) -> str:
         """The dtype whose peak applies to GEMMs, as an argument of ``Accelerator.peak_for``."""
-        return self.format.product or self.dtype
+        return self.format.gemm or self.dtype
 
     @property
     def element(self) -> float:

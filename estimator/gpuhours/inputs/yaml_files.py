@@ -37,8 +37,10 @@ IN_WORDS = {
 RENAMED = {
     "settled_on": "fitted_on", "settled": "fitted", "met": "measured_on", "unmet": "unmeasured_factor",
     "apart": "independent", "eased": "clock_gain", "narrow": "single_system",
+    "caption_products": "caption_layers", "merge_product": "merge_linear", "time_product": "time_linear",
+    "biased_products": "biased_gemms", "pads_products": "pads_gemms",
 }  # fmt: skip
-"""Earlier names of keys of profiles, which users write too, and what they are called now."""
+"""Earlier names of keys of models and profiles, which users write too, and what they are called now."""
 
 
 class Section(BaseModel):

@@ -115,19 +115,17 @@ def unfused_attention_time(
     odd = np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0
     share = np.where(odd, c.odd, c.even) if unaligned is None else unaligned * c.odd
 
-    def product(m: Array, n: Array, k: Array) -> Array:
+    def gemm(m: Array, n: Array, k: Array) -> Array:
         aligned = gemm_time(m, np.ceil(n / 8) * 8, np.ceil(k / 8) * 8, accelerator, dtype, count=p)
         rows, columns = (np.ceil(size / UNALIGNED_TILE) * UNALIGNED_TILE for size in (m, n))
         slow = 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype))
         return np.where(strided, np.maximum(slow, aligned), aligned)
 
-    if direction == "forward":
-        products = product(s, j, d) + product(s, v, j)
-    else:
-        products = product(s, j, v) + product(j, v, s) + product(s, d, j) + product(j, d, s)
+    shapes = ((s, j, d), (s, v, j)) if direction == "forward" else ((s, j, v), (j, v, s), (s, d, j), (j, d, s))
+    gemms = sum((gemm(*shape) for shape in shapes), start=np.asarray(0.0))
     copy = accelerator.memory_constants
     traffic = SCORE_BYTES[direction] * p * s * j / (copy.copy_share * accelerator.memory_bandwidth)
-    return products + np.where(traffic > 0, traffic + 2 * copy.launch, 0.0)
+    return gemms + np.where(traffic > 0, traffic + 2 * copy.launch, 0.0)
 
 
 def fused_attention_time(

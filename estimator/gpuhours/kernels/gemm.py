@@ -1,4 +1,4 @@
-"""Times of GEMMs (matrix products) on one accelerator. All floats are SI."""
+"""Times of GEMMs (matrix multiplications) on one accelerator. All floats are SI."""
 
 from __future__ import annotations
 

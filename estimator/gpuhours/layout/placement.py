@@ -120,8 +120,8 @@ def head_in_layers(model: Model, streams: list[Stack]) -> Array:
     0 for a model without a head over a vocabulary (a diffusion transformer).
     """
     counted = {Role.ATTENTION_OUTPUT: 4, Role.MLP_IN: 1, Role.MLP_OUT: 1}
-    products = ((counted.get(linear.role, 0), linear.flops_per_token) for linear in streams[-1].block.linears)
-    layer = sum((times * each for times, each in products), 0.0)
+    gemms = ((counted.get(linear.role, 0), linear.flops_per_token) for linear in streams[-1].block.linears)
+    layer = sum((times * each for times, each in gemms), 0.0)
     heads = (linear for part in model.ends for linear in part.linears if linear.split is Split.VOCABULARY)
     head = sum((linear.flops_per_token for linear in heads), 0.0)
     return np.divide(head, layer) if some(np.greater(head, 0)) else np.asarray(0.0)

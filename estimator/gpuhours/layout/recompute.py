@@ -54,7 +54,7 @@ class Unkept:
 class Policy:
     """Shares of a layer's forward work that are recomputed, and the tensors that are therefore not saved."""
 
-    products: Mapping[Role, float] = field(default_factory=dict)
+    gemms: Mapping[Role, float] = field(default_factory=dict)
     core: float = 0.0
     """Share of the attention core, and of its context-parallel communication."""
     operators: Mapping[Pointwise, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Policy:
     def __or__(self, other: Policy) -> Policy:
         """Both combined: the larger share of each."""
         return Policy(
-            _elementwise_max(self.products, other.products), max(self.core, other.core), _elementwise_max(self.operators, other.operators),
+            _elementwise_max(self.gemms, other.gemms), max(self.core, other.core), _elementwise_max(self.operators, other.operators),
             max(self.others, other.others), max(self.tensor, other.tensor), max(self.expert, other.expert), self.unkept | other.unkept,
         )  # fmt: skip
 
@@ -91,7 +91,7 @@ SELECTIVE: Mapping[Selective, Policy] = {
     "attention": Policy(core=1.0, unkept=Unkept(scores=True)),
     "all-but-attention": replace(EVERYTHING, core=0.0, unkept=Unkept(all_but=(1.0, 0.0))),
     "all-but-half-attention": replace(EVERYTHING, core=FIRST_HALF, unkept=Unkept(all_but=(0.5, 0.0))),
-    "half-of-products": Policy(dict.fromkeys(Role, 0.5), others=1.0, tensor=0.5, unkept=Unkept(all_but=(1.0, 0.5))),
+    "half-of-gemms": Policy(dict.fromkeys(Role, 0.5), others=1.0, tensor=0.5, unkept=Unkept(all_but=(1.0, 0.5))),
     "attention-block": Policy(
         dict.fromkeys(ATTENTION_IN, 1.0), core=1.0, others=0.5,
         unkept=Unkept(scores=True, heads=True, inputs=frozenset({Role.ATTENTION_OUTPUT}),
@@ -108,7 +108,7 @@ SELECTIVE: Mapping[Selective, Policy] = {
 attention               the core (Korthikanti et al. 2022, section 5)
 all-but-attention       everything except the core and its communication (selective checkpoint++ of LoongTrain)
 all-but-half-attention  the same, plus the core for the first half of the sequence (BurstEngine, arXiv:2509.19836)
-half-of-products        every second GEMM, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
+half-of-gemms        every second GEMM, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
                         (torchtitan's operator-wise policy keeps ``reduce_scatter_tensor``)
 attention-block, mlp    one half of the block: its GEMMs except the last, half of the memory-bound operators
 """
@@ -158,7 +158,7 @@ def _modules(chosen: frozenset[Module]) -> Policy:
     return policy
 
 
-def skips_last_product(stack: Stack, software: Software) -> bool:
+def skips_last_gemm(stack: Stack, software: Software) -> bool:
     """Whether full recomputation of a layer skips its last GEMM.
 
     It does if the stack stops after the last activation needed (``early_stop``), unless the last GEMM has an adapter, which is computed
@@ -171,14 +171,14 @@ def skips_last_product(stack: Stack, software: Software) -> bool:
     return software.early_stop and not adapted and not has_experts(last)
 
 
-def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
+def gemm_share(policy: Policy, stack: Stack, software: Software) -> Array:
     """Share of a layer's GEMM FLOPs that a policy recomputes: at most what full recomputation does, which may skip the last GEMM."""
     linears = stack.block.linears
     if not linears:
         return 0.0
-    counted = linears[:-1] if skips_last_product(stack, software) else linears
+    counted = linears[:-1] if skips_last_gemm(stack, software) else linears
     most = sum((_flops(linear) for linear in counted), start=np.asarray(0.0))
-    some = sum((_flops(linear) * policy.products.get(linear.role, 0.0) for linear in linears), start=np.asarray(0.0))
+    some = sum((_flops(linear) * policy.gemms.get(linear.role, 0.0) for linear in linears), start=np.asarray(0.0))
     return np.divide(np.minimum(some, most), sum(_flops(linear) for linear in linears))
 
 

@@ -54,9 +54,9 @@ def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
     if trained and part.trainable is not Trainable.FULL:
         return NOTHING
     tables = np.divide(part.tables, ranks.tensor if part.split is Split.VOCABULARY else 1)
-    products = sum((local_parameters(linear, ranks) for linear in part.linears), start=0.0)
+    gemms = sum((local_parameters(linear, ranks) for linear in part.linears), start=0.0)
     held = np.equal(ranks.pipeline, 1) if part.tied else False
-    return Weights(tables + np.where(held, 0.0, products), 0.0)
+    return Weights(tables + np.where(held, 0.0, gemms), 0.0)
 
 
 def part_weights(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:

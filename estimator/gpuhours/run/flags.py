@@ -92,7 +92,7 @@ ELSEWHERE: Mapping[str, str] = {
     "dataset_size": "--samples counts the samples of the data set, --tokens the tokens to train on.",
     "size": "--params is the size of the model; --samples or --tokens that of the data.",
     "rank": "--lora RANK and --qlora RANK train adapters of that rank; --gpus is the number of processes.",
-    "mixed_precision": "--precision bf16 is the format of the matrix products; --set training.state=amp autocasts weights of fp32.",
+    "mixed_precision": "--precision bf16 is the format of the GEMMs; --set training.state=amp autocasts weights of fp32.",
     "backend": "--software names the training stack; `gpuhours software list`.",
     **dict.fromkeys(("region", "location"), "--country names the electricity grid; --price sets the price of one GPU-hour."),
     "date": "--year sets the defaults of the run; --by 2027-03-01 is a deadline.",

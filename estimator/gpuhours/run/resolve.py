@@ -72,7 +72,7 @@ class Resolved:
     def peak(self) -> float:
         """Dense FLOP/s of one accelerator in the run's number format."""
         assert self.cluster is not None
-        return self.cluster.accelerator.peak_for(self.precision.product)
+        return self.cluster.accelerator.peak_for(self.precision.gemm)
 
     @property
     def workload(self) -> Workload:

@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Selective = Literal[
-    "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
+    "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-gemms"
 ]
 """What ``recompute: selective`` recomputes; see ``layout.recompute``."""
 
@@ -42,7 +42,7 @@ OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """Names of the operators of ``architecture.operators.Pointwise`` in profiles."""
 KERNELS: Final = (
-    *NAMES, "product", "expert", "unpacked", "attention", "unfused", "disentangled", "place-bias", "cut-rotary", "adapter",
+    *NAMES, "gemm", "expert", "unpacked", "attention", "unfused", "disentangled", "place-bias", "cut-rotary", "adapter",
 )  # fmt: skip
 """Operators for which a host launches kernels."""
 NOTHING: Final = Traffic.model_construct(forward=0.0, backward=0.0)
@@ -91,7 +91,7 @@ class Head(Sourced):
 
 
 class Casts(Sourced):
-    """Quantisation to 8 or 4 bit, per element of a matrix product's input activations."""
+    """Quantisation to 8 or 4 bit, per element of a GEMM's input activations."""
 
     forward: NotNegative
     backward: NotNegative
@@ -178,7 +178,7 @@ class Kernels(Sourced):
     """Host time modelled by kernel launches, for stacks whose layers differ too much for a single time per layer."""
 
     operators: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)]
-    """Kernels per operator of a layer: ``product`` (each unfused one), ``expert``, ``unpacked`` (a 4-bit weight),
+    """Kernels per operator of a layer: ``gemm`` (each unfused one), ``expert``, ``unpacked`` (a 4-bit weight),
     ``attention``, ``unfused``, ``cut-rotary`` (of a part of each head), ``adapter`` and the names of
     ``architecture.operators.Pointwise``."""
     experts: Literal["grouped", "looped"] = "grouped"
@@ -276,7 +276,7 @@ class Exposed(Sourced):
     data: Share
     """Gradient reduction and weight gathering, once per step (ZeRO 0 to 2)."""
     shard: Share
-    """All-gathers and reduce-scatters of every layer (ZeRO-3): how much they slow the concurrent matrix products."""
+    """All-gathers and reduce-scatters of every layer (ZeRO-3): how much they slow the concurrent GEMMs."""
     pipeline: Share
     one_chunk: Share | None = None
     """The same for stages of one chunk, if different: such a stage has nothing else to run while it waits for a message."""

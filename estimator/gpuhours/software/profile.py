@@ -84,13 +84,13 @@ class Software(Section):
     """The kernel for attention without a causal mask; None: the same as with one."""
     biased_attention: str | None = None
     """The kernel for attention with a learned bias on its scores; None: the same as without."""
-    biased_products: Literal["fp32"] | None = None
+    biased_gemms: Literal["fp32"] | None = None
     """The format of attention's GEMMs with a learned bias, if not the run's (PyTorch's path for a learned bias uses fp32)."""
     model_code: bool = False
     """Whether models run as transformers' files write them, so that attention without a call of a kernel there is unfused."""
     grouped_attention: str | None = None
     """The kernel for grouped-query attention in fp32, and for multi-query attention with its single key head broadcast to all heads; their
-    GEMMs use ``biased_products``. Of PyTorch's kernels only FlashAttention and cuDNN support groups, in 16 bit. None: the same kernel
+    GEMMs use ``biased_gemms``. Of PyTorch's kernels only FlashAttention and cuDNN support groups, in 16 bit. None: the same kernel
     as without groups."""
     casts_layers: bool = False
     """Whether weights are gathered in the GEMMs' format and inputs are cast once for all layers (FSDP's mixed precision), so that
@@ -151,7 +151,7 @@ class Software(Section):
     early_stop: bool
     """Whether full recomputation stops after the last activation needed: the block's last GEMM is not repeated (unless an adapter
     or the weights of experts need its output)."""
-    pads_products: bool = False
+    pads_gemms: bool = False
     """Whether a compiler copies operands whose rows are not aligned to 16 bytes into aligned ones (torch.compile)."""
     balances: Literal["layers", "flops"] = "layers"
     """What pipeline stages balance by default: the number of layers, or FLOPs including the head's."""

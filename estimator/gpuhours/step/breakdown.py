@@ -10,7 +10,7 @@ from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.inputs.records import dataclass
 
 PARTS = (
-    "matrix products",
+    "GEMMs",
     "attention",
     "other kernels",
     "tensor communication",
@@ -58,13 +58,13 @@ class Step:
     def waterfall(self) -> tuple[tuple[str, Array], ...]:
         """(name, share of the step's time) for MFU and every loss against peak; the shares add up to 1.
 
-        The first is "mfu"; "below peak" is the time of matrix products and attention beyond what their model FLOPs need at peak; every
+        The first is "mfu"; "below peak" is the time of GEMMs and attention beyond what their model FLOPs need at peak; every
         other part is its whole time.
         """
         spent = {name: seconds / self.time for name, seconds in self.parts.items()}
         useful = self.mfu
-        busy = spent["matrix products"] + spent["attention"]
-        others = tuple((name, spent[name]) for name in PARTS if name not in ("matrix products", "attention"))
+        busy = spent["GEMMs"] + spent["attention"]
+        others = tuple((name, spent[name]) for name in PARTS if name not in ("GEMMs", "attention"))
         return (("mfu", useful), ("below peak", busy - useful), *others)
 
 

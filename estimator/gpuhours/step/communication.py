@@ -23,7 +23,7 @@ TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expe
 SENDS = "pipeline communication"
 
 
-def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
+def tensor_passes(stack: Stack, workload: Workload, gemms: Passes) -> Passes:
     """Exposed time in s of the tensor-parallel collectives of one layer and micro-batch, after attention and the MLP, forward and backward.
 
     Each is an all-reduce of 2 T h bytes or, with sequence parallelism, an all-gather and a reduce-scatter of the same size; T tokens on a
@@ -50,8 +50,8 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
     exposed = np.where(ranks.tensor_group.domains(workload.cluster) > 1, 1.0, software.exposed.tensor)
     copied = np.where(np.greater(ranks.whole, 1), software.sequence_copies * message / 2, 0.0)
     beside = arrived + sums * memory_time(copied, workload.accelerator)
-    forward = left_over(sent, products.forward, exposed) + beside
-    backward = left_over(sent, products.backward, exposed) + beside
+    forward = left_over(sent, gemms.forward, exposed) + beside
+    backward = left_over(sent, gemms.backward, exposed) + beside
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 

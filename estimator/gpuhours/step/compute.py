@@ -16,26 +16,26 @@ from gpuhours.step.host import table_copies
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
-PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
+GEMMS, ATTENTION, OTHER = "GEMMs", "attention", "other kernels"
 
 
 def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
-    """Seconds of one layer of a stack and one micro-batch on a rank, by kind of kernel (``PRODUCTS``, ``ATTENTION``, ``OTHER``)."""
+    """Seconds of one layer of a stack and one micro-batch on a rank, by kind of kernel (``GEMMS``, ``ATTENTION``, ``OTHER``)."""
     tokens = np.divide(np.multiply(stack.tokens, workload.ranks.microbatch), workload.ranks.context)
-    products = Passes()
+    gemms = Passes()
     experts = Passes()
     for linear in stack.block.linears:
-        found = product_passes(linear, tokens, workload, stack.trainable)
-        products, experts = (products, experts + found) if has_experts(linear) else (products + found, experts)
+        found = gemm_passes(linear, tokens, workload, stack.trainable)
+        gemms, experts = (gemms, experts + found) if has_experts(linear) else (gemms + found, experts)
     narrow = workload.precision.autocast or workload.software.adapters.dtype is None
     wide = workload.wide if narrow else workload.software.adapters.dtype
     joined = Passes()
     for adapter in stack.adapters:
-        joined += product_passes(adapter, tokens, workload, Trainable.FULL, wide)
+        joined += gemm_passes(adapter, tokens, workload, Trainable.FULL, wide)
     others = elementwise_passes(stack, tokens, workload)
     attention = attention_passes(stack, workload)
-    products = products * clock_factor(products + experts + attention, others, workload) + experts + joined
-    seconds = {PRODUCTS: products, ATTENTION: attention, OTHER: others}
+    gemms = gemms * clock_factor(gemms + experts + attention, others, workload) + experts + joined
+    seconds = {GEMMS: gemms, ATTENTION: attention, OTHER: others}
     if stack.trainable is Trainable.FROZEN:
         return {kind: Passes(passes.forward) for kind, passes in seconds.items()}
     return seconds
@@ -59,7 +59,7 @@ def clock_factor(heavy: Passes, light: Passes, workload: Workload) -> Array:
     return 1.0 - workload.software.clock_gain * (1.0 - share)
 
 
-def product_passes(
+def gemm_passes(
     linear: Linear,
     tokens: Array,
     workload: Workload,
@@ -91,8 +91,8 @@ def product_passes(
     loops: Array = 1
     if has_experts(linear) and not linear.everywhere and workload.software.wide_experts and workload.precision.autocast:
         dtype, loops, count = "fp32", count, 1  # no grouped kernel takes fp32: one GEMM after another
-    dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
-    chip, pads = workload.accelerator, workload.software.pads_products
+    dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.gemm)
+    chip, pads = workload.accelerator, workload.software.pads_gemms
     passes = {Trainable.FROZEN: 1, Trainable.FULL: 3}.get(trainable, 2)
     times = passes_times(tokens, n, k, chip, dtype, passes, count=count, pads=pads)
     forward, backward, weight = (*times, 0.0, 0.0)[:3]
@@ -163,7 +163,7 @@ def issue_bound(workload: Workload, kind: Pointwise | None = None) -> float:
     ``issued_of``). 1 if s is 0 or the number of SMs is unknown.
 
     Source: own measurements, single kernels on both cards (``h100_eager_operators.csv``, ``h200_eager_operators.csv``): sums, copies and
-    casts to 16 bit gain all of the additional bandwidth; products with a row or a head's table, splitting or concatenating heads, and casts
+    casts to 16 bit gain all of the additional bandwidth; GEMMs with a row or a head's table, splitting or concatenating heads, and casts
     to fp32 gain 0 to 40 % of it.
     """
     facts = workload.software.pointwise
@@ -251,7 +251,7 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
     """
     shares, peak = workload.software.convolution, workload.accelerator.peak_for(dtype)
     if shares is None:
-        raise ValueError("this stack embeds patches by products")
+        raise ValueError("this stack embeds patches by GEMMs")
     flops = linear.flops_per_token * tokens
     weight = flops / (shares.backward * peak) if trainable is Trainable.FULL else 0.0
     return Passes(flops / (shares.forward * peak), 0.0, weight)
@@ -271,7 +271,7 @@ def grouped_passes(part: Ends, linear: Linear, tokens: Array, workload: Workload
     """
     shares, peak = workload.software.grouped_convolution, workload.accelerator.peak_for(workload.wide)
     if shares is None:
-        raise ValueError("this stack runs convolutions in groups as products")
+        raise ValueError("this stack runs convolutions in groups as GEMMs")
     share = np.where(np.less(part.grouped, TENSOR_CHANNELS), *shares)
     t = linear.flops_per_token * tokens / (share * peak)
     trained, full = part.trainable is not Trainable.FROZEN, part.trainable is Trainable.FULL
@@ -299,12 +299,12 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
     return Passes(forward, backward, weight)
 
 
-def _end_product(part: Ends, linear: Linear, tokens: Array, workload: Workload) -> Passes:
+def _end_gemm(part: Ends, linear: Linear, tokens: Array, workload: Workload) -> Passes:
     """Seconds of one GEMM of an end: as a convolution where it is one and the stack's rates are known."""
     if some(part.grouped) and workload.software.grouped_convolution is not None:
         return grouped_passes(part, linear, tokens, workload)
     embedded = part.from_pixels and workload.software.convolution is not None
-    passes = convolution_passes if embedded else product_passes
+    passes = convolution_passes if embedded else gemm_passes
     return passes(linear, tokens, workload, part.trainable, workload.wide)
 
 
@@ -313,11 +313,11 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
     kernel. Head and loss are processed in blocks of tokens if ``loss_blocks`` gives several."""
     ranks = workload.ranks
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
-    products = Passes()
+    gemms = Passes()
     for linear in part.linears:
-        found = _end_product(part, linear, tokens, workload)
+        found = _end_gemm(part, linear, tokens, workload)
         words = linear.split is Split.VOCABULARY and some(part.vocabulary)
-        products += read_again(found, linear, tokens, workload) if words else found
+        gemms += read_again(found, linear, tokens, workload) if words else found
     head = workload.software.head
     scale = workload.precision.element / 2
     wider = 1.0 if workload.software.works_wide else scale  # the loss computes in fp32, whatever the logits' format
@@ -332,4 +332,4 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
     forward = forward + table_copies(part, workload)
     trained = part.trainable is not Trainable.FROZEN
     others = Passes(forward, backward if trained else 0.0)
-    return {PRODUCTS: products * clock_factor(products, others, workload), OTHER: others}
+    return {GEMMS: gemms * clock_factor(gemms, others, workload), OTHER: others}

@@ -152,8 +152,8 @@ def _shared_passes(
     }
     chip, facts = workload.accelerator, workload.software.context
     own_path = core.biased or (kernel == "unfused" and workload.in_fp32(core))
-    if own_path and workload.software.biased_products is not None:
-        common["dtype"] = workload.software.biased_products
+    if own_path and workload.software.biased_gemms is not None:
+        common["dtype"] = workload.software.biased_gemms
     own = _own_block(kernel, core, workload, common)
     if kernel == "unfused":
         scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)

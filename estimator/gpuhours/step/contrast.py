@@ -8,7 +8,7 @@ from gpuhours.architecture.operators import Ends
 from gpuhours.kernels.collectives import all_gather_time, reduce_scatter_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.kernels.memory_bound import memory_time
-from gpuhours.step.compute import OTHER, PRODUCTS
+from gpuhours.step.compute import GEMMS, OTHER
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import DATA
 from gpuhours.workload import Workload
@@ -34,7 +34,7 @@ def contrast_parts(part: Ends, workload: Workload) -> dict[str, Passes]:
     logits = 2 * b * whole * size / 2
     features = 2 * whole * e * size
     return {
-        PRODUCTS: Passes(there, back),
+        GEMMS: Passes(there, back),
         OTHER: Passes(memory_time(head.forward * logits, chip), memory_time(head.backward * logits, chip)),
         DATA: Passes(
             all_gather_time(features, ranks.data_group, workload.cluster),

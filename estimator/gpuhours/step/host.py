@@ -17,8 +17,8 @@ from gpuhours.step.context import shared_out_whole
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
-LLAMA_PRODUCTS = 7
-"""Products of the llama layer on which the host time of a layer's modules was measured: q, k, v, o, gate, up, down."""
+LLAMA_GEMMS = 7
+"""GEMMs of the llama layer on which the host time of a layer's modules was measured: q, k, v, o, gate, up, down."""
 LLAMA_LAUNCHES = 14
 """Launches of a llama block: four GEMMs, attention, two norms, two residuals, rotary embeddings (four kernels) and SwiGLU."""
 SWITCHED = 0.83
@@ -26,7 +26,7 @@ SWITCHED = 0.83
 (nanotron's benchmark: 24.3 ms per layer over the 8 ranks of a node, median of 66 runs; rings would take 28 ms)."""
 
 
-WEIGHTED = frozenset({"product", "bias"})
+WEIGHTED = frozenset({"gemm", "bias"})
 """Operators with weights, which autocast casts unless they are frozen and stored in the format of GEMMs."""
 
 Late = Callable[[Array], Array]
@@ -174,7 +174,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
     k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation, g s per gap
 
-    What is launched within another stack's layer (``Stack.within``) has l in proportion to its products, of which the llama layer that l
+    What is launched within another stack's layer (``Stack.within``) has l in proportion to its GEMMs, of which the llama layer that l
     was measured on has seven, and no r: the layer is recomputed as one.
 
     Raises ``ValueError`` for a profile that is modelled by layers, not by kernels.
@@ -217,8 +217,8 @@ def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
 
 
 def _modules_share(stack: Stack) -> Array:
-    """Host time of a stack's modules relative to a layer's: 1, or by its products if it is launched within another stack's layer."""
-    return np.minimum(_products(stack) / LLAMA_PRODUCTS, 1.0) if stack.within else 1.0
+    """Host time of a stack's modules relative to a layer's: 1, or by its GEMMs if it is launched within another stack's layer."""
+    return np.minimum(_gemms(stack) / LLAMA_GEMMS, 1.0) if stack.within else 1.0
 
 
 def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
@@ -247,12 +247,12 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     counts: list[tuple[str, Array]] = [
-        ("product", linear.fused * (linear.experts if looped else 1)) for linear in stack.block.linears
+        ("gemm", linear.fused * (linear.experts if looped else 1)) for linear in stack.block.linears
     ]
     routed = sum(linear.experts for linear in stack.block.linears if looped and linear.role is Role.MLP_OUT)
     counts.append(("expert", routed))
     quantised = workload.precision.format.unpacked and stack.trainable is not Trainable.FULL
-    counts.append(("unpacked", _products(stack) if quantised else 0))
+    counts.append(("unpacked", _gemms(stack) if quantised else 0))
     counts += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
     counts += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
@@ -265,7 +265,7 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     return [*counts, ("adapter", len(stack.adapters) / 2)]
 
 
-def _products(stack: Stack) -> Array:
+def _gemms(stack: Stack) -> Array:
     """Number of GEMMs of a layer, unfused."""
     return sum(linear.fused for linear in stack.block.linears)
 
@@ -283,8 +283,8 @@ def modules(stack: Stack, workload: Workload) -> Array:
     of every adapter."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
-    products = sum(one.fused * (one.experts if looped else 1) for one in stack.block.linears)
-    return products + sum(np.max(operator.parameters) > 0 for operator in stack.block.elementwise) + len(stack.adapters)
+    gemms = sum(one.fused * (one.experts if looped else 1) for one in stack.block.linears)
+    return gemms + sum(np.max(operator.parameters) > 0 for operator in stack.block.elementwise) + len(stack.adapters)
 
 
 def _sharing_time(stack: Stack, workload: Workload) -> Array:

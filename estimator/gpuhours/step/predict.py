@@ -21,7 +21,7 @@ from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.software.profile import Software
 from gpuhours.step.breakdown import PARTS, Step, where_violated
 from gpuhours.step.communication import CONTEXT, EXPERT, SENDS, TENSOR, expert_passes, tensor_passes
-from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, ends_compute, layer_compute
+from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
@@ -99,7 +99,7 @@ def step_of(workload: Workload, work: Work) -> Step:
         parts=parts,
         model_flops=model_flops(workload.model, workload.global_batch),
         hardware_flops=hardware_flops(workload.model, workload.global_batch, layout, workload.software),
-        peak=cluster.accelerator.peak_for(workload.precision.product) * np.asarray(cluster.gpus),
+        peak=cluster.accelerator.peak_for(workload.precision.gemm) * np.asarray(cluster.gpus),
         valid=np.logical_not(where_violated(reasons)),
         reasons=reasons,
     )
@@ -256,8 +256,8 @@ def joined(one: Parts, other: Parts) -> Parts:
 def _layer_parts(stack: Stack, workload: Workload) -> Parts:
     """Work of one layer for one micro-batch by kind: compute, communication, recomputation, offloading."""
     parts = layer_compute(stack, workload)
-    products, attention = parts[PRODUCTS], parts[ATTENTION]
-    parts[TENSOR] = tensor_passes(stack, workload, products)
+    gemms, attention = parts[GEMMS], parts[ATTENTION]
+    parts[TENSOR] = tensor_passes(stack, workload, gemms)
     parts[CONTEXT] = context_passes(stack, workload, attention)
     parts[EXPERT] = expert_passes(stack, workload)
     if stack.trainable is not Trainable.FROZEN:

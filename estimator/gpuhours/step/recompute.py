@@ -9,9 +9,9 @@ import numpy as np
 from gpuhours.architecture.operators import Stack
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Recompute
-from gpuhours.layout.recompute import EVERYTHING, Policy, covered, product_share, selective_policy
+from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy
 from gpuhours.step.communication import CONTEXT, EXPERT, TENSOR
-from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, operator_share
+from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, operator_share
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
@@ -34,7 +34,7 @@ def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> A
 def _time_again(policy: Policy, stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:
     """Forward seconds of one layer that a policy recomputes: the sum over all kinds of the policy's share times the forward pass."""
     shares: Mapping[str, Array] = {
-        PRODUCTS: product_share(policy, stack, workload.software),
+        GEMMS: gemm_share(policy, stack, workload.software),
         ATTENTION: policy.core,
         CONTEXT: policy.core,
         OTHER: operator_share(policy, stack, workload),

@@ -191,7 +191,7 @@ def test_every_result_can_be_explained(gpuhours_command: Command, name: str) -> 
 
 
 EXPLAINED = [
-    ("mfu", ["MFU = model FLOPs per step / (step time x", "peak", "data sheet", "dense", "causal", "matrix products"]),
+    ("mfu", ["MFU = model FLOPs per step / (step time x", "peak", "data sheet", "dense", "causal", "GEMMs"]),
     ("gpu_hours", ["GPU-hours = model FLOPs / (MFU x peak x", "tokens", "given", "goodput", "assumed"]),
     ("cost", ["2.5 USD/(GPU*hour)", "given"]),
     ("energy", ["PUE", "W", "cost.power_share"]),

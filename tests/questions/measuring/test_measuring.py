@@ -18,8 +18,8 @@ from gpuhours.questions.measuring.gpu_benchmark import (
     TOKENS,
     Attention,
     Device,
+    Gemm,
     KernelTimings,
-    Product,
 )
 from gpuhours.questions.measuring.measuring import fitted, measure, recognised, write
 from tests.benchmarks.kernels import OWN, read
@@ -53,7 +53,7 @@ def slower(by: float) -> KernelTimings:
         dtype="bf16",
         copy_bandwidth=4.3e12 / by,
         launch=1e-6,
-        products=tuple(Product(m, n, k, by * float(gemm_time(m, n, k, H200))) for m, n, k in shapes),
+        gemms=tuple(Gemm(m, n, k, by * float(gemm_time(m, n, k, H200))) for m, n, k in shapes),
         kernel="cudnn",
         attention=tuple(Attention(*shape, core("forward", shape), core("backward", shape)) for shape in cores),
     )
@@ -62,18 +62,18 @@ def slower(by: float) -> KernelTimings:
 @pytest.mark.parametrize("by", [0.9, 1.0, 1.25])
 def test_a_level_is_found_again(by: float) -> None:
     levels = {level.kernel: level for level in fitted(slower(by), H200).levels}
-    for kernel in ("matrix products", "attention forward (cudnn)", "attention backward (cudnn)"):
+    for kernel in ("GEMMs", "attention forward (cudnn)", "attention backward (cudnn)"):
         assert levels[kernel].factor == pytest.approx(1 / by, rel=0.02)
         assert levels[kernel].error < 0.02
 
 
-def test_our_own_products_ask_for_the_profiles_level() -> None:
+def test_our_own_gemms_ask_for_the_profiles_level() -> None:
     t = read(OWN / "h200_gemm.csv")
     rows = (t["kind"] == "single") & (t["dtype"] == "bf16") & (t["pass"] == "fwd") & (t["m"] >= 1024) & (t["n"] >= 2048)
     rows &= (t["k"] >= 2048) & (t["n"] % 8 == 0)
     found = zip(*(t[name][rows] for name in ("m", "n", "k", "time_us")), strict=True)
-    products = tuple(Product(int(m), int(n), int(k), us * 1e-6) for m, n, k, us in found)
-    level = fitted(replace(slower(1.0), products=products), H200).levels[0]
+    gemms = tuple(Gemm(int(m), int(n), int(k), us * 1e-6) for m, n, k, us in found)
+    level = fitted(replace(slower(1.0), gemms=gemms), H200).levels[0]
     assert level.factor == pytest.approx(1.0, abs=0.04)
 
 

@@ -247,7 +247,7 @@ def test_what_code_keeps_in_memory_stays_known_but_for_what_was_fitted() -> None
 
 
 def test_defaults_of_code_are_left_out_with_the_runs_that_chose_them() -> None:
-    """torchtitan's 70B and nanotron's bench chose what split products hold, LongVILA's longest sequences what a full card does."""
+    """torchtitan's 70B and nanotron's bench chose what split GEMMs hold, LongVILA's longest sequences what a full card does."""
     facts = load_software("fsdp-compile").memory
     without = {
         system: software_without("fsdp-compile", system)[0].memory for system in ("torchtitan", "longvila", "narayanan")

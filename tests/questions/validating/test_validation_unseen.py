@@ -265,7 +265,7 @@ def test_every_other_layer_is_full_recomputation_of_half() -> None:
     assert recompute_layers_of(row(recompute="full"), 32, 1) is None
 
 
-def test_products_scaled_by_row_are_no_faster_and_it_is_said(tmp_path: Path) -> None:
+def test_gemms_scaled_by_row_are_no_faster_and_it_is_said(tmp_path: Path) -> None:
     plain = {"software": "fsdp-compile", "tp": 1, "dp": 16, "sharding": "zero3"}
     wide, narrow, by_row = judged(
         tmp_path, plain, {**plain, "dtype": "fp8"}, {**plain, "dtype": "fp8", "precision": "fp8 (torchao rowwise)"}

@@ -71,7 +71,7 @@ def test_attention(words: str, kernel: str | None) -> None:
 @pytest.mark.parametrize("column", ["dtype", "precision"])
 @pytest.mark.parametrize(("words", "dtype"), FORMATS.items())
 def test_number_formats(words: str, dtype: str, column: str) -> None:
-    """The format of the products, not the narrowest of all that is stored or sent."""
+    """The format of the GEMMs, not the narrowest of all that is stored or sent."""
     assert dtype_of(Row({column: words}, 2), "fp16") == dtype
 
 

@@ -67,7 +67,7 @@ def pixart(config: Config) -> Fields:
     return {
         "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads, **patched(config),
         "latent_channels": config.number("in_channels"), "out_channels": config.number("out_channels"), "modulation": "shared",
-        "text_hidden": caption or hidden, "caption_products": 2 if caption else 0,
+        "text_hidden": caption or hidden, "caption_layers": 2 if caption else 0,
         "size_frequencies": hidden // 3 if sized else 0,
         "image_size": 8 * sample,
     }  # fmt: skip
@@ -122,7 +122,7 @@ def cogvideox(config: Config) -> Fields:
         **patched(config),
         "latent_channels": config.number("in_channels"), "out_channels": config.number("out_channels"), "vectors": 12,
         "time_hidden": config.number("time_embed_dim", default=512), "frequencies": hidden, "norm": "layer",
-        "text_hidden": config.number("text_embed_dim"), "text_in_stream": True, "caption_products": 1,
+        "text_hidden": config.number("text_embed_dim"), "text_in_stream": True, "caption_layers": 1,
         "text_length": config.number("max_text_seq_length", default=226), "image_size": 480, "compression": 8,
         "time_compression": config.number("temporal_compression_ratio", default=4),
     }  # fmt: skip

@@ -337,7 +337,7 @@ def timesformer(config: Config) -> Fields:
         **tower(config),
         "attention_bias": biases(config),
         "attends": "divided",
-        "time_product": True,
+        "time_linear": True,
         "time_places": config.number("num_frames", default=8),
     }
 

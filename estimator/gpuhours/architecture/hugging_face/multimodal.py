@@ -165,7 +165,7 @@ def mistral3(config: Config) -> Fields:
     merge = config.number("spatial_merge_size", default=2)
     bridge = {
         "kind": "mlp", "downsample": merge, "norm": True, "norm_before_merging": True, "norm_kind": "rms",
-        "merge_product": True, "bias": biased,
+        "merge_linear": True, "bias": biased,
     }  # fmt: skip
     return whole(encoder(config.inside("vision_config")), bridge, language(config, config.inside("text_config")))
 
@@ -280,7 +280,7 @@ def glm_vl(config: Config) -> Fields:
         "attention_bias": "qkv" if part.get("attention_bias") else "none", "mlp_bias": False, "pre_norm": True, "ffn_hidden": out,
     }  # fmt: skip
     bridge = {
-        "kind": "mlp", "downsample": part.number("spatial_merge_size", default=2), "merge_product": True, "inputs": out,
+        "kind": "mlp", "downsample": part.number("spatial_merge_size", default=2), "merge_linear": True, "inputs": out,
         "middle": 2 * part.number("intermediate_size"), "gated": True, "out": out, "then": out, "bias": False, "extra_weights": 3 * out,
     }  # fmt: skip
     config.without_effect("image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id")

@@ -43,7 +43,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Product:
+class Gemm:
     """A 16-bit GEMM, [m, n] = [m, k] [k, n]."""
 
     m: int
@@ -75,7 +75,7 @@ class KernelTimings:
     """Bytes read and written per second by a large copy."""
     launch: float
     """Seconds of an empty kernel, without host time."""
-    products: tuple[Product, ...]
+    gemms: tuple[Gemm, ...]
     kernel: str | None
     """The attention kernel that PyTorch chooses, if it is one of ours."""
     attention: tuple[Attention, ...] = field(default=())
@@ -117,7 +117,7 @@ def benchmark(torch: Any) -> KernelTimings:
     for _ in range(WARM_UP):
         torch.mm(large[0], large[1], out=large[2])
     layers = [shape for h in HIDDEN for shape in ((h, h), (4 * h, h), (h, 4 * h))]
-    products = tuple(one for n, k in layers for tokens in TOKENS for one in layer_products(torch, half, tokens, n, k))
+    gemms = tuple(one for n, k in layers for tokens in TOKENS for one in layer_gemms(torch, half, tokens, n, k))
     kernel = FUSED.get(chosen_backend(torch, half))
     shapes = [(length, width) for width in HEAD_DIMS for length in LENGTHS] if kernel else []
     return KernelTimings(
@@ -125,7 +125,7 @@ def benchmark(torch: Any) -> KernelTimings:
         dtype="bf16" if half is torch.bfloat16 else "fp16",
         copy_bandwidth=copy_bandwidth(torch),
         launch=empty_kernel(torch),
-        products=products,
+        gemms=gemms,
         kernel=kernel,
         attention=tuple(attention(torch, half, length, width) for length, width in shapes),
     )
@@ -158,7 +158,7 @@ def in_batches(torch: Any, call: Callable[[], object]) -> float:
     return float(statistics.median(a.elapsed_time(b) for a, b in itertools.pairwise(events))) * 1e-3
 
 
-def layer_products(torch: Any, half: Any, tokens: int, n: int, k: int) -> tuple[Product, ...]:
+def layer_gemms(torch: Any, half: Any, tokens: int, n: int, k: int) -> tuple[Gemm, ...]:
     """Y = X W', dX = dY W and dW = dY' X of one weight [n, k], over as many sets of operands as fit in 1 GB, up to 8."""
     sets = range(max(1, min(8, int(1e9 / (2 * (tokens * k + k * n + tokens * n))))))
     x, y, w = (
@@ -168,9 +168,9 @@ def layer_products(torch: Any, half: Any, tokens: int, n: int, k: int) -> tuple[
     inputs = [functools.partial(torch.mm, y[at], w[at]) for at in sets]
     weights = [functools.partial(torch.mm, y[at].t(), x[at]) for at in sets]
     return (
-        Product(tokens, n, k, in_graph(torch, forward)),
-        Product(tokens, k, n, in_graph(torch, inputs)),
-        Product(n, k, tokens, in_graph(torch, weights)),
+        Gemm(tokens, n, k, in_graph(torch, forward)),
+        Gemm(tokens, k, n, in_graph(torch, inputs)),
+        Gemm(n, k, tokens, in_graph(torch, weights)),
     )
 
 

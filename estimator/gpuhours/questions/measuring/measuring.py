@@ -98,11 +98,11 @@ def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
     """
     today = datetime.date.today().isoformat()
     source = f"gpuhours hardware measure on {times.device.name}, PyTorch {times.device.torch}, {today} (random data)"
-    gemm, products = product_level(times, accelerator, source)
+    gemm, gemms = gemm_level(times, accelerator, source)
     copied = accelerator.memory_constants
     share = times.copy_bandwidth / accelerator.memory_bandwidth
     memory = MemoryConstants(copy_share=round(min(share, MOST), 3), launch=float(f"{times.launch:.2g}"), source=source)
-    levels = [products, Level("copies", share / copied.copy_share, times.copy_bandwidth, 1, 0.0)]
+    levels = [gemms, Level("copies", share / copied.copy_share, times.copy_bandwidth, 1, 0.0)]
     kernels: dict[str, Any] = {"gemm": gemm, "memory": memory}
     if times.kernel is not None:
         core, attention = attention_levels(times, times.kernel, accelerator, source)
@@ -120,9 +120,9 @@ def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
     return Measured(accelerator, times.device, tuple(levels), {**kept, "kernels": measured})
 
 
-def product_level(times: KernelTimings, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
+def gemm_level(times: KernelTimings, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
     """E and rho of ``gemm_time``, multiplied by one factor."""
-    m, n, k, t = np.array([(one.m, one.n, one.k, one.seconds) for one in times.products]).T
+    m, n, k, t = np.array([(one.m, one.n, one.k, one.seconds) for one in times.gemms]).T
     base = accelerator.gemm_constants
 
     def at(factor: float) -> GemmConstants:
@@ -139,7 +139,7 @@ def product_level(times: KernelTimings, accelerator: Accelerator, source: str) -
     rate = float(np.median(2 * m * n * k / t))
     constants = at(factor)
     rounded = {key: round(getattr(constants, key), 3) for key in ("tile_efficiency", "ceiling")}
-    return constants.model_copy(update=rounded), Level("matrix products", factor, rate, len(t), error, before)
+    return constants.model_copy(update=rounded), Level("GEMMs", factor, rate, len(t), error, before)
 
 
 def attention_levels(

@@ -85,7 +85,7 @@ def fitting(resolved: Resolved) -> tuple[Way, ...]:
     def step_time(changed: Workload) -> float | None:
         try:
             predicted = step(changed)
-        except EstimateError:  # such as 4-bit weights, whose products are in bf16, on an accelerator without it
+        except EstimateError:  # such as 4-bit weights, whose GEMMs are in bf16, on an accelerator without it
             return None
         return float(predicted.time) if predicted.valid else None
 

@@ -11,7 +11,7 @@ from gpuhours.step.predict import waiting_share
 from gpuhours.workload import Workload
 
 PASSES = (
-    "matrix products", "attention", "other kernels", "tensor communication", "context communication", "expert communication"
+    "GEMMs", "attention", "other kernels", "tensor communication", "context communication", "expert communication"
 )  # fmt: skip
 BUBBLE = "pipeline bubble"
 

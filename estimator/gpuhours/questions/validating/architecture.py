@@ -219,7 +219,7 @@ def _gated(row: Row, name: str) -> bool:
     share = (row.positive("kv_heads") or row.positive("heads") or 1) / (row.positive("heads") or 1)
     attention = (2 + 2 * share) * hidden * hidden
     ends = 2 * (row.positive("vocab") or 0) * hidden
-    sizes = [layers * (attention + products * hidden * width) + ends for products in (2, 3)]
+    sizes = [layers * (attention + matrices * hidden * width) + ends for matrices in (2, 3)]
     return abs(sizes[1] - parameters * 1e9) < abs(sizes[0] - parameters * 1e9)
 
 

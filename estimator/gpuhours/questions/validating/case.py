@@ -181,7 +181,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         raise UnstatedError(why)
     decoder = _as_trained(decoder, row, software)
     precision = _precision(row, software, chip)
-    chip.peak_for(precision.product)
+    chip.peak_for(precision.gemm)
     software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})
     bandwidth, delay = _network(row, node, degrees.gpus)
     layout = _layout(row, software, decoder, degrees, batch)

@@ -42,7 +42,7 @@ from gpuhours.software.figures import ChosenDefault, Defaults, Kernels
 from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = (
-    "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
+    "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_gemms", "grouped_attention",
     "model_code", "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees", "wide_experts", "clock_gain",
 )  # fmt: skip
 """Facts about a stack's code, and figures of single kernels (``clock_gain``), which were not determined from measured steps."""

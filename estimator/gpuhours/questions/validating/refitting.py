@@ -61,7 +61,7 @@ def refit() -> dict[str, dict[str, float]]:
     titles = np.array([case.row.word("source_title") or "" for case in cases])
     systems = np.array([system_of(title) for title in titles])
     weight = np.array([1 / np.sqrt(np.sum(titles == title)) for title in titles]) / NOISE**2
-    effects = [*_of_software(cases, base), *_of_products(cases, base)]
+    effects = [*_of_software(cases, base), *_of_gemms(cases, base)]
     left_out = {}
     for system in sorted({system for effect in effects for system in effect.systems}):
         mine = [effect for effect in effects if system in effect.systems]
@@ -116,7 +116,7 @@ def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
     return effects
 
 
-def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effect]:
+def _of_gemms(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effect]:
     """The effect of the level of GEMM rates, if measured runs determined it."""
     places: dict[str, list[int]] = {}
     for at, case in enumerate(cases):

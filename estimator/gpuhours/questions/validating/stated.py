@@ -28,12 +28,12 @@ _ASIDE = (
 BESIDE = re.compile(
     rf"\b{_FORMAT}[ -](?:\w+[ -])?{_ASIDE}\w*|\b{_ASIDE}\w*(?: \w+)?(?: (?:in|at|with)|:|=) ?{_FORMAT}\b"
 )
-"""A format that is said of what is stored or sent, not of the products."""
+"""A format that is said of what is stored or sent, not of the GEMMs."""
 COMPUTED = re.compile(
     rf"\b({_FORMAT})[ -](?:compute|computation|gemms?|mat.?mul\w*|products?|math)\b"
     rf"|\b(?:compute|computation|gemms?|mat.?mul\w*|products?|math)(?: (?:in|at|with)|:|=) ?({_FORMAT})\b"
 )
-"""A format that is said of the products."""
+"""A format that is said of the GEMMs."""
 SHARDINGS = (
     (r"no.?shard", Sharding.none),
     (r"zero\W*3|\bz3\b|stage.?3", Sharding.zero3),
@@ -176,7 +176,7 @@ def scaled_by_row(row: Row) -> bool:
 
 
 def dtype_of(row: Row, usual: str) -> str:
-    """The format of the products that a row names: the narrowest of several, besides those of what is stored or sent. ``usual`` if none or
+    """The format of the GEMMs that a row names: the narrowest of several, besides those of what is stored or sent. ``usual`` if none or
     just 16-bit, or for 8-bit GEMMs scaled by row."""
     said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
     if scaled_by_row(row):
@@ -242,7 +242,7 @@ def not_understood(row: Row) -> tuple[str, ...]:
 
 
 def _width(dtype: str) -> tuple[float, float]:
-    """Orders formats named together: the one with the smallest inputs or frozen weights is that of the products; blocks have scales."""
+    """Orders formats named together: the one with the smallest inputs or frozen weights is that of the GEMMs; blocks have scales."""
     known = FORMATS[dtype]
     return min(known.input, known.frozen), -known.scale
 
