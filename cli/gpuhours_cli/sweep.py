@@ -121,8 +121,11 @@ def _continued(output: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if output is not None and output.with_name(output.name + ".parts").is_dir():
-            sys.stderr.write(printable(f"stopped; --resume continues {output}\n"))
+        from gpuhours.questions.sweeping.parts import folder_of, rows_so_far
+
+        if output is not None and folder_of(output).is_dir():
+            there = f"; the rows so far: {rows_so_far(output)}" if rows_so_far(output).exists() else ""
+            sys.stderr.write(printable(f"stopped; --resume continues {output}{there}\n"))
         raise
 
 

@@ -21,8 +21,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 import gpuhours
 from gpuhours.questions.sweeping import engines
+from gpuhours.questions.sweeping.parts import folder_of, rows_so_far
 from tests.questions.sweeping.small_run import RUN
 
 VARY = {
@@ -100,10 +103,18 @@ def left_of(session: int) -> list[str]:
     return found
 
 
+def beginning(so_far: Path, once: Path) -> bool:
+    """Whether a file's rows are the first ones of another."""
+    if so_far.suffix == ".parquet":
+        rows = pq.read_table(so_far)
+        return rows.equals(pq.read_table(once).slice(0, len(rows)))
+    return once.read_bytes().startswith(so_far.read_bytes())
+
+
 def faults_of(ending: str, engine: str, kills: int, rng: random.Random, folder: Path) -> Iterator[str]:
     """Kill one sweep ``kills`` times, resume it to its end, and yield what went wrong."""
     once, path = folder / f"once{ending}", folder / f"out{ending}"
-    parts = path.with_name(path.name + ".parts")
+    parts, so_far = folder_of(path), rows_so_far(path)
     if not once.exists():
         os.waitpid(started(once, slowly=False), 0)
     for number in range(kills):
@@ -116,7 +127,9 @@ def faults_of(ending: str, engine: str, kills: int, rng: random.Random, folder: 
             time.sleep(0.02)
         if left_of(process):
             yield f"{ending}, {engine}, kill {number}: {len(left_of(process))} processes left"
-        if ending != ".parquet" and path.exists() and not once.read_bytes().startswith(path.read_bytes()):
+        if path.exists() and path.read_bytes() != once.read_bytes():
+            yield f"{ending}, kill {number}: half-written under the final name"
+        if so_far.exists() and not beginning(so_far, once):
             yield f"{ending}, kill {number}: what is there is not the beginning of the file"
         STATE["begun" if parts.is_dir() else "ended" if path.exists() else "not begun"] += 1
     _, code = os.waitpid(started(path, engine, resume=parts.is_dir() or path.exists(), slowly=False), 0)

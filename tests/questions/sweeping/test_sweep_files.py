@@ -23,6 +23,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.filing import to_file
 from gpuhours.questions.sweeping.formats import FORMATS
+from gpuhours.questions.sweeping.parts import FINISHED, folder_of, rows_so_far
 from gpuhours.questions.sweeping.running import make_job
 from tests.questions.sweeping.small_run import RUN
 
@@ -124,7 +125,9 @@ def test_interrupted_anywhere_and_resumed(tmp_path: Path, ending: str, after: in
 
     with pytest.raises(KeyboardInterrupt):
         gpuhours.sweep(run(), VARY, output=path, block_rows=20, watch=stop)
-    assert opened(path) == opened(once)[: len(opened(path))] != []
+    assert not path.exists(), "only a complete file has the name that was asked for"
+    so_far = opened(rows_so_far(path))
+    assert so_far == opened(once)[: len(so_far)] != []
     with pytest.raises(EstimateError, match="--resume"):
         gpuhours.sweep(run(), VARY, output=path, block_rows=20)
     found = gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
@@ -169,6 +172,63 @@ def test_rows_that_come_out_differently_are_not_continued(tmp_path: Path) -> Non
         gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_stopped_before_the_first_block_leaves_no_file(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    job = make_job(run(), VARY, (), None, (None, None, None, None), block_rows=20)
+
+    def none(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        to_file(job, path, none, force=False, resume=False, watch=None)
+    assert not path.exists()
+    assert not rows_so_far(path).exists()
+    gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
+    assert path.read_bytes() == undisturbed(ending)
+
+
+def test_file_to_be_replaced_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("mine")
+    with pytest.raises(KeyboardInterrupt):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, force=True, watch=_interrupt)
+    assert path.read_text() == "mine"
+    gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
+    assert path.read_bytes() == undisturbed(".csv")
+
+
+def test_file_that_has_come_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with pytest.raises(KeyboardInterrupt):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, watch=_interrupt)
+    path.write_text("mine")
+    with pytest.raises(EstimateError, match="has appeared since"):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
+    assert path.read_text() == "mine"
+    gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True, force=True)
+    assert path.read_bytes() == undisturbed(".csv")
+
+
+@pytest.mark.parametrize("left", [[FINISHED, "00000003.20", "lock"], [FINISHED], []])
+def test_killed_while_the_folder_was_removed(tmp_path: Path, left: list[str]) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(undisturbed(".csv"))
+    folder_of(path).mkdir()
+    for name in left:
+        (folder_of(path) / name).write_bytes(b"")
+    assert gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True).kept == 144
+    assert path.read_bytes() == undisturbed(".csv")
+    assert not folder_of(path).exists()
+
+
+def test_folder_of_that_name_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").mkdir()
+    for options in ({"force": True}, {"resume": True}, {}):
+        with pytest.raises(EstimateError, match="This is a folder"):
+            gpuhours.sweep(run(), VARY, output=tmp_path / "out.csv", **options)  # type: ignore[arg-type]
+
+
 def _interrupt(*_: int) -> None:
     raise KeyboardInterrupt
 
@@ -195,7 +255,9 @@ def test_kill_9_and_resume(tmp_path: Path, ending: str, resumes: tuple[bool, ...
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
-        assert opened(path) == opened(once)[: len(opened(path))] != []
+        assert not path.exists()
+        so_far = opened(rows_so_far(path))
+        assert so_far == opened(once)[: len(so_far)] != []
     assert kills >= 1
     gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
     assert path.read_bytes() == once.read_bytes()

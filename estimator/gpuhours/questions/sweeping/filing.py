@@ -43,8 +43,10 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
     stored = form if job.best is None else Format(form.suffix)
     work = Encoded(job, stored)
     parts = Parts(path, form, job.schema, job.grid.blocks, None if job.best is None else job.reduced)
-    if resume and path.exists() and not parts.folder.is_dir():
-        return _finished(job, path, form)
+    if resume and path.is_file() and parts.finished():
+        rows = _finished(job, path, form)
+        parts.close()
+        return rows
     try:
         parts.open(_manifest(job), force=force, resume=resume)
         _check_first(parts, work)
@@ -60,11 +62,9 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
 
 
 def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None, cases: int) -> int:
-    """Compute and commit every missing block, publishing the file at intervals; on any interruption, publish the finished blocks."""
+    """Compute and commit every missing block, publishing the rows so far at intervals and on any interruption."""
     rows = {number: count for number, (_, count) in parts.there().items()}
     ready, published = 0, 0
-    if not parts.target.exists():
-        parts.publish(0)
     missing = [number for number in range(parts.blocks) if number not in rows]
     try:
         for number, (content, count) in workers(work, missing):
@@ -78,7 +78,8 @@ def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None
             if watch:
                 watch(len(rows) * cases // parts.blocks, cases)
     finally:
-        while ready in rows:
+        there = parts.there()  # a block may have been committed and not yet counted
+        while ready in there:
             ready += 1
         if ready > published or ready == parts.blocks:
             parts.publish(ready)
