@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from gpuhours.run.conformal import table, unmeasured_stack
-from gpuhours.run.remainder import beyond_a_step
+from gpuhours.run.remainder import remainder_of_known_step
 
 ROOT = Path(__file__).parents[1] / "estimator"
 MODEL = " ".join((ROOT / "MODEL.md").read_text(encoding="utf-8").split())
@@ -23,7 +23,7 @@ def test_the_slowdown_of_unmeasured_stacks() -> None:
 
 
 def test_what_lies_beyond_a_known_step() -> None:
-    known = beyond_a_step()
+    known = remainder_of_known_step()
     assert stated(r"x ([\d.]+) \(([\d.]+) to ([\d.]+)\)") == tuple(
         round(one, 2) for one in (known.value, known.low, known.high)
     )

@@ -144,7 +144,7 @@ class Data(Section):
         return self.tokens is None and (self.samples is not None or self.dataset_samples is not None)
 
     @property
-    def hands_mask(self) -> bool:
+    def gets_padding_mask(self) -> bool:
         """Whether attention over text gets a padding mask: ``masked`` if given, otherwise True if there is ``padding`` and samples are not
         packed."""
         return bool(np.any(self.padding)) and not self.packed if self.masked is None else self.masked

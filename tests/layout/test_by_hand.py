@@ -12,7 +12,7 @@ import pytest
 from gpuhours.architecture.operators import Pointwise, Role
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
-from gpuhours.layout.placement import Placement, stage_totals, standing, waiting
+from gpuhours.layout.placement import Placement, in_flight, stage_parts, stage_totals
 from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
 from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, gemm_share
 from gpuhours.layout.validity import _chunks, _uneven_chunks, chunks_divide, violations
@@ -135,13 +135,13 @@ def test_what_stands_on_a_stage() -> None:
     """Embedding on the first stage, head on the last; an encoder in front on the first stage, a replicated one on every stage."""
     plain = workload(gpus=2, pipeline=2)
     counts = [
-        [float(one.count) for one in standing(plain.model, plain.placement, plain.ranks, np.asarray(stage))]
+        [float(one.count) for one in stage_parts(plain.model, plain.placement, plain.ranks, np.asarray(stage))]
         for stage in (0, 1)
     ]
     assert counts == [[1, 2, 0], [0, 2, 1]]
     for vision, layers in (("first-stage", (24, 0)), ("replicated", (24, 24)), ("separate", (0, 0))):
         asked = seen(vision)
-        there = [standing(asked.model, asked.placement, asked.ranks, np.asarray(stage)) for stage in (0, 1)]
+        there = [stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(stage)) for stage in (0, 1)]
         place = next(at for at, part in enumerate(asked.model.encoder) if hasattr(part, "block"))
         assert tuple(float(stage[place].count) for stage in there) == layers
 
@@ -193,11 +193,11 @@ def test_micro_batches_that_wait(schedule: Schedule, interleave: int, held: list
     at = ranks(
         4, 16, pipeline=4, interleave=interleave, schedule=schedule.name if schedule is not Schedule.f1b1 else "1f1b"
     )
-    assert [float(waiting(at.schedule, at, stage)) for stage in range(4)] == held
-    assert float(waiting(at.schedule, at, 0, ahead=1)) == min(held[0] + 1, 16)
+    assert [float(in_flight(at.schedule, at, stage)) for stage in range(4)] == held
+    assert float(in_flight(at.schedule, at, 0, ahead=1)) == min(held[0] + 1, 16)
     few = ranks(4, 2, pipeline=4, interleave=interleave)
-    assert float(waiting(schedule, few, 0)) == 2
-    assert float(waiting(schedule, ranks(1, 16), 0)) == 1
+    assert float(in_flight(schedule, few, 0)) == 2
+    assert float(in_flight(schedule, ranks(1, 16), 0)) == 1
 
 
 def test_degrees_are_solved() -> None:

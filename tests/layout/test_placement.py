@@ -20,9 +20,9 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule
-from gpuhours.layout.placement import Placement, head_in_layers, standing
+from gpuhours.layout.placement import Placement, head_in_layers, stage_parts
 from gpuhours.layout.ranks import dividing_heads, has_experts, ranks_of
-from gpuhours.layout.weights import Weights, fuller, stage_weights
+from gpuhours.layout.weights import Weights, larger_weights, stage_weights
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
@@ -111,7 +111,7 @@ def test_a_vocabulary_shared_over_stages_weighs_on_all_alike() -> None:
     assert float(memory(shared).parts["weights"]) < float(memory(ends).parts["weights"])
     assert sum(step(shared).parts.values()) == pytest.approx(float(step(shared).time))
     words = 2 * 256_000 * 4096
-    there = [standing(shared.model, shared.placement, shared.ranks, np.asarray(stage)) for stage in range(8)]
+    there = [stage_parts(shared.model, shared.placement, shared.ranks, np.asarray(stage)) for stage in range(8)]
     held = [sum(float(one.count) for one in stage if one.part.name == "head") for stage in there]
     assert held == pytest.approx([1 / 8] * 8)
     assert float(stage_weights(shared.model, shared.placement, shared.ranks, trained=True).all) == pytest.approx(
@@ -238,10 +238,10 @@ def test_the_fuller_of_two_stages_is_taken_whole() -> None:
     """Dense weights and experts come from the same stage, whichever is named first; of two that are equal, the first."""
     dense, experts = Weights(10.0, 5.0), Weights(1.0, 20.0)
     for one, other in ((dense, experts), (experts, dense)):
-        found = fuller(one, other)
+        found = larger_weights(one, other)
         assert (float(found.dense), float(found.experts)) == (1, 20)
-    assert float(fuller(Weights(3.0, 4.0), Weights(4.0, 3.0)).dense) == 3
-    many = fuller(
+    assert float(larger_weights(Weights(3.0, 4.0), Weights(4.0, 3.0)).dense) == 3
+    many = larger_weights(
         Weights(np.array([10.0, 1.0]), np.array([5.0, 2.0])), Weights(np.array([1.0, 3.0]), np.array([20.0, 4.0]))
     )
     assert (many.dense.tolist(), many.experts.tolist()) == ([1, 3], [20, 4])
@@ -287,6 +287,7 @@ def test_a_narrower_stack_stands_whole_on_the_side_where_it_comes(place: int, st
     model = replace(asked.model, parts=tuple(parts))
     for stage, layers in enumerate(stages):
         found = {
-            id(one.part): float(one.count) for one in standing(model, asked.placement, asked.ranks, np.asarray(stage))
+            id(one.part): float(one.count)
+            for one in stage_parts(model, asked.placement, asked.ranks, np.asarray(stage))
         }
         assert (found[id(narrow)], found[id(asked.model.stacks[0])]) == (layers, 2)

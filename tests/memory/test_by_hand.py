@@ -9,7 +9,7 @@ import pytest
 
 from gpuhours.architecture.operators import Ends, Linear, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.layout.placement import standing
+from gpuhours.layout.placement import stage_parts
 from gpuhours.layout.recompute import Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import _operands, ends_saved, passing_through, saved
@@ -96,18 +96,18 @@ def test_parameters_of_the_stages() -> None:
     """Two layers and the embedding, two layers and the head with its norm; on two tensor ranks half of everything except the norms."""
     asked = workload(gpus=2, pipeline=2)
     first, last = (
-        parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(stage))) for stage in (0, 1)
+        parameters_of(stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(stage))) for stage in (0, 1)
     )
     assert first.dense == first.trained == 2 * LAYER + VOCABULARY
     assert (last.dense, last.layer, last.ends) == (2 * LAYER + VOCABULARY + 1024, LAYER, VOCABULARY + 1024)
-    there = standing(asked.model, asked.placement, asked.ranks, np.asarray(1))
+    there = stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(1))
     assert parameters_of(there).dense == last.dense
     assert [parameters_of([one]).dense for one in there] == [0, 2 * LAYER, VOCABULARY + 1024]
     bare = workload(gpus=2, pipeline=2, stage_layers=(0, 4))
-    first = parameters_of(standing(bare.model, bare.placement, bare.ranks, np.asarray(0)))
+    first = parameters_of(stage_parts(bare.model, bare.placement, bare.ranks, np.asarray(0)))
     assert (first.dense, first.layer_trained, first.ends_trained) == (VOCABULARY, 0, VOCABULARY)
     split = workload(gpus=2, tensor=2)
-    held = parameters_of(standing(split.model, split.placement, split.ranks, np.asarray(0)))
+    held = parameters_of(stage_parts(split.model, split.placement, split.ranks, np.asarray(0)))
     assert held.dense == (WHOLE - 9 * 1024) / 2 + 9 * 1024
 
 
@@ -117,7 +117,7 @@ def test_parameters_of_the_stages() -> None:
 )
 def test_states_dealt_out_to_eight(sharding: str, weights: float, gradients: float, optimiser: float) -> None:
     asked = workload(gpus=8, sharding=sharding)
-    held = parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(0)))
+    held = parameters_of(stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(0)))
     found = states(held, asked.ranks, asked.layout, BF16, asked.software.memory)
     assert found.weights == pytest.approx(weights * WHOLE)
     assert found.gradients == pytest.approx(gradients * WHOLE)
@@ -130,7 +130,7 @@ def test_gradients_before_the_last_backward_pass() -> None:
     late = stack(memory={"gradients_live": False})
     for batch, early in ((1, 0), (8, 2 * WHOLE)):
         asked = workload(batch=batch, software=late)
-        held = parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(0)))
+        held = parameters_of(stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(0)))
         assert states(held, asked.ranks, asked.layout, BF16, late.memory).early_gradients == early
 
 

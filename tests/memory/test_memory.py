@@ -11,7 +11,7 @@ import pytest
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout, Recompute, Sharding
-from gpuhours.layout.placement import waiting
+from gpuhours.layout.placement import in_flight
 from gpuhours.layout.recompute import SELECTIVE, Unkept
 from gpuhours.memory import memory
 from gpuhours.memory.activations import saved
@@ -93,7 +93,7 @@ def test_micro_batches_that_wait(schedule: str, interleave: int, stage: int, hel
     """1F1B keeps p - s; interleaving adds (p - 1) / (p v) of them (Korthikanti et al. 2022, section 4.2.3)."""
     layout = Layout(pipeline=4, interleave=interleave, schedule=schedule)
     one = ranks(layout, 4, 16)
-    assert float(waiting(one.schedule, one, np.asarray(stage))) == held
+    assert float(in_flight(one.schedule, one, np.asarray(stage))) == held
 
 
 # whole runs: torch.max_memory_allocated of our own steps on one H200

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.layout.placement import standing
+from gpuhours.layout.placement import stage_parts
 from gpuhours.memory.states import Parameters, States, parameters_of, states
 from gpuhours.software.profile import load_software
 from gpuhours.workload import Workload
@@ -25,7 +25,7 @@ FROZEN = WHOLE
 
 
 def on_rank(asked: Workload) -> Parameters:
-    return parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(0)))
+    return parameters_of(stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(0)))
 
 
 def of(asked: Workload, precision: Precision = Precision("bf16"), **facts: Any) -> States:  # noqa: B008 - frozen

@@ -33,7 +33,7 @@ from gpuhours.step.compute import (
     layer_compute,
     operator_share,
 )
-from gpuhours.step.context import attention_passes, context_passes, ring_time, shared_out_whole
+from gpuhours.step.context import attention_passes, context_passes, ring_time, whole_sequences
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.host import (
@@ -308,9 +308,9 @@ def test_what_is_shared_out_whole() -> None:
     """Frames are distributed whole; a sequence with attention over all its tokens is split."""
     whole = layer(workload())
     core = whole.block.attention[0]
-    assert not shared_out_whole(whole, core)
-    assert shared_out_whole(replace(whole, sequence=64), core)
-    assert shared_out_whole(whole, replace(core, keys=77)), "keys of a text, which every rank holds"
+    assert not whole_sequences(whole, core)
+    assert whole_sequences(replace(whole, sequence=64), core)
+    assert whole_sequences(whole, replace(core, keys=77)), "keys of a text, which every rank holds"
 
 
 def test_exchanged_heads_and_rings() -> None:

@@ -26,7 +26,7 @@ from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.offload import activations_time, parameters_time
-from gpuhours.step.schedule import ORDERS, Passes, Stages, left_over, pipeline_time, stages
+from gpuhours.step.schedule import ORDERS, Passes, Stages, exposed_time, pipeline_time, stages
 from tests.round_machine import (
     ADAPTED,
     LAYER,
@@ -181,9 +181,9 @@ def test_bubbles(schedule: Schedule, bubble: float) -> None:
 
 def test_what_a_collective_costs_beside_gemms() -> None:
     """Half of it, at most twice the time of the links alone, plus all that is left over."""
-    assert float(left_over(10.0, 4.0, 0.5, 1.0)) == pytest.approx(1.0 + (10 - 1 - 4))
-    assert float(left_over(10.0, 40.0, 0.5, 8.0)) == 5.0
-    assert float(left_over(3.0, 1.0, 0.0)) == 2.0
+    assert float(exposed_time(10.0, 4.0, 0.5, 1.0)) == pytest.approx(1.0 + (10 - 1 - 4))
+    assert float(exposed_time(10.0, 40.0, 0.5, 8.0)) == 5.0
+    assert float(exposed_time(3.0, 1.0, 0.0)) == 2.0
 
 
 def test_adapters_beside_a_stream_in_fp32() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
-from gpuhours.step.schedule import ORDERS, Passes, left_over, pipeline_time, stages
+from gpuhours.step.schedule import ORDERS, Passes, exposed_time, pipeline_time, stages
 
 LAYER = Passes(1.0, 1.0, 1.0)
 NOTHING = Passes()
@@ -94,7 +94,7 @@ def test_arrays_give_what_floats_give() -> None:
     [(1.0, 10.0, 0.0, 0.0), (1.0, 10.0, 0.3, 0.3), (1.0, 0.2, 0.0, 0.8), (1.0, 0.0, 0.5, 1.0)],
 )
 def test_what_overlap_leaves(sent: float, behind: float, exposed: float, waited: float) -> None:
-    assert float(left_over(sent, behind, exposed)) == pytest.approx(waited)
+    assert float(exposed_time(sent, behind, exposed)) == pytest.approx(waited)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_overlap_leaves(sent: float, behind: float, exposed: float, waited:
 )
 def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, waited: float) -> None:
     """0.3 of twice its time over the scale-up links, at most its own time; what does not fit behind 10 s is fully visible."""
-    assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(waited)
+    assert float(exposed_time(sent, 10.0, 0.3, scale_up)) == pytest.approx(waited)
 
 
 def test_every_schedule_has_an_order() -> None:

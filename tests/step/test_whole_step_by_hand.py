@@ -28,7 +28,7 @@ from gpuhours.step.predict import (
     waiting_share,
 )
 from gpuhours.step.recompute import repeated
-from gpuhours.step.schedule import Passes, Stages, left_over, pipeline_time, stages
+from gpuhours.step.schedule import Passes, Stages, exposed_time, pipeline_time, stages
 from gpuhours.step.state import (
     accumulation_time,
     blocks_time,
@@ -158,7 +158,7 @@ def test_stages_on_a_schedule() -> None:
     assert (line.slowest, line.together.total) == (6.0, 24.0)
     assert pipeline_time(line, 8, 4, 1, 0) == pytest.approx(8 * 6 + 3 * 6)
     assert pipeline_time(Stages(Passes(6.0), 6.0), 8, 1, 1, 0) == 48.0
-    assert left_over(3.0, 2.0, 0.5) == pytest.approx(1.5)
+    assert exposed_time(3.0, 2.0, 0.5) == pytest.approx(1.5)
 
 
 def test_what_full_and_selective_recomputation_repeat() -> None:

@@ -196,7 +196,7 @@ class Decoder(Spec):
         tokens = self.tokens_per_sample(data)
         if tokens is None:
             raise EstimateError("The number of tokens per sample is missing.", "Give data.seq_len.", "data.seq_len")
-        return self.model(tokens, padded=data.hands_mask)
+        return self.model(tokens, padded=data.gets_padding_mask)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
         """``seq_len``; if only frames and tokens per frame are known, their product plus the text tokens."""

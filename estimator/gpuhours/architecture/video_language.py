@@ -86,7 +86,7 @@ class VideoLanguage(Spec):
         front = vision.parts(clip, pooled=False)
         middle = bridge.parts(clip, vision, language, tokens, upstream=trained_before)
         upstream = trained_before or bridge.trainable != "frozen"
-        behind = language.model(tokens, gradient_upstream=upstream, padded=data.hands_mask).parts
+        behind = language.model(tokens, gradient_upstream=upstream, padded=data.gets_padding_mask).parts
         parts: tuple[Stack | Ends, ...] = (*front, *middle, *behind)
         return Model(self.name or "video-language model", parts, language.hidden)
 

@@ -26,7 +26,7 @@ class Cluster:
     internode_bandwidth: Array | None = None
     """B/s per GPU out of a node, one direction, if it differs from the bandwidth of the node's NICs."""
     delay: Array = 0.0
-    """CPU overhead in s per ring step, if a measured rate implies one (``hardware.networks.as_met``)."""
+    """CPU overhead in s per ring step, if a measured rate implies one (``hardware.networks.implied_network``)."""
 
     @property
     def gpus_per_node(self) -> int:

@@ -19,7 +19,7 @@ STEP: Final = 0.37e-3
 to 0.39 ms; with fewer ranks bytes dominate), and from the times of their layers."""
 
 
-def bandwidth_met(node: Node, rate: float, ranks: int) -> float:
+def implied_bandwidth(node: Node, rate: float, ranks: int) -> float:
     """Bandwidth between nodes, B/s per GPU, implied by a large all-reduce over ``ranks`` with bus bandwidth ``rate`` (as in nccl-tests).
 
     The bandwidth is r / g / typical share for this number of nodes, r = ``rate``, g GPUs per node. For ranks inside one node, which do not
@@ -31,11 +31,11 @@ def bandwidth_met(node: Node, rate: float, ranks: int) -> float:
     return rate / node.gpus / float(node.fabric.typical_share(nodes))
 
 
-def as_met(node: Node, rate: float, ranks: int) -> tuple[float, float]:
+def implied_network(node: Node, rate: float, ranks: int) -> tuple[float, float]:
     """(B/s per GPU between nodes, CPU overhead in s per ring step) implied by an all-reduce that a run timed.
 
         usual = typical share x line        line rate of a node's NICs, share as measured over this number of nodes
-        r >= 0.85 usual    bandwidth from r (``bandwidth_met``), no delay
+        r >= 0.85 usual    bandwidth from r (``implied_bandwidth``), no delay
         r <  0.85 usual    the NICs' bandwidth, and  delay = min(0.37 ms, M / (n r))
 
     r rate, n ranks, M ``MESSAGE``; no delay inside one node. A rate that falls as 1 / n indicates a fixed time per ring step, regardless of
@@ -48,7 +48,7 @@ def as_met(node: Node, rate: float, ranks: int) -> tuple[float, float]:
     line, nodes = float(node.network_bandwidth) * node.gpus, -(-ranks // node.gpus)
     usual = float(node.fabric.typical_share(nodes)) * line
     if nodes <= 1 or rate >= SLOW * usual:
-        return bandwidth_met(node, rate, ranks), 0.0
+        return implied_bandwidth(node, rate, ranks), 0.0
     return float(node.network_bandwidth), min(STEP, MESSAGE / (ranks * rate))
 
 

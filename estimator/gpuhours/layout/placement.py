@@ -127,7 +127,7 @@ def head_in_layers(model: Model, streams: list[Stack]) -> Array:
     return np.divide(head, layer) if some(np.greater(head, 0)) else np.asarray(0.0)
 
 
-def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
+def in_flight(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
     """Number of micro-batches in flight on a stage, whose activations it holds at once.
 
         1F1B          min(p - s, m)
@@ -148,7 +148,7 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Arra
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class StagePart:
     """A part of the model on one stage."""
 
     part: Stack | Ends
@@ -158,7 +158,7 @@ class Standing:
     """The degrees with which the part is split (an encoder's differ: ``Ranks.encoding``)."""
 
 
-def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> list[Standing]:
+def stage_parts(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> list[StagePart]:
     """The parts on a stage: its share of the pipelined layers; on the first stage also embeddings and stacks before the pipelined layers;
     on the last also heads and stacks after them. With ``vocabulary_parallel``, embedding and head are split over all stages. An encoder in
     front is included if the layout places it on this stage, but not if it has its own accelerators."""
@@ -168,7 +168,7 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.replicated), 1.0, in_front)
     share = placement.on(stage) / np.maximum(placement.layers, 1)
     leading = len(model.encoder)
-    parts = [Standing(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
+    parts = [StagePart(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
     seen = False
     for part in model.parts[leading:]:
         streams = isinstance(part, Stack) and model.on_stream(part)
@@ -177,7 +177,7 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
         here = share if streams else first if early else last
         if isinstance(part, Ends) and of_words(part):
             here = np.where(ranks.spreads, 1 / np.asarray(ranks.pipeline, float), here)
-        parts.append(Standing(part, here * _layers(part), ranks))
+        parts.append(StagePart(part, here * _layers(part), ranks))
     return parts
 
 

@@ -8,7 +8,7 @@ from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import VisionPlacement
-from gpuhours.layout.placement import Placement, standing
+from gpuhours.layout.placement import Placement, stage_parts
 from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
 
 
@@ -70,13 +70,13 @@ def stage_weights(model: Model, placement: Placement, ranks: Ranks, *, trained: 
     fullest = NOTHING
     for stage in placement.candidates():
         held = NOTHING
-        for there in standing(model, placement, ranks, stage):
+        for there in stage_parts(model, placement, ranks, stage):
             held += part_weights(there.part, there.ranks, trained=trained) * there.count
-        fullest = fuller(fullest, held)
+        fullest = larger_weights(fullest, held)
     return fullest
 
 
-def fuller(one: Weights, other: Weights) -> Weights:
+def larger_weights(one: Weights, other: Weights) -> Weights:
     """Whichever has more parameters, elementwise."""
     more = np.greater(other.all, one.all)
     return Weights(np.where(more, other.dense, one.dense), np.where(more, other.experts, one.experts))

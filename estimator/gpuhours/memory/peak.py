@@ -14,7 +14,7 @@ from gpuhours.hardware.number_formats import BF16, FP32, Precision
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
-from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
+from gpuhours.layout.placement import Placement, StagePart, in_flight, placement_of, stage_parts
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.recompute import Unkept, covered_on, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
@@ -70,7 +70,7 @@ class _Run:
         )
 
     @cached_property
-    def stage3(self) -> Array:
+    def zero3(self) -> Array:
         """Whether weights are gathered for use (ZeRO-3)."""
         return np.equal(self.layout.sharding, Sharding.zero3)
 
@@ -79,7 +79,7 @@ class _Run:
         """Bytes per element of the residual stream. Under autocast, 2-byte GEMM outputs are added to an fp32 stream; FSDP's mixed
         precision casts whole layers, so its stream is 16-bit as well."""
         element = self.precision.element
-        return np.where(self.stage3, element, FP32) if self.precision.autocast else element
+        return np.where(self.zero3, element, FP32) if self.precision.autocast else element
 
     def saved(self, stack: Stack, unkept: Unkept = Unkept()) -> Saved:  # noqa: B008 - frozen
         """Bytes that one block saves per token, the same on every stage."""
@@ -97,7 +97,7 @@ class _Run:
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
         """Tokens of a micro-batch on one rank, for ``tokens`` per sample."""
-        return tokens * ranks.microbatch / self.sharers
+        return tokens * ranks.microbatch / self.sequence_ranks
 
     @cached_property
     def stream_tokens(self) -> Array:
@@ -115,7 +115,7 @@ class _Run:
         return sends + context_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
 
     @cached_property
-    def sharers(self) -> Array:
+    def sequence_ranks(self) -> Array:
         """Effective number of ranks that split a sequence: ``context``, or less if Ulysses distributes heads unevenly, ceil(a / u) on the
         fullest of u ranks."""
         heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
@@ -222,7 +222,7 @@ def _on_host(run: _Run) -> Array:
         return 0.0
     most: Array = 0.0
     for stage in run.placement.candidates():
-        weights = parameters_of(standing(run.model, run.placement, run.ranks, stage))
+        weights = parameters_of(stage_parts(run.model, run.placement, run.ranks, stage))
         most = np.maximum(most, states(weights, run.ranks, run.layout, run.precision, run.facts).host)
     return most
 
@@ -242,7 +242,7 @@ def _highest(moments: Sequence[Parts]) -> Array:
 def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
     """(moments of one stage, bytes of weights that ZeRO-3 frees between layers). One of the moments is the stage's peak: a frozen part's
     forward pass, the loss (forward and backward), the last layer's backward pass, the first layer's backward pass, the update."""
-    there = standing(run.model, run.placement, run.ranks, stage)
+    there = stage_parts(run.model, run.placement, run.ranks, stage)
     kept = states(parameters_of(there), run.ranks, run.layout, run.precision, run.facts)
     flows = _activations(run, stage, there)
     logits, facts = _logits(run, there), run.facts
@@ -292,7 +292,7 @@ class _Activations:
     """During a frozen layer's forward pass."""
 
 
-def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activations:
+def _activations(run: _Run, stage: Array, found: Sequence[StagePart]) -> _Activations:
     """Bytes of activations of a stage at its moments.
 
     held     micro-batches in flight x sum over stacks of layers x saved bytes per token x tokens
@@ -324,7 +324,7 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
         missing = np.where(np.greater(covered, 0), everything - left, 0.0)
         again = np.maximum(again, np.where(present, tokens * (missing + through), 0))
         first = np.maximum(first, np.where(present, tokens * (everything + through), 0))
-    count = waiting(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
+    count = in_flight(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
     held = count * (held + outputs)
@@ -333,7 +333,7 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
     return _Activations(held, again, first, passing)
 
 
-def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Array) -> tuple[Array, Array]:
+def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: StagePart, on_stage: Array) -> tuple[Array, Array]:
     """(number of a stack's layers that the layout's recompute mode covers, on a stage with ``on_stage`` layers in total; bytes per token
     that each covered layer saves, at most those without recomputation)."""
     ranks, mode = there.ranks, run.layout.recompute
@@ -357,7 +357,7 @@ def _narrow_logits_factor(run: _Run, part: Ends) -> float:
     return (narrow + (FP32 if run.precision.autocast else 0.0)) / most
 
 
-def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
+def _logits(run: _Run, parts: Sequence[StagePart]) -> Array:
     """Number of logits in memory at once on the rank, T V / (t n): T tokens, V padded vocabulary, t tensor degree, n blocks of tokens."""
     largest = 0.0
     for there in parts:

@@ -11,7 +11,7 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Sharding
-from gpuhours.layout.placement import Standing
+from gpuhours.layout.placement import StagePart
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.weights import part_weights
 from gpuhours.software.memory import MemoryFacts
@@ -42,7 +42,7 @@ class Parameters:
         return self.dense + self.expert
 
 
-def parameters_of(parts: Iterable[Standing]) -> Parameters:
+def parameters_of(parts: Iterable[StagePart]) -> Parameters:
     """Parameters on one rank of a pipeline stage, from the parts on it."""
     dense: Array = 0.0
     expert: Array = 0.0
@@ -110,7 +110,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     With the optimiser on the host, sharded gradients are moved there as well (Ren et al. 2021, ZeRO-Offload). Source: Rajbhandari et al.
     2020, figure 1."""
     level = np.asarray(layout.sharding)
-    stage3 = level == Sharding.zero3
+    zero3 = level == Sharding.zero3
 
     def sharded_from(least: Sharding) -> Array:
         """Parameters per rank of a state that ZeRO shards from level ``least`` on."""
@@ -122,8 +122,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     own = np.where((level >= Sharding.zero1) | alone, facts.partition.get(precision.dtype, 0.0), 0.0)
     frozen = weights.frozen * precision.frozen + weights.frozen_ends * precision.element
     whole = weights.trained * facts.weights.get(precision.dtype, precision.weights + precision.copies) + frozen
-    each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
-    stored = sharded_from(Sharding.zero3) * each_weight + frozen / np.where(stage3, ranks.shards, 1)
+    each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(zero3, 0, precision.copies))
+    stored = sharded_from(Sharding.zero3) * each_weight + frozen / np.where(zero3, ranks.shards, 1)
     on_host = (level >= Sharding.zero2) & layout.offload_optimizer
     gradients, early = _gradients(weights, ranks, layout, facts, each, sharded_from(Sharding.zero2))
     states = sharded_from(Sharding.zero1) * (precision.optimiser + own)
@@ -131,11 +131,11 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * sharded_from(Sharding.zero1)
     flat = facts.flat_gather * _regathered(weights, ranks, level)
-    lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(whole - stored, 0), 0)
+    lacking = np.where(zero3 & np.greater(ranks.shards, 1), np.maximum(whole - stored, 0), 0)
     gathered = _gathered(weights, layout, precision, facts, lacking)
     return States(
         weights=np.where(layout.offload_parameters, 0, stored),
-        casts=np.where(stage3, 0, weights.trained * precision.casts),
+        casts=np.where(zero3, 0, weights.trained * precision.casts),
         gathered=gathered,
         dropped=np.where(lacking > 0, lacking - gathered, 0),
         gradients=gradients,

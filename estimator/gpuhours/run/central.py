@@ -6,7 +6,7 @@ from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import median
 from gpuhours.run.remainder import NOTHING
-from gpuhours.run.samplable import foreseeable, usual_practice, with_gpus
+from gpuhours.run.samplable import needs_sampling, usual_practice, with_gpus
 from gpuhours.run.shown import on_usual_network
 from gpuhours.run.sizing import filled, is_endless, is_open, sized
 from gpuhours.run.spec import Run, Supplied
@@ -27,14 +27,14 @@ def centre(
     if best:
         run = tuned(run)
     sample = None if best else ensemble(run, elsewhere=elsewhere)
-    if sample is None and not best and foreseeable(run):
+    if sample is None and not best and needs_sampling(run):
         run = on_usual_network(run)
     return run, sample, evaluate(run) if sample is None else sample.outcome
 
 
 def tuned(run: Run) -> Run:
     """The run for ``best``: on the default stack if none is stated, with the median goodput of a typical run."""
-    if not foreseeable(run):
+    if not needs_sampling(run):
         return run
     sized, _ = with_gpus(run, usual_practice())
     if sized.stack is None:

@@ -231,7 +231,7 @@ def is_partial(layout: Layout | None) -> bool:
     )
 
 
-def as_it_stands(layout: Layout | None) -> Layout | None:
+def with_explicit_defaults(layout: Layout | None) -> Layout | None:
     """The layout with unset ``DECISIVE`` fields explicitly set to their defaults, as in a measured run's description."""
     return None if layout is None else layout.replaced(**{name: getattr(layout, name) for name in DECISIVE})
 

@@ -22,14 +22,14 @@ from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS
 from gpuhours.run.points import DRAWS, first_order, lattice
 from gpuhours.run.ranges import median, quantiles
-from gpuhours.run.remainder import Remainder, beyond_a_step, remainder_of
+from gpuhours.run.remainder import Remainder, remainder_of, remainder_of_known_step
 from gpuhours.run.resolve import Resolved
 from gpuhours.run.samplable import (
     Practice,
     Samplable,
     described,
-    foreseeable,
-    paced,
+    known_step_time,
+    needs_sampling,
     rated,
     usual_practice,
     with_gpus,
@@ -173,7 +173,7 @@ def ensemble(
     ``elsewhere``: also sample a quarter and four times the number of accelerators, if the run states no number. ``practice``: typical
     values; the included table by default.
     """
-    if not foreseeable(run):
+    if not needs_sampling(run):
         return None
     practice = practice or usual_practice()
     sized, notes = with_gpus(run, practice)
@@ -189,9 +189,9 @@ def ensemble(
     choices, *several = chosen([asked, *beside.values()], at)
     if choices is None:
         return None
-    known = paced(run, asked.resolved) is not None
+    known = known_step_time(run, asked.resolved) is not None
     rest = (
-        (beyond_a_step() if known else remainder_of(asked.kind, asked.year, asked.params))
+        (remainder_of_known_step() if known else remainder_of(asked.kind, asked.year, asked.params))
         if remainder is None
         else remainder
     )
@@ -212,7 +212,7 @@ def settled(run: Run) -> Run:
     run = of_other_runs(run)
     sample = ensemble(run)
     if sample is None:
-        return on_usual_network(run) if foreseeable(run) else run
+        return on_usual_network(run) if needs_sampling(run) else run
     found, supplied = run, dict(run.assumptions)
     if run.stack is None:
         found = found.replaced("software", sample.run.software)

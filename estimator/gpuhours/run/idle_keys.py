@@ -10,7 +10,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Schedule, Sharding
 from gpuhours.layout.ranks import ranks_of, solved_data
-from gpuhours.run.samplable import foreseeable
+from gpuhours.run.samplable import needs_sampling
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import is_mixture
 from gpuhours.run.usual_data import usual_frames
@@ -135,7 +135,7 @@ def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
 def _of_stack(run: Run, software: Software | None) -> Idle:
     """Keys that the stack's kernels, memory and CPU-overhead model do not use."""
     data = run.data
-    if data.masked == data.model_copy(update={"masked": None}).hands_mask:
+    if data.masked == data.model_copy(update={"masked": None}).gets_padding_mask:
         yield "data.masked", "it repeats data.padding and data.packed"
     if software is None:
         return
@@ -177,7 +177,7 @@ def _of_operation(run: Run) -> Idle:
 def _of_year(run: Run, software: Software | None) -> Idle:
     """``year``, if everything that it would set is stated: stack and goodput (or the totals), sample length, and no grid intensity is
     needed."""
-    if foreseeable(run) or run.cost.country is not None:
+    if needs_sampling(run) or run.cost.country is not None:
         return
     named = run.stack
     if named is not None and (is_unknown(named) or software_named(named, run.year) != software_named(named)):

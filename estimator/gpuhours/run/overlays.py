@@ -56,12 +56,12 @@ def staged(data: Mapping[str, Any]) -> list[Any]:
                 f"Stage {number} is {short(stage)}.", "A stage is a mapping of the keys that differ.", "stages"
             )
         merged = revised(common, {"name": f"stage {number}", **stage})
-        suppose(merged)
+        set_assumptions(merged)
         whole.append(merged)
     return whole
 
 
-def suppose(data: dict[str, Any]) -> None:
+def set_assumptions(data: dict[str, Any]) -> None:
     """Set each assumption's value at its key, in place; raises ``EstimateError`` for an assumption about an assumption."""
     assumptions = data.get("assumptions")
     for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():

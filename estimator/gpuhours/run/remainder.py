@@ -93,7 +93,8 @@ def applied_share(nodes: Array, hours: Array, exempt: float) -> Array:
         min(1, log2(nodes) / log2(16)) x (1 - exempt x log(hours / 1e5) / log(1e7 / 1e5)), the second between 1 and 1 - exempt
 
     Published hours of single-node runs are those of their steps (as printed by llm.c, nanoGPT and nanochat); other losses occur at scale.
-    Expensive runs are tuned before they start, and monitored: only the part that is not step-time error remains (``beyond_a_step``).
+    Expensive runs are tuned before they start, and monitored: only the part that is not step-time error remains
+    (``remainder_of_known_step``).
 
     >>> [round(float(applied_share(nodes, hours, 0.5)), 3) for nodes, hours in ((1, 1e3), (4, 1e4), (64, 1e5), (256, 1e6), (2048, 3e7))]
     [0.0, 0.5, 1.0, 0.75, 0.5]
@@ -114,7 +115,7 @@ NOTHING = Remainder(1.0, 1.0, 1.0)
 
 
 @functools.cache
-def beyond_a_step() -> Remainder:
+def remainder_of_known_step() -> Remainder:
     """The remainder of a run whose step time is known: the part due neither to step-time error nor to stops.
 
         published / predicted hours = (actual / predicted step time)  x (hours / (steps x actual step time / goodput))

@@ -13,7 +13,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
 from gpuhours.hardware.clusters import Cluster, cluster
-from gpuhours.hardware.networks import bandwidth_met, on_network
+from gpuhours.hardware.networks import implied_bandwidth, on_network
 from gpuhours.hardware.nodes import find_instance, instance_hint
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
@@ -286,7 +286,7 @@ def _on_network(machine: Cluster, network: Interconnect) -> Cluster:
         return replace(machine, internode_bandwidth=np.multiply(machine.network_bandwidth, network.share))
     if network.all_reduce is None or network.ranks is None:
         return machine
-    return replace(machine, internode_bandwidth=bandwidth_met(machine.node, network.all_reduce, network.ranks))
+    return replace(machine, internode_bandwidth=implied_bandwidth(machine.node, network.all_reduce, network.ranks))
 
 
 def _data_degree(layout: Layout, gpus: Array) -> Array:
@@ -367,7 +367,7 @@ def _at_pace(
     if run.site is None or model is None or machine is None:
         return software, None
     card, kind = machine.accelerator.name, kind_of_model(model, run.data.frames is not None)
-    found = next((one for one in run.site.stacks if one.speaks_for(software.name, card, kind)), None)
+    found = next((one for one in run.site.stacks if one.applies_to(software.name, card, kind)), None)
     if found is None:
         covered = "; ".join(f"{one.software}, {one.accelerator}, {one.kind}" for one in run.site.stacks)
         reason = f"{run.site.name} covers {covered or 'other stacks'}, not {software.name}, {card}, {kind}"

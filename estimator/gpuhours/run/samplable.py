@@ -43,7 +43,7 @@ class Practice:
     software: Callable[[str], Software] = load_software
 
 
-def foreseeable(run: Run) -> bool:
+def needs_sampling(run: Run) -> bool:
     """Whether a run has to be sampled: it has no stages, states no MFU, GPU-hours or duration, and leaves its step or its goodput open."""
     known = run.known
     settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days)
@@ -51,7 +51,7 @@ def foreseeable(run: Run) -> bool:
     return not run.stages and (step_open or known.goodput is None) and all(value is None for value in settled)
 
 
-def paced(run: Run, resolved: Resolved) -> float | None:
+def known_step_time(run: Run, resolved: Resolved) -> float | None:
     """s per step if known: stated, or measured on this same run; None if it has to be predicted."""
     seconds = resolved.measured if run.known.step_time is None else run.known.step_time
     return None if seconds is None else float(np.max(seconds))

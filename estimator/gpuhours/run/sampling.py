@@ -208,7 +208,7 @@ class Choices:
         return any(one.room for one in self.grids)
 
 
-def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
+def quantile_indices(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
     """Index of the alternative at each quantile ``position``: the inverse of the cumulative weights."""
     ends = np.cumsum(list(weights.values())) / sum(weights.values())
     return np.minimum(np.searchsorted(ends, position, side="right"), len(ends) - 1)
@@ -246,7 +246,7 @@ def choose(
     fitting = with_room(grids, stacks, slack)
     if not fitting:
         return None
-    stack = share_out(fitting, position["software"])
+    stack = quantile_indices(fitting, position["software"])
     mode, cell = np.zeros_like(stack), np.zeros_like(stack)
     time, usual_time = np.zeros(len(stack)), np.zeros(len(stack))
     chosen = tuple(grids[name] for name in fitting)
@@ -254,7 +254,7 @@ def choose(
         fitting_modes = one.modes(slack.modes)
         open_to = {kind: weight for kind, weight in modes.items() if kind in fitting_modes}
         usable = open_to or {Recompute(kind): 1.0 for kind in sorted(fitting_modes)}
-        picked = share_out(usable, position["recompute"])
+        picked = quantile_indices(usable, position["recompute"])
         for place, kind in enumerate(usable):
             here = (stack == number) & (picked == place)
             near = one.near(int(kind), slack.within)

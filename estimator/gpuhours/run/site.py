@@ -114,7 +114,7 @@ class StackCalibration(Section):
         )
         return f"{steps}; for other runs x {self.factor:.3g} of that is assumed"
 
-    def speaks_for(self, software: str, accelerator: str, kind: str) -> bool:
+    def applies_to(self, software: str, accelerator: str, kind: str) -> bool:
         """Whether factor and range apply to a run with this stack, accelerator and kind of model."""
         return (software, accelerator, kind) == (self.software, self.accelerator, self.kind)
 

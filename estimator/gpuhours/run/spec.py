@@ -27,7 +27,7 @@ from gpuhours.inputs.yaml_files import Key, Section, Source, read_yaml, short, v
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
-from gpuhours.run.overlays import put, staged, suppose, with_paths_from
+from gpuhours.run.overlays import put, set_assumptions, staged, with_paths_from
 from gpuhours.run.site import SiteFile, stack_of
 from gpuhours.software.matching import is_unknown, software_named
 
@@ -304,7 +304,7 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
         raise EstimateError("Nothing to estimate.", "See `gpuhours schema run`.", source.name)
     if isinstance(data.get("stages"), list):
         data["stages"] = staged(data)
-    suppose(data)
+    set_assumptions(data)
     written = Source(source.name, data, source.places)
     run = validated(Run, written)
     _find_names(written, run.year)

@@ -16,7 +16,7 @@ from gpuhours.kernels.collectives import (
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.groups import Group
 from gpuhours.layout.ranks import Ranks, has_experts
-from gpuhours.step.schedule import Passes, left_over
+from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
 
 TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expert communication"
@@ -50,8 +50,8 @@ def tensor_passes(stack: Stack, workload: Workload, gemms: Passes) -> Passes:
     exposed = np.where(ranks.tensor_group.domains(workload.cluster) > 1, 1.0, software.exposed.tensor)
     copied = np.where(np.greater(ranks.whole, 1), software.sequence_copies * message / 2, 0.0)
     beside = arrived + sums * memory_time(copied, workload.accelerator)
-    forward = left_over(sent, gemms.forward, exposed) + beside
-    backward = left_over(sent, gemms.backward, exposed) + beside
+    forward = exposed_time(sent, gemms.forward, exposed) + beside
+    backward = exposed_time(sent, gemms.backward, exposed) + beside
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 

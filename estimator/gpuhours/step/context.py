@@ -23,7 +23,7 @@ from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import SequenceMethod
 from gpuhours.layout.ranks import Ranks
 from gpuhours.software.figures import LearnedMask
-from gpuhours.step.schedule import Passes, left_over
+from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
 
 
@@ -34,11 +34,11 @@ def attention_passes(stack: Stack, workload: Workload) -> Passes:
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     for core in stack.block.attention:
         kernel = workload.kernel_of(core)
-        total += _core_passes(core, length, sequences, workload, kernel, whole=shared_out_whole(stack, core))
+        total += _core_passes(core, length, sequences, workload, kernel, whole=whole_sequences(stack, core))
     return total
 
 
-def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
+def whole_sequences(stack: Stack, core: AttentionCore) -> bool:
     """Whether context ranks get whole sequences rather than parts of one. This is so if a sample consists of many short sequences (the
     patches of its frames, distributed by frame), or if keys come from another stream, which every rank has.
 
@@ -199,7 +199,7 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
     total = Passes()
     for core in stack.block.attention:
-        if shared_out_whole(stack, core):
+        if whole_sequences(stack, core):
             continue
         width = np.asarray(core.head_dim) + core.value_dim
         queries = np.divide(core.heads, ranks.tensor) * width * size
@@ -216,9 +216,9 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
         gathered = all_gather_time(whole, ranks.ring_group, workload.cluster)
         scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, workload.cluster)
         total += Passes(
-            exchanged + np.where(ranks.gathers_keys, gathered, left_over(forward, attention.forward, exposed)),
+            exchanged + np.where(ranks.gathers_keys, gathered, exposed_time(forward, attention.forward, exposed)),
             exchanged
-            + np.where(ranks.gathers_keys, gathered + scattered, left_over(backward, attention.backward, exposed)),
+            + np.where(ranks.gathers_keys, gathered + scattered, exposed_time(backward, attention.backward, exposed)),
         )
     return total if stack.trainable is not Trainable.FROZEN else Passes(total.forward)
 

@@ -13,7 +13,7 @@ from gpuhours.inputs.arrays import Array, every
 from gpuhours.kernels.collectives import SWITCH_RANKS
 from gpuhours.layout.layout import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
-from gpuhours.step.context import shared_out_whole
+from gpuhours.step.context import whole_sequences
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
@@ -293,7 +293,7 @@ def _sharing_time(stack: Stack, workload: Workload) -> Array:
     per pass: r x hop for a ring of r > 1 ranks, plus one exchange if u > 1 ranks exchange heads
     """
     facts, ranks = workload.software.context, workload.ranks
-    if all(shared_out_whole(stack, core) for core in stack.block.attention):
+    if all(whole_sequences(stack, core) for core in stack.block.attention):
         return 0.0
     rings = np.greater(ranks.ring, 1) & np.logical_not(ranks.gathers_keys)
     hops = np.where(rings, ranks.ring, 0.0)

@@ -9,7 +9,7 @@ from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.layout.layout import Recompute, Sharding
 from gpuhours.layout.weights import layer_weights
-from gpuhours.step.schedule import Passes, left_over
+from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
 
 HOST_BANDWIDTH = 25e9
@@ -51,7 +51,7 @@ def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
         17 * size * elements / np.asarray(ranks.tensor),
     )
     copied = 2 * kept / (PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth)
-    waited = left_over(copied, compute, EXPOSED)
+    waited = exposed_time(copied, compute, EXPOSED)
     return (
         np.where(workload.layout.offload_activations, waited, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0
     )
@@ -73,8 +73,8 @@ def parameters_time(stack: Stack, workload: Workload, compute: Passes) -> Passes
     shards = np.where(np.equal(workload.layout.sharding, Sharding.zero3), ranks.shards, 1)
     rate = PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth * shards
     fetched = precision.frozen_layer(held, trained) / rate
-    forward = left_over(fetched, compute.forward, EXPOSED)
+    forward = exposed_time(fetched, compute.forward, EXPOSED)
     if stack.trainable is Trainable.FROZEN:
         return Passes(forward * workload.layout.offload_parameters)
-    back = left_over(fetched + precision.gradients * trained / rate, compute.backward + compute.weight, EXPOSED)
+    back = exposed_time(fetched + precision.gradients * trained / rate, compute.backward + compute.weight, EXPOSED)
     return Passes(forward, back) * workload.layout.offload_parameters

@@ -28,7 +28,7 @@ from gpuhours.step.features import feature_parts
 from gpuhours.step.host import Late, as_run, host_time, launch_time
 from gpuhours.step.offload import activations_time, parameters_time
 from gpuhours.step.recompute import repeated
-from gpuhours.step.schedule import Passes, Stages, left_over, pipeline_time, stages
+from gpuhours.step.schedule import Passes, Stages, exposed_time, pipeline_time, stages
 from gpuhours.step.state import (
     DATA,
     accumulation_time,
@@ -308,4 +308,4 @@ def send_time(workload: Workload, layer: Array) -> Array:
     waits = 2 * network.send_wait * (np.minimum(borders, 2) + np.divide(borders, ranks.microbatches))
     exposed = workload.software.exposed
     alone = exposed.pipeline if exposed.one_chunk is None else exposed.one_chunk
-    return waits + left_over(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))
+    return waits + exposed_time(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))

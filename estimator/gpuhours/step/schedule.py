@@ -127,7 +127,7 @@ MOST_DISTURBED = 2.0
 """Longest time for which a collective slows concurrent work, as a multiple of its time over the scale-up links alone."""
 
 
-def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
+def exposed_time(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
     """Exposed seconds of a collective that overlaps with compute: the slow-down of concurrent GEMMs, plus the part of the collective
     that outlasts the compute.
 

@@ -19,7 +19,7 @@ from gpuhours.layout.ranks import local_parameters
 from gpuhours.layout.weights import Weights, encoder_weights, layer_weights
 from gpuhours.step.host import modules
 from gpuhours.step.offload import host_update_time
-from gpuhours.step.schedule import Passes, left_over
+from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
 
 DATA = "data communication"
@@ -54,7 +54,7 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     exposed = software.exposed.shard
     behind = compute.backward + compute.weight
     copies, parts = gather_copies(held, trained, workload), part_copies(stack, workload)
-    ahead, after = left_over(there, compute.forward, exposed, near), left_over(back, behind, exposed, near_back)
+    ahead, after = exposed_time(there, compute.forward, exposed, near), exposed_time(back, behind, exposed, near_back)
     if parts is not None:
         ahead, after = there + parts, np.where(sharding == Sharding.zero3, back + 2 * parts, after)
     forward = np.where(sharding == Sharding.zero3, ahead, 0.0)
@@ -153,8 +153,8 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         near = np.where(sharding == Sharding.zero3, _sums_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
-    waited = left_over(sums / share, BACKWARD * beside, exposed, near / share)
-    return waited + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
+    waited = exposed_time(sums / share, BACKWARD * beside, exposed, near / share)
+    return waited + exposed_time(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
 
 
 def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import gpuhours
-from gpuhours.questions.validating.beyond import beyond, paces, seen_pace
+from gpuhours.questions.validating.beyond import beyond, log_hours_over_steps_of, paces
 from gpuhours.questions.validating.practice import concerned, practice_without, systems_measured_by
 from gpuhours.questions.validating.totals import published_totals, read_totals
 from gpuhours.questions.validating.totals_rows import described, organisation, owner
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.evaluate import evaluate
-from gpuhours.run.remainder import NOTHING, SIZES, beyond_a_step, table
+from gpuhours.run.remainder import NOTHING, SIZES, remainder_of_known_step, table
 from gpuhours.run.typical import first, typical
 from gpuhours.software.profile import load_software
 from tests.questions.validating.test_totals import row
@@ -39,31 +39,33 @@ def test_a_pace_by_hand() -> None:
     """6 N D / (MFU x peak) are the hours of the steps; twice as many hours are refused, a quarter more are reported apart from stops."""
     plain = row(mfu_pct="40", gpu_hours="1")
     steps = evaluate(described(plain, "usual").replaced("known.mfu", 0.4)).value("gpu_hours")
-    found = seen_pace(row(mfu_pct="40", gpu_hours=str(1.25 * steps)))
+    found = log_hours_over_steps_of(row(mfu_pct="40", gpu_hours=str(1.25 * steps)))
     assert found is not None
     assert math.log(1.25) - 0.06 < found["residual"] < math.log(1.25), (
         "stops of 256 accelerators take a few percent of it"
     )
-    assert seen_pace(row(mfu_pct="40", gpu_hours=str(2.1 * steps))) is None
-    assert seen_pace(row(mfu_pct="")) is None
-    assert seen_pace(row(mfu_pct="40", gpu_hours=str(steps), derived_fields="gpu_hours=tokens/rate")) is None
+    assert log_hours_over_steps_of(row(mfu_pct="40", gpu_hours=str(2.1 * steps))) is None
+    assert log_hours_over_steps_of(row(mfu_pct="")) is None
+    assert (
+        log_hours_over_steps_of(row(mfu_pct="40", gpu_hours=str(steps), derived_fields="gpu_hours=tokens/rate")) is None
+    )
 
 
 def test_a_rate_counts_repeated_passes_where_it_says_so() -> None:
     given = {"mfu_pct": "", "tflops_per_gpu": "160", "gpu_hours": "120000"}
     counted, known = (
-        seen_pace(row(**given, recompute="full")),
-        seen_pace(row(gpu_hours="120000", mfu_pct=str(160 * 0.75 / 3.12))),
+        log_hours_over_steps_of(row(**given, recompute="full")),
+        log_hours_over_steps_of(row(gpu_hours="120000", mfu_pct=str(160 * 0.75 / 3.12))),
     )
     assert counted is not None
     assert known is not None
     assert counted["residual"] == pytest.approx(known["residual"], abs=1e-3)
-    assert seen_pace(row(**given, recompute="")) is None
+    assert log_hours_over_steps_of(row(**given, recompute="")) is None
 
 
 def test_what_is_stored_is_what_the_published_runs_say() -> None:
     found = beyond(paces(read_totals(published_totals())))
-    stored = beyond_a_step()
+    stored = remainder_of_known_step()
     assert (found["value"], found["low"], found["high"]) == (stored.value, stored.low, stored.high)
     assert len({run["organisation"] for run in found["runs"]}) >= 8
 
@@ -84,11 +86,11 @@ def test_a_known_step_leaves_stops_and_what_is_beyond_it() -> None:
     assert steps is not None
     alone = steps.value * 19.6 * 1024 / 3600
     assert alone < hours.low < hours.value < hours.high
-    assert hours.value / alone == pytest.approx(beyond_a_step().value / 0.96, rel=0.02)
+    assert hours.value / alone == pytest.approx(remainder_of_known_step().value / 0.96, rel=0.02)
     stops = ensemble(run.replaced("known.step_time", 19.6), NOTHING)
     assert stops is not None
     shortest, longest = np.quantile(stops.gpu_time, [0.1, 0.9])
-    beyond_it = math.log(beyond_a_step().high / beyond_a_step().low)
+    beyond_it = math.log(remainder_of_known_step().high / remainder_of_known_step().low)
     known_range, open_range = (math.log(one.high / one.low) for one in (hours, open_hours))
     assert math.exp(known_range) == pytest.approx(
         math.exp(math.hypot(beyond_it, math.log(longest / shortest))), rel=0.02

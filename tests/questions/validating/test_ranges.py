@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from gpuhours.questions.validating import Validation, updating
-from gpuhours.questions.validating.learning import Sample, interval_score, learn, samples, unmeasured_stack, world_of
+from gpuhours.questions.validating.learning import (
+    Sample,
+    interval_score,
+    learn,
+    samples,
+    systems_by_trait,
+    unmeasured_stack,
+)
 from gpuhours.questions.validating.sources import system_of
 from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
@@ -45,7 +52,7 @@ def test_a_new_run_has_a_wider_range_and_nobody_like_it() -> None:
 
 def test_features_count_other_systems_only() -> None:
     rows = [Sample("ours", KNOWN, 5.0, 0.0), Sample("theirs", KNOWN, 5.0, 0.0)]
-    world = world_of(rows)
+    world = systems_by_trait(rows)
     assert max(features(KNOWN, 5.0, world)[:9]) == 0
     assert set(features(KNOWN, 5.0, world, frozenset({"ours"}))[:9]) == {0.5}
     assert set(features(KNOWN, 5.0, world, frozenset({"ours", "theirs"}))[:9]) == {1.0}
@@ -73,7 +80,7 @@ def test_ranges_hold_on_sources_that_they_have_not_seen_and_widen_with_novelty()
     assert 0.72 <= found["coverage"]["rows"] <= 0.88
     assert 0.72 <= found["coverage"]["sources"] <= 0.88
     narrow = Curve(**{name: found["all"][name] for name in ("base", "coefficients", "shift", "below", "above")})
-    usual = features(made(1, 0.05)[0].traits, 5.0, world_of(made(24, 0.05)))
+    usual = features(made(1, 0.05)[0].traits, 5.0, systems_by_trait(made(24, 0.05)))
     new = (1.0, *usual[1:3], 1.0, *usual[4:])
     assert narrow.usual(new) > 1.3 * narrow.usual(usual)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpuhours.questions.validating.remainders import learn, likely, surprise
+from gpuhours.questions.validating.remainders import learn, likely, mean_log_loss
 from gpuhours.run.remainder import NOTHING, Likeness, Remainder, applied_share
 
 ALIKE = Likeness(kind=0.15, year=0.2, organisation=0.2, run=0.3)
@@ -55,7 +55,7 @@ def test_two_runs_by_hand() -> None:
     assert found.off == pytest.approx([0.2 - 0.4 * shared / (shared + own), 0.4 - 0.2 * shared / (shared + own)])
     spread = shared + own - shared**2 / (shared + own)
     densities = 0.375 / spread**0.5 * (1 + found.off**2 / spread / 4) ** -2.5  # Student's with 4 degrees of freedom
-    assert surprise(found) == pytest.approx(-np.mean(np.log(densities)))
+    assert mean_log_loss(found) == pytest.approx(-np.mean(np.log(densities)))
 
 
 def test_one_large_organisation_does_not_decide() -> None:
@@ -78,7 +78,9 @@ def test_likeness_is_what_makes_runs_without_their_organisation_least_of_a_surpr
     )]  # fmt: skip
     mean = likely(years)
     assert mean.year > 0.1
-    assert surprise(learn(years, mean)) < surprise(learn(years, Likeness(0.0, 0.0, mean.organisation, mean.run)))
+    assert mean_log_loss(learn(years, mean)) < mean_log_loss(
+        learn(years, Likeness(0.0, 0.0, mean.organisation, mean.run))
+    )
 
 
 def test_one_run_decides_no_tie_between_likenesses() -> None:

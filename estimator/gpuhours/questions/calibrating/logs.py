@@ -188,7 +188,7 @@ class LineReader:
                 self.found.setdefault(one.name, []).append(read)
             elif one is not None and "elapsed" in read:
                 continue  # the first line of those that are only timed against the one before
-            elif puzzling(line) and len(self.unread) < FEW:
+            elif looks_like_a_step(line) and len(self.unread) < FEW:
                 self.unread.append(line.strip())
             else:
                 self.skipped += bool(line.strip())
@@ -264,7 +264,7 @@ STEP = re.compile(r"(?i)\b(?:step|iter(?:ation)?)\b[^\d]*\d")
 RATE = re.compile(r"(?i)\d *(?:ms|s/it|it/s)\b|tok(?:en)?s?[/_ ](?:per[_ ])?s|mfu|tflop")
 
 
-def puzzling(line: str) -> bool:
+def looks_like_a_step(line: str) -> bool:
     """Whether a line looks like a step in an unknown format: a step number followed by a rate."""
     step = STEP.search(line)
     return step is not None and RATE.search(line, step.end()) is not None

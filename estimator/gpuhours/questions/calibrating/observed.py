@@ -17,12 +17,12 @@ from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.band import traits_of
 from gpuhours.run.central import centre
-from gpuhours.run.default_layout import DECISIVE, as_it_stands
+from gpuhours.run.default_layout import DECISIVE, with_explicit_defaults
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate, known_totals
 from gpuhours.run.novelty import Traits
 from gpuhours.run.resolve import Resolved, resolve
-from gpuhours.run.samplable import foreseeable
+from gpuhours.run.samplable import needs_sampling
 from gpuhours.run.shown import on_usual_network
 from gpuhours.run.spec import Interconnect, Known, Run, step_digest
 from gpuhours.run.totals import solve
@@ -105,7 +105,7 @@ class ObservedRun:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "laid", as_shown(self.run))
-        object.__setattr__(self, "resolved", resolved_as_it_stands(on_usual_network(self.laid), self.source))
+        object.__setattr__(self, "resolved", resolved_with_defaults(on_usual_network(self.laid), self.source))
 
     @property
     def of(self) -> str:
@@ -159,7 +159,7 @@ class ObservedRun:
             run = run.replaced("hardware.network", Interconnect(kind=stack.network))
         if stack.software != self.stated.software:
             run = run.replaced("software", stack.software)
-        resolved = self.resolved if run is self.laid else resolved_as_it_stands(on_usual_network(run), self.source)
+        resolved = self.resolved if run is self.laid else resolved_with_defaults(on_usual_network(run), self.source)
         if stack.network is None or own is None or resolved.cluster is None:
             return resolved
         return replace(resolved, cluster=on_network(resolved.cluster, stack.network))
@@ -235,15 +235,15 @@ def as_shown(run: Run) -> Run:
     """The run with the layout that ``estimate`` shows of it, if it leaves open anything that decides the step: recomputation, sharding."""
     if run.stages or (run.layout is not None and set(DECISIVE) <= run.layout.model_fields_set):
         return run
-    asked = run if run.stack is not None or not foreseeable(run) else run.replaced("software", settled(run).software)
+    asked = run if run.stack is not None or not needs_sampling(run) else run.replaced("software", settled(run).software)
     return run.replaced("layout", centre(asked)[2].run.layout)
 
 
-def resolved_as_it_stands(run: Run, source: str) -> Resolved:
+def resolved_with_defaults(run: Run, source: str) -> Resolved:
     """The run with its layout fully resolved. Raises ``EstimateError`` if its step cannot be predicted."""
     if run.stages:
         raise EstimateError("A run of several stages has no single step.", "Give one stage a file of its own.", source)
-    resolved = resolve(run.replaced("layout", as_it_stands(run.layout)))
+    resolved = resolve(run.replaced("layout", with_explicit_defaults(run.layout)))
     if resolved.missing:
         raise EstimateError(
             f"The step cannot be predicted; missing: {', '.join(resolved.missing)}.",
@@ -271,7 +271,7 @@ def unknown(run: Run) -> Run:
 def observed_log(run: Run, log: Log) -> ObservedRun:
     """The measured step of a run, from its log."""
     run, noted = with_batch(unknown(run), log)
-    resolved = resolved_as_it_stands(run, log.path)
+    resolved = resolved_with_defaults(run, log.path)
     agree(resolved, log)
     middle = steady(seconds_of(log, run, resolved))
     remarks = [noted] if noted else []

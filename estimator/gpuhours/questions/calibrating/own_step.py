@@ -13,7 +13,7 @@ from gpuhours.questions.calibrating.logs import read_log
 from gpuhours.questions.calibrating.observed import ObservedRun, observed_log, unknown
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
-from gpuhours.run.default_layout import as_it_stands
+from gpuhours.run.default_layout import with_explicit_defaults
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.site import Site
@@ -63,7 +63,7 @@ def on_site(run: Run, site: Site | None) -> Run:
 
 def _stated(run: Run, observed: str) -> ObservedRun:
     """The measured step given on the command line, with its run."""
-    outcome = evaluate(unknown(run).replaced("layout", as_it_stands(run.layout)))
+    outcome = evaluate(unknown(run).replaced("layout", with_explicit_defaults(run.layout)))
     if outcome.step is None:
         raise EstimateError(
             "There is no predicted step to compare with.", "Give model, batch, accelerator and layout.", "--observed"

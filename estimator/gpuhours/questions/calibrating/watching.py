@@ -29,7 +29,7 @@ from gpuhours.questions.calibrating.logs import (
     steady,
     texts_of,
 )
-from gpuhours.questions.calibrating.observed import agree, resolved_as_it_stands, seconds_of, unknown, with_batch
+from gpuhours.questions.calibrating.observed import agree, resolved_with_defaults, seconds_of, unknown, with_batch
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
@@ -131,7 +131,7 @@ class Watch:
                 raise EstimateError(
                     "No step is predicted for this run.", "`gpuhours estimate` says what is missing.", "--run"
                 )
-            self.resolved = resolved_as_it_stands(self.estimate.outcome.run, log.path)
+            self.resolved = resolved_with_defaults(self.estimate.outcome.run, log.path)
         return self.estimate, self.resolved
 
     def _place(self, log: Log, found: Estimate) -> tuple[int | None, int | None]:
@@ -163,18 +163,18 @@ def cost_of(found: Estimate, seconds: float | None) -> float | None:
 
 def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
     """Yield the state after reading the existing log and, unless ``once``, whenever the log grows. Ends at the last step, at the end
-    of a pipe, at the tool's summary, when throughput is below the range, or when the log has not grown for too long (``silence``)."""
+    of a pipe, at the tool's summary, when throughput is below the range, or when the log has not grown for too long (``why_ended``)."""
     watch, steps, shown = Watch(run), Steps("standard input" if str(path) == PIPE else str(path)), 0
     state: Progress | None = None
     for grown in growth(path, once=once, every=every):
         for text in grown:
             steps.feed(text)
         log = steps.log(whole=once)
-        ended = "" if once else steps.over or silence(path, state)
+        ended = "" if once else steps.over or why_ended(path, state)
         if log is not None and len(log.lines) > shown:
             shown = len(log.lines)
             state = watch.seen(log)
-            ended = "" if once else steps.over or silence(path, state)
+            ended = "" if once else steps.over or why_ended(path, state)
             yield replace(state, ended=ended)
             if state.below or state.finished or ended:
                 return
@@ -186,7 +186,7 @@ def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0
         raise steps.reader.nothing()
 
 
-def silence(path: Path | str, state: Progress | None) -> str:
+def why_ended(path: Path | str, state: Progress | None) -> str:
     """The reason why a file is considered ended: it has not grown for ``PATIENCE`` s and the time of ``SILENT`` steps. Empty if it may
     still grow, and for a pipe."""
     if str(path) == PIPE or not Path(path).is_file():

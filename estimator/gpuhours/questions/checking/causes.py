@@ -1,7 +1,7 @@
 """Known mistakes, each described by the factor it applies to one figure: stated = factor x true.
 
 Each cause is tested: the figure is divided by the factor, everything is reconciled again, and the share of the misfit that
-disappears is the share that the cause explains. ``habit`` is how often the mistake occurs in practice (1 common, 0.2 rare);
+disappears is the share that the cause explains. ``prior`` is how often the mistake occurs in practice (1 common, 0.2 rare);
 it ranks causes that explain the misfit equally well.
 """
 
@@ -31,23 +31,23 @@ def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
 
 
 RECOMPUTED = 2.5
-"""Relative frequency (``habit``) of counting recomputation as work if the text says that all activations were recomputed."""
+"""Relative frequency (``prior``) of counting recomputation as work if the text says that all activations were recomputed."""
 RATES = ("mfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops")
 
 
-def _habit(run: Setting) -> float:
+def _prior_of_recomputation(run: Setting) -> float:
     """Relative frequency of counting recomputation as work: ``RECOMPUTED`` under full recomputation, else 0.9."""
     return RECOMPUTED if run.recompute == "full" else 0.9
 
 
-def _recomputed(cause: str, quantities: tuple[str, ...], text: str, habit: float) -> Iterator[Mistake]:
+def _recomputed(cause: str, quantities: tuple[str, ...], text: str, prior: float) -> Iterator[Mistake]:
     """Yield mistakes that count recomputation as work (8ND instead of 6ND), in one figure or in all figures from the same count.
 
     The factor is 4/3 for full recomputation of the linear layers; attention and selective recomputation change it by 5 %.
     """
     for quantity in quantities:
         for also in ((), tuple(name for name in RATES if name != quantity)):
-            yield Mistake(cause, quantity, 1.27, 1.40, habit, text, also, 4 / 3)
+            yield Mistake(cause, quantity, 1.27, 1.40, prior, text, also, 4 / 3)
 
 
 def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
@@ -64,7 +64,7 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
         yield from one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
         yield from _other_peaks(accelerator, _in_full(document))
     sold = "counts recomputation (8ND over 6ND): hardware FLOPs reported as model FLOPs"
-    yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
+    yield from _recomputed("HFU as MFU", RATES[:3], sold, _prior_of_recomputation(run))
     yield from one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
     yield from one("percent or fraction", "mfu hfu", 0.01, 1.0, "a fraction was printed as a percentage")
     seq = document.claim("seq_len")
@@ -120,9 +120,9 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
                     "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
     yield from one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
     if run.experts:
-        for least, habit, most in _over_active(document):
+        for least, prior, most in _over_active(document):
             yield from one("total parameters for active ones",
-                           "active_parameters parameters model_flops mfu flops_per_second_per_gpu", least, habit,
+                           "active_parameters parameters model_flops mfu flops_per_second_per_gpu", least, prior,
                            "only the experts a token is routed to compute; the total overstates the FLOPs", most)  # fmt: skip
     elif document.fact("architecture") == "encoder-decoder":
         yield from one("encoder-decoder counted as one", "parameters model_flops", 2.0, 0.9,
@@ -138,7 +138,7 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
 
 
 def _over_active(document: Document) -> Iterator[tuple[float, float, float]]:
-    """Yield (least, habit, most) of the factor by which all parameters exceed the active ones: as the text says, else within a range."""
+    """Yield (least, prior, most) of the factor by which all parameters exceed the active ones: as the text says, else within a range."""
     every, active = document.claim("parameters"), document.claim("active_parameters")
     if every is not None and active is not None and every.value > active.value:
         yield every.value / active.value, 0.9, every.value / active.value

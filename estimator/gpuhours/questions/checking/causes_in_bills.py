@@ -18,9 +18,9 @@ def rates_for_totals(document: Document) -> Iterator[Mistake]:
         yield from one("hours of one day", "gpu_hours node_hours energy carbon cost", 1 / days, 0.5,
                         f"the figure is for one day; the run took {days:.3g}")  # fmt: skip
     if gpus is not None and gpus.value > 1:
-        for quantity, habit in (("cost", 0.9), ("energy", 0.2), ("carbon", 0.2)):
+        for quantity, prior in (("cost", 0.9), ("energy", 0.2), ("carbon", 0.2)):
             text = f"the figure is for one GPU; there were {gpus.value:g}"
-            yield from one(f"{quantity} of one GPU", quantity, 1 / gpus.value, habit, text)
+            yield from one(f"{quantity} of one GPU", quantity, 1 / gpus.value, prior, text)
 
 
 def of_the_bill(run: Setting, document: Document) -> Iterator[Mistake]:

@@ -37,7 +37,7 @@ class Claim:
     """Whether the text states the figure for all its runs, not specifically for this one."""
     of_row: bool = False
     """Whether the figure is a table cell whose row or column names the run, so that it cannot belong to another run."""
-    breath: int = GIVEN
+    sentence: int = GIVEN
     """Number of the sentence or row; figures from the same one share it. ``GIVEN`` if no text was read."""
     either: str = ""
     """Another quantity that the words could mean: ``Hours used`` may be GPU-hours or wall-clock hours of the job."""
@@ -108,8 +108,8 @@ class Unplaced:
     place: str
     reason: str = ""
     value: float = 0.0
-    breath: int = GIVEN
-    """The number of its sentence, as ``Claim.breath``."""
+    sentence: int = GIVEN
+    """The number of its sentence."""
 
 
 @dataclass(frozen=True)

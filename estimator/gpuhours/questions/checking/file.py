@@ -144,7 +144,7 @@ def _claim(entry: WrittenClaim, source: Source, index: int) -> Claim:
         place,
         "given",
         entry.about,
-        breath=entry.sentence,
+        sentence=entry.sentence,
         either=entry.either or "",
     )
 
@@ -228,7 +228,7 @@ def _entry(claim: Claim, about: str) -> dict[str, Any]:
         entry["value"] = f"{claim.value:.12g} {claim.unit}".strip()
         entry["spread"] = round(max(claim.spread.sigma, 1e-6), 6)
     entry |= {"quote": claim.quote, "place": claim.place}
-    entry |= {"sentence": claim.breath} if claim.breath != GIVEN else {}
+    entry |= {"sentence": claim.sentence} if claim.sentence != GIVEN else {}
     entry |= {"either": claim.either} if claim.either else {}
     return entry | ({"about": about} if about else {})
 

@@ -16,7 +16,7 @@ class Mistake:
     quantity: str
     least: float
     most: float
-    habit: float
+    prior: float
     text: str
     also: tuple[str, ...] = ()
     """Other quantities that carry the same factor if the text states them, because they derive from the same count."""
@@ -25,11 +25,11 @@ class Mistake:
 
 
 def one(
-    cause: str, quantities: str, factor: float, habit: float, text: str, most: float | None = None
+    cause: str, quantities: str, factor: float, prior: float, text: str, most: float | None = None
 ) -> Iterator[Mistake]:
     """Yield a mistake for each of the ``quantities`` (separated by blanks); with ``most`` its factor is searched for from ``factor`` on."""
     for quantity in quantities.split():
-        yield Mistake(cause, quantity, factor, factor if most is None else most, habit, text)
+        yield Mistake(cause, quantity, factor, factor if most is None else most, prior, text)
 
 
 COMPUTED_FROM = {
@@ -51,4 +51,4 @@ def carried(mistakes: Iterable[Mistake], stated: Collection[str]) -> Iterator[Mi
     for mistake in mistakes:
         also = tuple(name for name in COMPUTED_FROM.get(mistake.quantity, ()) if name in stated)
         if also and not mistake.also and mistake.least == mistake.most:
-            yield replace(mistake, also=also, habit=CARRIED * mistake.habit)
+            yield replace(mistake, also=also, prior=CARRIED * mistake.prior)

@@ -25,7 +25,7 @@ from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVE
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.exactly import as_printed, computed_by_mistake
-from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
+from gpuhours.questions.checking.reconciling.implied import implied_values, needed_assumptions, under_scenario
 from gpuhours.questions.checking.reconciling.judgement import Judgement
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import usual_prediction
@@ -115,7 +115,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
     measurements = [_measurement(document.claims[i], i) for i in used]
     first = reconcile(measurements, equations, extra)
-    said, heard = _testimony(document, witness, first)
+    said, heard = _prediction_as_assumption(document, witness, first)
     extra = (*extra, *heard)
     priced = any(isinstance(one, Claim) and one.quantity == "price" for one in elsewhere)
     bounds = tuple(
@@ -140,7 +140,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     shown_names = {i.quantity for i in implied if i.value is not None} | {
         c.claim.quantity for c in checked if c.verdict == AGREES
     }
-    leaned = leaned_on(extra, fit, shown_names)
+    leaned = needed_assumptions(extra, fit, shown_names)
     said = said or (usual_prediction(document, {charge.claims[0] for charge in contradictions}) if witness else "")
     ask = functools.partial(questions, document, contradictions, doubts, judged.rows, judged.full, equations, extra)
     counted = (*leaned, *judged.counted)
@@ -180,7 +180,7 @@ def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:
     return replace(document, claims=halved), replace(run, peak=2 * run.peak if run.peak else None)
 
 
-def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:
+def _prediction_as_assumption(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:
     """Return the witness's prediction as a sentence, and as an assumption on the MFU for the fit.
 
     Both are empty without a prediction. There is no assumption if the MFU is not determined or below the prediction: a run slower than

@@ -188,7 +188,7 @@ def _implied_sums(paper: Paper) -> Iterator[str]:
 
 def _said_in(total: Claim) -> int | str:
     """Return the number of the total's sentence, or ``a table`` for a cell: all totals of a table are over the same runs."""
-    return "a table" if total.of_row else total.breath
+    return "a table" if total.of_row else total.sentence
 
 
 def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:
@@ -262,7 +262,7 @@ def _above(total: Claim, parts: list[Claim]) -> list[Claim]:
 
     The number of a row's sentence falls from line to line.
     """
-    above = [part for part in parts if part.breath >= total.breath]
+    above = [part for part in parts if part.sentence >= total.sentence]
     return above if total.of_row and len(above) > 1 and all(part.of_row for part in parts) else parts
 
 

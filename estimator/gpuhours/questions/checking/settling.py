@@ -59,7 +59,7 @@ def questions(
     ]
     found = list(dict.fromkeys(question for question in asked if question))[:MOST]
     if not found and left and document.kind != "total" and not _tests(fit, len(left)):
-        told = _told(whole, fit)
+        told = _stated_quantities(whole, fit)
         free = [name for name in ASKED if name not in told]
         found = list(_left_out(whole, document))[:1] or list(_missing(free, left, equations, extra))
     return tuple(found)
@@ -73,7 +73,7 @@ def _left_out(whole: Document, document: Document) -> Iterator[str]:
             yield f"ask about {claim.title}: is {shown(claim.quantity, claim.value)} the figure of this run?"
 
 
-def _told(document: Document, fit: Fit) -> set[str]:
+def _stated_quantities(document: Document, fit: Fit) -> set[str]:
     """Return the quantities that a text states, also in figures that were set aside, or that follow exactly: GPUs from nodes."""
     named = {name for claim in (*document.claims, *document.set_aside) for name in (claim.quantity, claim.measured)}
     values = {name: fit.value(name) for name in ASKED}

@@ -179,7 +179,7 @@ def _without_parts(
         apart = _parts_accused(run, judged)
         if not apart:
             break
-        rest = replace(run, claims=tuple(c for c in run.claims if not (c.part and c.breath in apart)))
+        rest = replace(run, claims=tuple(c for c in run.claims if not (c.part and c.sentence in apart)))
         again = check_document(rest, witness, elsewhere)
         if (len(again.contradictions), len(again.doubts)) >= (len(judged.contradictions), len(judged.doubts)):
             break
@@ -192,8 +192,8 @@ def _parts_accused(run: Document, judged: Check) -> set[int]:
     apart: set[int] = set()
     for charge in (*judged.contradictions, *judged.doubts):
         claims = [claim for name in charge.claims if (claim := run.claim(name)) is not None]
-        if len({claim.breath for claim in claims}) > 1:
-            apart |= {claim.breath for claim in claims if claim.part}
+        if len({claim.sentence for claim in claims}) > 1:
+            apart |= {claim.sentence for claim in claims if claim.part}
     return apart
 
 
@@ -205,7 +205,7 @@ def _said_together(run: Document, judged: Check) -> set[str]:
     together: set[str] = set()
     for charge in (*judged.contradictions, *judged.doubts):
         claims = [run.claim(name) for name in charge.claims]
-        breaths = {claim.breath for claim in claims if claim is not None and claim.shared}
+        breaths = {claim.sentence for claim in claims if claim is not None and claim.shared}
         if len(breaths) == 1 and all(claim is not None and claim.shared for claim in claims):
             together |= set(charge.claims)
     return together

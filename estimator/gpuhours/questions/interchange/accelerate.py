@@ -13,9 +13,9 @@ from gpuhours.questions.interchange.keys import (
     NODES,
     ForeignFile,
     Key,
+    as_bool,
     paired,
     positive,
-    truth,
     written,
 )
 
@@ -103,7 +103,7 @@ def _sharded(theirs: ForeignFile) -> dict[str, Any]:
     inside = "fsdp_config.fsdp_"
     strategy, again = theirs.get(f"{inside}sharding_strategy"), theirs.get(f"{inside}reshard_after_forward")
     theirs.get(f"{inside}version", f"{inside}auto_wrap_policy", f"{inside}transformer_layer_cls_to_wrap")
-    keys: dict[str, Any] = {"layout.sharding": "zero2" if truth(again) is False else "zero3"}
+    keys: dict[str, Any] = {"layout.sharding": "zero2" if as_bool(again) is False else "zero3"}
     if strategy is not None:
         keys = strategy_called(strategy)
         if not keys:

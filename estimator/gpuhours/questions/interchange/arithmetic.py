@@ -30,20 +30,20 @@ PYTHON: Operators = {
 SHELL: Operators = {**PYTHON, ast.Div: operator.floordiv}
 
 
-def reckoned(node: ast.expr, operators: Operators, named: Callable[[str], Any]) -> Number:
+def value_of_expression(node: ast.expr, operators: Operators, named: Callable[[str], Any]) -> Number:
     """The value of an expression of numbers; ``named`` gives the values of variables. Raises ``ValueError`` for anything else.
 
     >>> reckoned(ast.parse("n * 2**10 / 8", mode="eval").body, PYTHON, {"n": 4}.get)
     512.0
     """
     if isinstance(node, ast.BinOp) and type(node.op) in operators:
-        left, right = (reckoned(side, operators, named) for side in (node.left, node.right))
+        left, right = (value_of_expression(side, operators, named) for side in (node.left, node.right))
         try:
             return _within(operators[type(node.op)](left, right))
         except (ZeroDivisionError, OverflowError):
             raise ValueError(node) from None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -reckoned(node.operand, operators, named)
+        return -value_of_expression(node.operand, operators, named)
     value = node.value if isinstance(node, ast.Constant) else named(node.id) if isinstance(node, ast.Name) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(node)

@@ -96,7 +96,7 @@ class ForeignFile:
 
     def names(self, name: str) -> bool:
         """Whether a key has a value, which may be an undefined variable."""
-        return not silent(self._value(name))
+        return not off_or_empty(self._value(name))
 
     def holds(self, *names: str) -> bool:
         """Whether one of ``names`` is in the file, even without a value."""
@@ -104,7 +104,7 @@ class ForeignFile:
 
     def on(self, *names: str) -> bool:
         """Whether a switch is on: ``true``, ``1`` or a flag without a value."""
-        return truth(self.get(*names)) is True
+        return as_bool(self.get(*names)) is True
 
     def leave(self, name: str) -> None:
         """Mark a key as not understood, because its value has no meaning here."""
@@ -121,7 +121,9 @@ class ForeignFile:
 
     def left(self) -> Iterator[tuple[str, Any]]:
         """Keys with a value that were not read."""
-        return ((path, value) for path, value in self._all.items() if path not in self._read and not silent(value))
+        return (
+            (path, value) for path, value in self._all.items() if path not in self._read and not off_or_empty(value)
+        )
 
     def automatic(self) -> Iterator[str]:
         """Keys set to ``auto``, except those marked by ``known``."""
@@ -142,12 +144,12 @@ def variable(value: Any) -> bool:
     return isinstance(value, Undecided) or (isinstance(value, str) and "$" in value)
 
 
-def silent(value: Any) -> bool:
+def off_or_empty(value: Any) -> bool:
     """Whether a value is off or empty."""
     return value is None or value is False or value in ("", [], {}, "auto", "null", "None", "???")
 
 
-def truth(value: Any) -> bool | None:
+def as_bool(value: Any) -> bool | None:
     """The boolean value of a switch, None if unset."""
     if value is None or isinstance(value, bool):
         return value

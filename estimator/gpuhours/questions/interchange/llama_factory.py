@@ -10,7 +10,7 @@ from gpuhours.architecture.lora import ALL
 from gpuhours.questions.interchange.accelerate import sharded_as
 from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called
 from gpuhours.questions.interchange.deepspeed import stage_named
-from gpuhours.questions.interchange.keys import LONGEST, ForeignFile, paired, truth, written
+from gpuhours.questions.interchange.keys import LONGEST, ForeignFile, as_bool, paired, written
 from gpuhours.questions.interchange.trainer import BATCH, launched
 
 RANK, LENGTH = 8, 2048
@@ -45,7 +45,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     keys["layout.recompute"] = "none" if theirs.on("disable_gradient_checkpointing") else "full"
     config = str(theirs.get("deepspeed") or "")
     theirs.get("fsdp_transformer_layer_cls_to_wrap")
-    sharded = truth(theirs.get("fsdp")) is not None and theirs.get("fsdp") is not False
+    sharded = as_bool(theirs.get("fsdp")) is not None and theirs.get("fsdp") is not False
     keys |= sharded_as(theirs) if sharded else stage_named(config)
     if theirs.on("use_galore"):
         keys["training.optimizer"] = "galore"
@@ -60,7 +60,7 @@ def _frozen(theirs: ForeignFile, model: str | None, *, alone: bool) -> dict[str,
         "bridge": "freeze_multi_modal_projector",
         "language": "freeze_language_model",
     }
-    said = {part: truth(theirs.get(switch)) for part, switch in switches.items()}
+    said = {part: as_bool(theirs.get(switch)) for part, switch in switches.items()}
     if model is None or not alone or named(model).kind != "video-language":
         return {}
     frozen = (part for part, value in said.items() if (part != "language" if value is None else value))
@@ -70,7 +70,7 @@ def _frozen(theirs: ForeignFile, model: str | None, *, alone: bool) -> dict[str,
 def _length(theirs: ForeignFile) -> dict[str, Any]:
     """``cutoff_len`` is the length of every sample where they are packed, as they are in pre-training; otherwise longer ones are cut to
     it."""
-    length, said = theirs.count("cutoff_len", usual=LENGTH), truth(theirs.get("packing"))
+    length, said = theirs.count("cutoff_len", usual=LENGTH), as_bool(theirs.get("packing"))
     neat, pretrained = theirs.on("neat_packing"), str(theirs.get("stage")) == "pt"
     packed = neat or (pretrained if said is None else said)
     return {"data.seq_len": length, "data.packed": True} if packed else {LONGEST: length}

@@ -22,11 +22,11 @@ from gpuhours.questions.interchange.keys import (
     ForeignFile,
     Key,
     above_one,
+    as_bool,
     below_one,
     paired,
     positive,
     rate,
-    truth,
     written,
 )
 
@@ -217,20 +217,20 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
     positions = "none" if theirs.on("no_position_embedding") and positions is None else positions
     untied, shared = theirs.on("untie_embeddings_and_output_weights"), theirs.get("share_embeddings_and_output_weights")
     plain, only_qkv = (
-        theirs.on("disable_bias_linear") or truth(theirs.get("bias", "add_bias_linear")) is False,
+        theirs.on("disable_bias_linear") or as_bool(theirs.get("bias", "add_bias_linear")) is False,
         theirs.on("add_qkv_bias"),
     )
     kept = theirs.get("hidden_dropout")
     theirs.get("attention_dropout", "ffn_dropout")
     if "model.layers" not in found:
         return {}
-    tied = truth(shared) if shared is not None else not untied
+    tied = as_bool(shared) if shared is not None else not untied
     kind = POSITIONS.get(str(positions), "learned")
     shape: dict[str, Any] = {
         "model.gated": gated, "model.norm": NORMS.get(str(norm), "layer"), "model.positions": kind, "model.tied": tied,
         "model.mlp_bias": not plain, "model.attention_bias": "qkv" if only_qkv and plain else "none" if plain else "all",
     }  # fmt: skip
-    if truth(grouped) is False or (grouped is None and "model.kv_heads" not in found):
+    if as_bool(grouped) is False or (grouped is None and "model.kv_heads" not in found):
         shape["model.kv_heads"] = found.get("model.heads")
     shape["model.dropout"] = rate(kept, 0.1) > 0
     if theirs.on("qk_layernorm"):
@@ -275,7 +275,7 @@ def _precision(theirs: ForeignFile) -> dict[str, Any]:
     half, brain, trainer = theirs.on("fp16"), theirs.on("bf16"), theirs.get("precision")
     if theirs.on("fp4", "fp4_format"):
         return {"training.dtype": "nvfp4"}
-    if eight in ("hybrid", "e4m3") or truth(eight):
+    if eight in ("hybrid", "e4m3") or as_bool(eight):
         return {"training.dtype": "mxfp8" if recipe == "mxfp8" else "fp8"}
     if trainer is not None and not (half or brain):
         named = {

@@ -12,9 +12,9 @@ from gpuhours.questions.interchange.keys import (
     ForeignFile,
     Key,
     above_one,
+    as_bool,
     paired,
     positive,
-    truth,
     written,
 )
 
@@ -26,7 +26,7 @@ TABLE = (
     Key("model.kv_heads", (f"{SHAPE}num_key_value_heads",), positive),
     Key("model.ffn_hidden", (f"{SHAPE}intermediate_size",), positive),
     Key("model.vocab", (f"{SHAPE}vocab_size",), positive),
-    Key("model.tied", (f"{SHAPE}tie_word_embeddings",), truth, bool),
+    Key("model.tied", (f"{SHAPE}tie_word_embeddings",), as_bool, bool),
     Key("data.seq_len", ("tokens.sequence_length",), positive),
     Key("data.steps", ("tokens.train_steps",), positive),
     Key("layout.microbatch", ("tokens.micro_batch_size",), positive),

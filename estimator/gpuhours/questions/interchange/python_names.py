@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gpuhours.questions.interchange.arithmetic import PYTHON, reckoned
+from gpuhours.questions.interchange.arithmetic import PYTHON, value_of_expression
 from gpuhours.questions.interchange.keys import Undecided
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -58,7 +58,7 @@ class Scope:
         if isinstance(asked, ast.Call) and _BF16.search(name_of(asked.func)):
             return "auto"
         try:
-            return reckoned(node, PYTHON, lambda name: self._named(ast.Name(name), depth))
+            return value_of_expression(node, PYTHON, lambda name: self._named(ast.Name(name), depth))
         except (ValueError, RecursionError):
             return _computed(node)
 

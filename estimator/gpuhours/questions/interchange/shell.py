@@ -12,7 +12,7 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.interchange.arithmetic import SHELL, reckoned
+from gpuhours.questions.interchange.arithmetic import SHELL, value_of_expression
 from gpuhours.questions.interchange.keys import without_effect
 from gpuhours.questions.interchange.swift import LAUNCH, LAUNCHED
 
@@ -309,6 +309,6 @@ def sum_of_whole(text: str) -> int | None:
     ):
         return None
     try:
-        return int(reckoned(ast.parse(text.strip(), mode="eval").body, SHELL, lambda name: None))
+        return int(value_of_expression(ast.parse(text.strip(), mode="eval").body, SHELL, lambda name: None))
     except (SyntaxError, ValueError, RecursionError):
         return None

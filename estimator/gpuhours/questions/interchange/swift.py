@@ -10,7 +10,7 @@ from typing import Any
 
 from gpuhours.architecture.lora import ALL
 from gpuhours.questions.interchange.axolotl import model_called, targeted
-from gpuhours.questions.interchange.keys import ACCUMULATION, LONGEST, ForeignFile, truth
+from gpuhours.questions.interchange.keys import ACCUMULATION, LONGEST, ForeignFile, as_bool
 
 LAUNCH = re.compile(r"(?:^|[\s/'\"])(megatron|swift)\s+(sft|pt|rlhf)\b", re.MULTILINE)
 """The commands that train."""
@@ -27,7 +27,7 @@ def megatron(theirs: ForeignFile, keys: dict[str, Any]) -> dict[str, Any]:
     otherwise, and the weights' own precision."""
     said = MEGATRON_BATCH | {key: value for key, value in keys.items() if value is not None}
     said.pop("model.max_positions", None)  # the shape is that of the weights
-    if truth(theirs.get("use_distributed_optimizer")) is not False and said.get("layout.sharding") == "none":
+    if as_bool(theirs.get("use_distributed_optimizer")) is not False and said.get("layout.sharding") == "none":
         said["layout.sharding"] = "zero1"
     if theirs.get("recompute_granularity") is None:
         said["layout.recompute"] = "selective"

@@ -23,9 +23,9 @@ from gpuhours.questions.interchange.keys import (
     ForeignFile,
     Key,
     above_zero,
+    as_bool,
     paired,
     positive,
-    truth,
     written,
 )
 
@@ -94,7 +94,7 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     keys: dict[str, Any] = {"model.name": known} if known else {}
     modules = _listed(theirs.get("lora_target_modules"))
     theirs.get("peft_type", "task_type")
-    switch = truth(theirs.get("use_peft", "lora_enable", "use_lora", "use_peft_lora"))
+    switch = as_bool(theirs.get("use_peft", "lora_enable", "use_lora", "use_peft_lora"))
     if not (theirs.names("lora_r") or theirs.names("lora_rank") if switch is None else switch):
         return keys
     keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})

@@ -27,7 +27,7 @@ from gpuhours.questions.reproducing.taking import GOODPUT, Need, goodput_needed,
 from gpuhours.questions.reproducing.texts import reproduce_text
 from gpuhours.questions.verdicts import CONTRADICTED, NOT_DETERMINED
 from gpuhours.run.results import RESULTS
-from gpuhours.run.samplable import foreseeable
+from gpuhours.run.samplable import needs_sampling
 from gpuhours.run.spec import Run
 
 PREDICTED = frozenset({"gpu_hours", "wall_clock", "step_time", "mfu"})
@@ -164,7 +164,7 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
     data = described(desk.text, figure, figure.run, desk.source)
     run = as_run(desk.text, data, desk.source)
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
-    if figure.result in PREDICTED and run.known.step_time is None and foreseeable(run):
+    if figure.result in PREDICTED and run.known.step_time is None and needs_sampling(run):
         if run.hardware.gpus is None and figure.result in (
             "wall_clock",
             "step_time",

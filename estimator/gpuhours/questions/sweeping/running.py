@@ -27,7 +27,7 @@ from gpuhours.questions.sweeping.job import Best, Job
 from gpuhours.questions.sweeping.rows import FITS, VALID
 from gpuhours.questions.sweeping.values import read
 from gpuhours.questions.sweeping.where import where as condition
-from gpuhours.run.default_layout import as_it_stands, is_partial
+from gpuhours.run.default_layout import is_partial, with_explicit_defaults
 from gpuhours.run.ensemble import settled
 from gpuhours.run.results import RESULTS
 from gpuhours.run.shortcuts import run_of
@@ -226,7 +226,7 @@ def _settled_base(run: Run, vary: Collection[str]) -> Run:
     except EstimateError:
         base = run
     if is_partial(base.layout):
-        return base.replaced("layout", as_it_stands(base.layout))
+        return base.replaced("layout", with_explicit_defaults(base.layout))
     return base if CHUNKED.isdisjoint(vary) else _without_chunks(base, run, vary)
 
 

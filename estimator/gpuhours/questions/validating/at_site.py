@@ -46,7 +46,7 @@ def at_site(
         changed = calibration.network is not None or calibration.software != case.software.name
         joined = row if calibration.network is None else row.over(calibration.network)
         there = case_of(joined, "", calibration.software) if changed else case
-        speaks = isinstance(there, Case) and calibration.speaks_for(
+        speaks = isinstance(there, Case) and calibration.applies_to(
             calibration.software, there.traits.card, there.traits.kind
         )
         placed.append((there, calibration if speaks else None))

@@ -11,7 +11,7 @@ from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.described import Described
 from gpuhours.run.goodput import POSITIONS, Operation, checkpoint_of, goodput
 from gpuhours.run.input_pipeline import feed
-from gpuhours.run.remainder import beyond_a_step
+from gpuhours.run.remainder import remainder_of_known_step
 
 BEYOND = "beyond steps"
 """Name of the part of an average that is no step."""
@@ -23,9 +23,9 @@ def averaged(time: float, one: Case | Described) -> float:
 
         max(time, input pipeline) x beyond / goodput
 
-    goodput at typical stops (``run.goodput``) for a day of training; ``beyond`` (``run.remainder.beyond_a_step``) was learned from runs of
-    text models that state hours and MFU. Nothing was fitted to averages of steps; but ``beyond`` is not learned again without the row's
-    organisation (Meta has rows here, and one of the ten runs).
+    goodput at typical stops (``run.goodput``) for a day of training; ``beyond`` (``run.remainder.remainder_of_known_step``) was learned
+    from runs of text models that state hours and MFU. Nothing was fitted to averages of steps; but ``beyond`` is not learned again without
+    the row's organisation (Meta has rows here, and one of the ten runs).
     """
     model, cluster = _trained(one)
     fed = None
@@ -36,12 +36,12 @@ def averaged(time: float, one: Case | Described) -> float:
         size=checkpoint_of(model, one.precision), step_time=time, productive=DAY,
     )  # fmt: skip
     slowest = time if fed is None else max(time, float(fed.time))
-    return slowest * beyond_a_step().value / float(running)
+    return slowest * remainder_of_known_step().value / float(running)
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
     """The limits of a step's range as factors, widened by the spread of ``beyond``: independent errors, added in quadrature in log."""
-    beyond = beyond_a_step()
+    beyond = remainder_of_known_step()
     below, above = np.log(beyond.low / beyond.value), np.log(beyond.high / beyond.value)
     return float(np.exp(-np.hypot(np.log(low), below))), float(np.exp(np.hypot(np.log(high), above)))
 

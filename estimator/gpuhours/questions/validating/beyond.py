@@ -23,10 +23,10 @@ FROM_STEPS = ("gpu_hours=tokens/", "gpu_hours=samples/")
 
 def paces(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """For every run that states its hours and its rate: ln of its hours over those of its steps with typical stops."""
-    return [found for row in rows if (found := seen_pace(row)) is not None]
+    return [found for row in rows if (found := log_hours_over_steps_of(row)) is not None]
 
 
-def seen_pace(row: Row) -> dict[str, Any] | None:
+def log_hours_over_steps_of(row: Row) -> dict[str, Any] | None:
     """The same for one run; None if it does not state both, or they contradict each other."""
     hours, mfu, rate = (row.positive(name) for name in ("gpu_hours", "mfu_pct", "tflops_per_gpu"))
     counted = mfu is not None or (rate is not None and row.word("recompute") is not None)

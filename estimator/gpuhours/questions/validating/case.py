@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
-from gpuhours.hardware.networks import as_met
+from gpuhours.hardware.networks import implied_network
 from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import FORMATS, Precision
 from gpuhours.inputs.errors import EstimateError
@@ -217,7 +217,7 @@ def _network(row: Row, node: Node, gpus: int) -> tuple[float | None, float]:
     """B/s per GPU between nodes and the delay per ring step: from an all-reduce measured in the run, otherwise as stated."""
     met, stated = row.positive("allreduce_GBps"), row.positive("internode_GBps_per_gpu")
     if met is not None:
-        return as_met(node, met * 1e9, gpus)
+        return implied_network(node, met * 1e9, gpus)
     return None if stated is None else stated * 1e9, 0.0
 
 

@@ -29,7 +29,7 @@ from gpuhours.questions.validating.leaving_out import (
 )
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row, described_runs
-from gpuhours.run.default_layout import as_it_stands
+from gpuhours.run.default_layout import with_explicit_defaults
 from gpuhours.run.input_pipeline import InputPipeline
 from gpuhours.run.novelty import Traits, kind_of_model
 from gpuhours.run.overlays import laid_over
@@ -217,7 +217,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
 def _resolved(run: Run, place: str) -> Resolved:
     """The run with its profiles and architecture; errors name the row."""
     try:
-        return resolve(run.replaced("layout", as_it_stands(run.layout)))
+        return resolve(run.replaced("layout", with_explicit_defaults(run.layout)))
     except EstimateError as error:
         raise EstimateError(error.problem, error.hint, f"{place}  {error.where}".rstrip()) from None
 

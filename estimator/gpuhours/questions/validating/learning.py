@@ -88,7 +88,7 @@ def _errors_without_slowdown(rows: Sequence[Sample], measured: Sequence[Sample],
     return np.array([one.error - known[one.system] * one.unmeasured for one in rows])
 
 
-def world_of(rows: Sequence[Sample]) -> World:
+def systems_by_trait(rows: Sequence[Sample]) -> World:
     """Trait -> value -> systems that have rows with it."""
     systems: dict[str, dict[str, set[str]]] = {trait: defaultdict(set) for trait in TRAITS}
     for one in rows:
@@ -144,7 +144,7 @@ class _Tried:
 
 
 def _tried(rows: Sequence[Sample], blanked: Sequence[Sample]) -> _Tried:
-    world, tried = world_of(rows), [*rows, *blanked]
+    world, tried = systems_by_trait(rows), [*rows, *blanked]
     return _Tried(
         np.array([one.system for one in tried]),
         np.arange(len(tried)) < len(rows),

@@ -72,7 +72,7 @@ class Raw:
         return organisation(self.row)
 
     @property
-    def teaches(self) -> bool:
+    def learnable(self) -> bool:
         """Whether it can be used to learn the remainder. It cannot if samples are given without epochs, or for an encoder-decoder, where it
         is unknown how often a token is processed (T5's spans pass through one half, BART's texts through both)."""
         if self.found is None or two_sided(self.row):
@@ -178,7 +178,7 @@ def validate_totals(path: Path | None = None, given: Given = "usual") -> TotalsR
     """Predict every row of a table of whole runs that has what a prediction needs."""
     source = published_totals() if path is None else path
     raws = [raw_prediction(row, given) for row in read_totals(source)]
-    own = [seen_run(raw) for raw in raws if raw.teaches] if path is None else None
+    own = [seen_run(raw) for raw in raws if raw.learnable] if path is None else None
     learned = {out: without(out, own) for out in {raw.organisation for raw in raws}}
     return TotalsReport(str(source), given, tuple(judged(raw, learned[raw.organisation]) for raw in raws))
 
@@ -287,7 +287,7 @@ def seen_run(raw: Raw) -> dict[str, Any]:
 def update_remainder(found: TotalsReport) -> None:
     """Store the results of validating our own table."""
     raws = [one.raw for one in found.judged]
-    store([seen_run(raw) for raw in raws if raw.teaches], paces(raw.row for raw in raws), fleets(raws))
+    store([seen_run(raw) for raw in raws if raw.learnable], paces(raw.row for raw in raws), fleets(raws))
 
 
 def fleets(raws: Iterable[Raw]) -> dict[str, float]:

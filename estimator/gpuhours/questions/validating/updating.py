@@ -11,7 +11,7 @@ from typing import Any
 from gpuhours.memory.odds import odds, odds_of, odds_path
 from gpuhours.questions.validating.blanking import blanked
 from gpuhours.questions.validating.case import Case, case_of
-from gpuhours.questions.validating.learning import WITHOUT_EFFECT, errors_by, learn, samples, world_of
+from gpuhours.questions.validating.learning import WITHOUT_EFFECT, errors_by, learn, samples, systems_by_trait
 from gpuhours.questions.validating.leaving_out import accelerator_without, refits, software_without
 from gpuhours.questions.validating.odds import learn as learn_odds
 from gpuhours.questions.validating.odds import memory_errors, trials
@@ -31,7 +31,7 @@ def learned(found: Validation) -> dict[str, Any]:
     return {
         "step": learn(rows, WITHOUT_EFFECT["step"], less),
         "memory": learn(samples(found.judged, memory=True), WITHOUT_EFFECT["memory"]),
-        "world": world_of(rows),
+        "world": systems_by_trait(rows),
         "dtypes": sorted({case.precision.dtype for case in cases}),
         "most": {"gpus": max(case.gpus for case in cases), "tokens": max(case.tokens for case in cases)},
         "like": errors_by(found.judged, lambda traits: traits.likeness),

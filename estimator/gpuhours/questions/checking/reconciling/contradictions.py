@@ -135,17 +135,17 @@ class Search:
         self, left: list[Measurement], fit: Fit, involved: Sequence[int]
     ) -> tuple[list[Measurement], Assumed] | None:
         """Return the measurements under a reading of the text that resolves a contradiction (see ``counts``), and what it assumes."""
-        claims, before = self.document.claims, self._troubles(left, fit)
+        claims, before = self.document.claims, self._count_problems(left, fit)
         for changed, said in counts(left, fit, [claims[index] for index in involved], claims, self.rivals):
             again = reconcile(changed, self.equations, self.extra)
             well = all(residual(again, i) < 1 for i, m in enumerate(changed) if m.claim in involved)
-            if well and self._troubles(changed, again) < before:
+            if well and self._count_problems(changed, again) < before:
                 return changed, said
         for changed, said in adopted(left, involved, claims, self.rivals):
             again = reconcile(changed, self.equations, self.extra)
             tested = [residual(again, i) for i in range(len(changed)) if not math.isnan(float(again.residual[i]))]
             sharp = all(meets(again, i) for i, m in enumerate(changed) if m not in left)
-            if sharp and len(tested) >= ADOPTED_BY and max(tested) < 1 and not self._troubles(changed, again):
+            if sharp and len(tested) >= ADOPTED_BY and max(tested) < 1 and not self._count_problems(changed, again):
                 return changed, said
         return None
 
@@ -178,7 +178,7 @@ class Search:
         if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):
             return f"“{read[0].text}” is the memory of the accelerator"
         positions = [i for i, m in enumerate(left) if m.claim in involved]
-        before = self._troubles(left, fit)
+        before = self._count_problems(left, fit)
         beyond = self._impossible(left, fit)
         misfit = any(residual(fit, i) > CONTRADICTION for i in positions)
         for swapped, condition in readings(left, positions, claims, self.rivals):
@@ -186,7 +186,7 @@ class Search:
             well = all(residual(again, i) <= CONTRADICTION for i in positions)
             still = self._impossible(swapped, again)
             apart = misfit and still <= beyond  # values that were already beyond a limit are a separate problem
-            if well and self._troubles(swapped, again) < before and (apart or not still & beyond):
+            if well and self._count_problems(swapped, again) < before and (apart or not still & beyond):
                 return condition
         return ""
 
@@ -216,7 +216,7 @@ class Search:
             value = fit.value(name)
             if value is None or value[1] != value[2] or any(m.quantity == name for m in left):
                 continue
-            involved = [i for i in self._lever(left, fit, name) if left[i].claim is not None]
+            involved = [i for i in self._dependencies(left, fit, name) if left[i].claim is not None]
             if abs(value[0] - round(value[0])) <= 0.01 * value[0] or len(involved) < 2:
                 continue
             names = tuple(left[i].quantity for i in involved)
@@ -267,7 +267,7 @@ class Search:
             rest = [*left[:i], *left[i + 1 :]]
             again = reconcile(rest, self.equations, self.extra)
             return (
-                self._troubles(rest, again),
+                self._count_problems(rest, again),
                 -round(residual(fit, i), 1),
                 left[i].quantity not in DERIVED,
                 -left[i].sigma,
@@ -275,7 +275,7 @@ class Search:
 
         return min((i for i in involved if left[i].claim is not None), key=without)
 
-    def _troubles(self, left: list[Measurement], fit: Fit) -> int:
+    def _count_problems(self, left: list[Measurement], fit: Fit) -> int:
         """Count the claims that contradict others and the implied values beyond a limit."""
         claims = sum(residual(fit, i) > CONTRADICTION for i in range(len(left)))
         return claims + sum(self._outside(left, fit, limit) is not None for limit in self.limits)
@@ -314,7 +314,7 @@ class Search:
             if value is None:
                 continue
             middle, low, _ = value
-            involved = [i for i in self._lever(left, fit, limit.quantity) if left[i].claim is not None]
+            involved = [i for i in self._dependencies(left, fit, limit.quantity) if left[i].claim is not None]
             if not involved:
                 continue
             bound = limit.most if low > limit.most else limit.least
@@ -330,7 +330,7 @@ class Search:
             return charge, indices, [left[accused]]
         return None
 
-    def _lever(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
+    def _dependencies(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
         """Return the positions of the measurements on which an implied value depends."""
         gain = fit.gain[fit.quantities.index(quantity)]
         return [i for i in range(len(left)) if abs(gain[i]) > LEVER]
@@ -349,7 +349,7 @@ class Search:
                 explains = max(0.0, 1 - after / before)
                 if explains >= EXPLAINED and after < STILL**2:
                     off = math.log(best_factor / mistake.nominal) / 0.03 if mistake.nominal else 0.0
-                    rank = mistake.habit * evidence(mistake, after, to_its_digits=self.printed.gives(mistake))
+                    rank = mistake.prior * evidence(mistake, after, to_its_digits=self.printed.gives(mistake))
                     rank *= 0.3**troubles * math.exp(-(off**2) / 2 - ((unusual / UNUSUAL) ** 2) / 2)
                     ranked.append((rank, cause_of(mistake, best_factor, round(explains, 3))))
         return ordered(ranked)
@@ -357,7 +357,7 @@ class Search:
     def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int, float]:
         """Return the best-fitting factor of a mistake and what its correction leaves.
 
-        These are the largest squared residual among coupled claims, ``_troubles``, and how unusual the MFU is (see ``unusual_mfu``).
+        These are the largest squared residual among coupled claims, ``_count_problems``, and how unusual the MFU is (see ``unusual_mfu``).
         """
         least, most = math.log(mistake.least), math.log(mistake.most)
         touched = {i} | {j for j, m in enumerate(left) if m.quantity in mistake.also and m.claim is not None}
@@ -366,11 +366,13 @@ class Search:
             log = min(max(wanted, least), most)
             corrected = [replace(m, log=m.log - log) if j in touched else m for j, m in enumerate(left)]
             again = (
-                reconcile(corrected, self.equations, self.extra) if fit.bends(touched) else fit.shifted(touched, log)
+                reconcile(corrected, self.equations, self.extra)
+                if fit.is_nonlinear_in(touched)
+                else fit.shifted(touched, log)
             )
             coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
             worst = max(residual(again, j) for j in coupled) ** 2
-            tried.append((worst, math.exp(log), self._troubles(corrected, again), unusual_mfu(again)))
+            tried.append((worst, math.exp(log), self._count_problems(corrected, again), unusual_mfu(again)))
         worst, factor, troubles, unusual = min(tried)
         return factor, worst, troubles, unusual
 

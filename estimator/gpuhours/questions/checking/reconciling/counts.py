@@ -103,8 +103,10 @@ def _one_after_the_other(
 
 def _machines(gpus: Claim, time: Claim, rivals: Rivals) -> list[float]:
     """Return other numbers of GPUs: those that the text gives, and numbers without a noun in the sentences of the GPUs or the time."""
-    near = (gpus.breath, time.breath)
-    bare = [one.value for one in rivals.loose if one.breath in near and one.breath != GIVEN and one.value <= MOST_GPUS]
+    near = (gpus.sentence, time.sentence)
+    bare = [
+        one.value for one in rivals.loose if one.sentence in near and one.sentence != GIVEN and one.value <= MOST_GPUS
+    ]
     return list(dict.fromkeys([*(one.value for one in rivals.of_claim(gpus)), *bare]))[:MOST_PARTS]
 
 

@@ -64,10 +64,10 @@ def missing_condition(
     a cause is more likely a figure about something else, unless all its figures are in one row of a table.
     """
     alone = document.fact(ALONE)
-    if any(claim.breath == GIVEN for claim in claims) or alone == TAGGED:
+    if any(claim.sentence == GIVEN for claim in claims) or alone == TAGGED:
         return ""
     if not causes:
-        together = _one_row(claims) or (alone is not None and len({claim.breath for claim in claims}) == 1)
+        together = _one_row(claims) or (alone is not None and len({claim.sentence for claim in claims}) == 1)
         return "" if together else "all of these are about one run"
     accused = next((claim for claim in claims if claim.quantity == causes[0].quantity), claims[0])
     condition = _of_any_text(causes[0], accused, claims, document, factor)
@@ -81,7 +81,7 @@ def _more_than_the_clock(cause: Cause, accused: Claim, claims: Sequence[Claim], 
     if cause.cause not in OF_STOPS or not {claim.quantity for claim in claims} >= GPU_HOURS:
         return False
     more = (
-        cause.cause == "downtime" and accused.quantity == "gpu_hours" and len({claim.breath for claim in claims}) == 1
+        cause.cause == "downtime" and accused.quantity == "gpu_hours" and len({claim.sentence for claim in claims}) == 1
     )
     return more or document.fact("stops") is not None
 
@@ -118,7 +118,9 @@ def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], docu
         return said + "is about this run"
     if any(claim.quantity == "parameters" for claim in claims) and 1 / CONVENTION < factor < CONVENTION:
         return "6 FLOP per parameter and token were counted, and no more"
-    counted = any(claim.quantity in WORK and claim.breath == accused.breath for claim in claims if claim is not accused)
+    counted = any(
+        claim.quantity in WORK and claim.sentence == accused.sentence for claim in claims if claim is not accused
+    )
     if cause.cause in NO_MISTAKE and not counted:
         return said + NO_MISTAKE[cause.cause]
     if cause.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
@@ -183,7 +185,7 @@ FAR = 10.0
 
 def _alone_in_its_sentence(accused: Claim, claims: Sequence[Claim]) -> bool:
     """Whether none of the other figures of a misfit stands in the accused one's sentence."""
-    return all(claim is accused or claim.breath != accused.breath for claim in claims)
+    return all(claim is accused or claim.sentence != accused.sentence for claim in claims)
 
 
 def _in_a_unit_unsaid(cause: Cause, document: Document) -> bool:
@@ -210,7 +212,7 @@ def _money_apart(claims: Sequence[Claim]) -> Claim | None:
     money = next((claim for claim in claims if claim.quantity == "cost"), None)
     if money is None or any(claim.quantity in ("price", "node_price") for claim in claims):
         return None
-    return None if any(claim.breath == money.breath and claim.quantity in HOURS for claim in claims) else money
+    return None if any(claim.sentence == money.sentence and claim.quantity in HOURS for claim in claims) else money
 
 
 def _one_row(claims: Sequence[Claim]) -> bool:
@@ -251,20 +253,20 @@ class Rivals:
         """Return up to six whole numbers in the claim's sentence that were not understood, as in ``2 racks, 18 nodes``."""
         return (
             []
-            if claim.breath == GIVEN
-            else [one for one in self.loose if one.breath == claim.breath and one.value <= MOST][:6]
+            if claim.sentence == GIVEN
+            else [one for one in self.loose if one.sentence == claim.sentence and one.value <= MOST][:6]
         )
 
     def durations(self) -> list[Unplaced]:
         """Return up to six times that were not understood, in clauses about a run that is up."""
-        times = [one for one in self.loose if one.breath != GIVEN and _A_TIME.search(one.text)]
+        times = [one for one in self.loose if one.sentence != GIVEN and _A_TIME.search(one.text)]
         return [one for one in times if _OF_RUNNING.search(_clause(one.quote, one.text))][:6]
 
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Return up to six different values for the claim's quantity; for a cell whose row or column names the run, those of that cell."""
         rivals: list[Claim] = []
         for rival in self.claims:
-            if claim.of_row and not (rival.of_row and rival.quote == claim.quote and rival.breath == claim.breath):
+            if claim.of_row and not (rival.of_row and rival.quote == claim.quote and rival.sentence == claim.sentence):
                 continue
             if _may_be(rival, claim.quantity) and not any(alike(rival, other) for other in (claim, *rivals)):
                 rivals.append(rival)
@@ -365,8 +367,8 @@ def sentences(
         if measurement.claim is not None:
             claim = claims[measurement.claim]
             for rival in rivals.of_claim(claim):
-                if rival.breath not in (GIVEN, claim.breath):
-                    by_sentence.setdefault(rival.breath, []).append((position, claim, rival))
+                if rival.sentence not in (GIVEN, claim.sentence):
+                    by_sentence.setdefault(rival.sentence, []).append((position, claim, rival))
     for taken in by_sentence.values():
         places = [position for position, _, _ in taken]
         if len(set(places)) == len(places) > 2 and set(places) & set(involved):

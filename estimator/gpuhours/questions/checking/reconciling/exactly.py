@@ -119,7 +119,7 @@ def _met(result: str, ratio: float, claim: Claim, mistakes: Iterable[Mistake], r
             found.append(mistake)
     if not found:
         return None
-    first = max(found, key=lambda mistake: mistake.habit)
+    first = max(found, key=lambda mistake: mistake.prior)
     return Cause(first.cause, result, math.exp(ratio), 1.0, first.text)
 
 

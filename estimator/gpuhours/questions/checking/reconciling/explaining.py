@@ -30,7 +30,7 @@ USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
 """Usual ranges of quantities, narrower than the range of possible values."""
 
 
-def brought_back(
+def factor_towards_usual(
     fit: Fit, i: int, mistake: Mistake, quantity: str, usual: tuple[float, float]
 ) -> tuple[float, float] | None:
     """Return the factor within the mistake's range that brings an implied value nearest to its usual range, and a distance (0 is best).
@@ -70,9 +70,9 @@ def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
     return max(0.0, math.log(least) - after, after - math.log(most))
 
 
-def _stirred(fit: Fit, i: int, log: float) -> int:
+def _newly_contradicting(fit: Fit, i: int, log: float) -> int:
     """Return how many claims contradict others only once a claim is corrected: GPU-hours that agree with GPUs x time are not at fault."""
-    if fit.bends({i}):
+    if fit.is_nonlinear_in({i}):
         return 0
     again = fit.shifted({i}, log)
     return sum(residual(again, j) > CONTRADICTION >= residual(fit, j) for j in range(len(fit.residual)))
@@ -156,12 +156,17 @@ def explanations(
         for i in involved:
             if left[i].quantity != mistake.quantity:
                 continue
-            outcome = brought_back(fit, i, mistake, limit.quantity, usual)
+            outcome = factor_towards_usual(fit, i, mistake, limit.quantity, usual)
             if outcome is not None:
                 factor, distance = outcome
                 width = 1 + abs(math.log(mistake.most / mistake.least))
                 explains = round(math.exp(-distance), 3)
-                rank = mistake.habit * math.exp(-distance) / width**0.35 * 0.3 ** _stirred(fit, i, math.log(factor))
+                rank = (
+                    mistake.prior
+                    * math.exp(-distance)
+                    / width**0.35
+                    * 0.3 ** _newly_contradicting(fit, i, math.log(factor))
+                )
                 ranked.append(
                     (rank * (1.0 if mistake.quantity in DERIVED else SOURCE), cause_of(mistake, factor, explains))
                 )

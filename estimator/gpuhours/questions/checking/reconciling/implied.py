@@ -66,7 +66,7 @@ def under_scenario(
     return followed
 
 
-def leaned_on(extra: Sequence[Assumed], fit: Fit, names: set[str]) -> tuple[Assumed, ...]:
+def needed_assumptions(extra: Sequence[Assumed], fit: Fit, names: set[str]) -> tuple[Assumed, ...]:
     """Return the assumptions on which any value in the output depends."""
     rows = [j for j, name in enumerate(fit.quantities) if name in names and fit.determined[j]]
     offset = fit.gain.shape[1] - len(extra)

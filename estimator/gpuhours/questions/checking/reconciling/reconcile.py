@@ -69,7 +69,7 @@ class Fit:
     bent: tuple[str, ...] = ()
     """The members of sums, which make the equations non-linear; as long as none of them changes, ``shifted`` is exact."""
 
-    def bends(self, at: Iterable[int]) -> bool:
+    def is_nonlinear_in(self, at: Iterable[int]) -> bool:
         """Whether changing the measurements ``at`` changes a member of a sum, so that the equations must be solved again."""
         rows = [self.quantities.index(name) for name in self.bent]
         return bool(rows) and bool(np.any(np.abs(self.gain[np.ix_(rows, list(at))]) > NOTHING))

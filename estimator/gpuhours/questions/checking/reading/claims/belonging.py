@@ -75,17 +75,20 @@ def marked(kept: Iterable[Claim], aside: Sequence[Claim], doubtful: Mapping[int,
     ``31 hours on 128 GPUs`` of a run on 256 GPUs is about a part of it.
     """
     kept = list(kept)
-    held = {claim.quantity: claim.breath for claim in kept}
+    held = {claim.quantity: claim.sentence for claim in kept}
     others = {
-        claim.breath: f"a sentence that gives another figure for {claim.title}"
+        claim.sentence: f"a sentence that gives another figure for {claim.title}"
         for claim in aside
-        if claim.scope.startswith("another figure") and not claim.of_row and claim.breath != held.get(claim.quantity)
+        if claim.scope.startswith("another figure") and not claim.of_row and claim.sentence != held.get(claim.quantity)
         and claim.quantity in OF_A_RUN
     }  # fmt: skip
     reasons = {**others, **doubtful}
     return [
-        replace(claim, part=reasons[claim.breath])
-        if claim.breath in reasons and claim.breath != GIVEN and not claim.of_row and QUANTITIES[claim.quantity].checked
+        replace(claim, part=reasons[claim.sentence])
+        if claim.sentence in reasons
+        and claim.sentence != GIVEN
+        and not claim.of_row
+        and QUANTITIES[claim.quantity].checked
         else claim
         for claim in kept
     ]

@@ -108,7 +108,7 @@ def _of_a_batch(claim: Claim, main: Mapping[str, Claim]) -> str:
         and "seq_len" in main
         and claim.value >= LARGEST_COUNT
         and claim.value % main["seq_len"].value == 0
-        and not COUNTED_WHOLE.search(claim.quote if claim.breath < GIVEN else claim.text)
+        and not COUNTED_WHOLE.search(claim.quote if claim.sentence < GIVEN else claim.text)
     ):
         quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
     elif (
@@ -226,16 +226,16 @@ def _on_their_machine(claims: Sequence[Claim], order: Sequence[int]) -> list[Cla
     if mine is None:
         return list(claims)
     apart = {
-        claim.breath
+        claim.sentence
         for claim in claims
         if claim.quantity == "gpus"
         and not claim.scope
         and claim.value == 1 < mine.value
-        and claim.breath not in (mine.breath, GIVEN)
+        and claim.sentence not in (mine.sentence, GIVEN)
     }
     return [
         replace(claim, scope="on another machine")
-        if claim.breath in apart and claim.quantity in MACHINE_BOUND and not claim.scope
+        if claim.sentence in apart and claim.quantity in MACHINE_BOUND and not claim.scope
         else claim
         for claim in claims
     ]

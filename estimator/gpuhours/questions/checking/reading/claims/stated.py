@@ -56,7 +56,7 @@ def claim_of(entry: Placed) -> Claim:
         entry.place.because,
         f"in {figure.currency}, not dollars" if foreign else entry.scope,
         of_row=not foreign and entry.index < 0 and bool(entry.owner),
-        breath=_breath(entry),
+        sentence=_sentence_number(entry),
         either="" if foreign else _either(quantity.name, entry),
     )
 
@@ -94,7 +94,7 @@ def _either(name: str, entry: Placed) -> str:
     return other if closed_where is not None and not closed_where.search(around) else ""
 
 
-def _breath(entry: Placed) -> int:
+def _sentence_number(entry: Placed) -> int:
     """A number that identifies a figure's sentence; for table rows it is negative."""
     return -2 - entry.line if entry.index < 0 else entry.sentence.first
 

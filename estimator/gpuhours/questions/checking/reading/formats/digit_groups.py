@@ -52,12 +52,12 @@ def without_space_groups(text: str) -> str:
     found = [one for one in found if (_word_before(one).lower(), one[0].split(" ")[0]) not in numbered]
     commas = GROUP_COMMA.search(text) is not None
     opening = {one[0] for one in found if _opens(one)}
-    shown = not commas and (len(opening) > 1 or any(_shows_itself(one[0]) for one in found))
-    joined = {one.start() for one in found if shown or _shows_itself(one[0]) or (not commas and _is_alone(one))}
+    shown = not commas and (len(opening) > 1 or any(_surely_one_number(one[0]) for one in found))
+    joined = {one.start() for one in found if shown or _surely_one_number(one[0]) or (not commas and _is_alone(one))}
     return _CANDIDATE.sub(lambda one: one[0].replace(" ", ",") if one.start() in joined else one[0], text)
 
 
-def _shows_itself(digits: str) -> bool:
+def _surely_one_number(digits: str) -> bool:
     """Whether digits cannot be numbers side by side: a group begins with 0, or there are four groups."""
     groups = digits.split(" ")
     return len(groups) > 3 or any(group.startswith("0") for group in groups[1:])
@@ -90,10 +90,14 @@ def _is_apart(found: re.Match[str]) -> bool:
     groups = found[0].split(" ")
     if all(group[0] != "0" and int(group) & (int(group) - 1) == 0 for group in groups):
         return True
-    if len(groups) < 4 and not _shows_itself(found[0]) and _OF_A_PART.match(found.string, found.end()):
+    if len(groups) < 4 and not _surely_one_number(found[0]) and _OF_A_PART.match(found.string, found.end()):
         return True
     word = _word_before(found)
-    if word.lower() in _LEADING or not word or (_shows_itself(found[0]) and found.string[found.start() - 1] in "\n>"):
+    if (
+        word.lower() in _LEADING
+        or not word
+        or (_surely_one_number(found[0]) and found.string[found.start() - 1] in "\n>")
+    ):
         return False
     named = word[0].isupper() or any(letter.isupper() or letter.isdigit() for letter in word) or word[-1] in "-–"
     return word.lower() in _ORDINAL or named

@@ -105,7 +105,7 @@ def cast_of(read: ReadProse, tables: Sequence[TableReading], main: str, titles: 
     ours = _our_stems(read)
     marked = [name for name in _beside_ours(tables) if stem(name) not in ours]
     parts = any(table.names in PARTS_HEADS for table in tables if any(row in table.rows for row in named))
-    others = marked or _strangers(tables, main)
+    others = marked or _other_models(tables, main)
     if not others and not parts:
         others = _others(read, names, [row.name for row in rows if row.name], main, titles)
     own = [name for name in names if name not in others]
@@ -158,7 +158,7 @@ PARTS_HEADS = frozenset(
 MODELS_HEADS = frozenset(["model", "models", "method", "methods", "system", "approach", "work", "paper"])
 
 
-def _strangers(tables: Sequence[TableReading], main: str) -> list[str]:
+def _other_models(tables: Sequence[TableReading], main: str) -> list[str]:
     """The other rows of a table of models, where one row has the name of the text's own model and most rows do not."""
     found = []
     for table in tables:

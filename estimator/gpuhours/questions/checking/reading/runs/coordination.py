@@ -38,7 +38,7 @@ def distributed(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]
     said = _said(read, cast)
     for found in _lists_of_figures(read).values():
         for run in found:
-            for n, name in zip(run, _told_before(read, run, said, cast), strict=False):
+            for n, name in zip(run, _runs_of_a_list(read, run, said, cast), strict=False):
                 if owners[n].kind not in ("other", "side"):
                     owners[n] = Owner("own", name)
     for sizes in _sizes_together(read, owners):
@@ -66,7 +66,7 @@ def _said(read: ReadProse, cast: Cast) -> list[tuple[int, str]]:
     return sorted([*named, *references(read, cast).items()])
 
 
-def _told_before(read: ReadProse, run: Sequence[int], said: Sequence[tuple[int, str]], cast: Cast) -> list[str]:
+def _runs_of_a_list(read: ReadProse, run: Sequence[int], said: Sequence[tuple[int, str]], cast: Cast) -> list[str]:
     """The runs that a list of figures is told of, in its order; empty unless there are as many."""
     first = read.placed[run[0]]
     if first.place.quantity in NOT_A_RUNS:

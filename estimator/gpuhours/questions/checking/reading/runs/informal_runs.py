@@ -23,7 +23,7 @@ def with_informal_runs(read: ReadProse, cast: Cast) -> Iterator[Cast]:
     """The casts wider by the informal names of one kind with different values, if no table names several runs."""
     if read.tagged or len(cast.own) > 1:
         return  # tags are about one run
-    for names in _told(read, cast):
+    for names in _groups_of_informal_names(read, cast):
         wider = replace(
             cast,
             own=[*cast.own, *(name.shown for name in names)],
@@ -34,7 +34,7 @@ def with_informal_runs(read: ReadProse, cast: Cast) -> Iterator[Cast]:
             yield wider
 
 
-def _told(read: ReadProse, cast: Cast) -> Iterator[list[InformalName]]:
+def _groups_of_informal_names(read: ReadProse, cast: Cast) -> Iterator[list[InformalName]]:
     """Groups of informal names in the prose: at least two of one kind."""
     kinds: dict[str, dict[str, InformalName]] = {kind: {} for kind in KINDS}
     elsewhere = compared_blocks(read.prose)

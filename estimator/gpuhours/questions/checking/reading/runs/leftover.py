@@ -46,7 +46,7 @@ def _filled(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     _untuned(read, owners, held)
     for numbers, said in left if held else ():
         entry, owner = read.placed[numbers[0]], owners[numbers[0]]
-        taker = _taker(owners, numbers, said, held, cast) if owner == NOBODY and not entry.scope else None
+        taker = _run_without_a_job(owners, numbers, said, held, cast) if owner == NOBODY and not entry.scope else None
         if taker is None and not _is_a_run(said, whole=bool(entry.scope or owner.kind == "side")):
             continue
         if taker is None:
@@ -100,7 +100,7 @@ def _is_a_run(said: Job, *, whole: bool) -> bool:
     return not (hours or whole) or abs(hours / said["gpu_hours"] - 1) < ROUNDED
 
 
-def _taker(
+def _run_without_a_job(
     owners: Sequence[Owner], numbers: Sequence[int], said: Job, held: Mapping[str, Job], cast: Cast
 ) -> str | None:
     """The run without a job that a job of nobody belongs to: the one told of last, or the only one; None if it is another run."""

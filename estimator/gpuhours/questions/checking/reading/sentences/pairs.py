@@ -112,7 +112,9 @@ def by_label_lists(items: Sequence[Item], sentence: Sentence) -> dict[int, Place
         if len(run) > 1:
             labels = _labels_before(items, run[0], sentence.first, len(run))
             told = (
-                [_told(label, labels[-1], items[at]) for label, at in zip(labels, run, strict=True)] if labels else []
+                [_quantity_under(label, labels[-1], items[at]) for label, at in zip(labels, run, strict=True)]
+                if labels
+                else []
             )
             if told and all(told) and len({place.quantity for place in told if place}) == len(run):
                 found |= {at: place for at, place in zip(run, told, strict=True) if place}
@@ -156,7 +158,7 @@ def _labels_before(items: Sequence[Item], start: int, first: int, many: int) -> 
     return [" ".join(label) for label in labels[-many:]] if len(labels) >= many and all(labels[-many:]) else []
 
 
-def _told(label: str, last: str, figure: Item) -> Place | None:
+def _quantity_under(label: str, last: str, figure: Item) -> Place | None:
     """The quantity of a figure under its label, which may borrow its last words from the label at the end of the list; None if unknown."""
     first = label.split()[0].lower()
     for name in (label, f"{label} {last.partition(' ')[2]}", f"{first} parallel" if first in DEGREES else label):
