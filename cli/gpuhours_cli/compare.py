@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, Settings, described, placed, takes_shortcuts, typed
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a100.yaml --gpu h100-sxm-80gb"
 
@@ -36,6 +36,7 @@ def compare(
     """Show which inputs differ, how much every result changes, and which input causes it."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.comparing import compare as side_by_side
+    from gpuhours.questions.comparing import numbers
     from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import overlaid
     from gpuhours.run.spec import run_file
@@ -56,7 +57,14 @@ def compare(
 
         site = site_of_step(one, observed, log)
         one, other = on_site(one, site), on_site(other, site)
-    comparison = side_by_side(one, other)
+    try:
+        comparison = side_by_side(one, other)
+    except EstimateError:
+        options = typed(shortcuts, settings)
+        for path, run, changed in ((first, one, options if second else {}), (second or first, other, options)):
+            with placed(path, changed):
+                numbers(run)  # raises if it is this run that cannot be
+        raise
     emit(
         comparison, lambda: screen(comparison), as_json=as_json, answer=(lambda: answer(comparison)) if quiet else None
     )

@@ -71,32 +71,33 @@ def placed(path: Path | None, options: Mapping[str, tuple[str, ...]]) -> Iterato
     try:
         yield
     except EstimateError as error:
+        from gpuhours.inputs.yaml_files import Source
         from gpuhours.run.spec import Run, run_file
 
         said = error.where.partition(":")[0].split(".")
         whole = tuple(int(part) if part.isdigit() else part for part in said)
         stage, key = (whole[:2], whole[2:]) if whole[0] == "stages" else ((), whole)
-        if isinstance(path, Path) and str(path) != "-" and whole[0] in Run.model_fields:
-            source = run_file(path)
-            typed = [
+        if whole[0] in Run.model_fields:
+            source = run_file(path) if isinstance(path, Path) and str(path) != "-" else Source("the run", {})
+            by = [
                 option
                 for option, sets in options.items()
                 if (sets[: len(key)] == key or key[: len(sets)] == sets)
                 and not (stage and source.value((*stage, *sets)) is not None)
             ]
             there = next((one for one in (whole, key) if source.value(one) is not None), None)
-            if typed:
-                error.where = f"{' '.join(typed)}  {error.where}"
+            if by:
+                error.where = f"{' '.join(by)}  {error.where}"
             elif there:
                 error.where = f"{source.place(there)}  {error.where}"
         raise
 
 
-def _typed(shortcuts: Mapping[str, str], settings: list[str] | None) -> dict[str, tuple[str, ...]]:
+def typed(shortcuts: Mapping[str, str], settings: list[str] | None) -> dict[str, tuple[str, ...]]:
     """Options as typed, and the key of the run that each sets."""
-    typed = {f"--{name.replace('_', '-')} {value}": SHORTCUTS[name][0] for name, value in shortcuts.items()}
-    typed |= {f"--set {text}": key_of(text.partition("=")[0].strip()) for text in settings or []}
-    return {option: tuple(key.split(".")) for option, key in typed.items()}
+    options = {f"--{name.replace('_', '-')} {value}": SHORTCUTS[name][0] for name, value in shortcuts.items()}
+    options |= {f"--set {text}": key_of(text.partition("=")[0].strip()) for text in settings or []}
+    return {option: tuple(key.split(".")) for option, key in options.items()}
 
 
 OF_A_RUN = {"run": RunFile, "settings": Settings, "observed": ObservedStep, "log": LogOfSteps}
@@ -141,7 +142,7 @@ def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
     def with_shortcuts(**arguments: Any) -> None:
         given = {name: value for name in taken if (value := arguments.pop(name)) is not None}
         one = arguments.get("run") or (None if arguments.get("second") else arguments.get("first"))
-        with placed(one, _typed(given, arguments.get("settings"))):
+        with placed(one, typed(given, arguments.get("settings"))):
             command(**arguments, shortcuts=given)
 
     keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept]

@@ -118,7 +118,7 @@ def test_names_as_people_say_them(key: str, said: object, meant: object) -> None
 def test_a_name_of_several_meanings_lists_the_choices(gpuhours_command: Command) -> None:
     ran = gpuhours_command("estimate", "--params", "7B", "--sharding", "HYBRID_SHARD")
     assert ran.code == 2
-    assert "none, zero1, zero2, zero3" in ran.err
+    assert "none, zero1, zero2, zero3; HYBRID_SHARD is zero3 with layout.shard_group" in ran.err
     with pytest.raises(EstimateError, match="Known: fp32"):
         from_dict({"training": {"dtype": "int3"}}).training.precision  # noqa: B018
 
@@ -211,6 +211,30 @@ def test_the_file_of_a_comparison_is_named_for_what_it_says(gpuhours_command: Co
     ran = gpuhours_command("compare", str(run), "--gpu", "a100-sxm-80gb")
     assert ran.code == 2
     assert f"{run}:4:9  layout" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("compare", "good.yaml", "bad.yaml"), "bad.yaml:4:9  layout"),
+        (("compare", "bad.yaml", "good.yaml", "--seq-len", "4096"), "bad.yaml:4:9  layout"),
+        (("compare", "good.yaml", "good.yaml", "--tensor", "3"), "--tensor 3  layout"),
+        (("estimate", "--params", "7B", "--gpu", "h200", "--gpus", "8", "--tensor", "3"), "--tensor 3  layout"),
+        (("estimate", "good.yaml", "--gpu", "h100"), "--gpu  hardware.accelerator = 'h100'"),
+        (("estimate", "good.yaml", "--set", "layout.tensor=two"), "--set  layout.tensor = 'two'"),
+        (("sweep", "good.yaml", "--vary", "layout.tensor=1,2", "--params", "7x"), "--params  model.params = '7x'"),
+        (("estimate", "--params", "7B", "--gpus", "eight"), "--gpus  hardware.gpus = 'eight'"),
+    ],
+)
+def test_an_error_names_the_file_or_the_option_it_comes_from(
+    words: tuple[str, ...], where: str, gpuhours_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(TWO_BY_FOUR, encoding="utf-8")
+    Path("bad.yaml").write_text(TWO_BY_FOUR.replace("tensor: 2", "tensor: 3"), encoding="utf-8")
+    ran = gpuhours_command(*words)
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: {where}\n")
 
 
 @pytest.mark.parametrize("batch", ["256 samples", "256 sequences", "256 clips", "256 Sequences"])

@@ -92,10 +92,14 @@ class Source:
     places: Places = field(default_factory=dict)
     included: bytes = b""
     """The text that ``data`` comes from, if that is in files included in gpuhours: what is made of it is kept (``compiled``)."""
+    options: Mapping[Key, str] = field(default_factory=dict)
+    """The keys that an option set after the file was read -> the option: ``--gpu``."""
 
     def place(self, key: Key) -> str:
-        """``run.yaml:7:12``: the position of the key, or of its nearest parent that has one."""
+        """``run.yaml:7:12``: the position of the key, or of its nearest parent that has one; the option that set it, if one did."""
         for length in range(len(key), -1, -1):
+            if key[:length] in self.options:
+                return self.options[key[:length]]
             if key[:length] in self.places:
                 line, column = self.places[key[:length]]
                 return f"{self.name}:{line}:{column}"

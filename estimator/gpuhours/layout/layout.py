@@ -107,6 +107,14 @@ ALSO: dict[type[IntEnum], dict[str, str]] = {
 }  # fmt: skip
 """Other unambiguous names for the members, used by people and training code: PyTorch's ``FULL_SHARD``, DeepSpeed's stages, Megatron-Core's
 ``cp_comm_type`` for context parallelism (its ``p2p`` is the balanced ring)."""
+IN_TWO_KEYS: dict[type[IntEnum], dict[str, str]] = {
+    Sharding: {
+        "hybrid-shard": "HYBRID_SHARD is zero3 with layout.shard_group, the accelerators of a node",
+        "hsdp": "HSDP is zero3 with layout.shard_group, the ranks that share one copy",
+        "-hybrid-shard-zero2": "_HYBRID_SHARD_ZERO2 is zero2 with layout.shard_group, the accelerators of a node",
+    },
+}
+"""Names for what takes two keys, and which."""
 Choice = TypeVar("Choice", bound=IntEnum)
 
 
@@ -131,7 +139,8 @@ def one_of(choice: type[IntEnum]) -> BeforeValidator:
         plain = written if written in known else written.replace("_", "-").replace(" ", "-")
         plain = ALSO.get(choice, {}).get(plain, plain) if isinstance(value, str | int) else ""
         if plain not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
+            two = IN_TWO_KEYS.get(choice, {}).get(plain, "")
+            raise ValueError(f"must be one of {', '.join(known)}" + (f"; {two}" if two else ""))
         return choice(known[plain])
 
     return BeforeValidator(read, json_schema_input_type=Literal[tuple(words(choice))])

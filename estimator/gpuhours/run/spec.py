@@ -305,7 +305,7 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
     if isinstance(data.get("stages"), list):
         data["stages"] = staged(data)
     set_assumptions(data)
-    written = Source(source.name, data, source.places)
+    written = Source(source.name, data, source.places, options=source.options)
     run = validated(Run, written)
     _find_names(written, run.year)
     return at_site(run)
