@@ -20,13 +20,13 @@ MODELS = ("params", "model", "lora", "qlora")
 
 def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Run:
     """The run of a file's contents, overridden by shortcuts and then ``settings`` (key -> value). Errors name the option that set a key."""
-    from gpuhours.inputs.yaml_files import Source
+    from gpuhours.inputs.yaml_files import Key, Source
     from gpuhours.run.spec import from_source
 
     said = {SHORTCUTS[name][0]: f"--{name.replace('_', '-')}" for name in shortcuts} | dict.fromkeys(
         settings or {}, "--set"
     )
-    options = {tuple(key.split(".")): option for key, option in said.items()}
+    options: dict[Key, str] = {tuple(key.split(".")): option for key, option in said.items()}
     overridden = Source(source.name, source.data, source.places, options=options)
     return from_source(overridden, keys(shortcuts, source.data) | dict(settings or {}))
 
