@@ -24,6 +24,8 @@ def screen(watched: Progress) -> RenderableType:
     table.add_row("to the end", left(watched))
     if watched.ended:
         table.add_row("ended", f"{watched.ended}: no longer waiting for it")
+    for text in watched.remarks:
+        table.add_row("note", text)
     for text in watched.not_understood:
         table.add_row("unread", text[:120])
     return Group(Text(watched.verdict, style=STYLES.get(watched.verdict, "bold")), Text(), Padding(table, (0, 0, 0, 2)))

@@ -30,6 +30,7 @@ from gpuhours.run.input_pipeline import InputPipeline
 from gpuhours.run.overlays import put, set_assumptions, staged, with_paths_from
 from gpuhours.run.site import SiteFile, stack_of
 from gpuhours.software.matching import is_unknown, software_named
+from gpuhours.software.profile import known_as
 
 SAMPLES = ("sample", "sequence", "clip")
 """What a sample is called, depending on what is trained on."""
@@ -360,7 +361,7 @@ def at_site(run: Run) -> Run:
     supplied: Mapping[str, Supplied] = dict(run.assumptions)
     many = f"{len(calibration.steps)} step{'s' if len(calibration.steps) > 1 else ''}"
     reason = f"{run.site.name}: best explains {many} of {calibration.stated} here"
-    if run.stack is None or calibration.software != software_named(run.stack, run.year)[0]:
+    if run.stack is None or calibration.software != (known_as(calibration.stated) or calibration.stated):
         supplied = {**supplied, "software": Supplied(value=calibration.software, reason=reason)}
     here = calibration.measured(step_digest(run)) if calibration.here is None else calibration.here
     calibration = calibration.model_copy(update={"here": here})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.calibrating.explaining import explained
+from gpuhours.questions.calibrating.logs import read_log
 from tests.conftest import Command
 
 WORDS = {
@@ -109,3 +111,26 @@ def test_without_a_predicted_step_there_is_nothing_to_hold_it_against() -> None:
     found = base()
     with pytest.raises(EstimateError, match="no predicted step"):
         explained(replace(found, outcome=replace(found.outcome, step=None)), "step_time=1s")
+
+
+@pytest.mark.parametrize(
+    ("printed", "gpus", "told"),
+    [
+        (1.0, 1, False),
+        (4 / 3, 1, False),
+        (1.6, 1, True),
+        (0.7, 1, True),
+        (1.0, 2, True),
+    ],
+)
+def test_a_log_whose_flops_are_of_another_run_is_told(printed: float, gpus: int, told: bool, tmp_path: Path) -> None:
+    """6 N D with the mask ignored, at 128 x 4,096 tokens on 16 accelerators: what Megatron-LM prints for this model, times ``printed``."""
+    parameters, tokens = 6.74e9, 128 * 4096
+    flops = 6 * parameters * tokens + 12 * 32 * 4096 * 4096 * tokens
+    rate = printed * flops / 16 / 6.0
+    log = tmp_path / "train.log"
+    line = " iteration {}/ 500 | elapsed time per iteration (ms): 6000.0 | throughput per GPU (TFLOP/s/GPU): {:.1f} |"
+    log.write_text("\n".join(line.format(number, rate / 1e12) for number in range(1, 9)), encoding="utf-8")
+    found = explained(base(gpus=str(16 * gpus)), log=read_log(log)).observed
+    assert found is not None
+    assert any("PFLOP per step" in remark for remark in found.remarks) is told

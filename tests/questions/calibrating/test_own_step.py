@@ -83,6 +83,14 @@ def test_a_slower_step_never_makes_a_run_without_a_stack_faster() -> None:
     assert slower.value > plain.value
 
 
+def test_a_stack_named_by_an_alias_is_stated_not_assumed() -> None:
+    """torchtitan is fsdp2-eager: the calibration keeps it, so there is nothing to tell of it."""
+    run = overlaid(Source("the run", {}), {**LITTLE, "batch": "256", "software": "torchtitan"})
+    at = on_site(run, site_of_step(run, "step_time=8s", None))
+    assert at.software == "fsdp2-eager"
+    assert "software" not in at.assumptions
+
+
 LITTLE = {"params": "7B", "tokens": "1T", "gpu": "h100-sxm-80gb", "gpus": "64"}
 
 

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from gpuhours.architecture.operators import Trainable
+from gpuhours.flops import CONVENTIONS, model_flops
 from gpuhours.hardware.networks import on_network
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
@@ -32,6 +34,10 @@ APART = 0.05
 """Maximum relative difference in tokens per step between a log and its run."""
 
 
+FLOPS_APART = 0.1
+"""Relative difference up to which FLOPs counted by a tool may be those of a run: padded vocabularies, norms, rotary embeddings."""
+REPEATED = 4 / 3
+"""Hardware FLOPs over model FLOPs if every forward pass runs twice: 8 N D over 6 N D."""
 ROUNDED = 0.005
 """Relative rounding error of a batch printed with three digits: nanotron prints 1,024 samples as 1.02K."""
 
@@ -275,6 +281,7 @@ def observed_log(run: Run, log: Log) -> ObservedRun:
     agree(resolved, log)
     middle = steady(seconds_of(log, run, resolved))
     remarks = [noted] if noted else []
+    remarks += other_flops(resolved, log, middle.value)
     if log.average:
         remarks.append("the average over a whole run, including warm-up, evaluation and checkpoints")
     if log.counts == "batches" and passes(resolved) > 1:
@@ -318,6 +325,29 @@ def seconds_of(log: Log, run: Run, resolved: Resolved) -> np.ndarray[tuple[int],
         return float(flops) / (values * float(peak) * gpus)
     per_step = {"samples_per_second": batch, "tokens_per_second": batch * tokens}.get(quantity, batch * tokens / gpus)
     return per_step / values
+
+
+def other_flops(resolved: Resolved, log: Log, seconds: float) -> list[str]:
+    """A remark if the TFLOP/s that a log prints per accelerator cannot be those of its run: empty if they can, or if it prints none.
+
+        F = f t g        f FLOP/s per accelerator, t s per step, g accelerators
+
+    F is compared with the run's FLOPs per step under every convention, from the fewest without recomputation to the most with all layers
+    recomputed, within ``FLOPS_APART``. Tools count a model with frozen parts in too many ways for that.
+    """
+    rates, model = log.values("flops_per_gpu"), resolved.workload.model
+    if not len(rates) or any(part.trainable is not Trainable.FULL for part in model.parts):
+        return []
+    printed = steady(rates).value * seconds * float(resolved.workload.cluster.gpus)
+    samples = float(resolved.workload.global_batch)
+    counts = [float(model_flops(model, samples, convention)) for convention in CONVENTIONS]
+    low, high = min(counts), REPEATED * max(counts)
+    if low * (1 - FLOPS_APART) <= printed <= high * (1 + FLOPS_APART):
+        return []
+    return [
+        f"its TFLOP/s make {printed / 1e15:.3g} PFLOP per step, the run has {low / 1e15:.3g} to {high / 1e15:.3g} however counted: is it "
+        "of this model, length, batch and number of accelerators?"
+    ]
 
 
 def agree(resolved: Resolved, log: Log) -> None:

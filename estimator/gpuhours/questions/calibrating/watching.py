@@ -29,7 +29,14 @@ from gpuhours.questions.calibrating.logs import (
     steady,
     texts_of,
 )
-from gpuhours.questions.calibrating.observed import agree, resolved_with_defaults, seconds_of, unknown, with_batch
+from gpuhours.questions.calibrating.observed import (
+    agree,
+    other_flops,
+    resolved_with_defaults,
+    seconds_of,
+    unknown,
+    with_batch,
+)
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
@@ -72,6 +79,8 @@ class Progress:
     not_understood: tuple[str, ...] = ()
     ended: str = ""
     """Why watching stopped, if the log has not grown for long; otherwise empty."""
+    remarks: tuple[str, ...] = ()
+    """What speaks against the log being of this run."""
 
     @property
     def below(self) -> bool:
@@ -92,6 +101,7 @@ class Progress:
             "verdict": self.verdict, "remaining": {"value": self.remaining, **seconds},
             "cost_to_finish": {"value": self.cost, "unit": "USD"},
             "not_understood": list(self.not_understood), "ended": self.ended,
+            "remarks": list(self.remarks),
         }  # fmt: skip
         return envelope("watch", content)
 
@@ -120,6 +130,7 @@ class Watch:
         return Progress(
             step, steps, len(seconds), pace, float(predicted.outcome.step.time), low, high,
             verdict(pace, low, high) if judged else "too early", left, cost_of(predicted, left), log.tool, log.not_understood,
+            remarks=tuple(other_flops(resolved, log, pace)),
         )  # fmt: skip
 
     def _predicted(self, log: Log) -> tuple[Estimate, Resolved]:
