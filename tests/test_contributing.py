@@ -34,7 +34,7 @@ USUAL = {"Schedule.f1b1", "Schedule.interleaved", "SequenceMethod.zigzag", "Sequ
 BESIDE = {
     "a schedule": {"questions/planning/bound.py", "questions/validating/stated.py"},
     "a sequence method": set(),
-    "a memory-bound operator": {"layout/recompute.py", "step/compute.py", "step/host.py", "memory/activations.py"},
+    "a memory-bound operator": {"layout/recompute.py", "step/compute.py", "step/cpu_overhead.py", "memory/activations.py"},
 }  # fmt: skip
 """Files that treat one member apart from all others (a bound without its bubble, a module that repeats it) or read tables of others."""
 

@@ -19,7 +19,7 @@ from gpuhours.software.matching import profile_in
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
 from gpuhours.step.compute import adapter_bytes, layer_compute
-from gpuhours.step.host import attention_calls, kernel_launches, layer_kernels
+from gpuhours.step.cpu_overhead import attention_calls, kernel_launches, layer_kernels
 from gpuhours.workload import Workload
 
 LLAMA = {"layers": 16, "hidden": 2048, "heads": 32, "kv_heads": 8, "ffn_hidden": 8192, "vocab": 128256, "tied": True}

@@ -12,7 +12,7 @@ from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import from_dict
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
-from gpuhours.step.host import layer_kernels
+from gpuhours.step.cpu_overhead import layer_kernels
 
 UNSEEN = next(path for path in described_runs() if path.stem == "hugging-face-unseen")
 LIGHT = Path(__file__).parents[1] / "measurements" / "h200_light_kernels.csv"

@@ -14,7 +14,7 @@ from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
 from gpuhours.software.matching import StatedStack, match
 from gpuhours.software.profile import load_software
-from gpuhours.step.host import layer_kernels
+from gpuhours.step.cpu_overhead import layer_kernels
 
 MEASUREMENTS = Path(__file__).parents[1] / "measurements"
 GPT2_MEDIUM = {

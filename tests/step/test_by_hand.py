@@ -35,10 +35,10 @@ from gpuhours.step.compute import (
 )
 from gpuhours.step.context import attention_passes, context_passes, ring_time, whole_sequences
 from gpuhours.step.contrast import contrast_parts
-from gpuhours.step.features import feature_parts
-from gpuhours.step.host import (
+from gpuhours.step.cpu_overhead import (
     _sharing_time,
 )
+from gpuhours.step.features import feature_parts
 from gpuhours.step.predict import (
     added,
 )

@@ -24,7 +24,7 @@ from gpuhours.step.compute import (
     layer_compute,
 )
 from gpuhours.step.context import attention_passes, context_passes, learned_mask_passes, ring_time
-from gpuhours.step.host import host_time, table_copies
+from gpuhours.step.cpu_overhead import cpu_overhead_time, table_copies
 from gpuhours.step.schedule import Passes
 from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, PEAK, TOKENS, layer, stack, workload
 
@@ -201,9 +201,9 @@ def test_samples_and_ranks_that_share_them() -> None:
     tabled = replace(asked.model.ends[0], tabled=3.0)
     assert table_copies(tabled, asked) == pytest.approx(4 * 1024 * 3 / 8e9)
     assert table_copies(tabled, workload()) == table_copies(asked.model.ends[0], asked) == 0
-    usual = float(host_time(asked, 0.0))
+    usual = float(cpu_overhead_time(asked, 0.0))
     longer = replace(asked, model=replace(asked.model, parts=(tabled, *asked.model.parts[1:])))
-    assert float(host_time(longer, 0.0)) - usual == pytest.approx(4 * 1024 * 3 / 8e9)
+    assert float(cpu_overhead_time(longer, 0.0)) - usual == pytest.approx(4 * 1024 * 3 / 8e9)
     moved = float(ends_compute(tabled, asked)[OTHER].forward) - float(
         ends_compute(asked.model.ends[0], asked)[OTHER].forward
     )

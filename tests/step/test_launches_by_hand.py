@@ -14,11 +14,11 @@ from gpuhours.step.compute import (
     read_again,
 )
 from gpuhours.step.context import attention_passes
-from gpuhours.step.host import (
+from gpuhours.step.cpu_overhead import (
     as_run,
     attention_calls,
+    cpu_overhead_time,
     forward_launches,
-    host_time,
     kernel_launches,
     launch_time,
     launches,
@@ -64,8 +64,8 @@ def test_waiting_for_the_host() -> None:
     """Four layers of 3 ms and 5 ms of computation; an accelerator that is busy for longer does not wait."""
     asked = workload()
     assert launch_time(asked.model.parts, asked) == (pytest.approx(12e-3), 0.0)
-    assert host_time(asked, 5e-3) == pytest.approx(7e-3)
-    assert host_time(asked, 20e-3) == 0.0
+    assert cpu_overhead_time(asked, 5e-3) == pytest.approx(7e-3)
+    assert cpu_overhead_time(asked, 20e-3) == 0.0
     again = workload(recompute="full")
     assert launch_time(again.model.parts, again)[0] == pytest.approx(16e-3)
 
@@ -103,9 +103,9 @@ def test_updating_takes_the_host_only_where_something_trains() -> None:
     """Four layers of 0.72 ms of launches and, once in eight micro-batches, 5 ms of updating minus the GPU's 1 ms."""
     host = stack(host={"kernels": KERNELS.model_copy(update={"gap": 0.0, "update": 5e-3})})
     asked = workload(software=host)
-    assert host_time(asked, 0.0, 1e-3) == pytest.approx(4 * 0.72e-3 + 4e-3 / 8)
+    assert cpu_overhead_time(asked, 0.0, 1e-3) == pytest.approx(4 * 0.72e-3 + 4e-3 / 8)
     frozen = replace(asked.model, parts=tuple(replace(part, trainable=Trainable.FROZEN) for part in asked.model.parts))
-    assert host_time(replace(asked, model=frozen), 0.0) == pytest.approx(4 * 0.18e-3)
+    assert cpu_overhead_time(replace(asked, model=frozen), 0.0) == pytest.approx(4 * 0.18e-3)
 
 
 def test_split_layers_are_launched_again_where_they_are_computed_again() -> None:
@@ -153,14 +153,16 @@ def test_a_loss_that_reads_back_parts_the_passes() -> None:
     asked = workload(software=stack(host={"kernels": kernels}))
     assert launches_forward(layer(asked), asked, 8) == pytest.approx(1e-4 + 8 * 1e-5)
     assert forward_launches(asked) == pytest.approx(4 * 0.18e-3)
-    assert host_time(asked, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(4 * 0.54e-3 - 1e-3)
-    assert host_time(asked, 9e-3) == 0.0, "nothing is read back of a pass that is not told apart"
+    assert cpu_overhead_time(asked, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(4 * 0.54e-3 - 1e-3)
+    assert cpu_overhead_time(asked, 9e-3) == 0.0, "nothing is read back of a pass that is not told apart"
     waits = workload(software=stack(host={"kernels": kernels.model_copy(update={"gap": 1e-6})}))
-    assert host_time(waits, 9e-3, 0.0, Passes(1.0, 1.0, 1.0)) == pytest.approx(4 * 25e-6), "gaps come in any case"
-    halves = workload(software=stack(host={"kernels": kernels}), gpus=2, pipeline=2)
-    assert host_time(halves, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx((4 * 0.54e-3 - 1e-3) / 2), (
-        "a stage launches half of the layers, and computes half"
+    assert cpu_overhead_time(waits, 9e-3, 0.0, Passes(1.0, 1.0, 1.0)) == pytest.approx(4 * 25e-6), (
+        "gaps come in any case"
     )
+    halves = workload(software=stack(host={"kernels": kernels}), gpus=2, pipeline=2)
+    assert cpu_overhead_time(halves, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(
+        (4 * 0.54e-3 - 1e-3) / 2
+    ), "a stage launches half of the layers, and computes half"
 
 
 def test_a_host_that_lags_delays_the_stage_with_the_most_layers() -> None:
@@ -171,7 +173,7 @@ def test_a_host_that_lags_delays_the_stage_with_the_most_layers() -> None:
     layers = float(added(shared_work(asked).all_layers).total)
     assert 0 < layers < 1e-3
     parts = step(asked).parts
-    assert float(parts["host"]) == pytest.approx(8 * 3 * (0.72e-3 - layers / 4) - parts["optimiser"])
+    assert float(parts["CPU overhead"]) == pytest.approx(8 * 3 * (0.72e-3 - layers / 4) - parts["optimiser"])
 
 
 def test_a_head_by_blocks_reads_its_weights_for_each() -> None:

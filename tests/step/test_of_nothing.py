@@ -16,13 +16,13 @@ from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.step.communication import expert_passes
 from gpuhours.step.compute import adapter_bytes, cast_bytes, elementwise_passes, ends_compute, narrowing_bytes
 from gpuhours.step.context import context_passes
-from gpuhours.step.host import forward_launches, launch_time, launches, layer_kernels, modules
+from gpuhours.step.cpu_overhead import forward_launches, launch_time, launches, layer_kernels, modules
 from gpuhours.step.predict import added
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import orthogonalisation_time
 from gpuhours.workload import Workload
 from tests.round_machine import layer, workload
-from tests.step.test_host_by_hand import counted
+from tests.step.test_cpu_overhead_by_hand import counted
 
 ASKED = workload(gpus=8, tensor=2, sharding="zero1")
 EMPTY = replace(layer(ASKED), block=replace(layer(ASKED).block, linears=(), attention=(), elementwise=()), adapters=())

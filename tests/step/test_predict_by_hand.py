@@ -12,7 +12,7 @@ from gpuhours.flops import model_flops
 from gpuhours.step.compute import GEMMS
 from gpuhours.step.predict import (
     BUBBLE,
-    HOST,
+    CPU,
     OPTIMISER,
     SENDS,
     Work,
@@ -76,7 +76,7 @@ def test_the_parts_of_two_stages() -> None:
     assert found.parts[OPTIMISER] == pytest.approx(float(optimiser_time(asked)))
     assert float(found.time) == pytest.approx(sum(float(seconds) for seconds in found.parts.values()))
     assert 0 < slowest < 6e-3
-    assert found.parts[HOST] == pytest.approx(8 * (6e-3 - slowest), rel=0.2)
+    assert found.parts[CPU] == pytest.approx(8 * (6e-3 - slowest), rel=0.2)
 
 
 def test_a_vocabulary_shared_by_all_stages_is_work_of_none() -> None:
@@ -111,7 +111,7 @@ def test_a_step_of_work_at_hand() -> None:
 
 def test_the_hosts_own_part_comes_once_a_step() -> None:
     found = step(workload(software=stack(host=SLOW_HOST)))
-    assert found.parts[HOST] == pytest.approx(3e-3)
+    assert found.parts[CPU] == pytest.approx(3e-3)
 
 
 def test_sums_and_the_wait_for_the_slowest() -> None:

@@ -273,7 +273,7 @@ def test_the_host_launches_a_replicated_encoder_whole_on_every_stage() -> None:
     few = {
         (vision, pipeline): step(
             Workload(*shared_out("frozen", 1, stack="torch-eager", vision=vision, pipeline=pipeline))
-        ).parts["host"]
+        ).parts["CPU overhead"]
         / (pipeline * 2)
         for vision in (VisionPlacement.replicated, VisionPlacement.first_stage)
         for pipeline in (1, 4)

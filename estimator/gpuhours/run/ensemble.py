@@ -49,7 +49,7 @@ OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step m
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "software": ("software",), "recomputation": ("recompute",), "layout": ("layout",), "network": ("network",),
     "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
-    "host pace": ("host",), "remainder": ("remainder",),
+    "CPU launch time": ("host",), "remainder": ("remainder",),
 }  # fmt: skip
 """Groups of unknowns as shown to users, and the ``OPEN`` unknowns that each consists of."""
 TIMED = 'python -m timeit -s "import torch; f, x = torch.nn.Linear(64, 64).cuda(), torch.ones(64, 64).cuda()" "f(x)"'
@@ -296,7 +296,7 @@ def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozen
         "network": not rated(run, resolved) and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,
-        "host pace": resolved.calibration is None and not all(grid.software.says_host for grid in choices.grids),
+        "CPU launch time": resolved.calibration is None and not all(grid.software.says_host for grid in choices.grids),
     }  # fmt: skip
     beyond = ("goodput", "remainder") if run.known.step_time is not None else GROUPS
     return frozenset(name for name, yes in open_to.items() if yes and name in beyond)

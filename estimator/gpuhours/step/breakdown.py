@@ -21,7 +21,8 @@ PARTS = (
     "pipeline bubble",
     "recompute",
     "optimiser",
-    "host",
+    "offload transfers",
+    "CPU overhead",
 )
 """The parts of a step's time, in the order of the waterfall."""
 

@@ -12,7 +12,7 @@ from gpuhours.kernels.memory_bound import CAPPED, memory_time
 from gpuhours.layout.ranks import Ranks, degree, has_experts, local_parameters
 from gpuhours.layout.recompute import Policy
 from gpuhours.step.context import attention_passes
-from gpuhours.step.host import table_copies
+from gpuhours.step.cpu_overhead import table_copies
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 

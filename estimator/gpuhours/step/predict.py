@@ -24,8 +24,8 @@ from gpuhours.step.communication import CONTEXT, EXPERT, SENDS, TENSOR, expert_p
 from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
+from gpuhours.step.cpu_overhead import Late, as_run, cpu_overhead_time, launch_time
 from gpuhours.step.features import feature_parts
-from gpuhours.step.host import Late, as_run, host_time, launch_time
 from gpuhours.step.offload import activations_time, parameters_time
 from gpuhours.step.recompute import repeated
 from gpuhours.step.schedule import Passes, Stages, exposed_time, pipeline_time, stages
@@ -40,7 +40,8 @@ from gpuhours.step.state import (
 )
 from gpuhours.workload import Workload
 
-RECOMPUTE, BUBBLE, OPTIMISER, HOST = "recompute", "pipeline bubble", "optimiser", "host"
+RECOMPUTE, BUBBLE, OPTIMISER = "recompute", "pipeline bubble", "optimiser"
+OFFLOAD, CPU = "offload transfers", "CPU overhead"
 Parts = dict[str, Passes]
 
 
@@ -113,7 +114,7 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     update = optimiser_time(workload)
-    host = host_time(
+    host = cpu_overhead_time(
         workload, line.slowest, update, layers if work.shared else None,
         longer=lambda late: work.placed(workload, late).slowest - line.slowest,
     )  # fmt: skip
@@ -127,7 +128,7 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
     if encoding is not None:
         parts[BUBBLE] = parts[BUBBLE] + encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
     parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
-    parts[HOST] = parts[HOST] + host * ranks.microbatches + workload.software.host.step
+    parts[CPU] = host * ranks.microbatches + workload.software.host.step
     beside = line.slowest + host
     parts[DATA] = parts[DATA] + step_reduction(workload, beside if encoding is None else np.maximum(beside, encoding))
     parts[OPTIMISER] = update
@@ -266,7 +267,7 @@ def _layer_parts(stack: Stack, workload: Workload) -> Parts:
     parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, workload))
     parts[DATA] = sharded_passes(stack, workload, added(parts))
     swapped = parameters_time(stack, workload, added(parts))
-    parts[HOST] = Passes(0.0, activations_time(stack, workload, added(parts).total)) + swapped
+    parts[OFFLOAD] = Passes(0.0, activations_time(stack, workload, added(parts).total)) + swapped
     return parts
 
 

@@ -17,7 +17,7 @@ from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Sharding, VisionPlacement
 from gpuhours.layout.ranks import local_parameters
 from gpuhours.layout.weights import Weights, encoder_weights, layer_weights
-from gpuhours.step.host import modules
+from gpuhours.step.cpu_overhead import modules
 from gpuhours.step.offload import host_update_time
 from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
@@ -259,7 +259,7 @@ def optimiser_time(workload: Workload) -> Array:
 def trained_tensors(workload: Workload) -> Array:
     """Number of trained weight tensors of the layers on a rank, for optimisers that update them one by one. The ends' tensors are left out.
 
-    sum over fully trained stacks of L M / p        L layers of M modules with weights (``step.host.modules``), p stages
+    sum over fully trained stacks of L M / p        L layers of M modules with weights (``step.cpu_overhead.modules``), p stages
     """
     layers = (one.layers * modules(one, workload) for one in workload.model.stacks if one.trainable is Trainable.FULL)
     return np.divide(sum(layers, start=np.asarray(0.0)), workload.ranks.pipeline)

@@ -145,8 +145,8 @@ def test_the_host_is_to_be_said_first_where_it_bounds_the_step() -> None:
     assert large.sample is not None
     first = opened.sample.narrowed()
     assert first is not None
-    assert first[:2] == ("host pace", FACTS["host"])
-    assert "host pace" not in {**stated.sample.shares(), **large.sample.shares()}
+    assert first[:2] == ("CPU launch time", FACTS["host"])
+    assert "CPU launch time" not in {**stated.sample.shares(), **large.sample.shares()}
     steps = [one.results["step_time"] for one in (opened, stated)]
     wide, narrow = (one.high / one.low for one in steps if one and one.low and one.high)
     assert wide > 1.4 * narrow

@@ -31,7 +31,8 @@ from gpuhours.step.breakdown import PARTS, Step
 from gpuhours.step.communication import SENDS
 from gpuhours.step.predict import (
     BUBBLE,
-    HOST,
+    CPU,
+    OFFLOAD,
     OPTIMISER,
     Parts,
     Work,
@@ -48,7 +49,7 @@ from gpuhours.step.state import DATA
 
 PASSES, KINDS = 1, 2
 """Threads of a rank: its passes, and their components."""
-NAMES = {DATA: "weights gathered, gradients scattered", HOST: "activations to and from the host"}
+NAMES = {DATA: "weights gathered, gradients scattered", OFFLOAD: "copies to and from host memory"}
 """More specific names of parts inside a pass."""
 
 
@@ -145,7 +146,7 @@ class _Plan:
     layers: list[float]
     """Per stage."""
     left: Mapping[str, float]
-    """Seconds outside passes: SENDS and HOST after each micro-batch, DATA and OPTIMISER at the end."""
+    """Seconds outside passes: SENDS and CPU after each micro-batch, DATA and OPTIMISER at the end."""
     waiting: float
     """Seconds spent waiting for the slowest rank."""
     encoding: float
@@ -215,10 +216,10 @@ def _plan(found: Estimate) -> _Plan:
             inside[name] += m * float(one.total) / p
     slower = float(waiting_share(workload.cluster, workload.software))
     waiting = float(step.time) * slower / (1 + slower)
-    left = {name: float(step.parts[name]) - inside[name] for name in (SENDS, HOST, DATA, OPTIMISER)}
+    left = {name: float(step.parts[name]) - inside[name] for name in (SENDS, CPU, DATA, OPTIMISER)}
     left[DATA] -= waiting
     left = {name: seconds if seconds > 1e-12 * float(step.time) else 0.0 for name, seconds in left.items()}
-    beside = (left[SENDS] + left[HOST]) / (2 * m * v)
+    beside = (left[SENDS] + left[CPU]) / (2 * m * v)
     chunks = [[_made_of(work, layers, rank, chunk, v) for chunk in range(v)] for rank in range(p)]
     seconds = [[_seconds(one, schedule) for one in rank] for rank in chunks]
     line = TimedPipeline(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
@@ -228,7 +229,7 @@ def _plan(found: Estimate) -> _Plan:
         layer = added(work.all_layers) * (1 / np.asarray(work.layers))
         shared = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
         passes = float(pipeline_time(shared, ranks.microbatches, ranks.pipeline, ranks.interleave, schedule))
-        wait = float(encoder_wait(encoding, m, passes + left[HOST]))
+        wait = float(encoder_wait(encoding, m, passes + left[CPU]))
     return _Plan(line, work, layers, left, waiting, encoding, wait)
 
 
@@ -278,7 +279,7 @@ def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:
         yield from inside
         if what.kind == WEIGHT:
             continue
-        for part, name in ((SENDS, f"send, {what.kind}"), (HOST, "launch gap")):
+        for part, name in ((SENDS, f"send, {what.kind}"), (CPU, "launch gap")):
             seconds = plan.left[part] / (2 * line.microbatches * line.chunks)
             if seconds > 0:
                 yield Event(rank, name, part, at, at + seconds, what.microbatch)

@@ -11,12 +11,12 @@ from gpuhours.architecture.operators import Pointwise, Role, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.weights import Weights
 from gpuhours.software.figures import Gathering, Kernels, Launches, Traffic
-from gpuhours.step.host import (
+from gpuhours.step.cpu_overhead import (
     _dispatch_time,
     _layer_launches,
     _splitting_time,
     attention_calls,
-    host_time,
+    cpu_overhead_time,
     kernel_launches,
     launch_time,
     layer_kernels,
@@ -151,8 +151,8 @@ def test_the_host_beside_stages_encoders_and_updates() -> None:
     asked = counted(kernels=kernels, gpus=2, pipeline=2)
     one = 1e-4 + 3e-5 + 14e-5 + 2e-4 + 50e-5
     gaps = 2 * 39e-6 + 4e-3 / 8
-    assert host_time(asked, 0.5e-3, 1e-3) == pytest.approx(2 * one + 7e-3 / 8 - 0.5e-3 + gaps)
-    assert host_time(asked, 1.0, 1e-3) == pytest.approx(gaps)
+    assert cpu_overhead_time(asked, 0.5e-3, 1e-3) == pytest.approx(2 * one + 7e-3 / 8 - 0.5e-3 + gaps)
+    assert cpu_overhead_time(asked, 1.0, 1e-3) == pytest.approx(gaps)
     assert launch_time(asked.model.parts, asked) == (pytest.approx(4 * one), pytest.approx(4 * 39e-6))
     encoder = replace(
         MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0], layers=3
@@ -166,7 +166,7 @@ def test_the_host_beside_stages_encoders_and_updates() -> None:
             vision_gpus=int(vision == "separate"),
         )
         seen = replace(seen, model=replace(seen.model, parts=(encoder, *seen.model.parts)))
-        assert host_time(seen, 0.0, 0.0) == pytest.approx(2 * one + times * one + 1e-3 + gaps + times * 39e-6)
+        assert cpu_overhead_time(seen, 0.0, 0.0) == pytest.approx(2 * one + times * one + 1e-3 + gaps + times * 39e-6)
 
 
 # weights and gradients

@@ -33,7 +33,7 @@ Late = Callable[[Array], Array]
 """Seconds by which the host makes a micro-batch longer on a stage with the given share of the layers."""
 
 
-def host_time(
+def cpu_overhead_time(
     workload: Workload,
     busy: Array,
     update: Array = 0.0,
