@@ -33,6 +33,7 @@ from tests.benchmarks.laws_of_answers import (
     a_run_is_like_itself,
     a_trace_is_the_step,
     spelling_is_nothing,
+    the_json_read_back_is_the_same,
     the_planned_is_the_estimated,
 )
 from tests.benchmarks.more_laws import (
@@ -236,6 +237,7 @@ LAWS: Mapping[str, tuple[Law, int]] = {
     "parts": (parts_sum, 1),
     "scaling": (scaling_scales, 1),
     "spelling": (spelling_is_nothing, 2),
+    "JSON": (the_json_read_back_is_the_same, 3),
     "rows": (a_row_is_a_run, 3),
     "bill": (a_bill_adds_up, 1),
     "halves": (halves_are_the_whole, 4),

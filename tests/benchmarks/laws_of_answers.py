@@ -13,6 +13,7 @@ import yaml
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import Source, read_yaml_text
 from gpuhours.questions.comparing import compare
+from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.planning import plan
 from gpuhours.questions.reporting.trace import trace
 from gpuhours.questions.sweeping import sweep
@@ -39,10 +40,6 @@ def spelled(tried: Tried) -> Iterator[tuple[str, Run]]:
     yield "numbers as people write them", from_dict(_worded(described))
     yield "written as YAML", from_dict(read_yaml_text(yaml.safe_dump(described), "run.yaml").data)
     yield "written as JSON", from_dict(json.loads(json.dumps(described)))
-    yield (
-        "what the JSON says of it",
-        from_dict(json.loads(json.dumps(tried.run.model_dump(mode="json", exclude_none=True)))),
-    )
     layout = {
         key: str(value)
         for key, value in described["layout"].items()
@@ -55,6 +52,15 @@ def spelled(tried: Tried) -> Iterator[tuple[str, Run]]:
         f"hardware.{key}": value for key, value in described["hardware"].items() if key not in ("gpus", "accelerator")
     }
     yield "flags in place of a file", overlaid(Source("run.yaml", bare), flags, kept)
+
+
+def the_json_read_back_is_the_same(tried: Tried) -> Iterator[str]:
+    """The inputs in the JSON of an estimate, read as a run file, give the same document: values, ranges, assumptions and warnings."""
+    document = json.loads(json.dumps(estimate(tried.run).to_dict()))
+    again = json.loads(json.dumps(estimate(from_dict(document["inputs"])).to_dict()))
+    for key in document.keys() | again.keys():
+        if document.get(key) != again.get(key):
+            yield f"{key} is {str(document.get(key))[:200]} and, read back, {str(again.get(key))[:200]}"
 
 
 def _turned(value: Any) -> Any:

@@ -245,6 +245,11 @@ class Run(Section):
             by_key[key] = (value * magnitude(supplied.low) / stated, value, value * magnitude(supplied.high) / stated)
         return by_key
 
+    def stated(self) -> dict[str, Any]:
+        """What the run states, in the form of a run file: read back, it gives the same answer. What it leaves open stays open, since a
+        default that is written down would count as known."""
+        return self.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+
     def value(self, key: str) -> Any:
         """The value at ``key``: ``run.value("data.frames")``."""
         block: Any = self

@@ -121,7 +121,7 @@ class Estimate:
     def content(self) -> dict[str, Any]:
         """The content without its envelope."""
         return {
-            "inputs": self.run.model_dump(mode="json", exclude_none=True),
+            "inputs": self.run.stated(),
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
             "results": {name: None if result is None else result.to_dict() for name, result in self.results.items()},
             "time": [{"part": part, "seconds": seconds} for part, seconds in self.time.items()],
