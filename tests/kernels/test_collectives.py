@@ -166,16 +166,29 @@ def test_what_hiding_a_collective_costs() -> None:
     assert cost.min() < load_software("torch-eager").exposed.shard < cost.max()
 
 
-def test_a_rank_that_crosses_alone_has_its_nodes_shared_cards() -> None:
-    """aws-p4d has four network cards for eight GPUs: one ring over two nodes crosses with one rank of eight; eight rings share them."""
+def test_a_rank_that_crosses_alone_has_the_network_card_nearest_to_it() -> None:
+    """aws-p4d has four network cards for eight GPUs: one ring over two nodes crosses with one rank of eight, over one card; eight rings
+    share the four."""
     machine = cluster("a100-sxm-40gb", "aws-p4d", 16)
     message = 1e9
     alone, eight = (float(point_to_point_time(message, group, machine)) for group in (Group(16, 1), Group(2, 8)))
     net = network_constants(machine.node.network)
-    whole = machine.node.nics * machine.node.nic_bandwidth * net.send_share
-    assert alone == pytest.approx(message / whole, rel=0.1)
-    assert eight == pytest.approx(8 * message / whole, rel=0.05)
+    card = machine.node.nic_bandwidth * net.send_share
+    assert alone == pytest.approx(message / card, rel=0.05)
+    assert eight == pytest.approx(8 * message / (4 * card), rel=0.05)
     own = cluster("h100-sxm-80gb", "dgx-h100", 16)
     assert float(point_to_point_time(message, Group(16, 1), own)) == float(
         point_to_point_time(message, Group(2, 8), own)
     )
+
+
+@pytest.mark.parametrize("group", [Group(16, 1), Group(2, 8), Group(4, 4)])
+def test_a_further_network_card_never_slows_a_send(group: Group) -> None:
+    machine = cluster("a100-sxm-40gb", "aws-p4d", 16)
+    cards = [
+        dataclasses.replace(machine, node=dataclasses.replace(machine.node, nics=number))
+        for number in (1, 2, 3, 4, 7, 8, 9, 16)
+    ]
+    times = [float(point_to_point_time(1e8, group, one)) for one in cards]
+    assert times == sorted(times, reverse=True)
+    assert times[0] > times[-1]

@@ -153,15 +153,16 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
     """Estimated time in s of a point-to-point (P2P) send of ``bytes`` from one rank to the next of its group, as between pipeline stages.
 
     x = M / (exchange_share link) inside a domain, M / (send_share NIC) if the group spans several. If accelerators share NICs, a rank
-    uses the NIC bandwidth of all ranks of its group in the domain, since these do not send concurrently; otherwise only its own.
+    uses the share of all ranks of its group in the domain, since these do not send concurrently, up to the one NIC nearest to it (NCCL's
+    ``ncclTopoGetLocalNet``); otherwise only its own.
     """
     p = _place(group, cluster)
     c, net = p.constants, cluster.node.fabric
     message = np.asarray(bytes, float)
     link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
     inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
-    shared = cluster.node.nics < cluster.node.gpus
-    own = p.nics * (p.local if shared else 1.0)
+    sharing = np.maximum(cluster.node.gpus / cluster.node.nics, 1.0)
+    own = p.nics * np.minimum(p.local, sharing)
     between = pipelined_time(message / (net.send_share * own), c.launch + net.step, net.fill)
     return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
 
