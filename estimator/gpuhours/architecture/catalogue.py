@@ -107,6 +107,8 @@ class NamedModel:
     """Samples seen in its published training (steps x batch), the default for runs that name a data set but no epochs."""
     frames: int | None
     """Frames per clip in its published recipe, the default for runs that state none."""
+    dtype: str | None
+    """Number format of its published training if not 16 bit, the default for runs that train it from scratch and state none."""
 
 
 @functools.cache
@@ -201,7 +203,7 @@ def named(name: str) -> NamedModel:
     return NamedModel(
         file, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
         count.get("within", 0), count.get("source", ""), content.get("seen", {}).get("samples"),
-        content.get("clip", {}).get("frames"),
+        content.get("clip", {}).get("frames"), content.get("trained_in", {}).get("dtype"),
     )  # fmt: skip
 
 

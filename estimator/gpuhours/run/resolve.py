@@ -7,7 +7,7 @@ from dataclasses import field, replace
 
 import numpy as np
 
-from gpuhours.architecture.catalogue import known_as, names
+from gpuhours.architecture.catalogue import known_as, named, names
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
@@ -28,7 +28,7 @@ from gpuhours.run.default_layout import default_layout, is_partial, with_usual_e
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackCalibration
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import this_year
+from gpuhours.run.typical import this_year, tuning_share
 from gpuhours.run.usual_data import completed
 from gpuhours.software.matching import StatedStack, is_family, kind_of_layout, match, software_named, stands_in
 from gpuhours.software.profile import Software, load_software
@@ -126,7 +126,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     software, calibration = _at_pace(
         run, _software(run, model, data, notes).on_host(run.hardware.launch), model, machine, notes
     )
-    precision = run.training.precision if machine is None else _precision(run, machine, notes)
+    precision = run.training.precision if machine is None else _precision(run, model, data, machine, notes)
     if run.layout is not None and model is not None:
         refuse(run.layout, model)
     without_effect = () if run.layout is None or model is None else remarks(run.layout, model)
@@ -382,12 +382,27 @@ def _at_pace(
     return software.model_copy(update={"pace": found.factor}), found
 
 
-def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:
-    """Number formats as stated; by default bf16 (fp16 on accelerators without bf16), with fp32 master weights unless ``state`` is given."""
+def _precision(run: Run, model: Model | None, data: Data, machine: Cluster, notes: list[Assumption]) -> Precision:
+    """Number formats as stated; otherwise that of the model's published training, or bf16 (fp16 on accelerators without bf16), with fp32
+    master weights unless ``state`` is given."""
     if "dtype" in run.training.model_fields_set:
         return run.training.precision
+    formats = machine.accelerator.peak
+    published = _published_format(run, model, data)
     dtype, reason = "bf16", "no number format is stated: nearly all runs since 2022 use it"
-    if dtype not in machine.accelerator.peak and "fp16" in machine.accelerator.peak:
+    if published in formats:
+        dtype, reason = str(published), "no number format is stated: the one of the model's published training"
+    elif dtype not in formats and "fp16" in formats:
         dtype, reason = "fp16", f"no number format is stated, and {machine.accelerator.title} has no bf16"
     notes.append(Assumption("training.dtype", dtype, "", reason))
     return Precision(dtype, run.training.state, run.training.optimizer)
+
+
+def _published_format(run: Run, model: Model | None, data: Data) -> str | None:
+    """The number format of the named model's published training; None if it is 16 bit, not known, or the run tunes the model further, which
+    trainers do in 16 bit."""
+    name = getattr(run.model, "name", None)
+    if model is None or not isinstance(name, str) or known_as(name) not in names():
+        return None
+    tuned = model.trains_adapters or tuning_share(model, data) > 0.5
+    return None if tuned else named(name).dtype
