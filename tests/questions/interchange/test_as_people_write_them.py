@@ -250,7 +250,9 @@ def test_nanotron(tmp_path: Path) -> None:
     ("code", "text"),
     [
         ("GPT-NeoX", '{"pipe-parallel-size": 1, "num-layers": 2, "train_micro_batch_size_per_gpu": 1}'),
-        ("llm-foundry", "device_train_microbatch_size: 8\nfsdp_config: {sharding_strategy: FULL_SHARD}"),
+        ("OLMo", "model: {d_model: 4096, mlp_hidden_size: 22016}\ndevice_train_microbatch_size: 2"),
+        ("MaxText", "modules: {pre_trainer: {overrides: {ici_fsdp_parallelism: 8, per_device_batch_size: 7}}}"),
+        ("llm-foundry or OLMo", "device_train_microbatch_size: 8\nfsdp_config: {sharding_strategy: FULL_SHARD}"),
         ("torchtune", "model: {_component_: torchtune.models.llama3_1.lora_llama3_1_70b}\nbatch_size: 2"),
     ],
 )

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gpuhours.questions.interchange.deepspeed import stage_numbered
+from gpuhours.questions.interchange.deepspeed import stage_named, stage_numbered
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     IN_NODE,
     NODES,
+    RANKS,
     ForeignFile,
     Key,
     as_bool,
@@ -68,7 +69,7 @@ def strategy_called(name: Any) -> dict[str, Any]:
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert an accelerate configuration to the run's keys."""
-    keys = paired(theirs, TABLE)
+    keys = paired(theirs, TABLE) | _copies(theirs)
     kind, precision = str(theirs.get("distributed_type") or "NO").upper(), theirs.get("mixed_precision")
     if precision is not None:
         keys["training.dtype"] = "fp32" if str(precision) in ("no", "False") else str(precision)
@@ -96,6 +97,30 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
             "software": "megatron-lm",
         }
     return keys | {"layout.sharding": "none", "software": "huggingface"}
+
+
+def _copies(theirs: ForeignFile) -> dict[str, Any]:
+    """Ranks that share one copy of the weights, and the number of data-parallel ranks, as ``parallelism_config`` states them."""
+    inside = "parallelism_config.parallelism_config_dp_"
+    copies, shards = theirs.count(f"{inside}replicate_size") or 1, theirs.count(f"{inside}shard_size")
+    if shards is None:
+        return {}
+    return {RANKS: copies * shards} | ({"layout.shard_group": shards} if copies > 1 and shards > 1 else {})
+
+
+def launched(theirs: ForeignFile) -> dict[str, Any]:
+    """What ``accelerate launch`` is told on its command line: the precision, and DeepSpeed or FSDP around the program."""
+    precision = str(theirs.get("mixed_precision") or "no")
+    keys: dict[str, Any] = {} if precision == "no" else {"training.dtype": precision}
+    theirs.get("deepspeed_multinode_launcher", "multi_gpu", "use_flash_attn")
+    config, stage = str(theirs.get("deepspeed_config_file") or ""), theirs.get("zero_stage")
+    if theirs.on("use_deepspeed") or config or stage is not None:
+        level = {} if stage is None else {"layout.sharding": stage_numbered(stage, "zero_stage")}
+        return keys | stage_named(config) | level | {"software": "huggingface-deepspeed"}
+    if theirs.on("use_fsdp"):
+        strategy = theirs.get("fsdp_sharding_strategy")
+        return keys | strategy_called(strategy or "full_shard") | {"software": "huggingface-fsdp2"}
+    return keys
 
 
 def _sharded(theirs: ForeignFile) -> dict[str, Any]:

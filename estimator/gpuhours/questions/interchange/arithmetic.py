@@ -33,7 +33,7 @@ SHELL: Operators = {**PYTHON, ast.Div: operator.floordiv}
 def value_of_expression(node: ast.expr, operators: Operators, named: Callable[[str], Any]) -> Number:
     """The value of an expression of numbers; ``named`` gives the values of variables. Raises ``ValueError`` for anything else.
 
-    >>> reckoned(ast.parse("n * 2**10 / 8", mode="eval").body, PYTHON, {"n": 4}.get)
+    >>> value_of_expression(ast.parse("n * 2**10 / 8", mode="eval").body, PYTHON, {"n": 4}.get)
     512.0
     """
     if isinstance(node, ast.BinOp) and type(node.op) in operators:

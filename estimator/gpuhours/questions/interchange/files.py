@@ -20,6 +20,7 @@ from gpuhours.questions.interchange import (
     llama_factory,
     megatron,
     nanotron,
+    nemo_recipes,
     notebooks,
     python_calls,
     shell,
@@ -104,11 +105,12 @@ CODES: Mapping[str, Code] = {
 }  # fmt: skip
 
 
-UNREAD: Mapping[str, set[str]] = {
-    "GPT-NeoX": {"pipe_parallel_size"}, "llm-foundry": {"device_train_microbatch_size"}, "torchtune": {"_component_"},
-    "LitGPT": {"lr_warmup_steps", "devices"}, "MaxText": {"base_emb_dim"}, "ms-swift": {"train_type", "torch_dtype"},
-}  # fmt: skip
-"""Unsupported frameworks, with the keys that identify their files."""
+UNREAD: tuple[tuple[str, set[str]], ...] = (
+    ("GPT-NeoX", {"pipe_parallel_size"}), ("OLMo", {"device_train_microbatch_size", "mlp_hidden_size"}),
+    ("llm-foundry or OLMo", {"device_train_microbatch_size"}), ("torchtune", {"_component_"}), ("LitGPT", {"lr_warmup_steps", "devices"}),
+    ("MaxText", {"base_emb_dim"}), ("MaxText", {"ici_fsdp_parallelism"}), ("ms-swift", {"train_type", "torch_dtype"}),
+)  # fmt: skip
+"""Unsupported frameworks, each with keys that together identify its files."""
 _READ = f"Supported: {', '.join(code.title for code in CODES.values())}."
 
 
@@ -135,23 +137,21 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
         data = read_yaml_text(text, str(path)).data
         if isinstance(data, Mapping) and data:
             code, keys = _owner(flat(data), path)
-            return code, interpolated(keys) if code == "nemo" else keys
+            return code, interpolated(keys) if code in ("nemo", "megatron") else keys
     python = ending in (".py", ".ipynb")
     launch = notebooks.commands(text, str(path)) if ending == ".ipynb" else "" if python else text
     cells = notebooks.code(text, str(path)) if ending == ".ipynb" else [text]
+    if python and (recipe := nemo_recipes.settings(cells, str(path))):
+        return "nemo", recipe
     arguments = python_calls.arguments(*cells, where=str(path)) if python else {}
     if launch and arguments:
         arguments[REST] = Undecided(", ".join(filter(None, [arguments.get(REST), "shell commands"])))
     elif launch:
         python, arguments = False, shell.arguments(launch, str(path))
-    if not arguments:
-        raise EstimateError(
-            "contains no known arguments or keys.",
-            _READ,
-            str(path),
-        )
-    code = _launched(arguments, python=python)
-    return code, arguments
+    known = {*trainer.MARKS, *megatron.MARKS, "finetuning_type", swift.LAUNCHED, "config_file"}
+    if not arguments or not (python or known & arguments.keys()):
+        raise EstimateError("contains no known arguments or keys.", _READ, str(path))
+    return _launched(arguments, python=python), arguments
 
 
 def _launched(arguments: Mapping[str, Any], *, python: bool) -> str:
@@ -169,7 +169,7 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     """Detect the framework by keys that only its files have."""
     last = {name.rsplit(".", 1)[-1] for name in keys}
     first = {name.split(".", 1)[0] for name in keys}
-    for title, marks in UNREAD.items():
+    for title, marks in UNREAD:
         if marks <= keys.keys() | first | last:
             raise EstimateError(f"is a file of {title}, which is not supported.", _READ, str(path))
     if {"model_type", "architectures", "_class_name"} & first and "base_model" not in first:

@@ -19,6 +19,7 @@ from gpuhours.questions.interchange.keys import (
     IN_NODE,
     LOCAL_BATCH,
     LONGEST,
+    MOST_SAMPLES,
     NODES,
     PER_NODE,
     RANKS,
@@ -288,7 +289,19 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
     said = {
         key: found.pop(key, None)
-        for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED, LONGEST, IN_NODE)
+        for key in (
+            NODES,
+            PER_NODE,
+            RANKS,
+            ACCUMULATION,
+            LOCAL_BATCH,
+            EVERY,
+            VOCABULARY,
+            UNPADDED,
+            LONGEST,
+            MOST_SAMPLES,
+            IN_NODE,
+        )
     }
     copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
@@ -314,6 +327,9 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
         remarks.append(
             f"one layer in {said[EVERY]} is recomputed: set layout.recompute full and layout.recompute_layers to a stage's share"
         )
+    most = said[MOST_SAMPLES]
+    if most and not {"data.steps", "data.samples", "data.tokens"} & found.keys():
+        remarks.append(f"the data sets are cut to {most:,} samples in all: --samples {most} if they have as many")
     remarks += _adapters_alone(found)
     if not found:
         raise EstimateError("Nothing in the files is understood.", "", ", ".join(one.file for one in origins))

@@ -16,17 +16,19 @@ VOCABULARY = "vocabulary.of_tokenizer"
 """Internal key for the vocabulary size implied by the tokenizer's files."""
 UNPADDED = "vocabulary.said"
 """Internal key for the vocabulary size before padding."""
-NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, LONGEST, IN_NODE = (
+NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, LONGEST, MOST_SAMPLES, IN_NODE = (
     "machine.nodes",
     "machine.per_node",
     "machine.data",
     "batch.passes",
     "batch.local",
     "data.longest",
+    "data.most_samples",
     "layout.sharded_in_node",
 )
 """Quantities that frameworks' files state but a run does not, since it states GPUs, the global batch and the usual length of a sample
-instead: ``LONGEST`` is the length to which longer samples are cut, and ``IN_NODE`` whether every node holds all shards."""
+instead: ``LONGEST`` is the length to which longer samples are cut, ``MOST_SAMPLES``
+the samples to which larger data sets are cut, and ``IN_NODE`` whether every node holds all shards."""
 
 
 class Undecided(str):
@@ -297,11 +299,15 @@ def without_effect(path: str) -> bool:
 
 
 REFERENCE = re.compile(r"\$\{([^${}]*)\}")
+ENVIRONMENT = re.compile(r"(?:oc\.env:\w+,|[A-Z][A-Z\d_]*:-?)\s*([^\s].*)")
+"""A variable of the environment with the value that stands for it: ``PRIMUS_TP:1``, ``oc.env:TP,1``."""
 
 
 def interpolated(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Resolve OmegaConf references: ``${model.seq_length}``, relative ``${.hidden_size}``, ``${multiply:4, ${.hidden_size}}``.
 
+    >>> interpolated({"tp": "${TP:2}", "pp": "${oc.env:PP,4}"})
+    {'tp': '2', 'pp': '4'}
     >>> interpolated({"model.h": 8, "model.f": "${multiply:4, ${.h}}", "model.n": "${training.model.h}", "name": "${user}"})
     {'model.h': 8, 'model.f': 32, 'model.n': 8, 'name': '${user}'}
     """
@@ -326,6 +332,8 @@ def _put_in(one: re.Match[str], path: str, keys: Mapping[str, Any]) -> str:
 
 def _meant(said: str, path: str, keys: Mapping[str, Any], whole: str) -> Any:
     """The value of a reference, or the unchanged reference ``whole`` if the file does not define it."""
+    if (environment := ENVIRONMENT.fullmatch(said)) is not None:
+        return environment[1]
     if said.startswith("multiply:"):
         factors = [positive(one.strip()) for one in said.removeprefix("multiply:").split(",")]
         return math.prod(one for one in factors if one) if all(factors) else whole

@@ -10,7 +10,7 @@ from gpuhours.architecture.lora import ALL
 from gpuhours.questions.interchange.accelerate import sharded_as
 from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called
 from gpuhours.questions.interchange.deepspeed import stage_named
-from gpuhours.questions.interchange.keys import LONGEST, ForeignFile, as_bool, paired, written
+from gpuhours.questions.interchange.keys import LONGEST, MOST_SAMPLES, ForeignFile, as_bool, paired, written
 from gpuhours.questions.interchange.trainer import BATCH, launched
 
 RANK, LENGTH = 8, 2048
@@ -21,6 +21,9 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     """Convert a LLaMA-Factory configuration to the run's keys. Defaults: full activation checkpointing, and adapters on every linear
     layer."""
     keys = paired(theirs, BATCH) | launched(theirs) | _length(theirs)
+    if (each := theirs.count("max_samples")) is not None:
+        sets = [one for one in str(theirs.get("dataset") or "").split(",") if one.strip()]
+        keys[MOST_SAMPLES] = each * max(1, len(sets))
     theirs.get("do_train", "template", "flash_attn", "pure_bf16", "lora_alpha", "lora_dropout")
     name = theirs.get("model_name_or_path")
     known = None if name is None else model_called(str(name))

@@ -29,6 +29,7 @@ from gpuhours.questions.interchange.keys import (
     rate,
     written,
 )
+from gpuhours.questions.interchange.nemo_recipes import model_of_recipe
 
 FLAG: Any = True
 POSITIONS = {"rope": "rotary", "learned_absolute": "learned", "none": "none", "yarn": "rotary", "alibi": "alibi"}
@@ -77,10 +78,19 @@ LAYOUT = (
     Key(ACCUMULATION, ("gradient_accumulation_steps",), positive, None),
 )
 
+MARKS = {name for key in (*SHAPE, *LAYOUT) if key.ours not in (NODES, PER_NODE, ACCUMULATION, "data.steps") for name in key.theirs} | {
+    "recompute_granularity", "recompute_activations", "use_distributed_optimizer", "sequence_parallel", "use_flash_attn", "swiglu",
+    "num_layers_per_virtual_pipeline_stage", "fp8_format", "transformer_impl", "use_mcore_models", "overlap_grad_reduce",
+    "checkpoint_activations", "deepspeed_config", "moe_layer_freq", "vocab_size", "model_parallel_size", "optimizer_cpu_offload",
+    "use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2",
+}  # fmt: skip
+"""Arguments that only Megatron-LM and what is built on it have."""
+
 
 def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     """Convert Megatron's or NeMo's arguments to the run's keys."""
     keys = paired(theirs, SHAPE) | paired(theirs, LAYOUT)
+    keys |= model_of_recipe(theirs) | ({} if "model.layers" in keys else {"model.max_positions": None})
     if software != "nemo" and PER_NODE in keys and not theirs.holds("nnodes", "nodes", "num_nodes"):
         keys[NODES] = 1  # torchrun's default
     keys |= _architecture(theirs, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
@@ -37,6 +37,19 @@ def arguments(*cells: str, where: str = "") -> dict[str, Any]:
     {'per_device_train_batch_size': 4, 'bf16': True, 'output_dir': 'where(): computed in the script'}
     """
     found: dict[str, Any] = {}
+    body, rest = parsed(cells, where)
+    for scope in Scope(body).every():
+        for name, value in (one for node in scope.nodes if isinstance(node, ast.Call) for one in _said(node, scope)):
+            before = found.setdefault(name, value)
+            if name == REST:
+                rest.append(f"**{_short(value)}")
+            elif before != value:
+                found[name] = Undecided(f"{_short(before)} or {_short(value)}: the script says both")
+    return flat(found | ({REST: Undecided(", ".join(dict.fromkeys(rest)))} if rest else {}))
+
+
+def parsed(cells: Sequence[str], where: str) -> tuple[list[ast.AST], list[str]]:
+    """The statements of the cells, and the names of the cells that are no Python. Raises ``EstimateError`` if none is."""
     rest: list[str] = []
     body: list[ast.AST] = []
     for number, text in enumerate(cells):
@@ -51,14 +64,7 @@ def arguments(*cells: str, where: str = "") -> dict[str, Any]:
             rest.append(f"code cell {number + 1}")
     if not body and rest:
         raise EstimateError("has no code cell that is Python.", "Python 3 is read.", where)
-    for scope in Scope(body).every():
-        for name, value in (one for node in scope.nodes if isinstance(node, ast.Call) for one in _said(node, scope)):
-            before = found.setdefault(name, value)
-            if name == REST:
-                rest.append(f"**{_short(value)}")
-            elif before != value:
-                found[name] = Undecided(f"{_short(before)} or {_short(value)}: the script says both")
-    return flat(found | ({REST: Undecided(", ".join(dict.fromkeys(rest)))} if rest else {}))
+    return body, rest
 
 
 def _said(call: ast.Call, scope: Scope) -> Iterator[tuple[str, Any]]:

@@ -93,6 +93,7 @@ def arguments(text: str, where: str = "") -> dict[str, Any]:
                 inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
             for part in inner:
                 name = _taken(part, name, values)
+    _of_tasks(values)
     launch = LAUNCH.search(text)
     if launch and values:
         values[LAUNCHED] = f"{launch[1]} {launch[2]}"
@@ -100,6 +101,17 @@ def arguments(text: str, where: str = "") -> dict[str, Any]:
             if variable in known:
                 values.setdefault(argument, known[variable])
     return values
+
+
+def _of_tasks(values: dict[str, Any]) -> None:
+    """Read srun's options as Slurm's directives are read: ``--gres=gpu:8``, and one task for each GPU."""
+    per_node = _PER_NODE.match(str(values.get("gres", "")))
+    if per_node:
+        values.pop("gres")
+        values.setdefault("gpus_per_node", per_node[1])
+    if "ntasks_per_node" in values and values["ntasks_per_node"] == values.get("gpus_per_node"):
+        for said in ("ntasks_per_node", "ntasks"):
+            values.pop(said, None)
 
 
 def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator[str]:
@@ -297,15 +309,15 @@ LONGEST_SUM = 200
 
 
 def sum_of_whole(text: str) -> int | None:
-    """Integer arithmetic with + - * / % and brackets, with shell semantics; None for anything else.
+    """Integer arithmetic with + - * / % ** and brackets, with shell semantics; None for anything else.
 
-    >>> sum_of_whole("8 * (2 + 1) / 5")
-    4
+    >>> sum_of_whole("8 * (2 + 1) / 5"), sum_of_whole("15 * 10**12 / 8192"), sum_of_whole("9**99")
+    (4, 1831054687, None)
     """
     if (
         not re.fullmatch(r"[\d\s+*/%()-]+", text)
         or len(text) > LONGEST_SUM
-        or re.search(rf"\d{{{LONGEST_COUNT}}}|\*\s*\*", text)
+        or re.search(rf"\d{{{LONGEST_COUNT}}}|(^|[^\s\d)])\s*-\s*\d+\s*\*\*", text)  # -2**2 is 4 in a shell
     ):
         return None
     try:

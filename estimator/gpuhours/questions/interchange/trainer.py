@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpuhours.architecture.lora import ALL
-from gpuhours.questions.interchange import swift
+from gpuhours.questions.interchange import accelerate, swift
 from gpuhours.questions.interchange.accelerate import sharded_as
 from gpuhours.questions.interchange.axolotl import model_called, targeted
 from gpuhours.questions.interchange.deepspeed import stage_named
@@ -59,12 +59,18 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         theirs.get(f"{inside}transformer_layer_cls_to_wrap")
     theirs.get("fsdp_transformer_layer_cls_to_wrap", "tf32", "do_train", "dataset_name")
     keys |= _length(theirs) | _model(theirs)
-    recompute, wrapped = theirs.get("gradient_checkpointing"), str(theirs.get("use_gradient_checkpointing") or "")
+    recompute, wrapped = (
+        theirs.get("gradient_checkpointing", "grad_checkpoint"),
+        str(theirs.get("use_gradient_checkpointing") or ""),
+    )
     if recompute is not None or wrapped:
-        keys["layout.recompute"] = "full" if theirs.on("gradient_checkpointing") or wrapped != "" else "none"
+        keys["layout.recompute"] = (
+            "full" if theirs.on("gradient_checkpointing", "grad_checkpoint") or wrapped != "" else "none"
+        )
     if wrapped == "unsloth":
         keys["layout.offload_activations"] = True
-    keys |= _numbers(theirs, str(keys.get("model.trainable"))) | _sharding(theirs)
+    command = accelerate.launched(theirs)
+    keys |= _numbers(theirs, str(keys.get("model.trainable")), command) | _sharding(theirs) | command
     return swift.trainer(theirs, keys) if theirs.get(swift.LAUNCHED) else keys
 
 
@@ -112,9 +118,9 @@ def _listed(modules: Any) -> Any:
     return listed if targeted(listed) else modules
 
 
-def _numbers(theirs: ForeignFile, trainable: str) -> dict[str, Any]:
+def _numbers(theirs: ForeignFile, trainable: str, command: Mapping[str, Any]) -> dict[str, Any]:
     """The precision keys: fp32 unless 16-bit autocast or weights are asked for; ``auto`` is bf16 on today's cards."""
-    half, brain = theirs.on("fp16"), theirs.on("bf16") or "bf16" in theirs.automatic()
+    half, brain = theirs.on("fp16"), theirs.on("bf16") or "bf16" in theirs.automatic() or "training.dtype" in command
     theirs.known("bf16", "fp16")
     undecided = theirs.undecided("bf16", "fp16", "torch_dtype", "dtype", "load_in_4bit", REST)
     narrow = theirs.on("load_in_4bit") or theirs.count("bits") == 4
