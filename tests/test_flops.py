@@ -21,7 +21,8 @@ from gpuhours.flops import (
     repeated_flops,
 )
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.choices import Recompute
+from gpuhours.layout.layout import Layout
 from gpuhours.software.profile import load_software
 from tests.round_machine import ADAPTED, LAYER, MODEL, TOKENS, VOCABULARY, workload
 

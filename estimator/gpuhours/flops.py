@@ -16,7 +16,8 @@ from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainabl
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.choices import Recompute
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy
 from gpuhours.software.profile import Software
 

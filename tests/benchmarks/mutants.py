@@ -43,7 +43,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("kernels/gemm.py", "SMALL = 4096"): "both ways of computing three GEMMs give the same times",
     ("flops.py", "np.greater(length, 0), length, 1)"): "a sequence of no token has no FLOPs, whatever its number is divided by",
     ("layout/placement.py", "(missing == 2) & (p > 2)"): "of two stages at most one lacks a layer",
-    ("layout/layout.py", "= 6"): "a word's code may be any number that no other word has",
+    ("layout/choices.py", "= 6"): "a word's code may be any number that no other word has",
     ("step/state.py", "np.greater(part.vocabulary, 0), workload.loss_blocks"): "a vocabulary of one word has no loss",
 }  # fmt: skip
 """(module, part of the line) -> why a mutant of that line changes no answer; such survivors count as survivors and are printed with it."""

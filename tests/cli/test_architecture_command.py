@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.flops import hardware_flops, model_flops
-from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.choices import Recompute
+from gpuhours.layout.layout import Layout
 from gpuhours.software.profile import load_software
 from tests.conftest import Command
 

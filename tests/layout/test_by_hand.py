@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from gpuhours.architecture.operators import Pointwise, Role
+from gpuhours.layout.choices import VisionPlacement
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import Placement, in_flight, stage_parts, stage_totals
 from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
 from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, gemm_share
+from gpuhours.layout.schedules import Schedule
 from gpuhours.layout.validity import _chunks, _uneven_chunks, chunks_divide, violations
 from gpuhours.layout.weights import encoder_weights, end_weights, layer_weights, stage_weights
 from gpuhours.run.evaluate import evaluate

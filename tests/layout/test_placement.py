@@ -19,9 +19,10 @@ from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import Layout, Schedule
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import Placement, head_in_layers, stage_parts
 from gpuhours.layout.ranks import dividing_heads, has_experts, ranks_of
+from gpuhours.layout.schedules import Schedule
 from gpuhours.layout.weights import Weights, larger_weights, stage_weights
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software

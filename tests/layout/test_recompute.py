@@ -16,7 +16,8 @@ from gpuhours.data import Data
 from gpuhours.flops import attention_flops, gemm_flops, hardware_flops, model_flops
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.layout.layout import Layout, Module, Recompute
+from gpuhours.layout.choices import Module, Recompute
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.recompute import SELECTIVE, selective_policy
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software

@@ -12,8 +12,11 @@ import pytest
 from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Model, Stack
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
+from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement, words
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import ranks_of
+from gpuhours.layout.schedules import Schedule
+from gpuhours.layout.sequence_methods import SequenceMethod
 from gpuhours.layout.validity import (
     _uneven_chunks,
     offered,
@@ -207,7 +210,7 @@ def test_words_are_their_members_and_ladders_are_climbed() -> None:
         "first-stage": "first_stage", "replicated": "replicated", "separate": "separate",
     }  # fmt: skip
     assert {word: SequenceMethod(number).name for word, number in words(SequenceMethod).items()} == {
-        "all-gather": "allgather", "ring": "ring", "zigzag": "zigzag", "ulysses": "ulysses", "hybrid": "hybrid", "2d": "hybrid",
+        "all-gather": "allgather", "ring": "ring", "zigzag": "zigzag", "ulysses": "ulysses", "hybrid": "hybrid",
     }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.layout.layout import Layout, Recompute, Sharding
+from gpuhours.layout.choices import Recompute, Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import in_flight
 from gpuhours.layout.recompute import SELECTIVE, Unkept
 from gpuhours.memory import memory

@@ -8,7 +8,7 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Sharding
+from gpuhours.layout.choices import Sharding
 from gpuhours.memory.odds import SAFE
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.run.typical import typical

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import gpuhours
-from gpuhours.layout.layout import Layout, Recompute, Sharding
+from gpuhours.layout.choices import Recompute, Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.run.default_layout import _fastest, default_layout, layout_axes
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.samplable import described, usual_practice

@@ -11,7 +11,7 @@ import gpuhours
 from gpuhours.hardware import clusters
 from gpuhours.hardware.kernel_constants import network_constants
 from gpuhours.hardware.networks import on_network
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.choices import Recompute
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.typical import network_share, typical
 

@@ -9,7 +9,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from gpuhours.layout.layout import Sharding
+from gpuhours.layout.choices import Sharding
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.prediction import predict
 from gpuhours.software.matching import StatedStack, match

@@ -16,8 +16,10 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.kernels.collectives import all_gather_time, all_to_all_time, reduce_scatter_time
-from gpuhours.layout.layout import Layout, SequenceMethod, Sharding
+from gpuhours.layout.choices import Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import ranks_of
+from gpuhours.layout.sequence_methods import SequenceMethod
 from gpuhours.run.spec import from_dict
 from gpuhours.software.profile import load_software
 from gpuhours.step import Step, step

@@ -13,8 +13,8 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
+from gpuhours.layout.schedules import SCHEDULES, Schedule
 from gpuhours.software.figures import Traffic
 from gpuhours.step.communication import CONTEXT, SENDS, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
@@ -26,7 +26,7 @@ from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.offload import activations_time, parameters_time
-from gpuhours.step.schedule import ORDERS, Passes, Stages, exposed_time, pipeline_time, stages
+from gpuhours.step.schedule import Passes, Stages, exposed_time, pipeline_time, stages
 from tests.round_machine import (
     ADAPTED,
     LAYER,
@@ -162,7 +162,7 @@ def test_what_leaves_for_the_host() -> None:
 
 def test_orders_of_passes() -> None:
     """Forward passes before the first backward one, and micro-batches by which weight gradients are delayed, for each rank position."""
-    assert {kind.name: tuple(order) for kind, order in ORDERS.items()} == {
+    assert {kind.name: tuple(rules.order) for kind, rules in SCHEDULES.items()} == {
         "f1b1": (1, None), "interleaved": (1, None), "zb1p": (1, 1), "zb2p": (2, 2), "gpipe": (None, None),
     }  # fmt: skip
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
-from gpuhours.step.schedule import ORDERS, Passes, exposed_time, pipeline_time, stages
+from gpuhours.layout.schedules import SCHEDULES, Schedule
+from gpuhours.step.schedule import Passes, exposed_time, pipeline_time, stages
 
 LAYER = Passes(1.0, 1.0, 1.0)
 NOTHING = Passes()
@@ -106,6 +106,6 @@ def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, wa
     assert float(exposed_time(sent, 10.0, 0.3, scale_up)) == pytest.approx(waited)
 
 
-def test_every_schedule_has_an_order() -> None:
-    assert set(ORDERS) == set(Schedule)
-    assert (ORDERS[Schedule.gpipe].ahead, ORDERS[Schedule.zb2p].lag) == (None, 2)
+def test_every_schedule_has_rules() -> None:
+    assert set(SCHEDULES) == set(Schedule)
+    assert (SCHEDULES[Schedule.gpipe].order.ahead, SCHEDULES[Schedule.zb2p].order.lag) == (None, 2)

@@ -15,7 +15,8 @@ from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Layout, Recompute, Sharding
+from gpuhours.layout.choices import Recompute, Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.software.profile import load_software
 from gpuhours.step import PARTS, Step, step
 from gpuhours.workload import Workload

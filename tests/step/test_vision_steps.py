@@ -20,7 +20,8 @@ from gpuhours.data import Data
 from gpuhours.flops import part_flops
 from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
+from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
+from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.averages import BEYOND

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.layout.layout import Recompute, Sharding, word
+from gpuhours.layout.choices import Recompute, Sharding, word
 from gpuhours.memory.odds import ENOUGH, SAFE
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.band import Band

@@ -1,155 +1,17 @@
 """The layout of a step over the accelerators. Every field may be an array: a sweep uses the same class."""
 
 from collections.abc import Mapping
-from enum import IntEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import whole
 from gpuhours.inputs.yaml_files import Section
-
-
-class Coded(IntEnum):
-    """An enumeration whose members can be stored in arrays as integers.
-
-    ``__array_ufunc__`` is set for speed: NumPy looks it up on every operand, and the failing lookup takes 3 us on an enum class; one step
-    makes about a hundred comparisons.
-
-    >>> bool(np.asarray(1) == Sharding.zero1)
-    True
-    """
-
-    __array_ufunc__ = np.ndarray.__array_ufunc__
-
-
-class Sharding(Coded):
-    """What data-parallel ranks shard (Rajbhandari et al. 2020, ZeRO stages)."""
-
-    none = 0
-    zero1 = 1
-    zero2 = 2
-    zero3 = 3
-
-
-class Recompute(Coded):
-    """Which activations the backward pass recomputes."""
-
-    none = 0
-    selective = 1
-    full = 2
-
-
-class Module(Coded):
-    """Parts of a layer that selective recomputation can recompute, by their Megatron-Core names."""
-
-    core_attn = 0
-    moe_act = 1
-    layernorm = 2
-    mla_up_proj = 3
-    mlp = 4
-    moe = 5
-    shared_experts = 6
-
-
-class Schedule(Coded):
-    """The order of a pipeline's forward and backward passes."""
-
-    f1b1 = 0
-    interleaved = 1
-    zb1p = 2
-    zb2p = 3
-    gpipe = 4
-
-
-class SequenceMethod(Coded):
-    """How ``context`` ranks split the attention of one sequence."""
-
-    allgather = 0
-    ring = 1
-    zigzag = 2
-    ulysses = 3
-    hybrid = 4
-
-
-class VisionPlacement(Coded):
-    """Where an encoder in front of a language model runs."""
-
-    first_stage = 0
-    """On the first pipeline stage, split over its tensor ranks like the language model."""
-    replicated = 1
-    """Whole on every rank; frames are distributed over tensor and pipeline ranks."""
-    separate = 2
-    """On its own accelerators, one micro-batch ahead of the language model."""
-
-
-WORDS: dict[type[IntEnum], dict[str, int]] = {
-    VisionPlacement: {"first-stage": 0, "replicated": 1, "separate": 2},
-    Schedule: {"1f1b": 0, "interleaved": 1, "zb-1p": 2, "zb-2p": 3, "gpipe": 4},
-    SequenceMethod: {"all-gather": 0, "ring": 1, "zigzag": 2, "ulysses": 3, "hybrid": 4, "2d": 4},
-}
-ALSO: dict[type[IntEnum], dict[str, str]] = {
-    Sharding: {
-        "zero-1": "zero1", "zero-2": "zero2", "zero-3": "zero3", "stage1": "zero1", "stage2": "zero2", "stage3": "zero3",
-        "0": "none", "1": "zero1", "2": "zero2", "3": "zero3", "no-shard": "none", "ddp": "none", "fsdp": "zero3", "fsdp2": "zero3",
-        "shard-grad-op": "zero2", "full-shard": "zero3",
-    },
-    Recompute: {
-        "false": "none", "off": "none", "true": "full", "on": "full", "uniform": "full", "gradient-checkpointing": "full",
-        "activation-checkpointing": "full",
-    },
-    Schedule: {"one-forward-one-backward": "1f1b", "interleaved-1f1b": "interleaved", "interleaved1f1b": "interleaved", "zb1p": "zb-1p",
-               "zb2p": "zb-2p"},
-    SequenceMethod: {"allgather": "all-gather", "p2p": "zigzag", "a2a": "ulysses", "a2a+p2p": "hybrid"},
-    VisionPlacement: {"first": "first-stage"},
-}  # fmt: skip
-"""Other unambiguous names for the members, used by people and training code: PyTorch's ``FULL_SHARD``, DeepSpeed's stages, Megatron-Core's
-``cp_comm_type`` for context parallelism (its ``p2p`` is the balanced ring)."""
-IN_TWO_KEYS: dict[type[IntEnum], dict[str, str]] = {
-    Sharding: {
-        "hybrid-shard": "HYBRID_SHARD is zero3 with layout.shard_group, the accelerators of a node",
-        "hsdp": "HSDP is zero3 with layout.shard_group, the ranks that share one copy",
-        "-hybrid-shard-zero2": "_HYBRID_SHARD_ZERO2 is zero2 with layout.shard_group, the accelerators of a node",
-    },
-}
-"""Names for what takes two keys, and which."""
-Choice = TypeVar("Choice", bound=IntEnum)
-
-
-def words(choice: type[IntEnum]) -> dict[str, int]:
-    """The spelling of each member in run files: ``1f1b``, ``zero3``, ``full``."""
-    return WORDS.get(choice) or {member.name: int(member) for member in choice}
-
-
-def word(choice: type[IntEnum], value: int) -> str:
-    """The spelling of one member."""
-    return next(text for text, number in words(choice).items() if number == value)
-
-
-def one_of(choice: type[IntEnum]) -> BeforeValidator:
-    """A pydantic validator: spelling -> member; an unknown spelling raises ``ValueError`` with a list of the known ones."""
-
-    def read(value: object) -> object:
-        if isinstance(value, choice):
-            return value
-        known = words(choice)
-        written = str(value).strip().lower()
-        plain = written if written in known else written.replace("_", "-").replace(" ", "-")
-        plain = ALSO.get(choice, {}).get(plain, plain) if isinstance(value, str | int) else ""
-        if plain not in known:
-            two = IN_TWO_KEYS.get(choice, {}).get(plain, "")
-            raise ValueError(f"must be one of {', '.join(known)}" + (f"; {two}" if two else ""))
-        return choice(known[plain])
-
-    return BeforeValidator(read, json_schema_input_type=Literal[tuple(words(choice))])
-
-
-def written_as_word(choice: type[IntEnum]) -> PlainSerializer:
-    """A pydantic serialiser for JSON: member -> spelling."""
-    return PlainSerializer(lambda value: word(choice, value), return_type=str, when_used="json")
-
+from gpuhours.layout.choices import Module, Recompute, Sharding, VisionPlacement, one_of, word, written_as_word
+from gpuhours.layout.schedules import SCHEDULES, Schedule
+from gpuhours.layout.sequence_methods import SequenceMethod
 
 Degree = Annotated[int, whole()]
 
@@ -238,7 +100,7 @@ class Layout(Section):
             raise ValueError(
                 f"recompute_modules requires recompute: selective, not recompute: {stated}; leave one of them out"
             )
-        if self.interleave > 1 and self.schedule is not Schedule.interleaved:
+        if self.interleave > 1 and not SCHEDULES[self.schedule].chunked:
             stated = word(Schedule, self.schedule)
             raise ValueError(
                 f"interleave {self.interleave} requires schedule: interleaved, not schedule: {stated}; leave one of them out"

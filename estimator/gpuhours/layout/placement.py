@@ -12,8 +12,10 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Model, Role, Split, Stack
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
+from gpuhours.layout.choices import VisionPlacement
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import Ranks
+from gpuhours.layout.schedules import Pipeline, by_schedule
 from gpuhours.software.profile import Software
 
 
@@ -138,13 +140,9 @@ def in_flight(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Ar
     p stages, v chunks per rank, m micro-batches, s stage; at most m. ``ahead`` is added if a stack keeps additional buffers.
     Sources: Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
     """
-    p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
-    kind = np.where(np.equal(schedule, Schedule.interleaved) & (v == 1), int(Schedule.f1b1), schedule)
-    held = np.where(kind == Schedule.interleaved, (2 * (p - stage - 1) + (v - 1) * p + 1) / v, p - stage)
-    held = np.where(kind == Schedule.zb1p, p, held)
-    held = np.where(kind == Schedule.zb2p, 2 * p - 1, held)
-    held = np.where(kind == Schedule.gpipe, m, held)
-    return np.where(p > 1, np.minimum(held + ahead, m), 1.0)
+    line = Pipeline(np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches)
+    held = by_schedule(schedule, lambda rules: rules.in_flight(line, stage))
+    return np.where(line.stages > 1, np.minimum(held + ahead, line.microbatches), 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,11 @@ from gpuhours.architecture.operators import Linear, Model, Split
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
+from gpuhours.layout.choices import VisionPlacement
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import Layout, Schedule, SequenceMethod, VisionPlacement
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.schedules import Schedule
+from gpuhours.layout.sequence_methods import with_exchange
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,7 @@ class Ranks:
     @property
     def gathers_keys(self) -> Array:
         """Whether the ``ring`` ranks all-gather the keys and values of the whole sequence, rather than pass them along a ring."""
-        return np.equal(self.method, SequenceMethod.allgather)
+        return with_exchange(self.method, lambda exchange: exchange.keys == "all-gather")
 
     @property
     def ulysses_group(self) -> Group:
@@ -150,9 +153,8 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
     in_node = np.minimum(np.maximum(np.floor_divide(cluster.gpus_per_domain, layout.tensor), 1), layout.context)
     given = dividing_heads(in_node, layout.tensor, model) if layout.ulysses is None else layout.ulysses
     method = np.asarray(layout.sequence_method)
-    ulysses = np.where(
-        method == SequenceMethod.ulysses, layout.context, np.where(method == SequenceMethod.hybrid, given, 1)
-    )
+    all_heads = with_exchange(method, lambda exchange: exchange.heads == "all")
+    some_heads = with_exchange(method, lambda exchange: exchange.heads == "some")
     copies = np.multiply(data, layout.context)
     return Ranks(
         tensor=layout.tensor,
@@ -162,7 +164,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
         schedule=schedule_of(layout),
         data=data,
         context=layout.context,
-        ulysses=ulysses,
+        ulysses=np.where(all_heads, layout.context, np.where(some_heads, given, 1)),
         method=method,
         expert=layout.expert,
         expert_tensor=layout.tensor if layout.expert_tensor is None else layout.expert_tensor,

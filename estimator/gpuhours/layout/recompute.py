@@ -15,7 +15,8 @@ import numpy as np
 from gpuhours.architecture.operators import Family, Linear, Model, Pointwise, Role, Stack
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Module
+from gpuhours.layout.choices import Module
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import has_experts
 from gpuhours.software.figures import Selective

@@ -11,9 +11,12 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, Mask, every, some
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import Ranks, has_experts
+from gpuhours.layout.schedules import chunked
+from gpuhours.layout.sequence_methods import METHODS, SequenceMethod
 
 VARIED = ("pipeline", "interleave", "context", "expert", "sharding", "recompute")
 """Fields of a layout that ``refuse`` checks; for arrays of them, ``violations`` marks invalid entries instead."""
@@ -59,8 +62,7 @@ def _of_chunks(model: Model, layout: Layout, ranks: Ranks) -> dict[str, Mask]:
     )
     several = np.greater(ranks.interleave, 1)
     return {
-        "interleave runs under schedule: interleaved": several
-        & np.not_equal(ranks.schedule, int(Schedule.interleaved)),
+        "interleave runs under schedule: interleaved": several & np.logical_not(chunked(ranks.schedule)),
         _uneven_chunks(layers, ranks): np.logical_not(
             chunks_divide(layers, ranks.pipeline, ranks.interleave) | (layout.stage_layers is not None)
         ),
@@ -204,7 +206,7 @@ def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, st
     mixture = any(has_experts(linear) for stack in model.stacks for linear in stack.block.linears)
     dense = (not mixture, "The model has no experts.", "Leave it out.")
     apart = layout.vision is VisionPlacement.separate
-    hybrid = layout.sequence_method is SequenceMethod.hybrid and layout.context > 1
+    hybrid = METHODS[layout.sequence_method].heads == "some" and layout.context > 1
     losses = any(some(np.greater(part.vocabulary, 0)) for part in model.ends)
     return {
         "expert": (not mixture and layout.expert > 1, *dense[1:]),

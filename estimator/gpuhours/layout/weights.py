@@ -7,7 +7,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import VisionPlacement
+from gpuhours.layout.choices import VisionPlacement
 from gpuhours.layout.placement import Placement, stage_parts
 from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
 

@@ -13,7 +13,8 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute, Sharding, word
+from gpuhours.layout.choices import Recompute, Sharding, word
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import solved_data
 from gpuhours.memory.peak import memory
 from gpuhours.workload import Workload

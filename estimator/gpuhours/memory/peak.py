@@ -13,7 +13,8 @@ from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import BF16, FP32, Precision
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
+from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import Placement, StagePart, in_flight, placement_of, stage_parts
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.recompute import Unkept, covered_on, selective_policy

@@ -10,7 +10,8 @@ from gpuhours.architecture.operators import Stack
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Sharding
+from gpuhours.layout.choices import Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import StagePart
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.weights import part_weights

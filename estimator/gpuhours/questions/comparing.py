@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from typing import Any
 
 from pydantic import BaseModel
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import word
+from gpuhours.layout.choices import Coded, word
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.html_table import four_digits, html_table
 from gpuhours.run.default_layout import is_partial
@@ -263,7 +262,7 @@ def numbers(run: Run) -> Numbers:
 
 def plain(value: Any) -> Any:
     """The JSON form of an input value."""
-    if isinstance(value, IntEnum):
+    if isinstance(value, Coded):
         return word(type(value), value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)

@@ -15,8 +15,10 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array, Mask, Values
-from gpuhours.layout.layout import Layout, Module, Recompute, Schedule, Sharding, VisionPlacement
+from gpuhours.layout.choices import Module, Recompute, Sharding, VisionPlacement
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import ranks_of
+from gpuhours.layout.schedules import Schedule
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
 from gpuhours.software.profile import DEGREES, Software

@@ -8,8 +8,10 @@ import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, Schedule, Sharding
+from gpuhours.layout.choices import Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import ranks_of, solved_data
+from gpuhours.layout.schedules import Schedule
 from gpuhours.run.samplable import needs_sampling
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import is_mixture

@@ -20,7 +20,8 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Sharding
+from gpuhours.layout.choices import Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.batch import global_batch, parts_of_a_copy, shared_out
 from gpuhours.run.conformal import unmeasured_stack

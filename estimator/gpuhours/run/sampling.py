@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array, keep_freed_memory
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.choices import Recompute
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
 from gpuhours.run.default_layout import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy as np
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Layout, word
+from gpuhours.layout.choices import Coded, word
+from gpuhours.layout.layout import Layout
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import median
 from gpuhours.run.resolve import Resolved, resolve
@@ -114,7 +114,7 @@ def spelt(value: Any) -> Any:
     """A field of a layout as a user writes it."""
     if isinstance(value, tuple):
         return [spelt(one) for one in value]
-    return word(type(value), value) if isinstance(value, IntEnum) else value
+    return word(type(value), value) if isinstance(value, Coded) else value
 
 
 def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tuple[Outcome, float]:

@@ -20,7 +20,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.choices import Recompute
 from gpuhours.run.ranges import spread_over
 
 Kind = Literal["text", "vision", "video"]

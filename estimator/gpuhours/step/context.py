@@ -20,8 +20,8 @@ from gpuhours.kernels.collectives import (
 )
 from gpuhours.kernels.memory_bound import CAPPED, WIDE_BIASED, memory_time
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import SequenceMethod
 from gpuhours.layout.ranks import Ranks
+from gpuhours.layout.sequence_methods import with_exchange
 from gpuhours.software.figures import LearnedMask
 from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
@@ -178,8 +178,8 @@ def _other_blocks(core: AttentionCore, workload: Workload, part: Array) -> tuple
         return part, np.subtract(r, 1)
     if workload.software.context.helped:
         return part, np.floor_divide(r, 2)
-    plain = np.equal(workload.ranks.method, SequenceMethod.ring)
-    return np.where(plain, part, part / 2), np.subtract(r, 1)
+    balanced = with_exchange(workload.ranks.method, lambda exchange: exchange.balanced)
+    return np.where(balanced, part / 2, part), np.subtract(r, 1)
 
 
 def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:

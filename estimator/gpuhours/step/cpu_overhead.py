@@ -11,7 +11,7 @@ from gpuhours.architecture.operators import Block, Ends, Pointwise, Role, Stack,
 from gpuhours.hardware.number_formats import FP32
 from gpuhours.inputs.arrays import Array, every
 from gpuhours.kernels.collectives import SWITCH_RANKS
-from gpuhours.layout.layout import Recompute, Sharding, VisionPlacement
+from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
 from gpuhours.step.context import whole_sequences
 from gpuhours.step.schedule import Passes

@@ -7,8 +7,8 @@ import numpy as np
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import all_gather_time, point_to_point_time, reduce_scatter_time
+from gpuhours.layout.choices import VisionPlacement
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import VisionPlacement
 from gpuhours.step.communication import CONTEXT, SENDS
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload

@@ -9,7 +9,10 @@ import numpy as np
 
 from gpuhours.hardware.kernel_constants import generation_constants
 from gpuhours.inputs.arrays import Array, Mask
-from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding
+from gpuhours.layout.choices import Recompute, Sharding
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.schedules import Schedule
+from gpuhours.layout.sequence_methods import METHODS
 from gpuhours.memory import memory
 from gpuhours.step.predict import step
 from gpuhours.workload import Workload
@@ -38,7 +41,9 @@ def _schedule(workload: Workload) -> Iterator[Workload]:
 
 def _sequence_method(workload: Workload) -> Iterator[Workload]:
     if np.any(np.greater(workload.layout.context, 1)):
-        yield from (_with(workload, sequence_method=one) for one in (SequenceMethod.zigzag, SequenceMethod.ulysses))
+        yield from (
+            _with(workload, sequence_method=one) for one in (one for one, exchange in METHODS.items() if exchange.usual)
+        )
 
 
 def _network(workload: Workload) -> Iterator[Workload]:

@@ -7,7 +7,7 @@ import numpy as np
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array, some
-from gpuhours.layout.layout import Recompute, Sharding
+from gpuhours.layout.choices import Recompute, Sharding
 from gpuhours.layout.weights import layer_weights
 from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload

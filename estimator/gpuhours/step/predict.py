@@ -13,7 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, every, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.kernels.collectives import point_to_point_time
-from gpuhours.layout.layout import VisionPlacement
+from gpuhours.layout.choices import VisionPlacement
 from gpuhours.layout.placement import Placement, of_words
 from gpuhours.layout.ranks import has_experts
 from gpuhours.layout.validity import violations

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Stack
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.choices import Recompute
 from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy
 from gpuhours.step.communication import CONTEXT, EXPERT, TENSOR
 from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, operator_share

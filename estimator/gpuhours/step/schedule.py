@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array, some
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
+from gpuhours.layout.schedules import Pipeline, Walk, by_schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,25 +71,6 @@ def stages(  # a pass is frozen
     return Stages(together, np.where(np.equal(pipeline, 1), alone, several))
 
 
-class Order(NamedTuple):
-    """The order of a rank's passes over m micro-batches, with r ranks before and q after it in the pipeline."""
-
-    ahead: int | None
-    """Number of forward passes before the first backward pass is ahead x q, at most m; None: all m."""
-    lag: int | None = None
-    """Weight gradients follow their backward passes by lag x r micro-batches; None: they are computed in the backward passes."""
-
-
-ORDERS: Mapping[Schedule, Order] = {
-    Schedule.f1b1: Order(1),  # Narayanan et al. 2021, section 2.2
-    Schedule.interleaved: Order(1),  # with one chunk; with several, those of all chunks come first (ibid., section 2.2)
-    Schedule.zb1p: Order(1, lag=1),  # ZB-H1; Qi et al. 2023, section 2
-    Schedule.zb2p: Order(2, lag=2),  # ZB-H2; ibid.
-    Schedule.gpipe: Order(None),  # all forward passes first; Huang et al. 2019
-}
-"""The order of passes that ``pipeline_time`` assumes for each schedule; used by the trace."""
-
-
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
     """Seconds of a step's forward and backward passes over all micro-batches.
 
@@ -103,22 +83,17 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
     m microbatches, p pipeline, v interleave; S_F, S_B forward and input gradients of all stages.
 
     With equal stages S - T = (p - 1) T. Sources: Narayanan et al. 2021, section 2.2 (1F1B, interleaved); Qi et al. 2023 (ZB);
-    the factor 1/2 in zb-2p is fitted on that paper's runs.
+    the factor 1/2 in zb-2p is fitted on that paper's runs. Each bubble is declared in ``layout.schedules``.
 
+    >>> from gpuhours.layout.choices import words
+    >>> from gpuhours.layout.schedules import Schedule
     >>> work = Stages(Passes(4.0, 8.0, 12.0), 6.0)    # four stages of 6 s
-    >>> [float(pipeline_time(work, 8, 4, 1, schedule)) for schedule in (Schedule.f1b1, Schedule.zb1p)]
+    >>> [float(pipeline_time(work, 8, 4, 1, schedule)) for schedule in map(words(Schedule).get, ("1f1b", "zb-1p"))]
     [66.0, 54.0]
     """
-    walk = work.together.total - work.slowest
-    schedule = np.asarray(schedule)
-    bubble = np.where(schedule == Schedule.interleaved, walk / interleave, walk)
-    if some(schedule == Schedule.zb1p):
-        bubble = np.where(schedule == Schedule.zb1p, walk / 3, bubble)
-    if some(zb2p := schedule == Schedule.zb2p):
-        fill = work.together.forward + work.together.backward
-        p = np.asarray(pipeline)
-        left = fill * (1 - 1 / p) - (microbatches - 1) * work.together.forward / (2 * p)
-        bubble = np.where(zb2p, np.maximum(0.0, left), bubble)
+    line = Pipeline(pipeline, interleave, microbatches)
+    walk = Walk(work.together.total - work.slowest, work.together.forward, work.together.backward)
+    bubble = by_schedule(schedule, lambda rules: rules.bubble(line, walk))
     bubble = np.where(np.equal(pipeline, 1), 0.0, bubble)
     return microbatches * work.slowest + bubble
 

@@ -13,8 +13,8 @@ from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array, some
 from gpuhours.kernels.collectives import all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.kernels.memory_bound import memory_time
+from gpuhours.layout.choices import Sharding, VisionPlacement
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import Sharding, VisionPlacement
 from gpuhours.layout.ranks import local_parameters
 from gpuhours.layout.weights import Weights, encoder_weights, layer_weights
 from gpuhours.step.cpu_overhead import modules

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.choices import Recompute
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.interchange.exporting import export, values_of
 from gpuhours.questions.interchange.files import CODES

@@ -9,7 +9,7 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.choices import Recompute
 from gpuhours.layout.validity import divisors
 from gpuhours.questions.planning.answer import choice
 from gpuhours.questions.planning.search import LayoutSearch

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Schedule
+from gpuhours.layout.schedules import Schedule
 from gpuhours.questions.reporting.schedule_orders import BACKWARD, FORWARD, WEIGHT, TimedPipeline, length, orders, play
 from gpuhours.questions.reporting.trace import KINDS, PASSES, Trace, trace
 from gpuhours.run.spec import from_dict, load

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from gpuhours.layout.layout import Module
+from gpuhours.layout.choices import Module
 from gpuhours.questions.validating.architecture import published_decoder, unusable, with_published_shape
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.rows import Row, measured_rows

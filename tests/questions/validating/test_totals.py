@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Schedule, word
+from gpuhours.layout.choices import word
+from gpuhours.layout.schedules import Schedule
 from gpuhours.questions.validating.remainders import weighted_quantile
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import LARGEST, SMALLEST, parse
-from gpuhours.layout.layout import Recompute, word
+from gpuhours.layout.choices import Recompute, word
 from gpuhours.questions.calibrating.calibrating import usual_error
 from gpuhours.questions.calibrating.choosing import candidates, likelihood
 from gpuhours.questions.calibrating.logs import Log

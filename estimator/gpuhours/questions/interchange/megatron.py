@@ -12,6 +12,8 @@ from typing import Any
 
 from gpuhours.architecture.catalogue import known_as, named, names
 from gpuhours.architecture.lora import ATTENTION, EVERY
+from gpuhours.layout.choices import words as words_of_choice
+from gpuhours.layout.sequence_methods import METHODS, SequenceMethod
 from gpuhours.questions.interchange import swift
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
@@ -347,9 +349,7 @@ def _switches(values: Mapping[str, Any], nemo: bool) -> Iterator[tuple[str, Any]
     if values.get("layout.context", 1) > 1:
         yield (
             "cp_comm_type",
-            {"all-gather": "all_gather", "ulysses": "a2a", "hybrid": "a2a+p2p"}.get(
-                values["layout.sequence_method"], "p2p"
-            ),
+            METHODS[SequenceMethod(words_of_choice(SequenceMethod)[values["layout.sequence_method"]])].megatron,
         )
     level = values.get("layout.sharding", "none")
     if nemo:

@@ -11,7 +11,8 @@ from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute, Sharding, word
+from gpuhours.layout.choices import Recompute, Sharding, word
+from gpuhours.layout.layout import Layout
 from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
 from gpuhours.run.resolve import Resolved
 from gpuhours.run.spec import Run

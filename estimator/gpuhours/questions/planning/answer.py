@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, word
+from gpuhours.layout.choices import Coded, word
+from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.html_table import html_table
 from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values
@@ -108,7 +108,7 @@ class Flatness:
             spread = np.broadcast_to(getattr(one, name), (len(cells), *space.inner_shape))
             values = sorted({int(value) for value in spread[(np.arange(len(cells)), *places)]})
             kind = type(getattr(Layout.model_construct(), name))
-            taken[name] = tuple(word(kind, value) if issubclass(kind, IntEnum) else value for value in values)
+            taken[name] = tuple(word(kind, value) if issubclass(kind, Coded) else value for value in values)
         return cls(within, len(cells), taken)
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuhours.layout.layout import Schedule
+from gpuhours.layout.schedules import by_schedule
 from gpuhours.questions.planning.space import Values
 from gpuhours.step import Step
 from gpuhours.step.predict import waiting_share
@@ -40,5 +40,5 @@ def lower_bound(at: Workload, relaxed: Step) -> Values:
     Checked against exhaustive search in tests/questions/planning/test_plan.py.
     """
     passes = sum((relaxed.parts[name] for name in PASSES), np.asarray(0.0))
-    bubble = np.where(np.equal(at.ranks.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
+    bubble = np.where(by_schedule(at.ranks.schedule, lambda rules: rules.bounded), relaxed.parts[BUBBLE], 0.0)
     return (passes + bubble) * (1 + waiting_share(at.cluster, at.software))

@@ -11,8 +11,11 @@ import numpy as np
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
+from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement, words
+from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import stream_layers
+from gpuhours.layout.schedules import SCHEDULES, Schedule
+from gpuhours.layout.sequence_methods import SequenceMethod
 from gpuhours.layout.validity import divisors
 from gpuhours.software.profile import DEGREES, Software
 
@@ -201,8 +204,9 @@ def numbers(values: list[int]) -> Values:
 
 def schedules(layers: float, offers: tuple[str, ...] = ()) -> dict[str, Values]:
     """Each schedule that the stack ``offers`` (all if it lists none); the interleaved one with every number of equal chunks."""
-    plain = [(int(schedule), 1) for schedule in Schedule if schedule != Schedule.interleaved]
-    chunks = [(int(Schedule.interleaved), part) for part in divisors(int(layers)) if 1 < part <= layers / 2]
+    plain = [(int(schedule), 1) for schedule, rules in SCHEDULES.items() if not rules.chunked]
+    parts = [part for part in divisors(int(layers)) if 1 < part <= layers / 2]
+    chunks = [(int(one), part) for one, rules in SCHEDULES.items() if rules.chunked for part in parts]
     known = words(Schedule)
     has = {known[name] for name in offers} or set(known.values())
     pairs = [(one, part) for one, part in plain + chunks if one in has]

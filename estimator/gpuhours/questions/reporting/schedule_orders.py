@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Schedule
-from gpuhours.step.schedule import ORDERS, Order
+from gpuhours.layout.schedules import SCHEDULES, Order, Schedule
 
 FORWARD, BACKWARD, WEIGHT = "forward", "backward", "weight gradients"
 
@@ -34,7 +33,7 @@ class TimedPipeline:
     @property
     def order(self) -> Order:
         """The order of passes on a rank."""
-        return ORDERS[self.schedule]
+        return SCHEDULES[self.schedule].order
 
     @property
     def ranks(self) -> int:
@@ -80,7 +79,7 @@ Played = list[list[Timed]]
 
 
 def orders(line: TimedPipeline) -> list[list[Pass]]:
-    """Each rank's passes in order: some forward passes (``step.schedule.ORDERS``), then alternating forward and backward, then the
+    """Each rank's passes in order: some forward passes (``layout.schedules.SCHEDULES``), then alternating forward and backward, then the
     remaining backward passes.
 
     With v chunks, 2 (p - 1 - r) + (v - 1) p forward passes come first, and chunks change every p micro-batches (Narayanan et al. 2021,

@@ -10,8 +10,9 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Schedule, word
+from gpuhours.layout.choices import word
 from gpuhours.layout.placement import Placement
+from gpuhours.layout.schedules import SCHEDULES, Schedule
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
@@ -44,7 +45,7 @@ from gpuhours.step.predict import (
     shared_work,
     waiting_share,
 )
-from gpuhours.step.schedule import ORDERS, Passes, pipeline_time, stages
+from gpuhours.step.schedule import Passes, pipeline_time, stages
 from gpuhours.step.state import DATA
 
 PASSES, KINDS = 1, 2
@@ -207,7 +208,7 @@ def _plan(found: Estimate) -> _Plan:
     p, m = int(ranks.pipeline), round(float(ranks.microbatches))
     work = shared_work(workload).at_pace(pace_of(workload))
     schedule = Schedule(int(workload.layout.schedule))
-    v = int(ranks.interleave) if schedule == Schedule.interleaved and p > 1 else 1
+    v = int(ranks.interleave) if SCHEDULES[schedule].chunked and p > 1 else 1
     placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
     layers = [float(placement.on(np.asarray(stage))) for stage in range(p)]
     inside = dict.fromkeys(PARTS, 0.0)
@@ -251,7 +252,7 @@ def _in_kind(one: Passes, kind: str, schedule: Schedule) -> float:
         return float(one.forward)
     if kind == WEIGHT:
         return float(one.weight)
-    return float(one.backward) + (float(one.weight) if ORDERS[schedule].lag is None else 0.0)
+    return float(one.backward) + (float(one.weight) if SCHEDULES[schedule].order.lag is None else 0.0)
 
 
 def _seconds(parts: Parts, schedule: Schedule) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from functools import cached_property
 from typing import Any, get_args
 
@@ -17,7 +16,7 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Source, explained
-from gpuhours.layout.layout import word
+from gpuhours.layout.choices import Coded, word
 from gpuhours.run.flags import key_of
 from gpuhours.run.spec import Run
 from gpuhours.software.matching import is_unknown
@@ -41,10 +40,10 @@ class Varied:
         return not self.apart and all(isinstance(value, int | float) for value in self.values)
 
     @property
-    def choice(self) -> type[IntEnum] | None:
+    def choice(self) -> type[Coded] | None:
         """The enumeration of the values, if any."""
         first = self.values[0]
-        return type(first) if isinstance(first, IntEnum) else None
+        return type(first) if isinstance(first, Coded) else None
 
     def array(self, chosen: slice) -> np.ndarray[Any, Any]:
         """Some values: switches as bool, choices as int, all numbers as float64 (a product of counts overflows int64)."""

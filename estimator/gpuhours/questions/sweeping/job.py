@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpuhours.inputs.arrays import keep_freed_memory
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import word
+from gpuhours.layout.choices import Coded, word
 from gpuhours.questions.sweeping.arrow import arrow, numbers, words
 from gpuhours.questions.sweeping.grid import Grid
 from gpuhours.questions.sweeping.pareto import front
@@ -138,7 +137,7 @@ class Job:
         if name in self.units:
             return np.full(len(piece.position), np.nan)
         value = self.grid.run.value(name)
-        if isinstance(value, IntEnum):
+        if isinstance(value, Coded):
             return word(type(value), value)
         return np.nan if value is None else value
 

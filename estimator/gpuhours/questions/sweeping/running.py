@@ -6,7 +6,6 @@ import functools
 import importlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from gpuhours.cost.prices import Price
 from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
+from gpuhours.layout.choices import Coded
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.html_table import html_table
@@ -256,7 +256,7 @@ def _kinds(job: Job, text: str) -> dict[str, str | None]:
     for key in re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text):
         value = job.grid.run.value(key)
         if key not in kinds and value is not None:
-            kinds[key] = None if isinstance(value, str | IntEnum) else "condition" if isinstance(value, bool) else ""
+            kinds[key] = None if isinstance(value, str | Coded) else "condition" if isinstance(value, bool) else ""
     return kinds
 
 

@@ -15,7 +15,10 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import FORMATS, Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod
+from gpuhours.layout.choices import words
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.schedules import SCHEDULES, Schedule
+from gpuhours.layout.sequence_methods import SequenceMethod
 from gpuhours.layout.validity import ENDS, chunks_divide, refuse_placement
 from gpuhours.questions.validating.accelerators import accelerator_of
 from gpuhours.questions.validating.architecture import decoder_of, unusable, with_published_shape
@@ -316,9 +319,7 @@ def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> 
     if pipeline == 1:
         return schedule, 1
     if stated is None:
-        return schedule, chunks_of(
-            int(decoder.layers), pipeline, MOST_CHUNKS
-        ) if schedule is Schedule.interleaved else 1
+        return schedule, chunks_of(int(decoder.layers), pipeline, MOST_CHUNKS) if SCHEDULES[schedule].chunked else 1
     return schedule, min(int(stated), deepest)
 
 
@@ -343,7 +344,7 @@ def _offloads(row: Row, what: str, told_in: str) -> bool:
 def _sequence_method(row: Row, software: Software) -> SequenceMethod:
     """How context ranks split a sequence, as the row says; a ring is load-balanced (zigzag) if the stack's is."""
     said = method_in(row.word("sequence_method") or "")
-    return SequenceMethod(WORDS[SequenceMethod]["ring" if said == "zigzag" and not software.context.balanced else said])
+    return SequenceMethod(words(SequenceMethod)["ring" if said == "zigzag" and not software.context.balanced else said])
 
 
 def _drops(row: Row, software: Software, decoder: Decoder) -> bool:

@@ -12,7 +12,8 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout, Recompute, Sharding
+from gpuhours.layout.choices import Recompute, Sharding
+from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.questions.validating.blanking import FACTS, is_open
 from gpuhours.questions.validating.case import Case

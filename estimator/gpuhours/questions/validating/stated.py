@@ -11,7 +11,8 @@ import re
 from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.hardware.number_formats import FORMATS, WORDS
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Module, Recompute, Schedule, Sharding, words
+from gpuhours.layout.choices import Module, Recompute, Sharding, words
+from gpuhours.layout.schedules import Schedule
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.default_layout import usual_expert_degree
 from gpuhours.software.figures import Dispatch
