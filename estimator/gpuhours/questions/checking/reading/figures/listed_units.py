@@ -75,6 +75,10 @@ def _is_bare(item: Figure, last: Figure) -> bool:
 SPENT = frozenset(["used", "uses", "consumed", "took", "needed", "spent", "required"])
 OF_A_SHARE = frozenset(["gpu_time", "node_time", "energy"])
 """Units of what can be granted and used."""
+THESE = frozenset(["these", "those", "them", "this", "that"])
+"""``250,000 GPU-hours were granted. Of these, 193,536 were spent``: pronouns for the whole."""
+FAR_BACK = 14
+"""The most items from such a share back to its whole."""
 REACH = 8
 """The most words between an amount, ``of which`` and the share of it."""
 
@@ -95,6 +99,11 @@ def with_the_unit_of_the_whole(items: list[Item]) -> list[Item]:
 
 def _whole_of(items: Sequence[Item], at: int) -> Figure | None:
     """The amount that a bare number is a share of: the figure before ``of which ... used``; None if there is no such phrase."""
+    opening = [one.text.lower() for one in items[max(at - 3, 0) : at] if one.text != ","]
+    behind = [one.text.lower() for one in items[at + 1 : at + 3]]
+    if opening[-2:-1] == ["of"] and opening[-1] in THESE and behind[:1] in (["were"], ["was"], ["have"], ["went"]):
+        granted = next((one for one in reversed(items[max(at - FAR_BACK, 0) : at]) if isinstance(one, Figure)), None)
+        return granted if granted is not None and granted.unit in OF_A_SHARE and not granted.per else None
     if items[at - 1].text.lower() not in SPENT:
         return None
     for which in range(at - 2, max(at - 2 - REACH, 0), -1):

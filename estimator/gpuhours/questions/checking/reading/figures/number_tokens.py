@@ -63,7 +63,7 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
         at += 1
     scale = ""
     while type_at(tokens, at) == "SCALE":
-        scale = tokens[at].text.strip(" -").lower()
+        scale = tokens[at].text.strip(" -").lower().replace("ions", "ion").replace("thousands", "thousand")
         value *= SCALES.get(scale, 1.0)
         at += 1
     return ReadNumber(value, digits, scale, at) if value < LARGEST else None

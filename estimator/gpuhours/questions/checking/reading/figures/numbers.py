@@ -84,6 +84,8 @@ def _with_fronted_units(items: list[Item]) -> list[Item]:
             unit, first = None, at + 1
         elif item.text == "," and at - first <= LONGEST_FRONT:
             unit = _fronted(items[first:at]) or unit
+        elif unit is None and item.text.lower() in ITS_SUBJECTS and 1 < at - first <= LONGEST_FRONT:
+            unit = _fronted(items[first:at]) if items[first].text.lower() == "in" else None
         elif (
             unit is not None
             and isinstance(item, Figure)
@@ -97,6 +99,8 @@ def _with_fronted_units(items: list[Item]) -> list[Item]:
 
 
 LONGEST_FRONT = 6
+ITS_SUBJECTS = frozenset(["that", "this", "it", "they", "we", "these", "both"])
+"""Words that follow such an opening without a comma: ``In chip-hours that is 39.3k``."""
 
 
 def _fronted(items: list[Item]) -> Unit | None:
@@ -217,10 +221,14 @@ SUMS = frozenset(
         "totalling",
         "totaling",
         "makes",
+        "making",
         "up",
+        "both",
+        "two",
+        "three",
     ]
 )
-"""Words that mark a sum, up to three items before or after a figure."""
+"""Words that mark a sum, up to five items before or three after a figure."""
 
 
 def _sums_behind(items: list[Item]) -> None:
@@ -228,19 +236,35 @@ def _sums_behind(items: list[Item]) -> None:
     for at, item in enumerate(items):
         if not isinstance(item, Figure) or item.unit or item.per or item.sides or item.joined or item.value <= 0:
             continue
-        if not any(one.text.lower() in SUMS for one in items[max(at - 3, 0) : at + 4]):
+        if not any(one.text.lower() in SUMS for one in items[max(at - 5, 0) : at + 4]):
             continue
-        parts: list[Figure] = []
-        for one in reversed(items[max(at - MOST_BEFORE, 0) : at]):
-            if one.kind == "stop" or (isinstance(one, Figure) and parts and one.unit != parts[0].unit):
+        parts = _parts_before(items, at)
+        last = next((part for part in parts if part.unit in ADDED), None)
+        if len(parts) < 2 or last is None or any(part.per or part.until for part in parts):
+            continue
+        size = factor(last.unit, last.word)
+        values = [part.value if part.unit else part.value * size for part in parts]
+        for value in {item.value, item.value * size}:
+            if abs(value / sum(values) - 1) < ADDS_UP:
+                items[at] = replace(
+                    item, value=value, unit=last.unit, word=last.word, device=last.device, currency=last.currency
+                )
+
+
+def _parts_before(items: list[Item], at: int) -> list[Figure]:
+    """The figures of a sentence before ``at`` that have one unit or none, from right to left."""
+    parts: list[Figure] = []
+    for one in reversed(items[max(at - MOST_BEFORE, 0) : at]):
+        units = {part.unit for part in parts if part.unit}
+        if one.kind == "stop" or (isinstance(one, Figure) and one.unit and units and one.unit not in units):
+            break
+        if isinstance(one, Figure):
+            if one.joined or one.sides or (not one.unit and one.scale):
                 break
-            if isinstance(one, Figure):
-                parts.append(one)
-        if len(parts) < 2 or parts[0].unit not in ADDED or any(part.per or part.until for part in parts):
-            continue
-        last = parts[0]
-        if abs(item.value / sum(part.value for part in parts) - 1) < ADDS_UP:
-            items[at] = replace(item, unit=last.unit, word=last.word, device=last.device, currency=last.currency)
+            parts.append(one)
+            if one.unit and len(parts) > 1 and not parts[0].unit:
+                break  # the former used 46,080 GPU-hours and the latter 3,840, making 49,920 in all
+    return parts
 
 
 MOST_BEFORE = 40

@@ -74,6 +74,8 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     """The unit, device and ``per`` after a number, and the next index; an empty unit if there is none (``money``: with a price's
     ``per``)."""
     begun = at
+    of_it = type_at(tokens, at - 1) == "SCALE" and type_at(tokens, at + 1) == "THINGS"
+    at += of_it and tokens[at].text.lower() == "of"  # 15 billions of tokens
     joined = type_at(tokens, at) == "HYPHEN"
     at += joined
     at = _behind_adjectives(tokens, at)
@@ -103,8 +105,8 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
         found = found._replace(
             device=" ".join(t.text for t in tokens[begun:at] if t.type == "CHIP")
         )  # tokens/s per A100
-    if "second" in per and found.kind == "flop":
-        found = found._replace(kind="flop/s")
+    if "second" in per and found.kind in ("flop", "flop/s"):
+        found, per = found._replace(kind="flop/s"), tuple(one for one in per if one != "second")
     return found._replace(per=per, joined=joined and found.kind != "gpu_time"), at
 
 
@@ -217,6 +219,10 @@ def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
                 )
             )
             behind += 1
+            joint = token.type == "TIME" and type_at(tokens, behind) == "AND" and behind + 1 < len(tokens)
+            if joint and (type_at(tokens, behind + 1) == "GPU_WORD" or noun(tokens[behind + 1].text) == "gpu"):
+                per.append("gpu")  # tokens per second and chip
+                behind += 2
         at = behind
     return tuple(dict.fromkeys(per)), at
 

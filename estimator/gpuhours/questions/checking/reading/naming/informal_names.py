@@ -29,6 +29,7 @@ NUMBERS = {
     "final": "last",
 }  # fmt: skip
 """The number of a part, by its spelling."""
+COUNTED = frozenset(["first", "second", "third", "fourth"])
 CAPITALS = frozenset(["BASE", "LARGE", "SMALL", "TINY", "BIG", "HUGE", "MEDIUM", "MINI", "XL", "XXL"])
 GOES_ON = frozenset(
     ["we", "i", "it", "is", "was", "are", "were", "takes", "took", "uses", "used", "runs", "ran", "lasts", "lasted", "trains", "trained",
@@ -68,6 +69,8 @@ def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
     word, follows = item.text.lower(), behind.text.lower() if behind is not None else ""
     if isinstance(item, Figure):
         article = items[index - 1].text.lower() if index else ""
+        if item.unit == "dims" and len(item.sides) == 2 and min(item.sides) >= SMALLEST_SIDE:
+            return InformalName("resolution", f"{item.sides[0]}x{item.sides[1]}", item.text)
         return _sized(item, word, follows, alone=article in ("the", "our") and follows in TAKES_ON)
     if item.kind != "word":
         return None
@@ -77,6 +80,8 @@ def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
         return InformalName("stage", NUMBERS.get(follows, follows), shown)
     if word == "initial" and follows == "training":
         return InformalName("stage", "1", shown)
+    if word in COUNTED and follows in ("model", "network", "case", "training"):
+        return InformalName("stage", NUMBERS[word], shown)
     if word in ORDINALS and follows in PARTS_OF_TRAINING:
         return InformalName("stage", NUMBERS.get(word, word), shown)
     counted = isinstance(behind, Figure) and word in ("second", "third", "fourth")  # but not: the first 500 steps
@@ -88,6 +93,9 @@ def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
         return InformalName("component", whole.lower(), whole)
     if word in VARIANTS and follows in VARIED:
         return InformalName("variant", word, shown)
+    alone = before in ("the", "its", "our") and (follows in STANDS_ALONE or behind is None or behind.kind == "stop")
+    if word in COMPARED and alone:
+        return InformalName("variant", word, f"{item.text} one")
     near = "".join(one.text for one in items[max(index - 3, 0) : index + 4] if one is not item)
     if item.text in CAPITALS and near != near.upper():
         return InformalName("variant", word, item.text)
@@ -98,6 +106,16 @@ def informal_name_at(items: Sequence[Item], index: int) -> InformalName | None:
     return InformalName("variant", word, item.text) if capital and alone and near != near.title() else None
 
 
+SMALLEST_SIDE = 64
+"""The shortest side of a picture, in pixels, whose resolution can name a stage."""
+COMPARED = frozenset(["smaller", "larger", "bigger", "smallest", "largest", "biggest"])
+"""Words of size that stand for a model without a noun."""
+STANDS_ALONE = frozenset(
+    [",", "(", ":", "has", "had", "was", "is", "took", "takes", "needed", "needs", "ran", "runs", "used", "uses", "saw", "sees", "read",
+     "reads", "cost", "costs", "holds", "held", "kept", "counts", "got", "lasted", "went", "required", "occupied", "consumed", "with",
+     "reached"]
+)  # fmt: skip
+"""What follows ``the smaller`` if it means a model."""
 TAKES_ON = frozenset(
     [":", "was", "took", "takes", "ran", "runs", "used", "uses", "needs", "needed", "saw", "stopped", "went", "got", "had", "is", "has",
      "finished", "read", "reads", "reached", "reaches", "gets", "cost", "costs", "required", "requires", "came", "comes", "stands", "spent",

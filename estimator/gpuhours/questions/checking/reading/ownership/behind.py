@@ -18,7 +18,9 @@ def named_behind(
 ) -> bool:
     """``64 nodes for the 80B, 16 nodes for the 9B``: whether each name in a sentence follows its figures after a ``for`` or similar."""
     named = [at for at, owner in events if owner.kind in ("own", "other")]
-    if len(named) < 2 or len(named) < len(events) or not wanted or wanted[0] > named[0]:
+    if len(named) < 2 or not wanted or wanted[0] > named[0]:
+        return False
+    if any(at > named[0] for at, owner in events if owner.kind not in ("own", "other")):
         return False
     bound = any(
         all(_is_tied(items, sentence.first, at, preposition) for at in named) for preposition in ("for", "in", "during")
@@ -64,3 +66,11 @@ def _tells_more(items: Sequence[Item], at: int) -> bool:
     """Whether a bracket goes on with figures behind the name at ``at``."""
     closed = next((n for n in range(at, min(at + 30, len(items))) if items[n].text == ")"), at)
     return any(isinstance(item, Figure) for item in items[at + 1 : closed])
+
+
+def is_agent(items: Sequence[Item], at: int, sentence: Sentence) -> bool:
+    """``100B tokens, all of them translated by the teacher``: whether a name only says by whom or than what."""
+    before = at - 1
+    while before > sentence.first and items[before].text.lower() in ("the", "its", "our"):
+        before -= 1
+    return before > sentence.first and items[before].text.lower() in ("by", "than", "like")

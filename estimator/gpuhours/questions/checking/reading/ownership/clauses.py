@@ -10,7 +10,7 @@ from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.naming.cast import Owner
 from gpuhours.questions.checking.reading.sentences.scopes import Sentence
 from gpuhours.questions.checking.reading.sentences.spans import clause_numbers
-from gpuhours.questions.checking.reading.vocabulary.run_words import holds
+from gpuhours.questions.checking.reading.vocabulary.run_words import holds, phrases_of
 from gpuhours.questions.checking.reading.vocabulary.side_words import SIDE
 
 HYPOTHETICAL = "a hypothetical case"
@@ -24,7 +24,19 @@ UNREAL = frozenset(
 
 def would(words: Sequence[str]) -> bool:
     """``On V100s that would double``: whether a sentence describes something that did not happen."""
-    return any(one == "would" and two in UNREAL for one, two in pairwise(words))
+    if any(one == "would" and two in UNREAL for one, two in pairwise(words)):
+        return True
+    asides = [at for at, word in enumerate(words[:-1]) if word == "would" and words[at + 1] in ASIDES]
+    return any(
+        not UNREAL.isdisjoint(words[at + 2 : at + FAR_VERB]) for at in asides
+    )  # would by the same yardstick cost
+
+
+ASIDES = frozenset(
+    ["by", "at", "with", "on", "probably", "likely", "still", "even", "then", "thus", "perhaps", "easily", "surely"]
+)
+"""Words between ``would`` and its verb."""
+FAR_VERB = 8
 
 
 def outside_brackets(items: Sequence[Item], first: int, last: int) -> list[str]:
@@ -130,6 +142,19 @@ def clause_of(
     return clauses[holding[0]] if len(holding) == 1 and trained else None
 
 
+NOTIONAL = phrases_of("""
+    had it not, had we paid, if we had paid, if we had rented, had we rented, had it been rented, had it been billed, at list price,
+    at list prices, at the list price, on demand, at market price, at market prices, at public prices, at cloud prices, at the price of
+""")
+"""Phrases of a price that the authors were spared: what the run would have cost is still its cost."""
+
+
+def of_money_alone(items: Sequence[Item], sentence: Sentence) -> bool:
+    """Whether all figures of a sentence are amounts of money."""
+    figures = [item for item in items[sentence.first : sentence.last] if isinstance(item, Figure)]
+    return bool(figures) and all(figure.unit == "money" for figure in figures)
+
+
 DONE = ("trained", "read", "took", "ran", "needed", "lasted", "saw", "consumed", "used", "cost", "required", "spent")
 """Verbs that tell what a run did."""
 OF_A_SENTENCE = (*OF_A_CLAUSE, "a figure that is withdrawn", "what is told elsewhere")
@@ -201,7 +226,13 @@ def beside_allotments(said: str) -> str:
 
     ``10,944 GPU-hours, within the allocation that we were granted``; ``an allocation of 9,000 node-hours, of which the run used 7,200``.
     """
-    return _WITHIN.sub("", said)
+    return _WITHIN.sub("", _ON_ITS_ALLOCATION.sub("on a machine of ", said))
+
+
+_ON_ITS_ALLOCATION = re.compile(
+    r"\b(?:on|in|within|inside|over|using) (?:[a-z-]+ ){0,6}?allocation of (?![^,;.]{0,30}\b(?:hours?|h|credits?)\b)"
+)
+"""``trained within a single allocation of 512 H800 GPUs``: the machine that a run had, not what it was allowed."""
 
 
 def _is_shared_out(items: Sequence[Item], index: int, last: int) -> bool:

@@ -15,15 +15,17 @@ from itertools import pairwise
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.naming.cast import NOBODY, OURS, Cast, Owner
 from gpuhours.questions.checking.reading.naming.names import words_of
-from gpuhours.questions.checking.reading.ownership.behind import NEAR, behind_it, named_behind
+from gpuhours.questions.checking.reading.ownership.behind import NEAR, behind_it, is_agent, named_behind
 from gpuhours.questions.checking.reading.ownership.clauses import (
     DONE,
     EXCEPT,
     HYPOTHETICAL,
+    NOTIONAL,
     OF_A_CLAUSE,
     apart_from_the_run,
     beside_allotments,
     clause_of,
+    of_money_alone,
     outside_brackets,
     sides_apart,
     sides_of_clauses,
@@ -202,7 +204,8 @@ def _sentence(
     theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
     owners |= dict.fromkeys(theirs, Owner("other", "others"))
     owners |= _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
-    after = _subject_after(events, begin, default)
+    subjects = [(at, owner) for at, owner in events if not (owner.kind == "own" and is_agent(items, at, sentence))]
+    after = _subject_after(subjects if any(owner.kind == "own" for _, owner in subjects) else events, begin, default)
     return of if of.kind and after.name in OF_MACHINES_ALONE else after  # Tern was granted 512 cards. Its training took
 
 
@@ -244,6 +247,8 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
         if name not in but and name not in OF_A_CLAUSE and holds(said, phrases):
             if name == PREPARATION and clause_of(items, sentence, phrases) is not None:
                 continue  # trained on 128 A100, latents computed in advance
+            if name == HYPOTHETICAL and holds(said, NOTIONAL) and of_money_alone(items, sentence):
+                continue  # the credit paid; had it not, the sum would have been $47k
             outside = " ".join(outside_brackets(items, sentence.first, sentence.last))
             if name == HYPOTHETICAL and _of_one_clause(items, sentence, phrases):
                 continue  # it was read three times, and eight of the cards are enough for it

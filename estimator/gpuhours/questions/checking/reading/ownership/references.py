@@ -18,7 +18,8 @@ from gpuhours.questions.checking.reading.vocabulary.run_words import NEAR, RANKE
 KIN = frozenset(phrases_of("sister, brother, sibling, twin, counterpart, offspring, companion"))
 """Words for the other of two runs."""
 HEADS = (
-    "size", "model", "one", "variant", "run", "sibling", "version", "member", "network", "sister", "brother", "twin", "encoder", "tower",
+    "size", "model", "one", "case", "variant", "run", "sibling", "version", "member", "network", "sister", "brother", "twin", "encoder",
+    "tower",
 )  # fmt: skip
 """Prefixes of nouns that a word of rank or order stands before if it means a run."""
 ARTICLES = frozenset(phrases_of("the, its, our, their"))
@@ -31,7 +32,8 @@ ENDS = frozenset(
 """)
 )
 """Words behind ``the smaller`` if it has no noun."""
-FIRST_OF_TWO = {"former": -2, "latter": -1}
+FIRST_OF_TWO = {"former": -2, "latter": -1, "first": -2, "second": -1}
+"""Words of order for the last two runs named; ``first`` and ``second`` also number stages and steps, so nothing may follow them."""
 
 
 def references(read: ReadProse, cast: Cast) -> dict[int, str]:
@@ -45,9 +47,11 @@ def references(read: ReadProse, cast: Cast) -> dict[int, str]:
         mention.first: mention.shown for mention in mentions(read.items, 0, len(read.items), [*cast.own, *cast.others])
     }
     told: dict[str, int] = {}
+    called = _appositions(read.items, names, cast)
     for index in range(len(read.items)):
         near = [name for name in pair if index - told[name] <= FAR]
         name = cast.run(names[index]) if index in names else _informal(read.items, index, cast)
+        name = name or called.get(_kind_of_model(read.items, index))
         name = name or (None if index in names else _meant(read.items, index, cast, recent, near))
         if name is None or (index in names and is_a_measure(read.items, index)):
             continue
@@ -61,11 +65,42 @@ def references(read: ReadProse, cast: Cast) -> dict[int, str]:
     return found
 
 
+def _appositions(items: Sequence[Item], names: dict[int, str], cast: Cast) -> dict[str, str]:
+    """``Turnstone-5B, our text model``: the own run that each kind of model means; a kind that two runs have means neither."""
+    found: dict[str, str] = {}
+    for index, shown in names.items():
+        run = cast.run(shown)
+        at = next((n for n in range(index + 1, min(index + NEAR, len(items))) if items[n].text == ","), None)
+        if run is None or at is None or at + 2 >= len(items) or items[at + 1].text.lower() not in ("our", "the"):
+            continue
+        kind = _kind_of_model(items, at + 2)
+        if kind:
+            found[kind] = run if found.get(kind, run) == run else ""
+    return {kind: run for kind, run in found.items() if run}
+
+
+def _kind_of_model(items: Sequence[Item], index: int) -> str:
+    """``text`` of ``our text model``; empty for other words."""
+    behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
+    before = items[index - 1].text.lower() if index else ""
+    kind = items[index].text.lower()
+    told = before in ARTICLES and items[index].kind == "word" and kind.isalpha() and kind not in ADJECTIVES | set(SIZES)
+    return (
+        kind
+        if told and behind in ("model", "network", "policy", "encoder") and kind not in ("first", "second", "other")
+        else ""
+    )
+
+
 def _informal(items: Sequence[Item], index: int, cast: Cast) -> str | None:
     """The own run that ``stage 2``, ``the image stage`` or ``the base model`` names; None if it names none."""
     informal = informal_name_at(items, index)
     if informal is not None and (run := cast.informal.get((informal.kind, informal.key))):
         return run
+    word = items[index].text.lower()
+    variant = cast.informal.get(("variant", word))
+    if variant and index and items[index - 1].text.lower() in ARTICLES and _is_a_run(items, index):
+        return variant
     said = words_of(" ".join(item.text for item in items[index : index + 2]))
     if items[index].kind != "word" or not STAGES.fullmatch(" ".join(said)):
         return None
@@ -84,12 +119,17 @@ def _meant(items: Sequence[Item], index: int, cast: Cast, recent: Sequence[str],
     before = items[index - 1].text.lower() if index else ""
     if word in SIZES and _is_a_run(items, index):
         return cast.by_rank(word)
-    if before == "the" and word in FIRST_OF_TWO and len(pair) > 1:
+    numbered = word in ("first", "second")
+    alone = not numbered or (
+        len(pair) == 2 and not any(kind == "stage" for kind, _ in cast.informal) and _is_a_run(items, index)
+    )
+    if before == "the" and word in FIRST_OF_TWO and len(pair) > 1 and alone:
         return pair[FIRST_OF_TWO[word]]
     parts = list(dict.fromkeys(cast.informal.values())) or cast.own
     of_two = len(parts) == 2 and recent
     kin = word in KIN and before not in SIZES and _before_adjectives(items, index) in ARTICLES
-    if of_two and (kin or (word == "other" and before == "the" and _is_a_run(items, index))):
+    counts = index + 1 < len(items) and isinstance(items[index + 1], Figure)  # the other four were occupied
+    if of_two and (kin or (word == "other" and before == "the" and not counts and _is_a_run(items, index))):
         return next(name for name in parts if name != recent[-1])
     return None
 
@@ -113,9 +153,17 @@ def _before_adjectives(items: Sequence[Item], index: int, skipped: frozenset[str
 
 def is_a_measure(items: Sequence[Item], index: int) -> bool:
     """``a little below its teacher``, ``as many as the larger``: whether a word only says what something is compared with."""
-    return _before_adjectives(items, index, ARTICLES) in RANKED_BY
+    before = _before_adjectives(items, index, ARTICLES)
+    at = index - 1
+    while at > 0 and items[at].text.lower() in ADJECTIVES | ARTICLES:
+        at -= 1
+    return before in RANKED_BY or (before == "of" and items[at - 1].text.lower() in MEASURED_BY)
 
 
+MEASURED_BY = frozenset(
+    phrases_of("size, half, third, quarter, twice, times, number, amount, that, those, cost, length")
+)
+"""Nouns before ``of the former`` that only measure something by it: ``roughly the active size of the former``."""
 ADJECTIVES = frozenset(phrases_of("big, bigger, small, smaller, little, older, younger, larger, large"))
 FAR = 150
 """The most items between a name and ``the former``."""

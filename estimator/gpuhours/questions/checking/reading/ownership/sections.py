@@ -84,4 +84,12 @@ TURNS = ("in contrast", "by contrast")
 
 def ours(items: Sequence[Item], sentence: Sentence) -> bool:
     """Whether the authors refer to themselves."""
-    return any(item.text.lower() in ("we", "our", "ours") for item in items[sentence.first : sentence.last])
+    return any(
+        items[at].text.lower() in ("we", "our", "ours")
+        and not (items[at].text.lower() == "ours" and items[at - 1].text.lower() in NEGATIONS)
+        for at in range(sentence.first, sentence.last)
+    )
+
+
+NEGATIONS = frozenset(["not", "isn't", "wasn't", "aren't", "weren't", "never", "isn’t", "wasn’t", "aren’t", "weren’t"])
+"""Words before ``ours`` in what is somebody else's."""

@@ -77,7 +77,8 @@ def subject_changes(
         if lowered in ("we", "us") and index > sentence.first and items[index - 1].text.lower() in RELATIVE:
             continue  # GPT-Neo, which we use as a baseline, saw 380B tokens
         if lowered in OURSELVES and item.kind == "word" and not compared_to:
-            found.setdefault(index, OURS)
+            if not _in_its_aside(items, index, sentence, found):
+                found.setdefault(index, OURS)
         elif (meant := cast.references.get(index)) is not None:
             found[index] = Owner("own", meant)
         elif (
@@ -93,11 +94,30 @@ def subject_changes(
             found[index] = Owner("other", f"the {lowered} {items[index + 1].text}")
         elif lowered == "new" and items[index - 1].text.lower() == "the" and _sized_noun(items, index):
             found.setdefault(index, OURS)
+        elif lowered in MAKERS and items[index - 1].text.lower() in ("its", "their") and index > sentence.first + 1:
+            found[index] = Owner("other", f"{items[index - 1].text} {lowered}")
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
     yield from sorted(found.items())
 
 
+def _in_its_aside(items: Sequence[Item], index: int, sentence: Sentence, found: dict[int, Owner]) -> bool:
+    """``Gemma 2B, for those who want to place us, used 3T tokens``: whether a word stands in an aside behind another's name."""
+    opened = next(
+        (at for at in range(index - 1, max(index - LONGEST_ASIDE, sentence.first), -1) if items[at].text == ","), None
+    )
+    closed = next(
+        (at for at in range(index + 1, min(index + LONGEST_ASIDE, sentence.last)) if items[at].text == ","), None
+    )
+    if opened is None or closed is None or any(isinstance(item, Figure) for item in items[opened:closed]):
+        return False
+    goes_on = closed + 1 < sentence.last and items[closed + 1].text.lower() in DID | {"reports", "reported", "gives"}
+    return goes_on and any(
+        at in found and found[at].kind == "other" for at in range(max(opened - 3, sentence.first), opened)
+    )
+
+
+LONGEST_ASIDE = 10
 RELATIVE = frozenset(["which", "that", "whom", "whose"])
 
 
@@ -108,9 +128,13 @@ def _owner_of_size(items: Sequence[Item], index: int, sentence: Sentence, cast: 
     if _is_predecessor(items, index, sentence) or _is_baseline(items, index, sentence):
         return Owner("other", f"the other {size.text}")
     run = cast.by_size(size.value) if len(cast.own) > 1 and not size.hedges else None
+    if run is not None and "." in size.digits and abs(cast.sizes[run] / size.value - 1) > EXACT_SIZE:
+        return None  # 6.8B is not the 7.0B
     return None if run is None else Owner("own", run)
 
 
+EXACT_SIZE = 0.02
+"""The largest relative difference between a size with decimals and the run that it names."""
 OF_A_BASE = "its base "
 """Prefix of the name of an owner that a run starts from: the run has its network but not its training."""
 DESCRIBED = frozenset(
@@ -209,6 +233,8 @@ def _did(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
 FIRST = frozenset(["first", "original", "old", "previous"])
 """Words before a name of a whole family that make it an earlier model."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
+MAKERS = frozenset(["makers", "authors", "creators", "developers", "owners", "publishers"])
+"""``Training the base model took its makers 1.3M hours``: the people whose figures follow."""
 BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])
 
 
@@ -267,18 +293,25 @@ METERS = (
 def _reporting(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
     """``AlphaFold 2 reports 128 TPU v3 cores``: a coined name that opens a sentence reporting its own figures."""
     name = items[sentence.first]
+    known = coined(name.text) or (name.text.isupper() and name.text.isalpha() and len(name.text) > SHORTEST_CAPITALS)
     if (
         name.kind != "word"
-        or not coined(name.text)
+        or not known
         or name.text.lower().startswith(METERS)
         or stem(name.text) in cast.stems | {stem(cast.main)}
     ):
         return
-    verbs = [item.text.lower() for item in items[sentence.first + 1 : min(sentence.first + 4, sentence.last)]]
+    behind = sentence.first + 1
+    if behind < sentence.last and items[behind].text == ",":  # BLOOM, on the comparably clean French grid, reported
+        closed = (at for at in range(behind + 1, min(behind + LONGEST_ASIDE, sentence.last)) if items[at].text == ",")
+        behind = next(closed, behind)
+    verbs = [item.text.lower() for item in items[behind : min(behind + 3, sentence.last)]]
     if any(verb in ("reports", "reported", "report", "quotes", "quoted", "states", "stated") for verb in verbs):
         yield sentence.first, Owner("other", name.text)
 
 
+SHORTEST_CAPITALS = 4
+"""A name in capitals has more letters; shorter ones are units and terms (``TDP``, ``MFU``)."""
 WRITTEN = frozenset(["card", "paper", "report", "readme", "announcement", "blog", "post", "website", "page"])
 
 

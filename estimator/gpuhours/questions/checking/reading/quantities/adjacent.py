@@ -13,6 +13,7 @@ from gpuhours.questions.checking.reading.quantities.neighbours import (
     of_two_betas,
     to_a_node,
 )
+from gpuhours.questions.checking.reading.quantities.peaks import obtained_of_a_peak, of_a_bare_peak
 from gpuhours.questions.checking.reading.quantities.per_step import (
     counts_batches,
     in_a_batch,
@@ -30,11 +31,12 @@ from gpuhours.questions.checking.reading.quantities.relations import (
     each_of_several,
     hours_of_a_day,
     hours_of_clips,
+    instead_of,
     keeps_busy,
     nodes_times_devices,
-    of_a_bare_peak,
     of_passes,
     of_things_cut,
+    on_each_of,
     on_so_many,
     on_some_of_them,
     part_of_a_stop,
@@ -160,7 +162,9 @@ def next_to_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pl
     figure = items[index]
     assert isinstance(figure, Figure)
     bare = not figure.unit and not figure.per
-    if figure.unit == "percent" and of_a_bare_peak(items, index):
+    if instead_of(items, index):
+        return Place("count", "what it was instead", 0.0)
+    if figure.unit == "percent" and (of_a_bare_peak(items, index) or obtained_of_a_peak(items, index)):
         return Place("mfu", "of the peak", 0.0)
     if bare and not figure.joined and figure.value >= FEWEST_BATCHES and counts_batches(items, index):
         return Place("steps", "batches of", 0.0)
@@ -172,6 +176,8 @@ def next_to_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pl
         return Place("gpus", "of them", 0.0)
     if bare and nodes_times_devices(items, index):
         return Place("gpus", "nodes x devices", 0.0)
+    if bare and not figure.scale and on_each_of(items, index):
+        return Place("microbatch", "on each of so many", 0.0)
     if bare and not figure.scale and not figure.joined and on_so_many(items, index):
         return Place("gpus", "on so many", 0.5)
     if (taken := of_steps(items, index, unit, at)) and plausible(taken, figure):

@@ -66,14 +66,15 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
         return best, because
     for position, word in window.matches(rule.words):
         length = word.count(" ")
-        nearest = _between(index, at, position, position + length) - _remark(items, position + length, index)
+        remark = _remark(items, position + length, index)
+        nearest = _between(index, at, position, position + length) - remark
         subject = rule.subject and position <= 3
         if not subject and (nearest > rule.reach or nearest + rule.base - 0.15 * length >= best):
             continue  # crossings only add to the cost
         if position <= index <= position + length and position != index:
             distance = 0.0
         elif position + length < index:
-            distance = nearest + _crossings(items, position + length + 1, index)
+            distance = nearest + _crossings(items, position + length + 1, index - remark - 1 if remark else index)
             distance += ANOTHERS * (
                 _taken(items[:index], position + length + 1)
                 or _between_count_and_noun(items, position, position + length, index)
@@ -104,13 +105,15 @@ def _between(index: int, at: int, first: int, last: int) -> float:
 
 def _remark(items: Sequence[Item], last: int, index: int) -> int:
     """``Goodput (share of the time): 93 %``: how many items a label has in brackets between its head, ``last``, and its value."""
-    if (
-        index < last + 4
-        or [item.text for item in items[index - 2 : index]] != [")", ":"]
-        or items[last + 1].text != "("
-    ):
+    if index < last + 4 or items[index - 2].text != ")" or items[index - 1].text.lower() not in COPULAS:
         return 0
-    return index - last - 3
+    opened = next((at for at in range(last + 1, min(last + 6, index)) if items[at].text == "("), index)
+    closed = any(item.text == ")" for item in items[opened : index - 2])
+    return 0 if closed else max(index - opened - 2, 0)
+
+
+COPULAS = frozenset([":", "was", "is", "are", "were", "reached", "of", "="])
+"""Words between a label and its value."""
 
 
 ANOTHERS = 6.0

@@ -40,11 +40,11 @@ from gpuhours.questions.checking.reading.quantities.neighbours import (
     of_parts,
     of_something,
 )
+from gpuhours.questions.checking.reading.quantities.peaks import a_share_of
 from gpuhours.questions.checking.reading.quantities.per_step import length_of_sequences
 from gpuhours.questions.checking.reading.quantities.place import Place, plausible
 from gpuhours.questions.checking.reading.quantities.rates import by_rate, is_rate
 from gpuhours.questions.checking.reading.quantities.relations import (
-    a_share_of,
     behind_a_batch,
     counts_clips,
     next_to_a_run,
@@ -63,6 +63,10 @@ LARGEST_DECAY = 0.5
 MOST_PER_SECOND = 1e20
 """No machine reaches this many FLOP/s."""
 FEWEST_CLIPS = 100
+OPTIMISER = frozenset(
+    ["learning_rate", "final_learning_rate", "weight_decay", "momentum", "dropout", "beta1", "beta2", "epsilon"]
+)
+"""Quantities that are never spelled out as a word."""
 AUDIO = frozenset(["audio", "speech"])
 """Beside these words, hours are hours of audio, even if it is taken from videos."""
 LARGEST_RATE = 0.02
@@ -184,8 +188,11 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
         barred.add("downtime")  # no restarts for the last 11 days
         if getattr(items[index], "unit", "") == "time":
             barred.add("count")  # 71 hours without interruption
-    if getattr(items[index], "unit", "") == "money" and behind_a_price(items, index):
+    worth = items[index - 1].text.lower() == "worth" and behind_hours(items, index)  # 30,208 GPU-hours, worth $48,333
+    if getattr(items[index], "unit", "") == "money" and (worth or behind_a_price(items, index)):
         barred.add("count")
+    if items[index].text.isalpha():
+        barred |= OPTIMISER
     if getattr(items[index], "unit", "") == "model":
         barred |= {"tokens", "dataset_tokens", "dataset_samples"}  # 3.2 million tokens for the 15B model
     if not getattr(items[index], "unit", "") and of_parts(items, index):

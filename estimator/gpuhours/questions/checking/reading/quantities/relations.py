@@ -82,12 +82,26 @@ def on_some_of_them(items: Sequence[Item], index: int) -> bool:
     return bool(counted) and counted[-1].unit == "gpu" and counted[-1].value >= items[index].value  # type: ignore[attr-defined]
 
 
+def on_each_of(items: Sequence[Item], index: int) -> bool:
+    """``global batch 65,536 (512 on each of 128 A100)``: whether the figure is what each of so many devices has."""
+    behind = items[index + 1 : index + 5]
+    words = [item.text.lower() for item in behind[:3]]
+    counted = next((item for item in behind[2:] if isinstance(item, Figure)), None)
+    return words[:2] == ["on", "each"] and counted is not None and counted.unit == "gpu"
+
+
 OF_WHOM = frozenset(["the", "its", "their", "our", "'s", "’s", "'", "’", "s"])
+
+
+KINDS_OF_THINGS = frozenset(["units", "pieces"])
+"""Nouns for devices whose name follows: ``1,024 units of type H100``."""
 
 
 def _of_named_devices(items: Sequence[Item], index: int) -> bool:
     """``2,048 of Nvidia's H100 chips`` and ``2,048 of the superchips``: whether a bare figure counts the devices named after it."""
     behind = items[index + 1 : index + 7]
+    if behind and behind[0].text.lower() in KINDS_OF_THINGS:
+        behind = [item for item in behind[1:] if item.text.lower() not in ("type", "kind", "model", "the")]
     if not behind or behind[0].text.lower() != "of":
         return False
     at = next((n for n, item in enumerate(behind[1:], 1) if item.kind == "device" or item.text.lower() in DEVICES), 0)
@@ -179,16 +193,12 @@ def spent_on_machines(items: Sequence[Item], index: int, first: int, last: int) 
     return any(word.startswith(SPENT) for word in near) and not any(word.startswith(FILMED) for word in words)
 
 
-def of_a_bare_peak(items: Sequence[Item], index: int) -> bool:
-    """``137.7 TFLOP/s per module, 36% of the 383 that the data sheet promises``: whether a percentage is a share of a bare peak."""
-    behind = [item for item in items[index + 1 : index + 4] if item.text.lower() not in ("the", "its", "their", "a")]
-    if len(behind) < 2 or behind[0].text.lower() != "of":
-        return False
-    peak = behind[1]
-    speed = any(
-        isinstance(item, Figure) and item.unit in ("flop", "flop/s") for item in items[max(index - 6, 0) : index]
-    )
-    return speed and isinstance(peak, Figure) and not peak.unit and not peak.per
+def instead_of(items: Sequence[Item], index: int) -> bool:
+    """``13.2 days instead of 22``: whether a figure is what another one before it replaced."""
+    words = [item.text.lower() for item in items[max(index - 3, 0) : index]]
+    words = words[:-1] if words[-1:] in (["the"], ["our"], ["only"]) else words
+    replaced = words[-2:] in (["instead", "of"], ["rather", "than"], ["down", "from"], ["up", "from"])
+    return replaced and any(isinstance(item, Figure) for item in items[max(index - 12, 0) : index - 2])
 
 
 def times_a_device(items: Sequence[Item], index: int) -> bool:
@@ -235,22 +245,6 @@ def since_when(items: Sequence[Item], index: int) -> bool:
     return behind[:1] in (["ago"], ["old"]) or behind == ["back", ","] or behind in (["or", "ago"], ["or so", "ago"])
 
 
-AGAINST = frozenset(["against", "relative", "assuming", "at", "over"])
-
-
-def a_share_of(items: Sequence[Item], index: int) -> bool:
-    """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: whether the figure is the whole of a percentage."""
-    for at in range(index - 1, max(index - 9, -1), -1):
-        item = items[at]
-        if isinstance(item, Figure):
-            between = [other.text.lower() for other in items[at + 1 : index]]
-            against = AGAINST & set(between) and "mfu" in between
-            return item.unit == "percent" and (
-                "of" in between or between[:3] == ["with", "respect", "to"] or bool(against)
-            )
-    return False
-
-
 def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
     """``one trillion tokens keeps them busy for three days (171K GPU hours)``: whether a figure is for one unit of work, not the run."""
     for at in range(max(first, index - 16), index):
@@ -262,14 +256,19 @@ def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
             and item.unit == "token"
             and item.value == 1e12
             and item.text.lower().startswith(("one", "a ", "each"))
-            and not any(
-                one.text.lower().startswith(("train", "pretrain", "pre-train")) for one in items[max(at - 4, 0) : at]
-            )
+            and (items[at + 1].text.lower() in KEEPS or (at and items[at - 1].text.lower() in FOR_EACH))
         ):
             return True
     return False
 
 
+KEEPS = frozenset(
+    ["keep", "keeps", "take", "takes", "cost", "costs", "need", "needs", "require", "requires", "occupy", "occupies", "last", "lasts",
+     "is", "means", "amounts", "corresponds"]
+)  # fmt: skip
+"""Verbs of which ``one trillion tokens`` is the subject."""
+FOR_EACH = frozenset(["for", "per", "every", "on"])
+"""Words before ``one trillion tokens`` that make it a unit of work."""
 STOPS = frozenset(
     ["stop", "stops", "stopped", "lost", "downtime", "outage", "outages", "interruptions", "failures", "idle", "down"]
 )
@@ -334,7 +333,7 @@ def after_a_rise(items: Sequence[Item], index: int) -> str:
     if figure.unit not in RISEN or figure.per:
         return ""
     before = index - 1
-    while before > index - 4 and before > 0 and items[before].text.lower() in WITHIN:
+    while before > index - 6 and before > 0 and items[before].text.lower() in WITHIN | PEAKS | {",", "("}:
         before -= 1
     rate = items[before]
     if (

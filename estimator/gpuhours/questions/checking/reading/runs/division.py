@@ -56,7 +56,7 @@ MACHINES = frozenset(
 )
 ON_A_MACHINE = frozenset(
     ["microbatch", "accumulation", "tensor", "pipeline", "data_parallel", "step_time", "steps_per_second", "tokens_per_second",
-     "samples_per_second", "flops_per_second"]
+     "samples_per_second", "flops_per_second", "gpu_power"]
 )  # fmt: skip
 """How a run is laid out on its machine and how fast it is there; another machine has another layout and speed."""
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])

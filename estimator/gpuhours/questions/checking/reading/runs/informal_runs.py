@@ -16,7 +16,7 @@ from gpuhours.questions.checking.reading.runs.parts import CLASHING, alike, valu
 from gpuhours.questions.checking.reading.sentences.placed import ReadProse
 
 MOST = 12
-KINDS = ("size", "stage", "part", "variant", "component")
+KINDS = ("size", "stage", "part", "variant", "component", "resolution")
 
 
 def with_informal_runs(read: ReadProse, cast: Cast) -> Iterator[Cast]:

@@ -262,6 +262,7 @@ def _members(own: Sequence[Introduced]) -> list[Introduced]:
     kept = []
     for one in own:
         members = [other for other in own if other is not one and stem(other.shown) == stem(one.shown)]
+        members = [] if size_of(one.shown) else members  # Plover-5B beside Plover-5B-Code
         longer = [other for other in members if set(words_of(one.shown)) < set(words_of(other.shown))]
         if longer and (len(longer) > 1 or size_of(longer[0].shown)):
             continue

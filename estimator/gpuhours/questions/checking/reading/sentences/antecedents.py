@@ -69,6 +69,8 @@ VERBS = frozenset(
     ["took", "takes", "used", "uses", "needed", "needs", "had", "has", "ran", "saw", "sees", "read", "reads", "required", "cost", "got",
      "lasted", "consumed", "occupied", "kept", "spent", "was", "were", "is", "are"]
 )  # fmt: skip
+LASTING = frozenset(["took", "takes", "lasted", "lasts"])
+"""Verbs whose number is a time, like one behind ``in`` or ``for``: ``The former was done in 21 days, the latter took 19``."""
 NAMES = frozenset(["one", "second", "third", "last", "other", "latter", "former", "two", "three", "half", "model", "run", "stage", "phase",
                    "part", "rest", "version", "variant", "sibling", "flagship", "smallest", "smaller", "larger", "largest",
                    "middle"])  # fmt: skip
@@ -93,8 +95,8 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
     if (whole := _whole(items, index)) is not None:
         size = factor(whole.unit, whole.word)
         return replace(figure, value=figure.value * size, unit=whole.unit, word=whole.word, device=whole.device)
-    if behind[-1] not in PRONOUNS:
-        return None
+    if behind[-1] not in PRONOUNS or (items[index - 1].text.lower() == "the" and figure.text.isalpha()):
+        return None  # the two of them
     made = items[index - 1].text.lower() in MADE
     for at in range(_start(items, index) - 1, max(index - FAR, 0) - 1, -1):
         item = items[at]
@@ -103,7 +105,8 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
             return replace(figure, unit="step", word=word)
         if isinstance(item, Figure):
             many = not made and item.value > figure.value and items[at + 1].text.lower() != "long"
-            if item.unit in THING_UNITS | {"gpu", "sequence"} and many:
+            many = many or (item.unit == "gpu" and items[index - 1].text.lower() in VERBS)
+            if item.unit in (THING_UNITS | {"gpu", "sequence"}) - MEASURED and many:
                 return replace(figure, unit=item.unit, word=item.word, device=item.device)
         elif item.kind == "device":
             return replace(figure, unit="gpu", word=item.text, device=item.text)
@@ -152,6 +155,9 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
     told = [p for p in before if first <= p.index < index and p.figure.unit in LENDING and not p.figure.per]
     if lead in PREPOSITIONS:
         lenders = [p for p in told if lead in SLOTS.get(p.figure.unit, ()) and _leads(items, p, lead)]
+        alike = [p for p in told if items[p.index - 1].text.lower() == lead and p.figure.unit in MEASURED]
+        if not lenders and alike and alike[-1].figure.unit != "time":
+            lenders = alike  # the former accounts for 1,920 GPU hours, the latter for 4,800
         if figure.scale:
             lenders = [
                 p
@@ -162,7 +168,9 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
     elif lead in VERBS | NAMES or _is_name(items[at]) or _is_machine(items[at]):
         here = {p.figure.unit for p in told if p.index > _start(items, index)}
         lenders = [p for p in told if p.figure.unit not in here and bool(p.figure.scale) == bool(figure.scale)]
-        lenders = [p for p in lenders if p.index < _start(items, index) and not _behind_preposition(items, p)]
+        lenders = [p for p in lenders if p.index < _start(items, index)]
+        times = [p for p in lenders if p.figure.unit == "time" and lead in LASTING]
+        lenders = [p for p in lenders if not _behind_preposition(items, p)] or times
     else:
         return None
     whole = figure.value % 1 == 0 or bool(figure.scale)

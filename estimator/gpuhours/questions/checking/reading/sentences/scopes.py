@@ -158,6 +158,12 @@ def _on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bo
     named = items[index].text.lower()
     if named == "experiments" and before.startswith((*PRETRAINING, *TRAINING)):
         return True  # all pre-training experiments were carried out on
+    if (
+        named == "experiments"
+        and before == "all"
+        and items[index + 1].text.lower() in ("use", "used", "employ", "share", "shared")
+    ):
+        return True  # all experiments use Adam with betas of 0.9 and 0.98
     reach = 9
     while index + 3 < last and items[index + 1].text.lower() in ("in", "of") and items[index + 2].text.lower() in HERE:
         index, reach = index + 3, 16  # all experiments in this chapter were run on

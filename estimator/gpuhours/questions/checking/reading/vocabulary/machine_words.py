@@ -17,12 +17,29 @@ _WITH_OR_WITHOUT_STOPS = ", ".join(
     for counted in ("included", "excluded", "not counted", "not included", "left out")
 )
 """What a time by the clock includes or leaves out."""
-_TO_THE_LAST_CHECKPOINT = ", ".join(
-    f"{first} to {last} checkpoint"
-    for first in ("launch", "start", "beginning", "first step", "first update")
-    for last in ("last", "the last", "final", "the final")
+_TO_THE_LAST_CHECKPOINT = (
+    ", ".join(
+        f"{first} to {last} checkpoint"
+        for first in ("launch", "start", "beginning", "first step", "first update")
+        for last in ("last", "the last", "final", "the final")
+    )
+    + ", "
+    + ", ".join(
+        f"{first} to {last}"
+        for first in ("start", "beginning", "first step", "first update", "launch", "first to last", "kick off")
+        for last in (
+            "end",
+            "finish",
+            "the end",
+            "the finish",
+            "last step",
+            "the last step",
+            "the last update",
+            "completion",
+        )
+    )
 )
-"""``launch to last checkpoint``: both ends of a run."""
+"""``launch to last checkpoint``, ``from start to end``: both ends of a run."""
 
 RULES_OF_MACHINES: tuple[Rule, ...] = (
     # time
@@ -76,6 +93,10 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "step, between the first and last update, between first and last step, between first and last update", -3, 4),
     rule("hours", "wall_clock", "we stopped, we stop, was stopped, training stopped, run stopped", -1.2, 6, before=True),
     rule("time", "count", "between the first and last, between the first and the last", -2, 3),
+    rule("time", "count", "over the next, in the next, within the next, for the next, of the next, lead time, lead time of, "
+          "lead times of, forecast horizon, forecast horizon of, horizon of", -4, 1.5, before=True),
+    rule("time", "count", "ahead, lead time, of lead time, in advance", -4, 0.9),
+    rule("time", "count", "cpu machines, cpu nodes, cpu servers, cpu cores", -4, 5),
     rule("time", "video_hours",
           "video, videos, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
     rule("time", "audio_hours", "audio, speech, music, sound, audiobooks, recitation, podcasts, songs, voice, voices, spoken", 0.1, 6),
@@ -129,7 +150,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("stage", "pipeline", "pipeline", 0, 4),
     rule("bare way", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
     rule("bare way", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
-    rule("replica worker rank", "data_parallel", "data parallel, replicas, workers", 2),
+    rule("replica worker rank", "data_parallel", "data parallel, data parallelism, replicas, workers", 2),
     rule("bare", "tensor", "tensor", -0.2, 0.5, before=True),
     rule("bare", "pipeline", "pipeline", -0.2, 0.5, before=True),
     rule("bare", "context", "context parallel, cp", -0.2, 0.5, before=True),
@@ -162,6 +183,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "achieved per, every gpu", 0, 8),
     rule("flop/s", "flops_per_second", "aggregate, cluster, in total, total, system, overall, across, sustained", 2.5, 8),
     rule("flop/s", "peak_flops", "peak, theoretical, capable", 1, 8),
+    rule("flop/s", "peak_flops", "nominal, nominal rate of, rated at, is rated at, specified at, is specified at, data sheet, datasheet, "
+          "specification, on paper", 0, 3),
     rule("flop/s", "count", "linpack, hpl, top500, rmax, rpeak", -6, 4),
     rule("of_which", "peak_flops", base=-1),
     rule("small_rate", "flops_per_second_per_gpu", base=6),
@@ -172,6 +195,9 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "power limited to, limited to, power cap, capped at, "
           "at most, at the most, maximum draw, peak draw", 0, 8),
     rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
+    rule("power large_power", "count", "a node, each node, per node, every node, one node, a server, each server, per server, "
+          "every server, one server, a host, each host, per host, a chassis, per chassis, a tray, a rack, per rack, each rack, # rack",
+          -1, 8, subject=True),
     rule("power", "gpu_power", base=9),
     rule("large_power", "power", base=2),
     rule("power", "power", "wall meter, meter, meters, at the wall, at the plug, whole box, whole machine, whole rig, whole server, "
@@ -205,6 +231,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "peak learning rates, increased linearly to, linearly to, increases linearly to, rises linearly to", 0.3),
     rule("tiny", "learning_rate", "peak of, peak, peak at, peaks at, constant, constant at, a constant", 0.2, 0.9, before=True),
     rule("tiny", "learning_rate", "peak, constant", 0.4, 0.5),
+    rule("tiny", "learning_rate", "fell to, falls to, dropped to, lowered to, reduced to, halved to, raised to", 1, 0.9, before=True),
     rule("small", "learning_rate", "adamw at, adam at, adamw with, lion at, muon at, sgd at, adafactor at", 0, 0.9, before=True),
     rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
@@ -219,6 +246,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("bare", "epsilon", "epsilon, eps, \\epsilon, ε, ϵ", 0, 3),
     rule("bare", "momentum", "momentum", 0, 4),
     rule("bare", "gradient_clipping", "clip, clipping, clipped, gradient norm, norm, max norm, gradient clipping", 0, 7),
+    rule("bare", "dropout", "dropout rate, dropout rate of, dropout rate in, dropout rate for", -0.5, 7),
     rule("bare", "dropout", "dropout, drop path, stochastic depth, drop rate", 0, 5),
     rule("bare", "temperature", "temperature", 0, 5),
     rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),

@@ -94,6 +94,7 @@ COMPARISONS = phrases_of("""
     by way of comparison, as a comparison, as a matter of comparison, for orientation,
     stated to, by their developers, by its developers, by their authors, by its authors, account of its authors,
     account of their authors, published budgets, published runs, competing systems, competing models, reference models,
+    other systems, as for others, its makers, their makers, took somebody else, cost somebody else, by somebody else, by someone else,
     published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which figures belong to someone else, until the authors refer to themselves again."""
@@ -184,7 +185,8 @@ OURS_IN_NAMES = phrases_of("""
 """)
 """Words in a row's name that mark it as the authors' own among other people's rows."""
 IN_ORDER = phrases_of("""
-    respectively, in the order of the columns, in the order of the rows, in the order of the table, in column order, in table order,
+    respectively, in the above order, in the above sequence, in the same sequence,
+    in the order of the columns, in the order of the rows, in the order of the table, in column order, in table order,
     depending on size, depending on the size, depending on their size, in the order given, in the order named,
     in order of size, in this order, in that order, in the same order, in turn, in order, correspondingly
 """)

@@ -18,6 +18,7 @@ SIDE = {
          suppose, supposing, imagine, hypothetically, hypothetical, if somebody, if someone, if anyone, if one, in theory,
          is planned, are planned, will be trained, will train, will take, could have, could be trained,
         should take, next version will,
+        as optional, out of the question, not going to happen,
         if it were, were it, had it been, had they been,
         had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
         takes you, take you, costs you, could i, can i, do i need, would i, you can, you could, you would, you need,
@@ -53,6 +54,7 @@ SIDE = {
         were settled with, was settled with, settled on small, with smaller models, with small models, on smaller models,
         preceded it, what preceded,
         b proxy, m proxy, proxy run, proxy runs, proxy models, proxy training, false start, false starts, dead end, dead ends,
+        made an attempt, an attempt with, attempt at a, did not fit in memory, did not fit into memory, ran out of memory,
         aggregator, linear probe*, linear probing, attentive probe*, probing classifier*,
         everything that failed, including failed, in development, during development, since the first draft
     """),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from gpuhours.questions.checking.reading.vocabulary.machine_words import RULES_OF_MACHINES
 from gpuhours.questions.checking.reading.vocabulary.rules import CHECKPOINT, Rule, rule
 
+_WARM_ALONE = "warmup, warm up, warmed, warming, ramp, ramps, ramped, rate rises, rate grows, rate climbs, rate is raised, rate increased"
+"""Words of a warm-up that stand beside a share; shares of other things rise too."""
 _WARM = (
     "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to, grows linearly, rate grows, "
     "increases linearly, linear increase, rises linearly, rises, rose, climbed, rate grew, grew linearly, increased linearly, "
@@ -47,6 +49,14 @@ RULES: tuple[Rule, ...] = (
           "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, "
           "visual encoder, vision tower, vision transformer", 0.2, 5,
           subject=True),
+    rule("scaled parameter", "vision_parameters", "of which sit in the vision, of which are in the vision, of which form the vision, "
+          "of which is the vision, of which are the vision, of which make up the vision, of which belong to the vision, "
+          "of which sit in the image, of which are in the image, of which is the image, of which belong to the image, "
+          "of it in the vision, of them in the vision, of these in the vision", -1, 2),
+    rule("scaled parameter bare", "vision_parameters", "picture side, image side, vision side, visual side, picture tower, image tower, "
+          "vision tower, visual tower", -0.6, 2, before=True),
+    rule("scaled parameter bare", "language_parameters", "text side, language side, text tower, language tower, text encoder", -0.6, 2,
+          before=True),
     rule("parameter bare", "language_parameters",
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
           0.2, 5, subject=True),
@@ -90,6 +100,8 @@ RULES: tuple[Rule, ...] = (
     rule("token", "tokens", ", ".join(WITHOUT_COPIES), -0.3, 3),
     rule("token", "tokens", "in total, altogether, overall", -0.5, 0.9),
     rule("token", "tokens", "of training, of pretraining, of pre training", -0.5, 0.9),
+    rule("token", "dataset_tokens", "we hold, we own, we possess, we collected, we gathered, we keep, we assembled", -0.2, 2,
+          before=True),
     rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     rule("token bare", "seq_len", "trained at, training at, trained with a length of, trained on lengths of", -2.5, 0.9, before=True),
@@ -120,6 +132,7 @@ RULES: tuple[Rule, ...] = (
     rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, "
           "learned from", 4, 5, before=True),
     rule("millions", "dataset_samples", "data, samples, pairs, images, clips", 2, 1, before=True),
+    rule("millions", "dataset_samples", "a set of, set of, from a set of, collection of", 0.5, 0.9, before=True),
     rule("millions", "dataset_samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
     rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.6, 2.5),
     rule("bare sample sequence", "microbatch", "per gpu the batch was, per gpu the batch is, batch per gpu, "
@@ -232,6 +245,8 @@ RULES: tuple[Rule, ...] = (
           "share of peak, fraction of peak, of the dense, of what the cards could, of what the chips, "
           "of what the hardware could, peak compute", 2, 8),
     rule("percent", "mfu", "peak", 3, 3),
+    rule("percent", "count", "asked for, demanded, required, requires, target, target of, goal of, aimed at, aim of, aimed for, "
+          "hoped for, expected, planned for", -4, 1.5, before=True),
     rule("bare", "mfu", "mfu, mfu of, model flops utilization, model flops utilisation", 0, 4),
     rule("bare", "hfu", "hfu, hfu of", 0, 4),
     rule("percent", "hfu", "hfu, hardware flops utilization, hardware flops utilisation, hardware flop utilization", -0.5, 10),
@@ -243,7 +258,7 @@ RULES: tuple[Rule, ...] = (
     rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
     rule("percent", "setting", "become a mask, become mask, becomes a mask, are replaced, is replaced, were replaced, "
           "left unchanged, kept unchanged", -3, 5),
-    rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
+    rule("percent", "warmup_share", _WARM_ALONE + ", of iterations, of steps, of training, of training steps, of the iterations, "
           "of total steps, of updates, of the updates, of the training, of the steps, of total iterations", 0.5),
     rule("small", "warmup_share", "warmup ratio, warmup fraction, warm up ratio, warm up fraction", -0.2, 3, before=True),
     rule("percent", "warmup_share", "of warmup, of warm up, warmup of, warm up of, of linear warmup, warmup ratio, "
