@@ -10,6 +10,7 @@ from gpuhours.run.samplable import needs_sampling, usual_practice, with_gpus
 from gpuhours.run.shown import on_usual_network
 from gpuhours.run.sizing import filled, is_endless, is_open, sized
 from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.unmeasured_card import at_usual_share
 from gpuhours.software.profile import DEFAULT
 
 RECOMPUTE = "layout.recompute"
@@ -20,6 +21,7 @@ def centre(
     run: Run, *, best: bool = False, elsewhere: bool = False, past: bool = False
 ) -> tuple[Run, Ensemble | None, Outcome]:
     """(the run with GPUs or steps solved from a stated duration, its sample if its step has to be predicted, its outcome)."""
+    run = at_usual_share(run)
     if is_open(run):
         run = sized(run)
     elif is_endless(run) and not past:

@@ -89,6 +89,14 @@ class Slack(Condition):
     """How much slower the fastest layout of a recompute mode may be, as a fraction: full recomputation adds a third to the work."""
 
 
+class PeakShare(Condition):
+    """The share of the dense peak that whole runs used, stops included, with its 10th and 90th percentile."""
+
+    low: float
+    value: float
+    high: float
+
+
 class Share(Sourced):
     """A share with its 10th and 90th percentile."""
 
@@ -137,6 +145,8 @@ class Typical(Section):
     stacks: tuple[UsualWeights, ...]
     recompute: tuple[UsualWeights, ...]
     layout: tuple[Slack, ...]
+    peak_share: tuple[PeakShare, ...]
+    """For accelerators whose kernels are not known."""
     network: Share
     padding: Share
     seq_len: tuple[UsualLength, ...]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.choices import word
 from gpuhours.layout.schedules import Schedule
@@ -26,7 +27,9 @@ from gpuhours.questions.validating.totals import (
 )
 from gpuhours.questions.validating.totals_rows import described, organisation, unread
 from gpuhours.run.evaluate import evaluate
+from gpuhours.run.typical import typical
 from gpuhours_cli.render.totals import answer
+from tests.benchmarks.floor import CARD
 from tests.cli.test_readme import printed
 from tests.conftest import Command
 from tests.questions.validating.tables import COVERED
@@ -334,3 +337,27 @@ def test_any_row_is_predicted_or_skipped_with_a_reason(gpuhours_command: Command
 
 def test_every_row_names_its_source() -> None:
     assert all(one.word("source") for one in read_totals(published_totals()))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_shares_of_the_peak_for_unknown_cards_are_those_of_published_runs(judged: TotalsReport, *, large: bool) -> None:
+    """The share of the peak assumed on a card without kernel constants is that of runs on other cards, n runs of an organisation and kind
+    weighing sqrt(n), widened by what one card differs from others (0.29 in ln)."""
+    line = typical().peak_share[0 if large else 1]
+    raws = [one.raw for one in judged.judged if one.raw.found is not None and (one.raw.found.params >= 1e10) == large]
+    used = np.array([raw.model_flops / (raw.published or np.nan) / HOUR / raw.peak for raw in raws])
+    owners = [(raw.organisation, raw.found.kind) for raw in raws if raw.found]
+    weights = np.array([owners.count(owner) ** -0.5 for owner in owners])
+    low, value, high = np.log([weighted_quantile(used, weights, at) for at in (0.1, 0.5, 0.9)])
+    apart = 1.2816 * CARD  # the 90th percentile of a normal distribution
+    widened = np.exp([value - np.hypot(value - low, apart), value, value + np.hypot(high - value, apart)])
+    assert [line.low, line.value, line.high] == pytest.approx(widened, abs=0.011)
+
+
+def test_cards_without_kernels_get_a_first_answer(judged: TotalsReport) -> None:
+    """The four runs on TPUs are predicted from a share of the peak; the published hours are in the range of three."""
+    shared = [one for one in judged.judged if one.raw.shared is not None]
+    assert {one.raw.row.id for one in shared} == {"gopher-280b", "palm-540b", "paligemma", "vit-22b"}
+    assert all(one.low and one.predicted and one.high and one.low < one.predicted < one.high for one in shared)
+    inside = [one for one in shared if (one.low or 0) <= (one.raw.published or 0) <= (one.high or 0)]
+    assert len(inside) >= 3

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuhours.cost.power import POWER_SHARE
 from gpuhours.inputs.errors import Contradiction, EstimateError
+from gpuhours.inputs.units import magnitude
 from gpuhours.questions.estimating.chances import chances
 from gpuhours.questions.estimating.estimates import ByGpus, Estimate, Result
 from gpuhours.questions.estimating.stages import of_each, together
@@ -26,6 +27,7 @@ from gpuhours.run.ranges import draws, middle, percentiles, quantiles
 from gpuhours.run.results import RESULTS, SHARES, results
 from gpuhours.run.spec import Run
 from gpuhours.run.totals import KEYS, undetermined
+from gpuhours.run.unmeasured_card import MFU
 
 Range = tuple[float, float, float]
 MOST_APART = 1e12
@@ -107,6 +109,9 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     yield from _odd_batch(outcome)
     if NO_STOPS in outcome.assumptions and (said := sorted(run.operation.model_fields_set)):
         yield f"operation.{', operation.'.join(said)}: no effect, since known values determine the step time and stops are not counted"
+    if (usual := outcome.run.assumptions.get(MFU)) is not None and usual.low is not None and not there.priced:
+        low, high = (magnitude(edge) for edge in (usual.low, usual.high))
+        yield f"the totals rest on {low:.0%} to {high:.0%} of the peak, as published runs used on other accelerators; --mfu narrows them"
     hfu = outcome.value("hfu")
     if hfu is not None and float(hfu) > 1.0:
         yield f"{RECOMPUTE} is assumed, and with it the run would use {float(hfu):.0%} of the dense peak: less was recomputed"

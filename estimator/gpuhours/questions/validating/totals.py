@@ -19,12 +19,12 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_table_text
-from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.beyond import APART, paces
 from gpuhours.questions.validating.practice import concerned, practice_without
 from gpuhours.questions.validating.remainders import Learned, store, weighted_quantile, without
 from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.shares import SharedPrediction, by_share
 from gpuhours.questions.validating.totals_rows import (
     Given,
     described,
@@ -34,9 +34,8 @@ from gpuhours.questions.validating.totals_rows import (
     unread,
 )
 from gpuhours.run.ensemble import Ensemble, ensemble
+from gpuhours.run.evaluate import Outcome
 from gpuhours.run.remainder import NOTHING
-from gpuhours.run.resolve import resolve
-from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 
 NEEDED = ("gpu_hours",)
@@ -65,6 +64,8 @@ class Raw:
 
     without: Ensemble | None = None
     """The prediction with typical values and stack constants that exclude its organisation (``practice``), if they differ."""
+    shared: SharedPrediction | None = None
+    """The prediction from a usual share of the peak, on an accelerator whose kernels are not known."""
 
     @cached_property
     def organisation(self) -> str:
@@ -73,12 +74,19 @@ class Raw:
 
     @property
     def learnable(self) -> bool:
-        """Whether it can be used to learn the remainder. It cannot if samples are given without epochs, or for an encoder-decoder, where it
-        is unknown how often a token is processed (T5's spans pass through one half, BART's texts through both)."""
-        if self.found is None or two_sided(self.row):
+        """Whether it can be used to learn the remainder. It cannot if samples are given without epochs, or where the work is not counted
+        whole: an encoder-decoder does not say how often a token is processed (T5's spans pass through one half, BART's texts through both),
+        and the frozen autoencoder and text encoder in front of a diffusion transformer are left out."""
+        if self.found is None or two_sided(self.row) or getattr(self.found.run.model, "kind", None) == "diffusion":
             return False
         counted = (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
         return counted or published_amount(self.row, getattr(self.found.run.model, "name", None)) is not None
+
+    @property
+    def traits(self) -> tuple[str, int, float] | None:
+        """(kind, year, parameters) of a predicted run."""
+        found = self.found or self.shared
+        return None if found is None else (found.kind, found.year, found.params)
 
     @cached_property
     def log_hours(self) -> tuple[float, float, float]:
@@ -123,11 +131,12 @@ class JudgedTotals:
     def to_dict(self) -> dict[str, Any]:
         """The row of the JSON document."""
         raw = self.raw
+        kind, year, _ = raw.traits or (None, None, None)
         return {
             "id": raw.row.id, "published": raw.published, "predicted": self.predicted, "low": self.low,
             "high": self.high, "error": self.error, "skipped_because": raw.skipped_because,
             "organisation": raw.organisation, "left_out_of_practice": raw.without is not None,
-            "kind": raw.found.kind if raw.found else None, "year": raw.found.year if raw.found else None,
+            "kind": kind, "year": year,
         }  # fmt: skip
 
 
@@ -185,6 +194,8 @@ def validate_totals(path: Path | None = None, given: Given = "usual") -> TotalsR
 
 def judged(raw: Raw, learned: Learned) -> JudgedTotals:
     """A row predicted with the remainder learned from other organisations."""
+    if raw.shared is not None:
+        return JudgedTotals(raw, raw.shared.hours, raw.shared.low, raw.shared.high)
     if raw.found is None:
         return JudgedTotals(raw)
     unseen = raw.without or raw.found
@@ -226,27 +237,20 @@ def raw_prediction(row: Row, given: Given) -> Raw:
         if unusable:
             raise EstimateError(f"is not a whole training run: {row.word('modality')}")
         run = described(row, given)
-        sample = ensemble(run, NOTHING)
-        if sample is None:
-            raise EstimateError(_why_no_sample(run))
+        found = ensemble(run, NOTHING) or by_share(run)
+        if found is None:
+            raise EstimateError("no layout consistent with it fits the accelerators' memory")
     except EstimateError as error:
         return Raw(row, published, None, 0.0, 0.0, " ".join(str(error).split("\n")))
-    resolved = sample.outcome.resolved
-    flops, peak = _plain_flops(row, sample), resolved.peak
+    flops, peak = _plain_flops(row, found.outcome), found.outcome.resolved.peak
     reason = contradiction(row, flops / (published * HOUR * peak))
     if reason:
         return Raw(row, published, None, 0.0, 0.0, reason)
+    if isinstance(found, SharedPrediction):
+        return Raw(row, published, None, flops, peak, None, shared=found)
     practice = practice_without(organisation(row))
     unseen = ensemble(run, NOTHING, practice=practice) if concerned(run, practice) else None
-    return Raw(row, published, sample, flops, peak, None, unseen)
-
-
-def _why_no_sample(run: Run) -> str:
-    """Why a run cannot be sampled: the accelerator's kernels are not known, or no layout fits."""
-    met = resolve(run.replaced("layout", Layout.model_construct()), layout_open=True)
-    if met.cluster is not None and not met.priced:
-        return f"no measured kernels of the accelerator {met.cluster.accelerator.title!r}"
-    return "no layout consistent with it fits the accelerators' memory"
+    return Raw(row, published, found, flops, peak, None, unseen)
 
 
 def contradiction(row: Row, share: float) -> str | None:
@@ -264,12 +268,12 @@ def contradiction(row: Row, share: float) -> str | None:
     return None
 
 
-def _plain_flops(row: Row, found: Ensemble) -> float:
+def _plain_flops(row: Row, found: Outcome) -> float:
     """6 N D with N active parameters; our count of model FLOPs if tokens are not given or the model is an encoder-decoder."""
     size, tokens = row.positive("active_params_b") or row.positive("params_b"), row.positive("tokens_b")
     if size is not None and tokens is not None and not two_sided(row):
         return 6 * size * tokens * 1e18
-    return float(found.outcome.value("model_flops"))
+    return float(found.value("model_flops"))
 
 
 def seen_run(raw: Raw) -> dict[str, Any]:
@@ -336,9 +340,8 @@ def measures(errors: Any) -> dict[str, float | None]:
 
 
 def _size(one: JudgedTotals) -> str:
-    assert one.raw.found is not None
-    model = one.raw.found.outcome.resolved.model
-    billions = float(model.parameters) / 1e9 if model else 0.0
+    assert one.raw.traits is not None
+    billions = one.raw.traits[2] / 1e9
     return next((f"{label} parameters" for most, label in SIZES if billions < most), "100 B and more parameters")
 
 
@@ -352,9 +355,9 @@ def _scale(one: JudgedTotals) -> str:
 SIZES = ((2, "up to 2 B"), (10, "2 to 10 B"), (100, "10 to 100 B"))
 SCALES = ((32, "up to 32"), (300, "33 to 300"), (1024, "301 to 1,024"))
 GROUPS: Mapping[str, Callable[[JudgedTotals], str]] = {
-    "year": lambda one: str(one.raw.found.year if one.raw.found else ""),
+    "year": lambda one: str(one.raw.traits[1] if one.raw.traits else ""),
     "size": _size,
     "scale": _scale,
-    "kind": lambda one: str(one.raw.found.kind if one.raw.found else ""),
+    "kind": lambda one: str(one.raw.traits[0] if one.raw.traits else ""),
 }
 """Groupings of the errors."""

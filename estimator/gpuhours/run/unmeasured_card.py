@@ -1,0 +1,49 @@
+"""A first answer on an accelerator whose kernels are not known: the share of its peak that whole runs on other accelerators used."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuhours.layout.layout import Layout
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.typical import PeakShare, first, is_mixture, kind_of, this_year, typical
+
+MFU = "known.mfu"
+
+
+def at_usual_share(run: Run) -> Run:
+    """A run with a usual share of the peak as its assumed MFU; unchanged unless its step can only be predicted, on an accelerator without
+    kernel constants.
+
+        GPU-hours = model FLOPs / (share x peak),        share: median, 10th and 90th percentile of published whole runs (``typical.yaml``)
+
+    The share includes stops, so none are added. It says nothing about layout, memory or the parts of a step.
+    """
+    usual = usual_share(run)
+    if usual is None:
+        return run
+    reason = "the speed of this accelerator is not known: the share of the peak that whole published runs used on others, stops included"
+    supplied = Supplied(value=usual.value, low=usual.low, high=usual.high, reason=reason, source=usual.source)
+    return run.replaced(MFU, usual.value).replaced("assumptions", {**run.assumptions, MFU: supplied})
+
+
+def usual_share(run: Run) -> PeakShare | None:
+    """The usual share of the peak for a run; None if its MFU follows from what is stated, if its step can be predicted, or if the model or
+    the accelerator is open."""
+    if run.stages or run.model is None or run.hardware.accelerator is None or _says_speed(run):
+        return None
+    met = resolve(run.replaced("layout", Layout.model_construct()), layout_open=True)
+    if met.cluster is None or met.model is None or met.priced:
+        return None
+    kind, params = kind_of(met.model, met.data.frames), float(np.max(met.model.parameters))
+    year, adapters = run.year or this_year(), met.model.trains_adapters
+    return first(typical().peak_share, kind, year, np.inf, params, mixture=is_mixture(met.model), adapters=adapters)
+
+
+def _says_speed(run: Run) -> bool:
+    """Whether a run states its MFU, its GPU-hours, its step, or both its duration and its accelerators."""
+    known = run.known
+    timed = known.days is not None or known.wall_clock is not None
+    sized = run.hardware.gpus is not None or (run.layout is not None and run.layout.data is not None)
+    return any(one is not None for one in (known.mfu, known.gpu_hours, known.step_time)) or (timed and sized)
