@@ -1,5 +1,6 @@
 """Figures that MODEL.md and the guide state of what was learned from runs are those of the published tables."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,22 @@ def stated(pattern: str, text: str = MODEL) -> tuple[float, ...]:
     found = re.search(pattern, text)
     assert found is not None, pattern
     return tuple(map(float, found.groups()))
+
+
+def test_every_module_and_formula_that_is_named_exists() -> None:
+    """Modules by path, formulas of kernels, step, memory and cost by name, in prose and above the equations."""
+    package = ROOT / "gpuhours"
+    modules = [path for path in re.findall(r"`((?:\w+/)*\w+\.py)`", MODEL) if not path.startswith("tests/")]
+    places = {
+        path: next((p for p in (package / path, package / "questions" / path) if p.exists()), None) for path in modules
+    }
+    assert [path for path, place in places.items() if place is None] == []
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`, `(\w+)`", MODEL)
+    assert len(named) > 45
+    for path, name in named:
+        tree = ast.parse((package / path).read_text(encoding="utf-8"))
+        assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, (path, name)
+        assert not name.startswith("_")
 
 
 def test_the_slowdown_of_unmeasured_stacks() -> None:

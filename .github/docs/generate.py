@@ -9,6 +9,7 @@ import ast
 import json
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -323,6 +324,33 @@ def _constants(path: Path) -> Iterator[tuple[str, str, str]]:
             yield name, value, said
 
 
+EQUATIONS = ("layout", "kernels", "flops.py", "memory", "step", "cost", "run/goodput.py")
+"""Folders and files whose public functions state their equations as indented blocks of their docstrings, in the order of the model."""
+
+
+def equations() -> str:
+    """Return the equation of every public formula as its docstring states it, with what it gives and its place."""
+    root = MODEL.parent / "gpuhours"
+    files = [path for place in EQUATIONS for path in (sorted((root / place).glob("*.py")) or [root / place])]
+    return "\n".join(
+        f"`{path.relative_to(root)}`, `{name}`: {said}\n\n```text\n{block}\n```\n"
+        for path in files
+        for name, said, block in _equations(path)
+    )
+
+
+def _equations(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, first sentence, indented blocks with an equation) for a module's public functions and methods that have one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        first, *parts = (ast.get_docstring(node) or "").split("\n\n")
+        blocks = [part for part in parts if part.startswith("    ") and re.search(r" = |\b(min|max)\(| / ", part)]
+        if blocks:
+            sentence = re.split(r"(?<!\bal)(?<!\.\.)(?<=\.)\s(?=[A-Z(])", " ".join(first.split()))[0]
+            yield node.name, cell(sentence), "\n\n".join(map(textwrap.dedent, blocks))
+
+
 def identity_rows() -> str:
     """Return the identities between the quantities of a run, the runs they apply to, and how closely published figures satisfy them."""
     from gpuhours.run.identities import IDENTITIES
@@ -331,7 +359,9 @@ def identity_rows() -> str:
     return table(("identity", "of published runs", ">tolerance"), rows)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"constants": model_constants, "identities": identity_rows}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "identities": identity_rows, "equations": equations, "constants": model_constants,
+}  # fmt: skip
 
 
 def model_page() -> str:

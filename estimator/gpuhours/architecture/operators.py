@@ -183,7 +183,7 @@ class Pointwise(Enum):
     BLOOM_GELU = "bloom-gelu", None, Family.ACTIVATION, "gelu"  # tanh, unfused; saves its input alone
     XIELU = "xielu", None, Family.ACTIVATION, "gelu"  # two branches, with two learned factors, unfused: Apertus
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which is saved by the GEMM that reads it
-    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of their linear
+    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), per element of gate times up
     SPLIT_SWIGLU = "split-swiglu", None, Family.ACTIVATION, "swiglu"  # on halves of one GEMM's output: Phi-3
     EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"  # on the concatenated outputs of routed experts
     DROPOUT = "dropout", 0.5  # the mask, one byte

@@ -94,10 +94,11 @@ def unfused_attention_time(
 ) -> Array:
     """Estimated time in s of attention that writes its scores to memory (Megatron-LM before FlashAttention).
 
-        forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed
-        backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
+        forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed + 2 t0
+        backward   t = gemm(s, j, v) + gemm(j, v, s) + gemm(s, d, j) + gemm(j, d, s) + 11 p s j / copy speed + 2 t0
 
-    p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
+    p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size;  t0  launch of a memory-bound kernel;
+    gemm(m, n, k) of all problems: scores, output; gradients of probabilities, values, queries, keys
     A causal mask saves nothing: the GEMMs compute the masked half too. If j, d or v is not a multiple of 8 (2-byte elements; wider ones
     are treated as aligned), rows are not aligned to 16 bytes, and the library uses kernels with tiles of 64 at a small share u of peak, but
     never faster than aligned GEMMs (u from ``UnfusedConstants`` for odd and even sizes; for older libraries, ``unaligned`` times the
@@ -150,8 +151,10 @@ def fused_attention_time(
         u = max( w [ b h R (J + s0) + lambda Bq S (K + s0) ] / (E P) , bytes / (0.85 B) )
         w = 2 (D + V) forward,  2 (3 D + 2 V) backward                    FLOP per query and key
         R = s rounded up to query blocks;  J = keys per query row including the waste of partly masked blocks
+        bytes = e b (h s + k K) (D + V), 2.25 times as many backward
 
-    b batch, h heads, s queries, K keys;  D, V  head and value size, mostly as padded by the kernel
+    b batch, h heads, k key-value heads, s queries, K keys (K in the second term: at most 2 J under a window), Bq query block, e bytes per
+    element;  D, V  head and value size, mostly as padded by the kernel
     P peak FLOP/s, S SMs, B byte/s;  E s0 delta lambda t0  ``AttentionPass``
     h (in t)  ``throttle`` x (E / best E)^4: kernels that draw less power keep their clock
 

@@ -71,11 +71,11 @@ def all_gather_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
         inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
         between  x = M (n-1)/n / l / (share NIC)                    as does each domain's border, over l NICs
-        latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net where d > 1
+        latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net + (n - 1) r where d > 1
 
-    M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step. Rings run through all ranks, l of them in parallel so that every
-    NIC is used; the time is the larger of ``pipelined_time`` inside and between domains. A rank also copies its own share, M/n. A
-    hierarchical algorithm would send only (d-1)/d between domains; NCCL uses rings.
+    M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step, r s per ring step of a network that delays them. Rings run
+    through all ranks, l of them in parallel so that every NIC is used; the time is the larger of ``pipelined_time`` inside and between
+    domains. A rank also copies its own share, M/n. A hierarchical algorithm would send only (d-1)/d between domains; NCCL uses rings.
     """
     return _ring_time(bytes, group, cluster)
 
@@ -106,7 +106,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
         inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
                  x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
         between  x = 2 M (n-1)/n / l / (share NIC)                       the same for ring and double binary tree
-        latency  = t0 + 2 (l - 1) a, and t0_net + 2 log2(d) a_net where d > 1
+        latency  = t0 + 2 (l - 1) a, by switch t0 + 4 a, and t0_net + 2 log2(d) a_net where d > 1
 
     M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step.
     Double binary trees (Sanders, Speck, Träff 2009; in NCCL since 2.4) have logarithmic latency and the bandwidth of a ring.
@@ -131,7 +131,8 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     outside.
 
         inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)
-        between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) ``MESSAGE_COST``
+        between  x = M (n-l)/n / (exchange_share NIC)
+        latency  = t0 + a inside, t0 + t0_net + a_net + (n - l) ``MESSAGE_COST`` between
 
     Both run concurrently; the time is that of the slower.
     """

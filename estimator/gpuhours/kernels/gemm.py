@@ -41,7 +41,8 @@ def gemm_time(
         t_p = 2 m n k count / (rho P)                                  power and instruction issue
         t_m = (b_in (m k + k n) + b_out m n) count / (beta B)          memory
 
-    P    dense peak FLOP/s of ``dtype``, in 4 bit times the share that is reached;  B  memory bandwidth, byte/s;  b  bytes per element
+    P    dense peak FLOP/s of ``dtype``, in 4 bit times the share that is reached;  B  memory bandwidth, byte/s;  b  bytes per element, b_in
+         with an input's share of the scale of its block
     rho beta t0          ``GemmConstants`` of the accelerator;  the time is 0 if any size is 0
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
     ``pads``             operands may first be copied into aligned ones, if that is faster (torch.compile's ``shape_padding``)

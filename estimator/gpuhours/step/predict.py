@@ -83,7 +83,13 @@ class Work:
 def step(workload: Workload) -> Step:
     """Predict one optimiser step. Any number may be an array with an axis of its own; results that do not depend on it keep their shape.
 
-        time = pace (schedule(stages, micro-batches) + gradient reduction + optimiser + waiting)
+        time = pace (1 + w) [schedule(stages, m) + m (P2P + launches) + waits + gradient reduction + optimiser + CPU]
+
+    pace      ``pace_of``                                  w     ``waiting_share``: waiting for the slowest rank
+    schedule  ``step.schedule.pipeline_time`` of the passes of m micro-batches, with what their overlap leaves of communication
+    P2P       ``send_time``                                launches    ``step.cpu_overhead.cpu_overhead_time``
+    waits     ``encoder_wait`` for an encoder on its own accelerators
+    gradient reduction and optimiser  ``step.state.step_reduction``, ``optimiser_time``        CPU  a stack's own s per step
 
     An invalid layout is marked (``Step.valid``); nothing is raised.
     """
