@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -71,8 +71,21 @@ def estimate(
         shown(explanation(result, explain))
     else:
         emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)
+    if result.chances is not None and result.chances.unknown:
+        undetermined(result.chances.unknown)
     if result.fits is False or (result.chances is not None and not result.chances.likely):
         raise typer.Exit(1)
+
+
+def undetermined(flags: tuple[str, ...]) -> NoReturn:
+    """Refuse limits that nothing can be said of: an exit code of 0 would read as yes."""
+    from gpuhours.inputs.errors import EstimateError
+
+    raise EstimateError(
+        "Whether the run stays within it is not known: its time or its cost is not determined.",
+        "The output says what is missing: the model, tokens, --gpu, or a price (--set cost.price=2).",
+        " and ".join(flags),
+    )
 
 
 def day_of(text: str | None) -> datetime.date | None:

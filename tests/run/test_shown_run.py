@@ -104,3 +104,16 @@ def test_dropout_costs_time_whatever_is_open() -> None:
             assert sample is not None
             spent.append(np.median(sample.gpu_time))
         assert 1.0 < spent[1] / spent[0] < 1.1
+
+
+@pytest.mark.parametrize("tokens", ["10B", "30B"])
+def test_a_run_that_fits_is_shown_where_one_of_the_sample_does(tokens: str) -> None:
+    """70B on 16 H100: trainers of whole models do not fit, stacks that split one do: at 10B tokens an eighth of the sample."""
+    keys = {
+        "model": "llama-3-70b",
+        "data.tokens": tokens,
+        "hardware.accelerator": "h100-sxm-80gb",
+        "hardware.gpus": 16,
+        "year": 2025,
+    }
+    assert gpuhours.estimate(gpuhours.from_dict({}, "tuning", settings=keys)).fits

@@ -336,5 +336,10 @@ def answer(estimate: Estimate) -> str:
         said.append("does not fit")
     if asked is not None:
         limits = chances_of(asked)
-        said += [f"unlikely to be {what} ({chance:.0%})" for what, chance in limits if chance < 0.5 and what != "fits"]
+        unlikely = [
+            f"unlikely to be {what} ({chance:.0%})" for what, chance in limits if chance < 0.5 and what != "fits"
+        ]
+        if not unlikely and estimate.fits is not False and not asked.likely:
+            unlikely = [f"unlikely to be all of it at once ({asked.together:.0%})"]
+        said += unlikely
     return ", ".join(said) or "not determined"

@@ -31,13 +31,14 @@ def shown_draw(seconds: Draws, choices: Choices) -> int:
     """Index of the draw whose predicted step time is nearest to the median, in log. Its stops do not matter: they are set such that the
     run takes the median GPU time.
 
-    Draws that fit are considered if more than half do, otherwise those that do not; of them those of one recompute mode if more than half
-    have it, as adapters do. Of the draws within ``ALIKE`` of the median (or the nearest one), those that recompute least are preferred,
-    then those with the simplest layout and the most common stack: such a run is the shortest to describe, and readers take it for advice.
+    Only draws that fit are considered if any do, since who runs out of memory takes another stack; of them those of one recompute mode if
+    more than half have it, as adapters do. Of the draws within ``ALIKE`` of the median (or the nearest one), those that recompute least
+    are preferred, then those with the simplest layout and the most common stack: such a run is the shortest to describe, and readers take
+    it for advice.
     """
     far = np.abs(np.log(choices.usual_time / median(seconds)))
     fits = np.array([one.room > 0 for one in choices.grids])[choices.stack]
-    kept = fits == (2 * fits.sum() > len(fits))
+    kept = fits if fits.any() else ~fits
     modes = np.bincount(choices.mode[kept])
     if 2 * modes.max() > kept.sum():
         kept &= choices.mode == np.argmax(modes)

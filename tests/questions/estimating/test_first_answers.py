@@ -215,9 +215,10 @@ def test_a_time_in_which_no_number_finishes_is_refused() -> None:
         said(known__days=0.1)
 
 
-def test_an_accelerator_without_speed_asks_for_the_mfu_and_assumes_no_stack(gpuhours_command: Command) -> None:
+def test_an_accelerator_without_speed_gets_a_share_of_its_peak_and_no_stack(gpuhours_command: Command) -> None:
     page = gpuhours_command("estimate", "--params", "7B", "--tokens", "1T", "--gpu", "tpu-v4", "--gpus", "256").out
-    assert "Say first     --mfu" in page
+    assert "GPU-hours" in page
+    assert "--mfu narrows them" in " ".join(page.split())
     assert "megatron" not in page
 
 
@@ -314,3 +315,24 @@ def test_an_instance_of_one_accelerator_on_ethernet_stays_alone() -> None:
     keys = {"model.params": "124M", "data.tokens": "1B", "hardware.accelerator": "g5.xlarge"}
     assert estimate(gpuhours.from_dict({}, settings=keys)).outcome.value("gpus") == 1
     assert estimate(gpuhours.from_dict({}, settings={**keys, "hardware.gpus": 4})).outcome.value("gpus") == 4
+
+
+def test_all_that_is_asked_has_to_hold_together() -> None:
+    """Two limits that are each met more often than not may both be met in fewer than half of the draws: the answer is no."""
+    assert not Chances(0.9, 0.7, 0.7, 0.49, (), "2027-03-01", 1e6).likely
+    assert Chances(0.9, 0.7, 0.7, 0.51, (), "2027-03-01", 1e6).likely
+    today = datetime.date(2026, 1, 1)
+    found = said(hardware__gpus=256)
+    late, dear = (np.quantile(found.draws[name], 0.6) for name in ("wall_clock", "cost"))
+    asked = chances(found, today + datetime.timedelta(seconds=float(late)), float(dear), today)
+    assert asked.in_time is not None
+    assert asked.within_budget is not None
+    assert min(asked.in_time, asked.within_budget) > 0.5
+    assert asked.likely == (asked.together is not None and asked.together >= 0.5)
+
+
+def test_a_limit_that_nothing_can_be_said_of_is_named() -> None:
+    """Without tokens there is no time and no cost."""
+    found = estimate(gpuhours.from_dict({}, settings={"model.params": 7e9, "hardware.accelerator": "h100-sxm-80gb"}))
+    asked = chances(found, datetime.date(2027, 1, 1), 1e6, datetime.date(2026, 1, 1))
+    assert asked.unknown == ("--by", "--budget")

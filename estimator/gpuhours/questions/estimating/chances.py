@@ -38,8 +38,14 @@ class Chances:
 
     @property
     def likely(self) -> bool:
-        """Whether every requested probability is at least one half."""
-        return all(chance is None or chance >= 0.5 for chance in (self.fits, self.in_time, self.within_budget))
+        """Whether it is at least as likely as not that all that is asked holds together: three probabilities of 70 % may make 35 %."""
+        return self.together is None or self.together >= 0.5
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The requested limits whose probability is not determined, by their flags."""
+        asked = (("--by", self.by, self.in_time), ("--budget", self.budget, self.within_budget))
+        return tuple(flag for flag, limit, chance in asked if limit is not None and chance is None)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object under ``chances``."""
