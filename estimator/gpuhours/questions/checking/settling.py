@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
-from gpuhours.questions.checking.reconciling.reconcile import Equations, Fit, Measurement, reconcile
+from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.reconciling.structure import Equations
 
 MOST = 2
 MOST_PAIRED = 5

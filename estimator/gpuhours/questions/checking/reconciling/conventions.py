@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.reconciling.reconcile import Equations
+from gpuhours.questions.checking.reconciling.structure import Equations
 from gpuhours.questions.checking.setting import Setting, identities
 from gpuhours.run.identities import Identity, Sum
 

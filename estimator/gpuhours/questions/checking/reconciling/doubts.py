@@ -7,6 +7,7 @@ condition, and the verdict stays open.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -31,6 +32,8 @@ LONGEST = 4e7
 """The longest time in seconds (a year and a quarter) among numbers that were not understood."""
 MOST_SWAPS = 64
 """Number of alternative readings tried for one contradiction, not counting multiples."""
+MOST_RIVALS = 6
+"""Number of other values tried for one figure."""
 NO_MISTAKE = {
     "part of the run": "covers the whole run, including stops",
     "downtime": "leaves out stops, restarts and evaluation",
@@ -265,12 +268,24 @@ class Rivals:
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Return up to six different values for the claim's quantity; for a cell whose row or column names the run, those of that cell."""
         rivals: list[Claim] = []
-        for rival in self.claims:
+        for rival in self._that_may_be(claim.quantity):
             if claim.of_row and not (rival.of_row and rival.quote == claim.quote and rival.sentence == claim.sentence):
                 continue
-            if _may_be(rival, claim.quantity) and not any(alike(rival, other) for other in (claim, *rivals)):
+            if not any(alike(rival, other) for other in (claim, *rivals)):
                 rivals.append(rival)
-        return rivals[:6]
+            if len(rivals) == MOST_RIVALS:
+                break
+        return rivals
+
+    def _that_may_be(self, quantity: str) -> tuple[Claim, ...]:
+        """Return the claims that may be of a quantity; found once, as a search asks for them often."""
+        if quantity not in self._by_quantity:
+            self._by_quantity[quantity] = tuple(rival for rival in self.claims if _may_be(rival, quantity))
+        return self._by_quantity[quantity]
+
+    @functools.cached_property
+    def _by_quantity(self) -> dict[str, tuple[Claim, ...]]:
+        return {}
 
 
 def _may_be(rival: Claim, quantity: str) -> bool:

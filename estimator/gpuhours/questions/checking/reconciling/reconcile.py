@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -27,6 +26,14 @@ from numpy.typing import NDArray
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Assumed
 from gpuhours.questions.checking.precision import Z
+from gpuhours.questions.checking.reconciling.structure import (
+    Equations,
+    Leaf,
+    Structure,
+    members_of,
+    structure_of,
+    structure_of_kind,
+)  # fmt: skip
 from gpuhours.run.identities import Identity, Sum
 
 LEAST_SIGMA = 0.002
@@ -100,48 +107,95 @@ class Fit:
         return math.exp(x), math.exp(x - Z * sd), math.exp(x + Z * sd)
 
 
-class Equations(tuple[Identity | Sum, ...]):
-    """The identities for one kind of run, compared and hashed by object identity so that their structure can be cached."""
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What a fit takes from the equations and the s.d. of the measurements alone: the same whatever values are measured."""
 
-    __slots__ = ()
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-@dataclass(frozen=True)
-class Structure:
-    """The part of the problem that depends only on the equations and the names of the measured quantities: relevant equations and rows."""
-
-    leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
-    names: list[str]
-    column: dict[str, int]
-    at: NDArray[np.intp]
-    """The column of each measurement."""
-    products: NDArray[np.float64]
-    constants: NDArray[np.float64]
-    sums: list[Sum]
+    solver: NDArray[np.float64]
+    """x = solver b."""
+    covariance: NDArray[np.float64]
+    determined: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+    """Whether anything tests a measurement."""
+    redundancy: NDArray[np.float64]
+    coupling: NDArray[np.float64]
+    resolve: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    sigma: NDArray[np.float64]
 
 
-def _structure(equations: Sequence[Identity | Sum], measured: tuple[str, ...]) -> Structure:
-    core, leaves = _peeled(equations, frozenset(measured))
-    names = sorted({*measured, *(name for equation in core for name in _members(equation))})
-    column = {name: j for j, name in enumerate(names)}
-    products = [equation for equation in core if isinstance(equation, Identity)]
-    rows, constants = np.zeros((len(products), len(names))), np.zeros(len(products))
-    for i, product in enumerate(products):
-        for name, exponent in product.exponents.items():
-            rows[i, column[name]] = exponent / product.sigma
-        constants[i] = math.log(product.constant) / product.sigma
-    at = np.array([column[name] for name in measured], dtype=np.intp)
-    return Structure(leaves, names, column, at, rows, constants, [e for e in core if isinstance(e, Sum)])
+def _factors(A: NDArray[np.float64], sigmas: tuple[float, ...]) -> Factors:
+    """Factor the equations A x = b, whose first rows are the measurements."""
+    n = len(sigmas)
+    solver, covariance, null = _solve(A)
+    size = np.linalg.norm(null, axis=0) if len(null) else np.zeros(A.shape[1])
+    measured, sigma = A[:n], np.array(sigmas)
+    R = np.eye(n) - measured @ covariance @ measured.T
+    r = np.clip(np.diag(R), 0.0, 1.0)
+    seen = r > NOTHING
+    safe = np.where(seen, r, 1.0)
+    coupling = np.abs(R) / np.sqrt(np.outer(safe, safe))
+    coupling[~seen, :] = coupling[:, ~seen] = 0.0
+    gain = covariance @ measured.T / sigma
+    return Factors(solver, covariance, size <= NOTHING, seen, r, coupling, R, gain, sigma)
 
 
-_structure_of_kind = functools.lru_cache(maxsize=2048)(_structure)
-"""``_structure`` for ``Equations``, cached, as the rows of a table usually state the same quantities."""
+@dataclass(frozen=True, eq=False)
+class Unfolded:
+    """All quantities as linear functions of those of the core: x = rows x_core + offset, with the leaves' own errors added."""
+
+    rows: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    determined: NDArray[np.bool_]
+    sd: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    bent: tuple[str, ...]
+
+
+def _unfold(structure: Structure, factors: Factors, x: NDArray[np.float64] | None = None) -> Unfolded | None:
+    """Solve the leaves by substitution, in reverse order of removal; None if a sum is among them and ``x`` of the core is not given.
+
+    x_d = (ln c - sum a_i x_i) / a_d,    var(x_d) = g cov g + sum of (s / a)^2,  g the slopes to the core
+    """
+    inner = len(structure.names)
+    rows = np.zeros((len(structure.column), inner + len(structure.leaves)))
+    rows[:inner, :inner] = np.eye(inner)
+    offset, known = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
+    known[:inner] = factors.determined
+    bent: list[str] = []
+    for k, leaf in enumerate(structure.leaves):
+        if not known[leaf.of].all():
+            continue
+        if isinstance(leaf.equation, Sum):
+            if x is None:
+                return None
+            by, value, sigma = _of_sum(leaf, rows[leaf.of, :inner] @ x + offset[leaf.of])
+            if by is None:
+                continue
+            rows[leaf.at] = by @ rows[leaf.of]
+            offset[leaf.at] = value - rows[leaf.at, :inner] @ x
+            bent += members_of(leaf.equation)
+        else:
+            a = leaf.equation.exponents[leaf.name]
+            by = np.array([-leaf.equation.exponents[name] / a for name in leaf.members])
+            rows[leaf.at] = by @ rows[leaf.of]
+            offset[leaf.at] = math.log(leaf.equation.constant) / a + by @ offset[leaf.of]
+            sigma = leaf.equation.sigma / abs(a)
+        rows[leaf.at, inner + k] = sigma
+        known[leaf.at] = True
+    core, own = rows[:, :inner], rows[:, inner:]
+    variance = np.sum((core @ factors.covariance) * core, axis=1) + np.sum(own**2, axis=1)
+    return Unfolded(core, offset, known, np.sqrt(np.clip(variance, 0.0, None)), core @ factors.gain, tuple(bent))
+
+
+def _linear(structure: Structure, sigmas: tuple[float, ...]) -> tuple[Factors, Unfolded | None]:
+    """The factors and the leaves of a problem without sums in its core."""
+    factors = _factors(_rows(sigmas, structure, [], np.zeros(0))[0], sigmas)
+    return factors, _unfold(structure, factors)
+
+
+_linear_of_kind = functools.lru_cache(maxsize=256)(_linear)
+"""``_linear`` for the structure of ``Equations``, cached: a search tries many values of the same quantities."""
 
 
 def reconcile(
@@ -149,56 +203,50 @@ def reconcile(
 ) -> Fit:
     """Solve for every quantity in the measurements, equations and assumptions (``extra``), and return the fit."""
     every = [*measurements, *(Measurement(a.quantity, math.log(a.value), a.sigma) for a in extra)]
-    measured = tuple(m.quantity for m in every)
+    measured, logs = tuple(m.quantity for m in every), np.array([m.log for m in every])
+    sigmas = tuple(max(m.sigma, LEAST_SIGMA) for m in every)
     known_kind = isinstance(equations, Equations)
-    structure = _structure_of_kind(equations, measured) if known_kind else _structure(equations, measured)
-    names, column = structure.names, structure.column
-    x = np.zeros(len(names))
-    x[structure.at] = [m.log for m in every]
-    active: list[Sum] = []
+    structure = structure_of_kind(equations, measured) if known_kind else structure_of(equations, measured)
+    bent: tuple[str, ...] = ()
     if structure.sums:
-        A, b = _rows(every, structure, [], x)
-        x, _, null = _solve(A, b)
-        known = {name for name, j in column.items() if not len(null) or np.linalg.norm(null[:, j]) <= NOTHING}
-        active = [s for s in structure.sums if _usable(s, known)]
-        x = np.where([name in known for name in names], x, 0.0)
+        factors, b, bent = _curved(structure, sigmas, logs)
+        unfolded = None
+    else:
+        factors, unfolded = (_linear_of_kind if known_kind else _linear)(structure, sigmas)
+        b = np.concatenate((logs / factors.sigma, structure.constants))
+    x = factors.solver @ b
+    unfolded = unfolded or _unfold(structure, factors, x)
+    assert unfolded is not None
+    seen, safe = factors.seen, np.where(factors.seen, factors.redundancy, 1.0)
+    e = b[: len(logs)] - x[structure.at] / factors.sigma
+    return Fit(
+        (*structure.names, *structure.outer), unfolded.rows @ x + unfolded.offset, unfolded.sd, unfolded.determined,
+        np.where(seen, e / np.sqrt(safe), np.nan), np.where(seen, e * factors.sigma / safe, np.nan), factors.redundancy,
+        factors.coupling, unfolded.gain, factors.resolve, factors.sigma, bent + unfolded.bent,
+    )  # fmt: skip
+
+
+def _curved(
+    structure: Structure, sigmas: tuple[float, ...], logs: NDArray[np.float64]
+) -> tuple[Factors, NDArray[np.float64], tuple[str, ...]]:
+    """The factors and right-hand side of a problem with sums in its core, linearised at its solution, and the members of these sums."""
+    names = structure.names
+    x = np.zeros(len(names))
+    x[structure.at] = logs
+    A, b = _rows(sigmas, structure, [], x, logs)
+    solver, _, null = _solve(A)
+    x = solver @ b
+    known = {name for j, name in enumerate(names) if not len(null) or np.linalg.norm(null[:, j]) <= NOTHING}
+    active = [s for s in structure.sums if _usable(s, known)]
+    x = np.where([name in known for name in names], x, 0.0)
     for _ in range(6 if active else 1):
-        A, b = _rows(every, structure, active, x)
-        solution = _solve(A, b)
-        moved = float(np.max(np.abs(solution[0] - x))) if active else 0.0
-        x = solution[0]
+        A, b = _rows(sigmas, structure, active, x, logs)
+        solved = _solve(A)[0] @ b
+        moved = float(np.max(np.abs(solved - x))) if active else 0.0
+        x = solved
         if moved < 1e-9:
             break
-    bent = tuple(dict.fromkeys(name for one in active for name in _members(one)))
-    fit = replace(_fit(names, every, A, b, *solution), bent=bent)
-    return _with_leaves(fit, solution[1], structure.leaves)
-
-
-def _peeled(
-    equations: Sequence[Identity | Sum], measured: frozenset[str]
-) -> tuple[list[Identity | Sum], list[tuple[Identity | Sum, tuple[str, ...]]]]:
-    """Split the equations into those that can contradict a measurement and the leaves, in the order in which these were removed.
-
-    A leaf is an equation with members that are not measured and appear in no other remaining equation; it only determines these members.
-    """
-    core: list[Identity | Sum] = list(equations)
-    leaves: list[tuple[Identity | Sum, tuple[str, ...]]] = []
-    counts = Counter(name for equation in core for name in _members(equation))
-    changed = True
-    while changed:
-        changed = False
-        for equation in tuple(core):
-            free = tuple(name for name in _members(equation) if counts[name] == 1 and name not in measured)
-            if free:
-                del core[next(i for i, other in enumerate(core) if other is equation)]
-                counts.subtract(_members(equation))
-                leaves.append((equation, free))
-                changed = True
-    return core, leaves
-
-
-def _members(equation: Identity | Sum) -> tuple[str, ...]:
-    return tuple(equation.exponents) if isinstance(equation, Identity) else (equation.whole, *equation.parts)
+    return _factors(A, sigmas), b, tuple(dict.fromkeys(name for one in active for name in members_of(one)))
 
 
 def _usable(equation: Sum, known: set[str]) -> bool:
@@ -206,83 +254,43 @@ def _usable(equation: Sum, known: set[str]) -> bool:
     return sum(name not in known for name in (equation.whole, *equation.parts)) <= 1
 
 
-def _with_leaves(
-    fit: Fit, covariance: NDArray[np.float64], leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
-) -> Fit:
-    """Return the fit extended by the quantities of the leaves, solved by substitution in reverse order of removal.
+def _of_sum(leaf: Leaf, x: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, float, float]:
+    """Solve a sum for its leaf: return the slopes to its other members, its logarithm, and the s.d. that the equation adds.
 
-    x_d = (ln c - sum a_i x_i) / a_d,    cov(x_d, .) = -sum a_i cov(x_i, .) / a_d,    var(x_d) the same twice + (s / a_d)^2
+    ``x`` are the logarithms of the other members. The slopes are None if the sum leaves nothing positive for the part.
     """
-    inner = len(fit.quantities)
-    outer = [name for _, free in leaves for name in free]
-    names = [*fit.quantities, *outer]
-    size = len(names)
-    x, determined = np.zeros(size), np.zeros(size, dtype=bool)
-    x[:inner], determined[:inner] = fit.x, fit.determined
-    gain = np.zeros((size, fit.gain.shape[1]))
-    gain[:inner] = fit.gain
-    spread = np.zeros((size, size))
-    spread[:inner, :inner] = covariance
-    column = {name: j for j, name in enumerate(names)}
-    bent = list(fit.bent)
-    for equation, free in reversed(leaves):
-        members = [name for name in _members(equation) if name not in free]
-        others = [column[name] for name in members]
-        if len(free) > 1 or not all(determined[j] for j in others):
-            continue
-        d = column[free[0]]
-        slopes, value, sigma = _leaf(
-            equation, free[0], {name: float(x[j]) for name, j in zip(members, others, strict=True)}
-        )
-        if slopes is None:
-            continue
-        bent += _members(equation) if isinstance(equation, Sum) else ()
-        by = np.array([slopes[name] for name in members])
-        x[d], determined[d] = value, True
-        gain[d] = by @ gain[others]
-        spread[d] = by @ spread[others]
-        spread[:, d] = spread[d]
-        spread[d, d] = by @ spread[others][:, others] @ by + sigma**2
-    sd = np.sqrt(np.clip(np.diag(spread), 0.0, None))
-    return replace(fit, quantities=tuple(names), x=x, sd=sd, determined=determined, gain=gain, bent=tuple(bent))
-
-
-def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
-    """Solve an equation for ``name``: return its slope to each other member, its logarithm, and the s.d. that the equation adds.
-
-    The slopes are None if a sum leaves nothing positive for the part.
-    """
-    if isinstance(equation, Identity):
-        a = equation.exponents[name]
-        slopes = {other: -b / a for other, b in equation.exponents.items() if other != name}
-        value = math.log(equation.constant) / a + math.fsum(slope * x[other] for other, slope in slopes.items())
-        return slopes, value, equation.sigma / abs(a)
-    parts = [part for part in equation.parts if part != name]
-    if name == equation.whole:
-        amount = math.fsum(math.exp(x[part]) for part in parts)
-        return {part: math.exp(x[part]) / amount for part in parts}, math.log(amount), equation.sigma
-    total = math.exp(x[equation.whole])
-    amount = total - math.fsum(math.exp(x[part]) for part in parts)
+    equation = leaf.equation
+    assert isinstance(equation, Sum)
+    values = np.exp(x)
+    if leaf.name == equation.whole:
+        amount = math.fsum(values)
+        return values / amount, math.log(amount), equation.sigma
+    whole = np.array([name == equation.whole for name in leaf.members])
+    total = float(values[whole][0])
+    amount = total - math.fsum(values[~whole])
     if amount <= 0:
         return None, 0.0, 0.0
-    slopes = {equation.whole: total / amount} | {part: -math.exp(x[part]) / amount for part in parts}
-    return slopes, math.log(amount), equation.sigma * total / amount
+    return np.where(whole, values, -values) / amount, math.log(amount), equation.sigma * total / amount
 
 
 def _rows(
-    measurements: Sequence[Measurement], structure: Structure, sums: Sequence[Sum], x: NDArray[np.float64]
+    sigmas: tuple[float, ...],
+    structure: Structure,
+    sums: Sequence[Sum],
+    x: NDArray[np.float64],
+    logs: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the weighted equations A x = b: measurements first, then identities, then sums linearised at x."""
-    n, p = len(measurements), len(structure.constants)
+    n, p = len(sigmas), len(structure.constants)
     A = np.zeros((n + p + len(sums), len(structure.names)))
     b = np.zeros(len(A))
-    weights = np.array([1 / max(m.sigma, LEAST_SIGMA) for m in measurements])
+    weights = 1 / np.array(sigmas)
     A[np.arange(n), structure.at] = weights
-    b[:n] = weights * [m.log for m in measurements]
+    b[:n] = weights * (0.0 if logs is None else logs)
     A[n : n + p], b[n : n + p] = structure.products, structure.constants
     for i, sum_ in enumerate(sums, n + p):
         row, value = _linearised(sum_, structure.column, x)
-        A[i] = row / sum_.sigma
+        A[i] = row[: len(structure.names)] / sum_.sigma
         b[i] = value / sum_.sigma
     return A, b
 
@@ -308,45 +316,14 @@ def _linearised(equation: Sum, column: dict[str, int], x: NDArray[np.float64]) -
     return row, -constant
 
 
-def _solve(
-    A: NDArray[np.float64], b: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the minimum-norm solution, the covariance and the null space, from one singular value decomposition."""
-    missing = A.shape[1] - A.shape[0]
-    if missing > 0:  # add rows of zeros, so that the reduced decomposition includes all directions
-        A, b = np.vstack((A, np.zeros((missing, A.shape[1])))), np.concatenate((b, np.zeros(missing)))
+def _solve(A: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the matrix S of the minimum-norm solution x = S b, the covariance and the null space, from one singular value
+    decomposition."""
+    rows, columns = A.shape
+    if columns > rows:  # add rows of zeros, so that the reduced decomposition includes all directions
+        A = np.vstack((A, np.zeros((columns - rows, columns))))
     U, singular, directions = np.linalg.svd(A, full_matrices=False)
     rank = int(np.sum(singular > 1e-9 * singular[0]))
     basis, null = directions[:rank].T, directions[rank:]
-    x = basis @ ((U.T @ b)[:rank] / singular[:rank])
-    covariance = (basis / singular[:rank] ** 2) @ basis.T
-    return x, covariance, null
-
-
-def _fit(
-    names: list[str],
-    measurements: Sequence[Measurement],
-    A: NDArray[np.float64],
-    b: NDArray[np.float64],
-    x: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    null: NDArray[np.float64],
-) -> Fit:
-    n = len(measurements)
-    size = np.linalg.norm(null, axis=0) if len(null) else np.zeros(len(names))
-    determined = size <= NOTHING
-    measured = A[:n]
-    hat = measured @ covariance @ measured.T
-    e = b[:n] - measured @ x
-    R = np.eye(n) - hat
-    r = np.clip(np.diag(R), 0.0, 1.0)
-    sigma = np.array([max(m.sigma, LEAST_SIGMA) for m in measurements])
-    seen = r > NOTHING
-    safe = np.where(seen, r, 1.0)
-    z = np.where(seen, e / np.sqrt(safe), np.nan)
-    left = np.where(seen, e * sigma / safe, np.nan)
-    coupling = np.abs(R) / np.sqrt(np.outer(safe, safe))
-    coupling[~seen, :] = coupling[:, ~seen] = 0.0
-    gain = covariance @ measured.T / sigma
-    sd = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
-    return Fit(tuple(names), x, sd, determined, z, left, r, coupling, gain, R, sigma)
+    solver = (basis / singular[:rank]) @ U[:rows, :rank].T
+    return solver, (basis / singular[:rank] ** 2) @ basis.T, null
