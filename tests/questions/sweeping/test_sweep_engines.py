@@ -133,3 +133,29 @@ def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", "1s")
     with pytest.raises(EstimateError, match="No scheduler answers"):
         gpuhours.sweep(gpuhours.from_dict(RUN), VARY, engine="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_that_goes_while_it_is_asked_for_its_workers_is_told() -> None:
+    """dask's ``CommClosedError`` is an ``OSError``, which must not be taken for a full disk."""
+    from gpuhours.questions.sweeping import cluster as module
+
+    class Gone:
+        def nthreads(self) -> dict[str, int]:
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    with pytest.raises(EstimateError, match=r"The scheduler is gone: .*Connection reset") as told:
+        module._window(Gone(), "tcp://127.0.0.1:9")
+    assert told.value.where == "--scheduler tcp://127.0.0.1:9"
+
+
+def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    from gpuhours.questions.sweeping import cluster as module
+
+    monkeypatch.setattr(module, "PATIENCE", "1s")
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
+        pytest.raises(EstimateError, match="no worker, and none joined within 1s"),
+    ):
+        gpuhours.sweep(gpuhours.from_dict(RUN), VARY, engine="dask", scheduler=empty.scheduler_address)

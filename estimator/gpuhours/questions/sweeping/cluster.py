@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -36,22 +37,25 @@ def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> I
             f"No scheduler answers: {error}", "Start one with `dask scheduler`.", f"--scheduler {scheduler}"
         ) from None
     with client:
-        client.wait_for_workers(1)
+        _wait_for_a_worker(client, scheduler)
         left = iter(numbers)
         flying = distributed.as_completed(loop=client.loop)
-        out, most, asked = 0, _window(client), time.monotonic()
+        out, most, asked = 0, _window(client, scheduler), time.monotonic()
         while True:
             for number in islice(left, max(0, most - out)):
-                flying.add(client.submit(_answer, work, number, stamp(), pure=False, retries=3))
+                with _while_there(scheduler):
+                    flying.add(client.submit(_answer, work, number, stamp(), pure=False, retries=3))
                 out += 1
             if not out:
                 return
-            future = next(flying)
-            yield _result(future, scheduler)
+            with _while_there(scheduler):
+                future = next(flying)
+                answer: Answer = future.result()
+            yield answer
             future.release()
             out -= 1
             if time.monotonic() - asked > REFRESH:
-                most, asked = _window(client), time.monotonic()
+                most, asked = _window(client, scheduler), time.monotonic()
 
 
 def _distributed() -> Any:
@@ -64,23 +68,34 @@ def _distributed() -> Any:
         ) from None
 
 
-def _window(client: Any) -> int:
-    """Blocks to submit at once, by the current number of workers, which varies on a busy cluster."""
-    return max(1, sum(client.nthreads().values())) * (1 + AHEAD)
-
-
-def _result(future: Any, scheduler: str) -> Answer:
-    """The result of a task; if the scheduler is gone, all tasks are cancelled."""
+def _wait_for_a_worker(client: Any, scheduler: str) -> None:
+    """Raise ``EstimateError`` if no worker joins in time: without one, nothing would ever be answered."""
     try:
-        answer: Answer = future.result()
-    except EstimateError:
-        raise
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise EstimateError(
+            f"The scheduler has no worker, and none joined within {PATIENCE}.",
+            f"Start one with `dask worker {scheduler}`.",
+            f"--scheduler {scheduler}",
+        ) from None
+
+
+def _window(client: Any, scheduler: str) -> int:
+    """Blocks to submit at once, by the current number of workers, which varies on a busy cluster."""
+    with _while_there(scheduler):
+        return max(1, sum(client.nthreads().values())) * (1 + AHEAD)
+
+
+@contextlib.contextmanager
+def _while_there(scheduler: str) -> Iterator[None]:
+    """Say that the scheduler is gone where a request to it fails; all tasks are cancelled then."""
+    try:
+        yield
     except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError) as error:
         raise EstimateError(
             f"The scheduler is gone: {error or type(error).__name__}.",
             "Start it again; with -o and --resume finished rows are kept.", f"--scheduler {scheduler}",
         ) from None  # fmt: skip
-    return answer
 
 
 def stamp() -> str:
