@@ -83,7 +83,7 @@ def undetermined(flags: tuple[str, ...]) -> NoReturn:
 
     raise EstimateError(
         "Whether the run stays within it is not known: its time or its cost is not determined.",
-        "The output says what is missing: the model, tokens, --gpu, or a price (--set cost.price=2).",
+        "The output says what is missing: the model, tokens, --gpu, or a price (--price '2.5 USD/GPU-hour').",
         " and ".join(flags),
     )
 
