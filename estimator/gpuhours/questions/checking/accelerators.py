@@ -12,9 +12,10 @@ from typing import Any
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.reading.vocabulary.chips import MODEL_NUMBER
 
-CHIP = re.compile(r"\b[A-Z]{1,3}\d{2,4}[A-Z]?")
-"""The model number in the name of an accelerator: ``H100``, ``MI250X``, ``A100`` of ``A100s``."""
+CHIP = re.compile(rf"\b{MODEL_NUMBER}")
+"""A model number where a word begins."""
 
 
 @dataclass(frozen=True)

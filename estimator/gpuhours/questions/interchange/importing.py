@@ -285,41 +285,38 @@ def _missing(data: Mapping[str, Any], run: Run, longest: int | None) -> Iterator
         yield "the accelerator is missing: --gpu h100-sxm-80gb"
 
 
-def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
-    """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
-    said = {
-        key: found.pop(key, None)
-        for key in (
-            NODES,
-            PER_NODE,
-            RANKS,
-            ACCUMULATION,
-            LOCAL_BATCH,
-            EVERY,
-            VOCABULARY,
-            UNPADDED,
-            LONGEST,
-            MOST_SAMPLES,
-            IN_NODE,
-        )
-    }
+EQUIVALENT = (
+    NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED, LONGEST, MOST_SAMPLES, IN_NODE,
+)  # fmt: skip
+"""Quantities of files that are no keys of a run, but from which keys follow."""
+
+
+def _gpus_and_batch(found: dict[str, Any], said: Mapping[str, Any]) -> list[str]:
+    """Derive the number of GPUs and the global batch from equivalent quantities, in place; returns what is missing for the batch."""
     copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
         found["hardware.gpus"] = said[NODES] * said[PER_NODE]
     if "hardware.gpus" not in found and said[RANKS]:
         found["hardware.gpus"] = said[RANKS] * copy
-    gpus, remarks = found.get("hardware.gpus"), []
-    if "training.global_batch" not in found:
-        passes, microbatch = said[ACCUMULATION], found.get("layout.microbatch")
-        local = said[LOCAL_BATCH] or (int(microbatch) * passes if passes and microbatch else None)
-        if local and gpus:
-            found["training.global_batch"] = local * (int(gpus) // copy)
-        elif local:
-            remarks.append(
-                f"the global batch is {local} samples times the data-parallel ranks, and the number of GPUs is missing: --gpus N"
-            )
-        elif passes:
-            remarks.append(f"a step has {passes} passes of a micro-batch of unknown size: --microbatch N")
+    if "training.global_batch" in found:
+        return []
+    gpus, passes, microbatch = found.get("hardware.gpus"), said[ACCUMULATION], found.get("layout.microbatch")
+    local = said[LOCAL_BATCH] or (int(microbatch) * passes if passes and microbatch else None)
+    if local and gpus:
+        found["training.global_batch"] = local * (int(gpus) // copy)
+    elif local:
+        return [
+            f"the global batch is {local} samples times the data-parallel ranks, and the number of GPUs is missing: --gpus N"
+        ]
+    elif passes:
+        return [f"a step has {passes} passes of a micro-batch of unknown size: --microbatch N"]
+    return []
+
+
+def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
+    """Derive the number of GPUs and the global batch from equivalent quantities in the files, then nest all keys and validate the run."""
+    said = {key: found.pop(key, None) for key in EQUIVALENT}
+    remarks = _gpus_and_batch(found, said)
     remarks += _vocabulary(found, said[VOCABULARY], origins)
     if said[UNPADDED] and said[UNPADDED] != found.get("model.vocab"):
         remarks.append(f"vocabulary {found['model.vocab']:,}: {said[UNPADDED]:,}, padded as Megatron pads it")

@@ -12,6 +12,7 @@ import re
 from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Token, tokens_of
 from gpuhours.questions.checking.reading.figures.unit_tokens import unit_at
+from gpuhours.questions.checking.reading.vocabulary.chips import MODEL_NUMBER
 
 MEANT = {
     "hours used": "GPU hours",
@@ -285,19 +286,16 @@ def lent(label: str, value: str) -> str:
 
 
 _HOURLY = re.compile(
-    r"(?:\bper |/ ?)((?:[A-Z]{1,2}\d{2,3}|GPU|TPU|device|card|chip|accelerator|node|instance)[ -]?(?:hours?|hr?)\b)",
+    rf"(?:\bper |/ ?)((?:{MODEL_NUMBER}|GPU|TPU|device|card|chip|accelerator|node|instance)[ -]?(?:hours?|hr?)\b)",
     re.IGNORECASE,
 )
 _EVERY_HOUR = re.compile(r"\b(?:hourly|per hour|an hour)\b", re.IGNORECASE)
 """``Hourly rate ($)``: money for an hour."""
 
 
-_CHIP_NAME = re.compile(r"\b[A-Z]{1,2}\d{2,3}[A-Z]?\b")
-
-
 def _rate_in(label: str) -> str:
     """What money under a label is for: ``Price per GPU hour ($) -> " per GPU hour"``; empty if it is an amount."""
-    if any(c.isdigit() for c in _CHIP_NAME.sub("", label)):
+    if any(c.isdigit() for c in re.sub(rf"\b{MODEL_NUMBER}\b", "", label)):
         return ""  # the bill at $2.20 per GPU-hour
     device = _HOURLY.search(label)
     if device is not None:

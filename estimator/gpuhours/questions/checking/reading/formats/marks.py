@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import re
 
+from gpuhours.questions.checking.reading.vocabulary.chips import MODEL_NUMBER
 from gpuhours.questions.checking.reading.vocabulary.number_words import spelled
 
 SYMBOLS = {
@@ -179,7 +180,8 @@ def _clock(found: re.Match[str]) -> str:
 
 
 _FOR_AN_HOUR = re.compile(
-    r"(\\?\$\d{1,3}(?:\.\d{1,4})?) for (?:an?|one|each|every) ((?:[A-Z]{1,2}\d{2,3}|GPU|TPU|card|chip|device)[ -]hour\b)"
+    r"(\\?\$\d{1,3}(?:\.\d{1,4})?) for (?:an?|one|each|every) "
+    rf"((?:{MODEL_NUMBER}|GPU|TPU|card|chip|device)[ -]hour\b)"
 )
 """``$1.60 for an A100-hour``: a price per device-hour."""
 _FRACTION = r"\b(?:(an?|one|two|three|four|five|seven|nine)[ -](third|quarter|fifth|sixth|eighth|tenth)s?|half)\b"

@@ -29,6 +29,8 @@ ADDED = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens
 """Quantities that can be summed over runs."""
 PARTIAL = {"token": "tokens", "step": "steps"}
 """What ``the last 50B tokens`` means in the description of a stage."""
+Listing = tuple[Sequence[Sequence[int]], Callable[[int], str]]
+"""The blocks of each item of a list, and a function from an item's first block to its name."""
 
 
 def value_of(entry: Placed) -> float:
@@ -56,27 +58,20 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
         if owners[n].kind == "total" and entry.place.quantity not in ADDED:
             owners[n] = NOBODY  # "28B parameters in total" are those of one model
     for group, name_of in lists(blocks):
-        _catalogue(read, owners, group, held, name_of, cast)
+        _catalogue(read, owners, (group, name_of), held, cast)
     for group, name_of in lists(blocks):
         for part in group:
             if beside := about_something_else(name_of(part[0])):
                 for n in [n for block in part for n in held.get(block, [])]:
                     owners[n] = Owner("side", beside)
     for group, name_of in (*lists(blocks), *(sections(blocks) if len(cast.own) < 2 else ())):
-        _separate(read, owners, group, held, name_of, cast)
+        _separate(read, owners, (group, name_of), held, cast)
     return owners
 
 
-def _separate(
-    read: ReadProse,
-    owners: list[Owner],
-    group: Sequence[Sequence[int]],
-    held: dict[int, list[int]],
-    name_of: Callable[[int], str],
-    cast: Cast,
-) -> None:
+def _separate(read: ReadProse, owners: list[Owner], listing: Listing, held: dict[int, list[int]], cast: Cast) -> None:
     """Makes the items of one list separate runs if they give different values for something a run has only once."""
-    blocks = read.prose.blocks
+    blocks, (group, name_of) = read.prose.blocks, listing
     _relabel(read, [block for part in group for block in part], held)
     parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
     if all(is_topic(name_of(part[0])) for part in group):
@@ -128,15 +123,9 @@ def _adaptations(read: ReadProse, owners: list[Owner], inside: Sequence[int], *,
 BESIDE = Owner("side", "adaptation")
 
 
-def _catalogue(
-    read: ReadProse,
-    owners: list[Owner],
-    group: Sequence[Sequence[int]],
-    held: dict[int, list[int]],
-    name_of: Callable[[int], str],
-    cast: Cast,
-) -> None:
+def _catalogue(read: ReadProse, owners: list[Owner], listing: Listing, held: dict[int, list[int]], cast: Cast) -> None:
     """A list of the sizes in a family: makes each item that gives parameters a separate model."""
+    group, name_of = listing
     sizes = [
         [
             n

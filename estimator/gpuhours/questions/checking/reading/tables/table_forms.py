@@ -10,11 +10,12 @@ from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.formats.blocks import Cell, Table
 from gpuhours.questions.checking.reading.naming.names import stem
+from gpuhours.questions.checking.reading.vocabulary.chips import MODEL_NUMBER
 from gpuhours.questions.checking.reading.vocabulary.run_words import is_total
 
 _TIMES_IN = re.compile(
     r"\b(?:times?|durations?)\s+(?:are\s+|is\s+|given\s+)?in\s+"
-    r"((?:[A-Z]{1,3}\d{2,3}|[GT]PU|node|card|chip)?[ -]?(?:days|hours|weeks|minutes))\b",
+    rf"((?:{MODEL_NUMBER}|[GT]PU|node|card|chip)?[ -]?(?:days|hours|weeks|minutes))\b",
     re.IGNORECASE,
 )
 
@@ -23,7 +24,7 @@ _GIVEN_IN = re.compile(
     r"\b(parameters?|params|sizes?|tokens|energy|compute|costs?|memory|emissions?|carbon|power|times?|durations?|lengths?|samples|images|steps)"
     r"\s+(?:are\s+|is\s+|given\s+)?in\s+"
     r"((?:thousands|millions|billions|trillions)(?:\s+of\s+[A-Z\w-]+(?:[ -]hours|[ -]days)?)?|[kMGTP]?Wh|[kMG]?W|USD"
-    r"|(?:GPU|TPU|[A-Z]\d{2,3})[ -](?:hours|days)"
+    rf"|(?:GPU|TPU|{MODEL_NUMBER})[ -](?:hours|days)"
     r"|days|hours|weeks|minutes|GB|tonnes|tCO2e?q?)\b",
     re.IGNORECASE,
 )
