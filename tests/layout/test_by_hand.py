@@ -121,7 +121,7 @@ def test_an_encoder_sees_ranks_of_its_own(
         data,
         microbatch,
     )
-    assert float(own.whole) == (2 if vision == "first-stage" else 1)
+    assert float(own.sequence_parallel) == (2 if vision == "first-stage" else 1)
     assert float(own.shards) == 4
     held = {
         place: float(encoder_weights(asked.model, asked.ranks, place, trained=False).all) for place in VisionPlacement
@@ -205,7 +205,13 @@ def test_micro_batches_that_wait(schedule: Schedule, interleave: int, held: list
 def test_degrees_are_solved() -> None:
     """32 GPUs / (2 x 2 x 2) = 4 data-parallel ranks; 60 samples / (4 x 2) = 7.5: eight micro-batches."""
     at = ranks(32, 60, tensor=2, pipeline=2, context=2, microbatch=2)
-    assert (float(at.data), float(at.copies), float(at.microbatches), float(at.whole), float(at.shards)) == (
+    assert (
+        float(at.data),
+        float(at.copies),
+        float(at.microbatches),
+        float(at.sequence_parallel),
+        float(at.shards),
+    ) == (
         4,
         8,
         8,
@@ -213,7 +219,7 @@ def test_degrees_are_solved() -> None:
         8,
     )
     assert (float(at.ulysses), float(at.ring)) == (1, 2)
-    assert float(ranks(32, 60, tensor=2, sequence_parallel=False).whole) == 1
+    assert float(ranks(32, 60, tensor=2, sequence_parallel=False).sequence_parallel) == 1
     assert [float(ranks(8, shard_group=some, sharding="zero3").shards) for some in (4, 8, 16)] == [4, 8, 8]
     assert float(ranks(1, 1, tensor=2).data) == 1
     assert float(ranks(8, 2, microbatch=1).microbatches) == 1
@@ -334,7 +340,7 @@ def test_every_degree_of_an_encoders_ranks(vision: str, own: tuple[float, ...]) 
     names = (
         "tensor",
         "expert_tensor",
-        "whole",
+        "sequence_parallel",
         "pipeline",
         "interleave",
         "context",

@@ -16,7 +16,7 @@ from gpuhours.kernels.collectives import all_gather_time, all_reduce_time, reduc
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.recompute import EVERYTHING, Policy
 from gpuhours.software.figures import Launches, Traffic
-from gpuhours.step.communication import CONTEXT, SENDS, _reduction_time, expert_passes, reached, tensor_passes
+from gpuhours.step.communication import CONTEXT, P2P, _reduction_time, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
     ATTENTION,
     GEMMS,
@@ -380,4 +380,4 @@ def test_only_an_encoder_in_the_first_stage_gathers_over_the_context(placement: 
     encoder = replace(layer(asked), trainable=Trainable.FROZEN)
     found = feature_parts(replace(asked, model=replace(asked.model, parts=(encoder, *asked.model.parts))))
     assert (float(found[CONTEXT].total) > 0) == gathered
-    assert (float(found[SENDS].total) > 0) != gathered
+    assert (float(found[P2P].total) > 0) != gathered

@@ -226,7 +226,7 @@ def test_casts_of_experts_and_of_split_gemms() -> None:
     found = cast_bytes(block, np.asarray(2048), asked)
     weights = 4 * 1.5 * held / 2
     assert found == (pytest.approx(8 * 1.5 * 2048 * ins + weights), pytest.approx(6 * 1.5 * 2048 * outs + weights))
-    assert float(ranks.whole) == 4
+    assert float(ranks.sequence_parallel) == 4
 
 
 def test_narrowing_of_experts_and_of_split_gemms() -> None:

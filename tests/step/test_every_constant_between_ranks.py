@@ -16,7 +16,7 @@ from gpuhours.layout.groups import Group
 from gpuhours.layout.placement import Placement
 from gpuhours.layout.schedules import SCHEDULES, Schedule
 from gpuhours.software.figures import Traffic
-from gpuhours.step.communication import CONTEXT, SENDS, expert_passes, reached, tensor_passes
+from gpuhours.step.communication import CONTEXT, P2P, expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
     GEMMS,
     elementwise_passes,
@@ -244,13 +244,13 @@ def test_features_by_where_an_encoder_stands() -> None:
 
     gathered = (message / 2 / 2 + message / 2) / LINK
     both = {"gpus": 4, "tensor": 2, "pipeline": 2, "vision": "replicated"}
-    assert sent(SENDS, **both) == pytest.approx((gathered, gathered))
-    assert sent(SENDS, Trainable.FROZEN, **both) == pytest.approx((gathered, 0.0))
+    assert sent(P2P, **both) == pytest.approx((gathered, gathered))
+    assert sent(P2P, Trainable.FROZEN, **both) == pytest.approx((gathered, 0.0))
     one = float(point_to_point_time(message / 2, Group(2, 8), workload(gpus=16).cluster))
     apart = {"gpus": 16, "tensor": 2, "data": 4, "vision": "separate", "vision_gpus": 8}
-    assert sent(SENDS, **apart) == pytest.approx((one, one))
+    assert sent(P2P, **apart) == pytest.approx((one, one))
     busy = float(point_to_point_time(message * 4 / 3, Group(2, 8), workload(gpus=16).cluster))
-    assert sent(SENDS, **{**apart, "vision_gpus": 3}) == pytest.approx((busy, busy))
-    assert sent(SENDS, gpus=4, context=2, tensor=2) == (0, 0)
+    assert sent(P2P, **{**apart, "vision_gpus": 3}) == pytest.approx((busy, busy))
+    assert sent(P2P, gpus=4, context=2, tensor=2) == (0, 0)
     assert sent(CONTEXT, gpus=4, context=2, tensor=2) == pytest.approx((message / 2 / LINK, message / 2 / LINK))
     assert sent(CONTEXT, gpus=4, context=2, tensor=2, microbatch=4) == pytest.approx((2 * message / LINK,) * 2)

@@ -22,7 +22,7 @@ from gpuhours.software.matching import StatedStack, match
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import Step, step
 from gpuhours.step.communication import TENSOR, tensor_passes
-from gpuhours.step.predict import RECOMPUTE, send_time
+from gpuhours.step.predict import RECOMPUTE, p2p_time
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 from tests.round_machine import LINK, MODEL, layer, stack, workload
@@ -157,4 +157,4 @@ def test_pipeline_messages_are_split_over_tensor_ranks_where_the_engine_splits_t
     and back, 512 x 1,024 elements of 2 B."""
     sends = load_software(software).network.sends
     asked = workload(gpus=8, tensor=4, pipeline=2, software=stack(network={"sends": sends}))
-    assert float(send_time(asked, np.asarray(0.0))) == pytest.approx(2 * 2 * 512 * 1024 / parts / LINK)
+    assert float(p2p_time(asked, np.asarray(0.0))) == pytest.approx(2 * 2 * 512 * 1024 / parts / LINK)

@@ -14,12 +14,12 @@ from gpuhours.step.predict import (
     BUBBLE,
     CPU,
     OPTIMISER,
-    SENDS,
+    P2P,
     Work,
     added,
     encoder_wait,
     encoding_time,
-    send_time,
+    p2p_time,
     shared_work,
     step,
     step_of,
@@ -37,7 +37,7 @@ ENCODER = MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024
 
 
 def sent(layer: float = 0.0, software: Any = None, **layout: Any) -> float:
-    return float(send_time(workload(software=software, **layout), np.asarray(layer)))
+    return float(p2p_time(workload(software=software, **layout), np.asarray(layer)))
 
 
 def test_messages_are_split_as_the_stack_splits_them() -> None:
@@ -72,7 +72,7 @@ def test_the_parts_of_two_stages() -> None:
     slowest = 2 * layer + max(first, last)
     together = 4 * layer + first + last
     assert found.parts[BUBBLE] == pytest.approx(8 * slowest + together - slowest - 8 * together / 2)
-    assert found.parts[SENDS] == pytest.approx(8 * 2 * STREAM / LINK)
+    assert found.parts[P2P] == pytest.approx(8 * 2 * STREAM / LINK)
     assert found.parts[OPTIMISER] == pytest.approx(float(optimiser_time(asked)))
     assert float(found.time) == pytest.approx(sum(float(seconds) for seconds in found.parts.values()))
     assert 0 < slowest < 6e-3

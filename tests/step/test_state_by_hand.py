@@ -13,9 +13,9 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.weights import Weights
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import (
+    _reductions_and_gathers,
     _replica_reduction,
     _shard_time,
-    _sums_and_gathers,
     accumulation_time,
     blocks_time,
     optimiser_time,
@@ -197,13 +197,13 @@ def test_one_weight_is_sent_and_none_is_not(sharding: str, experts: bool) -> Non
     """No weights take exactly no time, even beside layouts of a sweep that have a weight; ZeRO-3 has sent its weights in the passes."""
     held = np.asarray([0.0, 1.0])
     asked = workload(MIXTURE, gpus=8, expert=2, sharding=sharding)
-    sums, gathers = _sums_and_gathers(Weights(0.0, held) if experts else Weights(held, 0.0), asked)
+    sums, gathers = _reductions_and_gathers(Weights(0.0, held) if experts else Weights(held, 0.0), asked)
     once = 2 * (3 / 4 if experts else 7 / 8) / LINK
     summed = {"none": 2 * once, "zero1": once, "zero2": 0.0, "zero3": 0.0}[sharding]
     gathered = once if sharding in ("zero1", "zero2") else 0.0
     assert np.broadcast_to(sums, 2).tolist() == [0.0, pytest.approx(summed, abs=1e-18)]
     assert np.broadcast_to(gathers, 2).tolist() == [0.0, pytest.approx(gathered, abs=1e-18)]
-    assert _sums_and_gathers(Weights(0.0, 0.0), asked) == (0.0, 0.0)
+    assert _reductions_and_gathers(Weights(0.0, 0.0), asked) == (0.0, 0.0)
 
 
 def test_less_than_a_byte_is_added_up() -> None:

@@ -20,8 +20,8 @@ from gpuhours.step.predict import (
     encoder_wait,
     encoding_time,
     joined,
+    p2p_time,
     pace_of,
-    send_time,
     shared_work,
     step,
     unmeasured_factor,
@@ -147,7 +147,7 @@ def test_what_waits_for_an_encoder_apart() -> None:
 @pytest.mark.parametrize(("chunks", "messages"), [(1, 2), (2, 4)])
 def test_messages_between_stages(chunks: int, messages: int) -> None:
     asked = workload(gpus=2, pipeline=2, interleave=chunks, schedule="interleaved" if chunks > 1 else "1f1b")
-    assert send_time(asked, np.asarray(0.0)) == pytest.approx(messages * 2 * STREAM / LINK)
+    assert p2p_time(asked, np.asarray(0.0)) == pytest.approx(messages * 2 * STREAM / LINK)
 
 
 def test_stages_on_a_schedule() -> None:

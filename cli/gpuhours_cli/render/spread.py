@@ -101,7 +101,7 @@ def missing_input(estimate: Estimate) -> str | None:
         return f"--epochs (1 for one pass over the samples{one_pass(estimate)}): GPU-hours, time and cost follow"
     if estimate.results["steps"] is None:
         return "--tokens, --steps, or --samples with --epochs: GPU-hours, time and cost follow"
-    if not resolved.priced:
+    if not resolved.timed:
         slow = f"the speed of {resolved.cluster.accelerator.title} is not known"
         return f"--mfu, such as 40%: {slow}, so no step is predicted; GPU-hours, time and cost follow"
     return None

@@ -40,7 +40,7 @@ class Ranks:
     microbatch: Array
     microbatches: Array
     """Number of micro-batches per optimiser step and data-parallel rank."""
-    whole: Array
+    sequence_parallel: Array
     """Tensor ranks that split the operators outside attention and MLP: ``tensor`` with sequence parallelism, otherwise 1."""
     shards: Array
     """Ranks over which one copy of the sharded state is split."""
@@ -67,7 +67,7 @@ class Ranks:
         return replace(
             self,
             tensor=np.where(first, self.tensor, 1),
-            whole=np.where(first, self.whole, 1),
+            sequence_parallel=np.where(first, self.sequence_parallel, 1),
             expert_tensor=np.where(first, self.expert_tensor, 1),
             microbatch=np.where(first, self.microbatch, own),
             pipeline=np.where(apart, 1, self.pipeline),
@@ -170,7 +170,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
         expert_tensor=layout.tensor if layout.expert_tensor is None else layout.expert_tensor,
         microbatch=layout.microbatch,
         microbatches=np.maximum(np.ceil(np.divide(global_batch, samples)), 1),
-        whole=np.where(layout.sequence_parallel, layout.tensor, 1),
+        sequence_parallel=np.where(layout.sequence_parallel, layout.tensor, 1),
         vision=layout.vision,
         vision_gpus=layout.encoder_gpus,
         shards=copies if layout.shard_group is None else np.minimum(layout.shard_group, copies),

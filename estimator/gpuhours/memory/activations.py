@@ -56,13 +56,13 @@ class Saved:
     def on_rank(self, ranks: Ranks) -> Array:
         """Bytes per token on one rank."""
         split = (self.attention + self.mlp + self.scores) / ranks.tensor
-        return self.stream / ranks.whole + self.whole + split + self.expert / ranks.expert_tensor
+        return self.stream / ranks.sequence_parallel + self.whole + split + self.expert / ranks.expert_tensor
 
     def left_by(self, unkept: Unkept, ranks: Ranks) -> Array:
         """Bytes per token on one rank under a policy with ``all_but``: the layer's input, and the shares of attention's output and of
         GEMM outputs that are saved."""
         attended, outputs = unkept.all_but or (0.0, 0.0)
-        return self.entry / ranks.whole + (self.attended * attended + self.outputs * outputs) / ranks.tensor
+        return self.entry / ranks.sequence_parallel + (self.attended * attended + self.outputs * outputs) / ranks.tensor
 
 
 def _of_operator(operator: Elementwise, *, element: float, heads: float, stream: Array) -> tuple[str, Array]:
@@ -205,7 +205,7 @@ def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
     e bytes per element, h hidden, w widest output, t tensor. Checked on H200 with forward-only ViT-L and ViT-g: measured 23.2 and 24.8 B
     per token and unit of width; this gives 22.0 and 23.5, without the pixels."""
     widest = _largest(linear.outputs * linear.active for linear in stack.block.linears)
-    return precision.element * (3 * stack.block.hidden / ranks.whole + 2 * widest / ranks.tensor)
+    return precision.element * (3 * stack.block.hidden / ranks.sequence_parallel + 2 * widest / ranks.tensor)
 
 
 def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:

@@ -15,7 +15,9 @@ def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Preci
 
     T tokens of a micro-batch on the rank, h width passed between stages, e bytes per element, t tensor degree with sequence parallelism,
     otherwise 1."""
-    return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
+    return np.where(
+        np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.sequence_parallel, 0
+    )
 
 
 def context_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:

@@ -112,7 +112,7 @@ class _Run:
         sequence parallelism has gathered for one layer, n 2 T h (n ``gathered_now``)."""
         sends = pipeline_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
         whole = self.facts.gathered_now * self.stream_tokens * self.model.hidden * self.precision.element
-        sends = sends + np.where(np.greater(self.ranks.whole, 1), whole, 0.0)
+        sends = sends + np.where(np.greater(self.ranks.sequence_parallel, 1), whole, 0.0)
         return sends + context_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
 
     @cached_property
@@ -309,7 +309,7 @@ def _activations(run: _Run, stage: Array, found: Sequence[StagePart]) -> _Activa
     for there in found:
         tokens, present = run.on_rank(there.part.tokens, there.ranks), np.greater(there.count, 0)
         if isinstance(there.part, Ends):
-            kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
+            kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.sequence_parallel
             held = held + there.count * tokens * kept
             loaded = loaded + there.count * tokens * kept * there.part.first
             continue
@@ -327,7 +327,9 @@ def _activations(run: _Run, stage: Array, found: Sequence[StagePart]) -> _Activa
         first = np.maximum(first, np.where(present, tokens * (everything + through), 0))
     count = in_flight(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
-    outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
+    outputs = np.where(
+        np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.sequence_parallel, 0
+    )
     held = count * (held + outputs)
     held = np.where(run.layout.offload_activations, np.minimum(held, 2 * first), held)
     passing = np.where(np.greater(passing, 0), held * (count - 1) / count + loaded + passing, 0.0)
@@ -342,7 +344,7 @@ def _covered_and_saved(run: _Run, stack: Stack, block: Saved, there: StagePart, 
     unkept = selective_policy(stack, run.layout, run.workload.software).unkept
     left = run.saved(stack, unkept).on_rank(ranks) if unkept.all_but is None else block.left_by(unkept, ranks)
     full, selective = np.equal(mode, Recompute.full), np.equal(mode, Recompute.selective)
-    each = np.where(full, block.entry / ranks.whole, np.where(selective, left, everything))
+    each = np.where(full, block.entry / ranks.sequence_parallel, np.where(selective, left, everything))
     covered = there.count * np.where(full, covered_on(run.layout, on_stage), 1.0)
     return covered, np.minimum(each, everything)
 

@@ -167,7 +167,7 @@ def alike(first: Run, second: Run) -> tuple[Run, Run]:
         if key in base.assumptions and first.value(key) is None and second.value(key) is None:
             supplied[key] = base.assumptions[key]
             second = second.replaced(key, base.value(key))
-    if SHARE in base.assumptions and not second.hardware.says_network_rate:
+    if SHARE in base.assumptions and not second.hardware.has_network_rate:
         supplied[SHARE] = base.assumptions[SHARE]
         second = with_share(second, base.value(SHARE))
     if is_partial(second.layout) and base.layout is not None and second.layout is not None:

@@ -95,7 +95,7 @@ def left_open_limits(outcome: Outcome) -> HostFactors:
     left_open = {
         "recompute": "recompute" not in said, "sharding": "sharding" not in said,
         "schedule": not said & {"schedule", "interleave", "stage_layers"}, "sequence_method": "sequence_method" not in said,
-        "network": run.hardware.network is None and not run.hardware.says_network_rate,
+        "network": run.hardware.network is None and not run.hardware.has_network_rate,
         "precision": "dtype" not in run.training.model_fields_set,
     }  # fmt: skip
     least, most = over_left_open(

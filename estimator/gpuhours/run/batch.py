@@ -150,7 +150,7 @@ def _divisible_batch(batch: float, gpus: float, notes: list[Assumption]) -> floa
     return shared
 
 
-def shared_out(layout: Layout, batch: Array) -> Array:
+def dividing_microbatch(layout: Layout, batch: Array) -> Array:
     """The assumed micro-batch m in samples, reduced so that it divides a rank's share of the batch: gcd(m, B / d) if d divides B.
 
     A micro-batch assumed for one layout of a sweep must not make other layouts invalid.

@@ -79,7 +79,7 @@ def by_host(asked: Samplable, choices: Choices, position: Draws) -> Draws:
     factor = np.ones(DRAWS)
     for number, grid in enumerate(choices.grids):
         here = np.flatnonzero(choices.stack == number)
-        if grid.software.says_host or not here.size:
+        if grid.software.states_launch_time or not here.size:
             continue
         middle = here[np.argsort(choices.step_time[here])[here.size // 2]]
         layout = grid.layout(int(choices.cell[middle]))

@@ -242,7 +242,7 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
     found = []
     for one, grids in zip(several, shared, strict=True):
         network, share = np.ones(DRAWS), 1.0
-        if not one.run.hardware.says_network_rate:
+        if not one.run.hardware.has_network_rate:
             usual = network_share(one.resolved.workload.cluster)
             here = rated(
                 one.run, one.resolved
@@ -296,7 +296,7 @@ def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozen
         "network": not rated(run, resolved) and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,
-        "CPU launch time": resolved.calibration is None and not all(grid.software.says_host for grid in choices.grids),
+        "CPU launch time": resolved.calibration is None and not all(grid.software.states_launch_time for grid in choices.grids),
     }  # fmt: skip
     beyond = ("goodput", "remainder") if run.known.step_time is not None else GROUPS
     return frozenset(name for name, yes in open_to.items() if yes and name in beyond)

@@ -23,7 +23,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.layout.choices import Sharding
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.validity import refuse, remarks
-from gpuhours.run.batch import global_batch, parts_of_a_copy, shared_out
+from gpuhours.run.batch import dividing_microbatch, global_batch, parts_of_a_copy
 from gpuhours.run.conformal import unmeasured_stack
 from gpuhours.run.default_layout import default_layout, is_partial, with_usual_experts
 from gpuhours.run.novelty import kind_of_model
@@ -99,11 +99,11 @@ class Resolved:
             "the number of accelerators": self.gpus,
             "the layout": self.layout,
         }
-        kernels = () if self.cluster is None or self.priced else (f"the speed of {self.cluster.accelerator.title}",)
+        kernels = () if self.cluster is None or self.timed else (f"the speed of {self.cluster.accelerator.title}",)
         return (*(name for name, value in needed.items() if value is None), *kernels)
 
     @property
-    def priced(self) -> bool:
+    def timed(self) -> bool:
         """Whether kernel times are known for the accelerator."""
         return self.cluster is not None and kernel_constants.is_known(self.cluster.accelerator.generation)
 
@@ -124,7 +124,7 @@ def resolve(run: Run, *, layout_open: bool = False) -> Resolved:
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
-    software, calibration = _at_pace(
+    software, calibration = _calibrated(
         run, _software(run, model, data, notes).on_host(run.hardware.launch), model, machine, notes
     )
     precision = run.training.precision if machine is None else _precision(run, model, data, machine, notes)
@@ -190,7 +190,7 @@ def _batch_and_layout(
     pictures = known.data.frames is not None
     batch = global_batch(run, model, known.tokens, whole, notes, bases, parts, pictures=pictures)
     if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
-        layout = layout.replaced(microbatch=shared_out(layout, batch))
+        layout = layout.replaced(microbatch=dividing_microbatch(layout, batch))
     if layout is not None and model is not None and gpus is not None:
         spread = with_usual_experts(layout, model, known.software, np.subtract(gpus, layout.encoder_gpus))
         if spread is not layout:
@@ -361,7 +361,7 @@ def _unnamed_stack(run: Run, model: Model | None, data: Data) -> StatedStack:
     )
 
 
-def _at_pace(
+def _calibrated(
     run: Run, software: Software, model: Model | None, machine: Cluster | None, notes: list[Assumption]
 ) -> tuple[Software, StackCalibration | None]:
     """The stack scaled by the site's calibration factor, and that calibration; the stack unchanged and None if none applies to the run."""

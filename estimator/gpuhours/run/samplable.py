@@ -171,7 +171,7 @@ def _typical_gpus(run: Run, alone: Resolved, held: float, practice: Practice) ->
     assert alone.model is not None
     assert alone.cluster is not None
     flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")
-    if flops is None and not alone.priced:
+    if flops is None and not alone.timed:
         return None
     node = float(np.max(alone.cluster.gpus_per_node))
     if alone.model.trains_adapters:
@@ -200,4 +200,4 @@ def drawn_note(key: str, rule: UsualWeights) -> Assumption:
 
 def rated(run: Run, resolved: Resolved) -> bool:
     """Whether the network's rate is stated, or covered by a site calibration."""
-    return run.hardware.says_network_rate or resolved.calibration is not None
+    return run.hardware.has_network_rate or resolved.calibration is not None

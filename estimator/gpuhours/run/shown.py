@@ -96,7 +96,7 @@ def on_usual_network(run: Run) -> Run:
         resolved = resolve(run)
     except EstimateError:  # an invalid run is refused on evaluation
         return run
-    if run.hardware.says_network_rate or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
+    if run.hardware.has_network_rate or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
         return run
     usual = network_share(resolved.cluster)
     if usual.value == 1.0:

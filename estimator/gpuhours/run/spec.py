@@ -126,7 +126,7 @@ class Hardware(Section):
     """Its kind, or its measured rate, which replaces ``internode_bandwidth``."""
 
     @property
-    def says_network_rate(self) -> bool:
+    def has_network_rate(self) -> bool:
         """Whether anything gives the rate of collectives between nodes."""
         asked = self.network
         measured = asked is not None and (asked.all_reduce is not None or asked.share is not None)

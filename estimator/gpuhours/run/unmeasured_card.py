@@ -34,7 +34,7 @@ def usual_share(run: Run) -> PeakShare | None:
     if run.stages or run.model is None or run.hardware.accelerator is None or _says_speed(run):
         return None
     met = resolve(run.replaced("layout", Layout.model_construct()), layout_open=True)
-    if met.cluster is None or met.model is None or met.priced:
+    if met.cluster is None or met.model is None or met.timed:
         return None
     kind, params = kind_of(met.model, met.data.frames), float(np.max(met.model.parameters))
     year, adapters = run.year or this_year(), met.model.trains_adapters

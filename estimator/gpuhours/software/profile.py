@@ -240,7 +240,7 @@ class Software(Section):
         return None if self.host.kernels is None else self.host.kernels.linear
 
     @property
-    def says_host(self) -> bool:
+    def states_launch_time(self) -> bool:
         """Whether its launch times are those of one host, or do not depend on hosts."""
         return self.host.kernels is None or self.host.kernels.hosts is None
 

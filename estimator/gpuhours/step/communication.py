@@ -20,7 +20,7 @@ from gpuhours.step.schedule import Passes, exposed_time
 from gpuhours.workload import Workload
 
 TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expert communication"
-SENDS = "pipeline communication"
+P2P = "pipeline communication"
 
 
 def tensor_passes(stack: Stack, workload: Workload, gemms: Passes) -> Passes:
@@ -48,7 +48,7 @@ def tensor_passes(stack: Stack, workload: Workload, gemms: Passes) -> Passes:
         if any(linear.role is Role.SHARED_IN for linear in stack.block.linears):
             sent = sent + once
     exposed = np.where(ranks.tensor_group.domains(workload.cluster) > 1, 1.0, software.exposed.tensor)
-    copied = np.where(np.greater(ranks.whole, 1), software.sequence_copies * message / 2, 0.0)
+    copied = np.where(np.greater(ranks.sequence_parallel, 1), software.sequence_copies * message / 2, 0.0)
     beside = arrived + sums * memory_time(copied, workload.accelerator)
     forward = exposed_time(sent, gemms.forward, exposed) + beside
     backward = exposed_time(sent, gemms.backward, exposed) + beside
@@ -58,7 +58,7 @@ def tensor_passes(stack: Stack, workload: Workload, gemms: Passes) -> Passes:
 def _reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster) -> Array:
     """Seconds of one tensor-parallel reduction: an all-reduce or, with sequence parallelism, an all-gather and a reduce-scatter."""
     split = all_gather_time(message, group, cluster) + reduce_scatter_time(message, group, cluster)
-    return np.where(np.greater(ranks.whole, 1), split, all_reduce_time(message, group, cluster))
+    return np.where(np.greater(ranks.sequence_parallel, 1), split, all_reduce_time(message, group, cluster))
 
 
 def reached(places: Array, groups: Array, chosen: Array) -> Array:

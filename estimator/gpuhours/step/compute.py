@@ -87,7 +87,7 @@ def gemm_passes(
         tokens = arriving / np.multiply(ranks.tensor, linear.experts)
         count = np.divide(linear.experts, ranks.expert)
     elif linear.split is Split.WHOLE:
-        tokens = np.divide(tokens, ranks.whole)
+        tokens = np.divide(tokens, ranks.sequence_parallel)
     loops: Array = 1
     if has_experts(linear) and not linear.everywhere and workload.software.wide_experts and workload.precision.autocast:
         dtype, loops, count = "fp32", count, 1  # no grouped kernel takes fp32: one GEMM after another
@@ -122,11 +122,12 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
         wider = 1.0 if operator.kind.value in workload.software.works_wide else scale
         worked = operator.worked + np.where(np.less(operator.worked, 1.0), workload.software.rotary_cut, 0.0)
         elements = (
-            np.divide(tokens * operator.width * worked, ranks.tensor if operator.sharded else ranks.whole) * wider
+            np.divide(tokens * operator.width * worked, ranks.tensor if operator.sharded else ranks.sequence_parallel)
+            * wider
         )
         each = workload.software.row_time(operator.kind.value)
         rows += Passes(each.forward, each.backward) * np.divide(
-            tokens, ranks.tensor if operator.sharded else ranks.whole
+            tokens, ranks.tensor if operator.sharded else ranks.sequence_parallel
         )
         if operator.kind is Pointwise.PERMUTE:
             elements = elements * (1.0 + ranks.expert_tensor) / 2
@@ -234,7 +235,7 @@ def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, 
     quantised = [linear for linear in block.linears if linear.split is not Split.WHOLE]
     for linear in quantised:
         share = np.divide(tokens * linear.active, ranks.tensor)
-        wide = ranks.expert_tensor if has_experts(linear) else np.divide(ranks.tensor, ranks.whole)
+        wide = ranks.expert_tensor if has_experts(linear) else np.divide(ranks.tensor, ranks.sequence_parallel)
         row = linear.split is Split.ROW
         inputs = inputs + share * linear.inputs * (1 if row else wide)
         outputs = outputs + share * linear.outputs * (wide if row else 1)

@@ -9,7 +9,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import all_gather_time, point_to_point_time, reduce_scatter_time
 from gpuhours.layout.choices import VisionPlacement
 from gpuhours.layout.groups import Group
-from gpuhours.step.communication import CONTEXT, SENDS
+from gpuhours.step.communication import CONTEXT, P2P
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
@@ -44,5 +44,5 @@ def feature_parts(workload: Workload) -> dict[str, Passes]:
     everywhere = dealt(ranks.stage_group, message / inside) + dealt(Group(inside, 1), message)
     return {
         CONTEXT: dealt(Group(ranks.context, ranks.tensor), message) * first,
-        SENDS: everywhere * replicated + apart,
+        P2P: everywhere * replicated + apart,
     }

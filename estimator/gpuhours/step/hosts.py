@@ -22,7 +22,7 @@ def over_hosts(workload: Workload, time: Array) -> tuple[Array, Array]:
 
     Both are 1 if the run states its host's pace (``hardware.launch``), or if the stack is not modelled by kernel launches.
     """
-    return SAME if workload.software.says_host else _over_hosts(workload, shared_work(workload), time)
+    return SAME if workload.software.states_launch_time else _over_hosts(workload, shared_work(workload), time)
 
 
 def step_and_hosts(workload: Workload) -> tuple[Step, Array, Array]:

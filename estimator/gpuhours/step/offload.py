@@ -47,7 +47,7 @@ def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
     size = workload.precision.element
     kept = np.where(
         np.equal(workload.layout.recompute, Recompute.full),
-        size * elements / ranks.whole,
+        size * elements / ranks.sequence_parallel,
         17 * size * elements / np.asarray(ranks.tensor),
     )
     copied = 2 * kept / (PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth)

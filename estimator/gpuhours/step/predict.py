@@ -20,7 +20,7 @@ from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.software.profile import Software
 from gpuhours.step.breakdown import PARTS, Step, where_violated
-from gpuhours.step.communication import CONTEXT, EXPERT, SENDS, TENSOR, expert_passes, tensor_passes
+from gpuhours.step.communication import CONTEXT, EXPERT, P2P, TENSOR, expert_passes, tensor_passes
 from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
@@ -87,7 +87,7 @@ def step(workload: Workload) -> Step:
 
     pace      ``pace_of``                                  w     ``waiting_share``: waiting for the slowest rank
     schedule  ``step.schedule.pipeline_time`` of the passes of m micro-batches, with what their overlap leaves of communication
-    P2P       ``send_time``                                launches    ``step.cpu_overhead.cpu_overhead_time``
+    P2P       ``p2p_time``                                launches    ``step.cpu_overhead.cpu_overhead_time``
     waits     ``encoder_wait`` for an encoder on its own accelerators
     gradient reduction and optimiser  ``step.state.step_reduction``, ``optimiser_time``        CPU  a stack's own s per step
 
@@ -124,7 +124,7 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
         workload, line.slowest, update, layers if work.shared else None,
         longer=lambda late: work.placed(workload, late).slowest - line.slowest,
     )  # fmt: skip
-    sends = send_time(workload, (layers.total + host * ranks.pipeline) / np.asarray(work.layers))
+    sends = p2p_time(workload, (layers.total + host * ranks.pipeline) / np.asarray(work.layers))
     encoding = encoding_time(work, workload) if work.apart else None
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last, work.spread):
@@ -133,7 +133,7 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0)
     if encoding is not None:
         parts[BUBBLE] = parts[BUBBLE] + encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
-    parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
+    parts[P2P] = parts[P2P] + sends * ranks.microbatches
     parts[CPU] = host * ranks.microbatches + workload.software.host.step
     beside = line.slowest + host
     parts[DATA] = parts[DATA] + step_reduction(workload, beside if encoding is None else np.maximum(beside, encoding))
@@ -288,7 +288,7 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
     return parts
 
 
-def send_time(workload: Workload, layer: Array) -> Array:
+def p2p_time(workload: Workload, layer: Array) -> Array:
     """Exposed seconds of P2P communication between stages per micro-batch: activations forward and gradients back, 2 v messages of
     2 b s h / c bytes.
 

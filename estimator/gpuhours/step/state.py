@@ -140,24 +140,24 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
     """
     software, ranks = workload.software, workload.ranks
     weights = workload.trained_weights
-    sums, gathers = _sums_and_gathers(weights, workload)
+    sums, gathers = _reductions_and_gathers(weights, workload)
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True)
-        own_sums, own_gathers = _sums_and_gathers(apart, workload.encoding)
+        own_sums, own_gathers = _reductions_and_gathers(apart, workload.encoding)
         sums = np.maximum(sums + _replica_reduction(workload), own_sums)
         gathers = np.maximum(gathers, own_gathers)
     sharding, share = _sharding_between_passes(workload), software.network.data_share
     exposed, near = software.exposed.data, sums
     if some(sharding == Sharding.zero3):
         inside = replace(workload, cluster=workload.cluster.one_domain)
-        near = np.where(sharding == Sharding.zero3, _sums_and_gathers(weights, inside)[0], sums)
+        near = np.where(sharding == Sharding.zero3, _reductions_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
     waited = exposed_time(sums / share, BACKWARD * beside, exposed, near / share)
     return waited + exposed_time(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
 
 
-def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:
+def _reductions_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:
     """(s of reductions, s of gathers) of ``step_reduction`` for ``weights``, before overlap."""
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)

@@ -35,7 +35,7 @@ def hours(found: Estimate) -> Result:
 
 
 def chances(found: Estimate, by: datetime.date, budget: float, today: datetime.date) -> Chances:
-    return asking.chances(found.results, found.draws, found.sample, found.outcome.memory, by, budget, today)
+    return asking.chances(found.results, found.draws, found.sample, by, budget, today)
 
 
 def width(found: Estimate) -> float:

@@ -12,7 +12,15 @@ import yaml
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.schedules import Schedule
-from gpuhours.questions.reporting.schedule_orders import BACKWARD, FORWARD, WEIGHT, TimedPipeline, length, orders, play
+from gpuhours.questions.reporting.schedule_orders import (
+    BACKWARD,
+    FORWARD,
+    WEIGHT,
+    TimedPipeline,
+    length,
+    orders,
+    simulate,
+)
 from gpuhours.questions.reporting.trace import KINDS, PASSES, Trace, trace
 from gpuhours.run.spec import from_dict, load
 from tests.conftest import ONE_RANK, Command
@@ -115,7 +123,7 @@ def test_equal_stages_take_what_the_papers_say(
     schedule: Schedule, chunks: int, seconds: dict[str, float], takes: float
 ) -> None:
     line = TimedPipeline(schedule, 8, [[seconds] * chunks for _ in range(4)], NOTHING)
-    assert length(play(line, orders(line))) == pytest.approx(takes)
+    assert length(simulate(line, orders(line))) == pytest.approx(takes)
 
 
 @pytest.mark.parametrize("schedule", Schedule)
@@ -125,7 +133,7 @@ def test_every_order_comes_to_an_end(schedule: Schedule, pipeline: int, microbat
     chunks = 3 if schedule == Schedule.interleaved else 1
     line = TimedPipeline(schedule, microbatches, [[{**EQUAL, WEIGHT: 1.0}] * chunks for _ in range(pipeline)], NOTHING)
     kinds = 3 if schedule in (Schedule.zb1p, Schedule.zb2p) else 2
-    played = play(line, orders(line))
+    played = simulate(line, orders(line))
     assert [len(passes) for passes in played] == [microbatches * chunks * kinds] * pipeline
     assert all(len({one.what for one in passes}) == len(passes) for passes in played)
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.memory import Memory
 from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.ranges import quantiles
 
-MEMORY_ERROR = 0.04
-"""Standard deviation of ln measured / predicted memory: the median error of 619 measured runs is 1.6 %, the mean 2.9 %."""
 DECIDING = 3
 """Number of unknowns listed."""
 
@@ -61,20 +57,20 @@ def chances(
     results: Mapping[str, Any],
     draws: Mapping[str, Any],
     sample: Ensemble | None,
-    held: Memory | None,
     by: datetime.date | None,
     budget: float | None,
     today: datetime.date | None = None,
 ) -> Chances:
     """The probabilities of one estimate. The run is assumed to start ``today``; ``by`` is its deadline.
 
-    For time and cost it is the share of draws within the limit, for memory ``fits_chance``.
+    For time and cost it is the share of draws within the limit, for memory the result ``fits_probability``.
     """
     time, money = draws.get("wall_clock"), draws.get("cost")
     left = None if by is None else (by - (today or datetime.date.today())).total_seconds()
     in_time = None if left is None or time is None else float(np.mean(time <= left))
     within = None if budget is None or money is None else float(np.mean(money <= budget))
-    fit = fits_chance(results, held)
+    stated = results.get("fits_probability")
+    fit = None if stated is None else float(stated.value)
     both = [
         mask
         for mask in (
@@ -95,14 +91,3 @@ def chances(
         low, middle, high = quantiles(share, [0.1, 0.5, 0.9])
         bought = (middle, low, high)
     return Chances(fit, in_time, within, together, decide, None if by is None else by.isoformat(), budget, bought)
-
-
-def fits_chance(results: Mapping[str, Any], held: Memory | None) -> float | None:
-    """The probability that the run fits: Phi(ln(capacity / predicted) / s), with s the standard deviation of memory errors."""
-    stated = results.get("fits_probability")
-    if stated is not None:
-        return float(stated.value)
-    if held is None:
-        return None
-    margin = math.log(float(np.max(held.capacity)) / float(np.max(held.total))) / MEMORY_ERROR
-    return 0.5 * (1 + math.erf(margin / math.sqrt(2)))

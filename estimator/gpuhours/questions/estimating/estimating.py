@@ -90,7 +90,7 @@ def estimate(
 
 def with_chances(found: Estimate, by: datetime.date | None, budget: float | None) -> Estimate:
     """An estimate with the probability of meeting a deadline and a budget."""
-    return replace(found, chances=chances(found.results, found.draws, found.sample, found.outcome.memory, by, budget))
+    return replace(found, chances=chances(found.results, found.draws, found.sample, by, budget))
 
 
 def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     yield from _odd_batch(outcome)
     if NO_STOPS in outcome.assumptions and (said := sorted(run.operation.model_fields_set)):
         yield f"operation.{', operation.'.join(said)}: no effect, since known values determine the step time and stops are not counted"
-    if (usual := outcome.run.assumptions.get(MFU)) is not None and usual.low is not None and not there.priced:
+    if (usual := outcome.run.assumptions.get(MFU)) is not None and usual.low is not None and not there.timed:
         low, high = (magnitude(edge) for edge in (usual.low, usual.high))
         yield f"the totals rest on {low:.0%} to {high:.0%} of the peak, as published runs used on other accelerators; --mfu narrows them"
     hfu = outcome.value("hfu")

@@ -75,7 +75,7 @@ class Timed(NamedTuple):
     free: float
 
 
-Played = list[list[Timed]]
+Simulated = list[list[Timed]]
 
 
 def orders(line: TimedPipeline) -> list[list[Pass]]:
@@ -131,9 +131,9 @@ def _by_groups(p: int, v: int, m: int) -> Iterator[tuple[int, int]]:
                 yield chunk, microbatch
 
 
-def play(line: TimedPipeline, order: list[list[Pass]], early: float = 0.0) -> Played:
+def simulate(line: TimedPipeline, order: list[list[Pass]], early: float = 0.0) -> Simulated:
     """Run every pass as soon as its rank is free and its dependency has ended, or will end within ``early`` s."""
-    played: Played = [[] for _ in order]
+    played: Simulated = [[] for _ in order]
     ended: dict[tuple[int, Pass], float] = {}
     free = [0.0] * line.ranks
     moved = True
@@ -157,12 +157,12 @@ def play(line: TimedPipeline, order: list[list[Pass]], early: float = 0.0) -> Pl
     return played
 
 
-def length(played: Played) -> float:
+def length(played: Simulated) -> float:
     """The time at which the last rank is free."""
     return max(passes[-1].free for passes in played)
 
 
-def played_within(line: TimedPipeline, seconds: float) -> tuple[Played, float, float]:
+def simulated_within(line: TimedPipeline, seconds: float) -> tuple[Simulated, float, float]:
     """(the simulated passes, ending by ``seconds``; by how many seconds each may start before its dependency ends to achieve this, 0 if
     not needed; the end without this).
 
@@ -170,15 +170,15 @@ def played_within(line: TimedPipeline, seconds: float) -> tuple[Played, float, f
     sufficient value is found by bisection.
     """
     order = orders(line)
-    played = play(line, order)
+    played = simulate(line, order)
     by_itself, rounded = length(played), seconds * (1 + 1e-12)
     if by_itself <= rounded:
         return played, 0.0, by_itself
     low, high = 0.0, by_itself
     for _ in range(24):
         middle = (low + high) / 2
-        if length(play(line, order, middle)) <= rounded:
+        if length(simulate(line, order, middle)) <= rounded:
             high = middle
         else:
             low = middle
-    return play(line, order, high), high, by_itself
+    return simulate(line, order, high), high, by_itself

@@ -22,14 +22,14 @@ from gpuhours.questions.reporting.schedule_orders import (
     WEIGHT,
     Timed,
     TimedPipeline,
-    played_within,
+    simulated_within,
 )
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.shortcuts import run_of
 from gpuhours.run.spec import Described
 from gpuhours.run.totals import undetermined
 from gpuhours.step.breakdown import PARTS, Step
-from gpuhours.step.communication import SENDS
+from gpuhours.step.communication import P2P
 from gpuhours.step.predict import (
     BUBBLE,
     CPU,
@@ -147,7 +147,7 @@ class _Plan:
     layers: list[float]
     """Per stage."""
     left: Mapping[str, float]
-    """Seconds outside passes: SENDS and CPU after each micro-batch, DATA and OPTIMISER at the end."""
+    """Seconds outside passes: P2P and CPU after each micro-batch, DATA and OPTIMISER at the end."""
     waiting: float
     """Seconds spent waiting for the slowest rank."""
     encoding: float
@@ -173,7 +173,7 @@ def trace(run: Described) -> Trace:
     line = plan.line
     behind = plan.left[DATA] + plan.left[OPTIMISER] + plan.waiting
     scheduled = step_seconds - behind - plan.wait
-    played, early, simulated = played_within(line, scheduled)
+    played, early, simulated = simulated_within(line, scheduled)
     events = [
         event
         for rank, passes in enumerate(played)
@@ -217,10 +217,10 @@ def _plan(found: Estimate) -> _Plan:
             inside[name] += m * float(one.total) / p
     slower = float(waiting_share(workload.cluster, workload.software))
     waiting = float(step.time) * slower / (1 + slower)
-    left = {name: float(step.parts[name]) - inside[name] for name in (SENDS, CPU, DATA, OPTIMISER)}
+    left = {name: float(step.parts[name]) - inside[name] for name in (P2P, CPU, DATA, OPTIMISER)}
     left[DATA] -= waiting
     left = {name: seconds if seconds > 1e-12 * float(step.time) else 0.0 for name, seconds in left.items()}
-    beside = (left[SENDS] + left[CPU]) / (2 * m * v)
+    beside = (left[P2P] + left[CPU]) / (2 * m * v)
     chunks = [[_made_of(work, layers, rank, chunk, v) for chunk in range(v)] for rank in range(p)]
     seconds = [[_seconds(one, schedule) for one in rank] for rank in chunks]
     line = TimedPipeline(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
@@ -280,7 +280,7 @@ def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:
         yield from inside
         if what.kind == WEIGHT:
             continue
-        for part, name in ((SENDS, f"send, {what.kind}"), (CPU, "launch gap")):
+        for part, name in ((P2P, f"send, {what.kind}"), (CPU, "launch gap")):
             seconds = plan.left[part] / (2 * line.microbatches * line.chunks)
             if seconds > 0:
                 yield Event(rank, name, part, at, at + seconds, what.microbatch)

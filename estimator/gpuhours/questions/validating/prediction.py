@@ -170,7 +170,7 @@ def _words(case: Case) -> Key:
         (case.node.name, case.node.gpus, case.node.nics, case.node.network, case.node.sharp), case.kernel, case.precision, case.without,
         case.layout.stage_layers, case.layout.recompute_modules,
         (case.software.name, case.software.unmeasured_factor, case.software.selective, repr(case.software.dispatch)),
-        case.software.launch, case.software.says_host,
+        case.software.launch, case.software.states_launch_time,
     )  # fmt: skip
 
 
