@@ -7,7 +7,10 @@ Types whose code comes with their weights have the total of the stored weights, 
 ``deepseek`` (model tables that list InternLM2.5-7B, MiniCPM-2B and DeepSeekMoE 16B to the parameter), ``chatglm`` and ``qwen`` (half
 the bytes of their index, 12,487,168,064 and 15,442,649,088; github.com/MrYxJ/calculate-flops.pytorch), ``bailing_moe_v2`` (Ling-mini
 2.0's 16,255,643,392 elements less the 256 biases of 19 routers, a buffer), ``lfm2_moe`` (LFM2-8B-A1B's 8,339,929,856 elements in bf16).
-``baichuan`` and ``bailing_moe`` are what we count: their cards' 7.5 and 16.8 B agree to their digits.
+``Dream``, ``llada``, ``hf_olmo``, ``internvl_chat``, ``gte``, ``new``, ``xglm``, ``chinese_clip`` and the Qwens' texts have the totals
+of the pages of Dream 7B, LLaDA 8B, OLMo 7B, InternVL3.5-8B, gte-multilingual-base, XGLM 564M, Chinese-CLIP ViT-B/16 and of the
+language models themselves, as remembered. ``baichuan``, ``bailing_moe``, ``mimo``, ``xverse``, ``orion``, ``aquila``, ``metaclip_2``
+and ``kimi_vl`` are what we count: their cards' 7.5, 16.8, 7, 7, 14.5, 7.3, 1.9 and 16 B agree to their digits.
 """
 
 from __future__ import annotations
@@ -72,7 +75,9 @@ def test_every_reader_has_a_row() -> None:
     ("name", "missing"),
     [("wavlm", "convolutions over audio"), ("convnextv2", "has convolutions"), ("UNet2DConditionModel", "U-Net"),
      ("SanaTransformer2DModel", "linear attention"), ("LTX2VideoTransformer3DModel", "audio stream"), ("qwen2_audio", "audio"),
-     ("segformer", "stages"), ("detr", "object detector"), ("longcat_flash", "two attentions"), ("instructblip", "Q-Former")],
+     ("segformer", "stages"), ("detr", "object detector"), ("longcat_flash", "two attentions"), ("instructblip", "Q-Former"),
+     ("minicpmv", "learned queries"), ("nemotron-nas", "different widths"), ("openelm", "different widths"), ("plamo2", "state-space"),
+     ("diffllama", "differential attention"), ("chameleon", "VQ-GAN"), ("molmo", "not in its file"), ("ovis2", "visual words")],
 )  # fmt: skip
 def test_what_is_not_modelled_is_refused_with_its_name(name: str, missing: str, tmp_path: Path) -> None:
     with pytest.raises(EstimateError, match=f"{name}.*{missing}.*not modelled") as refused:

@@ -171,6 +171,7 @@ HOMES = (
     "encoder_decoders",
     "stages_and_sound",
     "multimodal",
+    "shipped_code",
     "diffusers",
 )
 """Modules of this folder that define ``READERS``."""

@@ -342,7 +342,11 @@ def hunyuan_moe(config: Config) -> Fields:
     width = config["intermediate_size"]
     routed_width = config.get("moe_intermediate_size")
     own = routed_width[0] if isinstance(routed_width, list) else routed_width
-    top = config["moe_topk"]
+    top, shared = config["moe_topk"], config.get("num_shared_expert", 1)
+    if any(one != 1 for one in (shared if isinstance(shared, list) else [shared])):
+        raise EstimateError("More or fewer shared experts than one a layer (num_shared_expert) are not modelled.")
+    config.without_effect("attention_head_dim", "use_mixed_mlp_moe", "cla_share_factor", "moe_layer_num_skipped")
+    config.only(use_cla=False, moe_layer_num_skipped=0)
     return {
         **llama(config), "qk_norm": "head" if config.get("use_qk_norm", True) else "none",
         "experts": {

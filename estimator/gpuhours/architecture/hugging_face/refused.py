@@ -31,7 +31,17 @@ MISSING: dict[str, str] = {
     r"longcat_flash": "layers of two attentions each, and zero-computation experts",
     r"mimo_v2|step3p": "values with a width other than the keys', or different heads in some layers",
     r"rwkv|xlstm|recurrent_gemma|zamba|jetmoe|hrm|blt": "mixers other than attention, Mamba, delta rules and short convolutions",
-    r"blip|q-?former|florence|instructblip|flamingo|kosmos|idefics$|perceiver|git$": "learned queries over images (a Q-Former)",
+    r"blip|q-?former|florence|instructblip|flamingo|kosmos|idefics2?$|perceiver|git$|minicpm-?v|minicpm_ocr":
+        "learned queries over images (a Q-Former or a perceiver)",
+    r"openelm|nemotron-nas|DeciLM|deci$": "layers of different widths, or none, by layer",
+    r"hymba|plamo2": "heads of attention and of a state-space model side by side, or a Mamba of its own",
+    r"arctic$": "a dense feed-forward layer beside the experts",
+    r"diffllama": "differential attention: the difference of two softmaxes",
+    r"chameleon|emu3|janus|multi_modality|show-o": "an image tokenizer of convolutions (a VQ-GAN)",
+    r"molmo$|openvla|prismatic": "an image encoder whose shape is not in its file",
+    r"phi4(mm|_multimodal)": "adapters for images and sound inside every layer",
+    r"^ovis": "an embedding table of visual words",
+    r"video_llava": "one encoder for images and another for clips",
     r"lxmert|vilt|bridgetower|flava|visual_bert|layoutlm|udop|lilt|markuplm|bros": "text and images or page layout in one encoder",
 }  # fmt: skip
 """Patterns of model types and diffusers classes -> the component that is not modelled."""
