@@ -84,13 +84,13 @@ def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, 
     return table
 
 
-def worst(told: list[JudgedTotals]) -> Table:
+def worst(judged: list[JudgedTotals]) -> Table:
     """A table of the given (worst) rows: published and predicted GPU-hours, and the error."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 1, 0, 1))
     table.add_column("run")
     for name in ("published", "predicted", "10th", "90th", "error"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in told:
+    for one in judged:
         values = (one.raw.published, one.predicted, one.low, one.high)
         shown = ["" if value is None else numbers.count(value) for value in values]
         table.add_row(one_line(one.raw.row.id), *shown, _percent(one.error, signed=True))

@@ -162,9 +162,9 @@ def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     return table
 
 
-def parity(told: Sequence[Judged]) -> str:
+def parity(judged: Sequence[Judged]) -> str:
     """A scatter plot in characters: measured on x, predicted on y, both logarithmic."""
-    pairs = [(math.log10(one.measured), math.log10(one.predicted)) for one in told if one.measured and one.predicted]
+    pairs = [(math.log10(one.measured), math.log10(one.predicted)) for one in judged if one.measured and one.predicted]
     low, high = min(min(pair) for pair in pairs), max(max(pair) for pair in pairs) + 1e-9
     counts: Counter[tuple[int, int]] = Counter()
     for x, y in pairs:
@@ -184,7 +184,7 @@ def _mark(count: int, diagonal: bool) -> str:
     return "." if count == 1 else "o" if count < 5 else "O" if count < 20 else "@"
 
 
-def worst(told: Sequence[Judged]) -> Table:
+def worst(judged: Sequence[Judged]) -> Table:
     """The rows with the largest errors, and the largest parts of their predicted time."""
     table = Table(
         title=f"\nThe {WORST} furthest off",
@@ -202,7 +202,7 @@ def worst(told: Sequence[Judged]) -> Table:
         ("largest parts", "left"),
     ):
         table.add_column(name, justify="right" if side == "right" else "left")
-    ranked = sorted(told, key=lambda one: -abs(math.log(max(1 + (one.error or 0.0), 1e-12))))
+    ranked = sorted(judged, key=lambda one: -abs(math.log(max(1 + (one.error or 0.0), 1e-12))))
     for one in ranked[:WORST]:
         largest = sorted(one.parts.items(), key=lambda part: -part[1])[:2]
         time = one.predicted or 1.0
