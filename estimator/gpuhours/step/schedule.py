@@ -112,7 +112,7 @@ def exposed_time(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Ar
     alone; without it, cost = exposed x sent. GEMMs are slowed by the bytes that a collective moves through their memory and SMs, not by
     a slower network (own overlap measurements on one node, where sent = u).
 
-    >>> float(left_over(3.0, 2.0, 0.0)), float(left_over(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of GEMMs
+    >>> float(exposed_time(3.0, 2.0, 0.0)), float(exposed_time(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of GEMMs
     (1.0, 1.5)
     """
     cost = exposed * (sent if scale_up is None else np.minimum(sent, MOST_DISTURBED * np.asarray(scale_up)))
