@@ -57,14 +57,6 @@ def test_a_network_counts_only_between_nodes() -> None:
     assert (least, most > 1.05) == (1.0, True)
 
 
-def test_logs_of_two_facts_add_as_squares() -> None:
-    """A slow network and full recomputation, each by itself and both: ln^2 of the largest times add up."""
-    asked = workload()
-    network, recompute = (factors(asked, fact)[1] for fact in ("network", "recompute"))
-    both = factors(asked, "network", "recompute")[1]
-    assert np.log(both) ** 2 == pytest.approx(np.log(network) ** 2 + np.log(recompute) ** 2)
-
-
 def test_eight_bit_gemms_may_be_meant_where_there_are_any() -> None:
     assert factors(workload(), "precision")[0] < 0.95
     assert factors(workload(**{"hardware.accelerator": "a100-sxm-80gb"}), "precision") == (1.0, 1.0)
