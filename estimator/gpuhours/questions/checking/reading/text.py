@@ -174,16 +174,36 @@ def _tables(found: Sequence[Passage | Table], read: ReadProse) -> list[TableRead
     """The tables of a text; those under a heading about use or adaptation are set aside if the rest is about training."""
     tables: list[tuple[TableReading, str]] = []
     under = ""
+    before = ""
     for piece in found:
         if isinstance(piece, Table):
-            tables.append((read_bill(piece) or read_table(piece), under or about(piece.caption.split(".")[0]).name))
+            beside = (
+                under or about(piece.caption.split(".")[0]).name or (SHORT_RUNS if _tells_of_short_runs(before) else "")
+            )
+            tables.append((read_bill(piece) or read_table(piece), beside))
         elif piece.kind == "heading":
             under = about(piece.text).name
+        before = piece.text if isinstance(piece, Passage) else ""
     trained = _trains(read) or any(not under and _of_training(table) for table, under in tables)
     return [set_aside(table, f"about {under}") if under in LEFT_OUT and trained else table for table, under in tables]
 
 
-LEFT_OUT = (*BESIDE_SECTIONS, "experiments beside the run", "a hypothetical case")
+SHORT_RUNS = "short measurements"
+MEASURED_ONLY = (
+    "short measurement*", "short run*", "short benchmark*", "iterations each", "steps each", "measured over", "averaged over",
+    "strong scaling", "weak scaling", "scaling test*", "scaling run*", "micro-benchmark*", "microbenchmark*",
+)  # fmt: skip
+"""Phrases of a line above a table of speeds that were measured apart from any run."""
+LONGEST_LINE = 140
+
+
+def _tells_of_short_runs(text: str) -> bool:
+    """``Short measurements, 200 iterations each:``: whether the line above a table says that its rows are measurements and no runs."""
+    line = text.strip()
+    return len(line) <= LONGEST_LINE and line.endswith(":") and holds(line.lower(), MEASURED_ONLY)
+
+
+LEFT_OUT = (SHORT_RUNS, *BESIDE_SECTIONS, "experiments beside the run", "a hypothetical case")
 """Headings whose tables give no run."""
 
 

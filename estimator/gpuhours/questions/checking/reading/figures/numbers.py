@@ -11,10 +11,15 @@ from dataclasses import replace
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.questions.checking.reading.figures.dates import spans_of_dates
+from gpuhours.questions.checking.reading.figures.lent_units import (
+    with_fronted_units,
+    with_subjects,
+    with_units_of_states,
+    with_units_told_before,
+)
 from gpuhours.questions.checking.reading.figures.listed_units import with_listed_units, with_the_unit_of_the_whole
 from gpuhours.questions.checking.reading.figures.phrases import next_items
-from gpuhours.questions.checking.reading.figures.tokens import Figure, Item, Unit, tokens_of
-from gpuhours.questions.checking.reading.figures.unit_tokens import unit_at
+from gpuhours.questions.checking.reading.figures.tokens import Figure, Item, tokens_of
 from gpuhours.questions.checking.reading.vocabulary.units import SCALES, factor, seconds
 
 
@@ -39,85 +44,12 @@ def _scanned(text: str) -> list[Item]:
     while at < len(tokens):
         found, at = next_items(tokens, at, text)
         items += found
-    items = with_the_unit_of_the_whole(with_listed_units(_with_fronted_units(_with_subjects(items))))
+    items = with_units_told_before(with_fronted_units(with_subjects(items)))
+    items = with_units_of_states(with_the_unit_of_the_whole(with_listed_units(items)))
     items = _refined(_sums_of_time(items, text))
     _parts_of_sums(items)
     _rates_behind(items)
     return _with_dates(items, text)
-
-
-COPULAS = frozenset(["was", "were", "is", "are", "of", "to", "=", ":", "reached", "totaled", "totalled", "equals", "comes", "came",
-                     "amounts", "amounted"])  # fmt: skip
-LENT = frozenset(["gpu_time", "node_time", "energy", "co2"])
-"""Units that a subject gives to the bare number after its verb; for counts, the rules' words decide."""
-
-
-def _with_subjects(items: list[Item]) -> list[Item]:
-    """``Total GPU hours were 320,256``: gives the subject's unit to the bare number after the verb."""
-    for at, item in enumerate(items):
-        if not isinstance(item, Figure) or item.unit or item.sides or item.joined or at < 2 or item.value < 1:
-            continue
-        verb = at - 1
-        while verb > 0 and at - verb < 4 and items[verb].text.lower() in COPULAS | {"a", "total", "about"}:
-            verb -= 1
-        if verb == at - 1 or items[at - 1].kind == "stop":
-            continue
-        for first in range(max(verb - 2, 0), verb + 1):
-            if any(one.kind in ("figure", "stop", "mark") and one.text not in "-–·" for one in items[first : verb + 1]):
-                continue
-            words = " ".join(one.text for one in items[first : verb + 1])
-            unit = _as_unit(words)
-            if unit is not None and unit.kind in LENT:
-                items[at] = replace(
-                    item, value=item.value * unit.factor, unit=unit.kind, word=unit.word, device=unit.device
-                )
-                break
-    return items
-
-
-def _with_fronted_units(items: list[Item]) -> list[Item]:
-    """``In GPU-hours, the two amount to 8,000 and 25,600``: gives the unit that opens a sentence to the bare numbers in it."""
-    unit: Unit | None = None
-    first = 0
-    for at, item in enumerate(items):
-        if item.kind == "stop" and item.text != ";":
-            unit, first = None, at + 1
-        elif item.text == "," and at - first <= LONGEST_FRONT:
-            unit = _fronted(items[first:at]) or unit
-        elif unit is None and item.text.lower() in ITS_SUBJECTS and 1 < at - first <= LONGEST_FRONT:
-            unit = _fronted(items[first:at]) if items[first].text.lower() == "in" else None
-        elif (
-            unit is not None
-            and isinstance(item, Figure)
-            and item.text[:1].isdigit()
-            and not (item.unit or item.per or item.sides)
-        ):
-            items[at] = replace(
-                item, value=item.value * unit.factor, unit=unit.kind, word=unit.word, device=unit.device
-            )
-    return items
-
-
-LONGEST_FRONT = 6
-ITS_SUBJECTS = frozenset(["that", "this", "it", "they", "we", "these", "both"])
-"""Words that follow such an opening without a comma: ``In chip-hours that is 39.3k``."""
-
-
-def _fronted(items: list[Item]) -> Unit | None:
-    """The unit of ``in GPU-hours`` or ``Expressed in GPU-hours``; None for other openings."""
-    words = [item.text.lower() for item in items]
-    if "in" not in words or any(isinstance(item, Figure) for item in items):
-        return None
-    unit = _as_unit(" ".join(item.text for item in items[words.index("in") + 1 :]))
-    return unit if unit is not None and unit.kind in LENT else None
-
-
-@functools.lru_cache(maxsize=4096)
-def _as_unit(words: str) -> Unit | None:
-    """The unit, if the words are exactly one unit; else None."""
-    tokens = tokens_of(words)
-    unit, end = unit_at(tokens, 0)
-    return unit if unit.kind and end == len(tokens) and not unit.per else None
 
 
 def _sums_of_time(items: list[Item], text: str) -> list[Item]:

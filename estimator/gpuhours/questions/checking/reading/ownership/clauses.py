@@ -53,6 +53,8 @@ OF_A_CLAUSE = ("a part of the machine", "what was left out")
 """Reasons that set aside only the figures of the clause that gives them: ``48 nodes, plus 4 in reserve``."""
 
 
+LABEL = 4
+"""The most words of a label before a colon."""
 CLAUSES = frozenset([",", "(", ")", "plus", ";", ":"])
 
 
@@ -84,6 +86,8 @@ def sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence
         if name is None:
             continue
         behind = _behind_its_bracket(items, clauses, n)
+        if not n and n + 1 < len(clauses) and items[last].text == ":" and last - first <= LABEL:
+            behind = clauses[n + 1]  # one replica: TP 8 x PP 4 = 32 GPUs
         figures = [index for index in wanted if first <= index < last or behind[0] <= index < behind[1]]
         last = max(last, behind[1])
         begins = (
@@ -157,6 +161,7 @@ def of_money_alone(items: Sequence[Item], sentence: Sentence) -> bool:
 
 DONE = ("trained", "read", "took", "ran", "needed", "lasted", "saw", "consumed", "used", "cost", "required", "spent")
 """Verbs that tell what a run did."""
+DONE_WORDS = frozenset(DONE)
 OF_A_SENTENCE = (*OF_A_CLAUSE, "a figure that is withdrawn", "what is told elsewhere")
 """Reasons that have rules of their own for how far they reach."""
 
@@ -240,3 +245,22 @@ def _is_shared_out(items: Sequence[Item], index: int, last: int) -> bool:
     before = [item.text.lower() for item in items[max(index - 2, 0) : index]]
     behind = " ".join(item.text.lower() for item in items[index + 1 : last])
     return len(before) == 2 and before[0] in ALLOTMENTS and before[1] in COMING_TO and "of which" in behind
+
+
+SEVERAL_RUNS = "several short runs"
+
+
+def tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
+    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: whether it gives the time of each of many small jobs."""
+    for at in range(sentence.first, sentence.last - 2):
+        runs = items[at]
+        if not isinstance(runs, Figure) or runs.unit not in ("run", "seed", "fold") or runs.value < FEWEST_RUNS:
+            continue
+        if items[at + 1].text.lower() in ("of", "at", "with", "each", "that") and any(
+            isinstance(item, Figure) and item.unit == "time" for item in items[at + 2 : min(at + 6, sentence.last)]
+        ):
+            return True
+    return False
+
+
+FEWEST_RUNS = 3

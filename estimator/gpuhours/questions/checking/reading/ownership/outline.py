@@ -6,8 +6,16 @@ from dataclasses import field
 
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.naming.cast import NOBODY, Owner
-from gpuhours.questions.checking.reading.ownership.sections import SHORT
+from gpuhours.questions.checking.reading.ownership.sections import SHORT, about
 from gpuhours.questions.checking.reading.vocabulary.run_words import compares
+
+MOST_OF_A_TITLE = 8
+"""The most words of a paragraph that is only the title of the list under it."""
+
+
+def ours_in(text: str) -> bool:
+    """Whether the authors speak of themselves: then a paragraph is more than a title."""
+    return not {"we", "our", "ours", "i"}.isdisjoint(text.lower().split())
 
 
 @dataclass
@@ -36,5 +44,7 @@ class Outline:
     def paragraph(self, text: str, label: Owner) -> Owner:
         """A paragraph, and the run whose name labels it: one that is short introduces the list under it, about others if it compares."""
         introduces = Owner("other", "others") if compares(text.lower()) else label
+        if not introduces.kind and len(text.split()) <= MOST_OF_A_TITLE and not ours_in(text):
+            introduces = owner if (owner := about(text)).kind == "side" else label  # SLIDE 12: dry run (skip if late)
         self.intro, self.items = introduces if len(text) < SHORT else NOBODY, {}
         return label if label.kind else self.above

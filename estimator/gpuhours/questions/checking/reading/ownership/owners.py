@@ -18,10 +18,12 @@ from gpuhours.questions.checking.reading.naming.names import words_of
 from gpuhours.questions.checking.reading.ownership.behind import NEAR, behind_it, is_agent, named_behind
 from gpuhours.questions.checking.reading.ownership.clauses import (
     DONE,
+    DONE_WORDS,
     EXCEPT,
     HYPOTHETICAL,
     NOTIONAL,
     OF_A_CLAUSE,
+    SEVERAL_RUNS,
     apart_from_the_run,
     beside_allotments,
     clause_of,
@@ -29,6 +31,7 @@ from gpuhours.questions.checking.reading.ownership.clauses import (
     outside_brackets,
     sides_apart,
     sides_of_clauses,
+    tells_several_runs,
     would,
 )
 from gpuhours.questions.checking.reading.ownership.outline import Outline
@@ -183,9 +186,11 @@ def _sentence(
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
     goes_on = not named and carried.kind in ("own", "us") and not _of_every_run(items, sentence)
     goes_on = goes_on or items[sentence.first].text.lower() in PRONOUNS or _is_fragment(items, sentence)
-    begin, of = carried if goes_on else default, NOBODY
-    apart = sides_apart(items, sentence, anchors)
-    side = _side(items, sentence, lowered, default, (but, *apart))
+    returns = carried.name == HYPOTHETICAL and not DONE_WORDS.isdisjoint(lowered.split())  # ...; it took 390 hours on 8
+    begin, of = default if returns or not goes_on else carried, NOBODY
+    notional = holds(lowered, NOTIONAL) and of_money_alone(items, sentence)
+    apart = {} if notional else sides_apart(items, sentence, anchors)
+    side = _side(items, sentence, lowered, default, (but, *apart, *([HYPOTHETICAL] if notional else [])))
     if compared and compared_apart is None and not ours(items, sentence):
         other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
         begin = other if not any(owner.kind == "own" for _, owner in events) else begin
@@ -203,7 +208,7 @@ def _sentence(
         owners |= {index: Owner("side", name) for index in wanted if index in inside and name != but}
     theirs = [index for index in wanted if index in (compared_apart or ()) and owners[index].kind != "other"]
     owners |= dict.fromkeys(theirs, Owner("other", "others"))
-    owners |= _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
+    owners |= {} if notional else _parts_aside(items, sentence, lowered, wanted, whole=side is not None)
     subjects = [(at, owner) for at, owner in events if not (owner.kind == "own" and is_agent(items, at, sentence))]
     after = _subject_after(subjects if any(owner.kind == "own" for _, owner in subjects) else events, begin, default)
     return of if of.kind and after.name in OF_MACHINES_ALONE else after  # Tern was granted 512 cards. Its training took
@@ -241,14 +246,15 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
     said = beside_allotments(EXCEPT.sub("", said.replace("training and inference", "training")))
-    if SEVERAL_RUNS not in but and _tells_several_runs(items, sentence):
+    if SEVERAL_RUNS not in but and tells_several_runs(items, sentence):
         return SEVERAL_RUNS
+    done = not DONE_WORDS.isdisjoint(lowered.split())
     for name, phrases in SIDE.items():
+        if name == HYPOTHETICAL and done and not holds(lowered, phrases):
+            continue  # 32 GPUs would have cut this; it took 390 hours on 8
         if name not in but and name not in OF_A_CLAUSE and holds(said, phrases):
             if name == PREPARATION and clause_of(items, sentence, phrases) is not None:
                 continue  # trained on 128 A100, latents computed in advance
-            if name == HYPOTHETICAL and holds(said, NOTIONAL) and of_money_alone(items, sentence):
-                continue  # the credit paid; had it not, the sum would have been $47k
             outside = " ".join(outside_brackets(items, sentence.first, sentence.last))
             if name == HYPOTHETICAL and _of_one_clause(items, sentence, phrases):
                 continue  # it was read three times, and eight of the cards are enough for it
@@ -265,23 +271,6 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
 
 
 PREPARATION = "data preparation"
-SEVERAL_RUNS = "several short runs"
-
-
-def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
-    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: whether it gives the time of each of many small jobs."""
-    for at in range(sentence.first, sentence.last - 2):
-        runs = items[at]
-        if not isinstance(runs, Figure) or runs.unit not in ("run", "seed", "fold") or runs.value < FEWEST_RUNS:
-            continue
-        if items[at + 1].text.lower() in ("of", "at", "with", "each", "that") and any(
-            isinstance(item, Figure) and item.unit == "time" for item in items[at + 2 : min(at + 6, sentence.last)]
-        ):
-            return True
-    return False
-
-
-FEWEST_RUNS = 3
 
 
 def _of_one_clause(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...]) -> tuple[int, int] | None:

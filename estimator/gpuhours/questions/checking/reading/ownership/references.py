@@ -6,6 +6,7 @@ contrast to the run that the list does not end with. What fits no run, or two, m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
@@ -76,7 +77,9 @@ def _appositions(items: Sequence[Item], names: dict[int, str], cast: Cast) -> di
         kind = _kind_of_model(items, at + 2)
         if kind:
             found[kind] = run if found.get(kind, run) == run else ""
-    return {kind: run for kind, run in found.items() if run}
+    words = Counter(word for name in cast.own for word in set(words_of(name)))
+    alone = {word: name for name in cast.own for word in words_of(name) if words[word] == 1 and len(cast.own) > 1}
+    return {**alone, **{kind: run for kind, run in found.items() if run}}
 
 
 def _kind_of_model(items: Sequence[Item], index: int) -> str:
@@ -157,7 +160,8 @@ def is_a_measure(items: Sequence[Item], index: int) -> bool:
     at = index - 1
     while at > 0 and items[at].text.lower() in ADJECTIVES | ARTICLES:
         at -= 1
-    return before in RANKED_BY or (before == "of" and items[at - 1].text.lower() in MEASURED_BY)
+    inside = at > 1 and items[at - 2].kind != "stop"  # Those of the code model consumed
+    return before in RANKED_BY or (before == "of" and inside and items[at - 1].text.lower() in MEASURED_BY)
 
 
 MEASURED_BY = frozenset(

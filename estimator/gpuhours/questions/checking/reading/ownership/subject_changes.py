@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.naming.cast import OURS, Cast, Owner
 from gpuhours.questions.checking.reading.naming.names import Mention, coined, mentions, same_name, stem
+from gpuhours.questions.checking.reading.ownership.behind import LONGEST_ASIDE, in_its_aside
 from gpuhours.questions.checking.reading.ownership.references import is_a_measure
-from gpuhours.questions.checking.reading.ownership.sections import ours
+from gpuhours.questions.checking.reading.ownership.sections import NEGATIONS, ours
 from gpuhours.questions.checking.reading.sentences.scopes import Sentence
 from gpuhours.questions.checking.reading.vocabulary.run_words import (
     AGAINST,
@@ -76,8 +77,10 @@ def subject_changes(
         compared_to = index > sentence.first and items[index - 1].text.lower() in ("as", "than", "like", "of", "to")
         if lowered in ("we", "us") and index > sentence.first and items[index - 1].text.lower() in RELATIVE:
             continue  # GPT-Neo, which we use as a baseline, saw 380B tokens
-        if lowered in OURSELVES and item.kind == "word" and not compared_to:
-            if not _in_its_aside(items, index, sentence, found):
+        if lowered == "ours" and items[index - 1].text.lower() in NEGATIONS:
+            found[index] = Owner("other", "others")  # which isn't ours and took 18T tokens
+        elif lowered in OURSELVES and item.kind == "word" and not compared_to:
+            if not in_its_aside(items, index, sentence, found):
                 found.setdefault(index, OURS)
         elif (meant := cast.references.get(index)) is not None:
             found[index] = Owner("own", meant)
@@ -96,28 +99,17 @@ def subject_changes(
             found.setdefault(index, OURS)
         elif lowered in MAKERS and items[index - 1].text.lower() in ("its", "their") and index > sentence.first + 1:
             found[index] = Owner("other", f"{items[index - 1].text} {lowered}")
+        elif (
+            lowered in ("somebody", "someone") and items[index - 1].text.lower() == "by" and index > sentence.first + 1
+        ):
+            found[index] = Owner("other", f"{lowered} else")
+            clause = range(index + 1, min(index + LONGEST_CLAUSE, sentence.last))
+            found.setdefault(next((at for at in clause if items[at].text in (",", ")")), sentence.last), OURS)
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
     yield from sorted(found.items())
 
 
-def _in_its_aside(items: Sequence[Item], index: int, sentence: Sentence, found: dict[int, Owner]) -> bool:
-    """``Gemma 2B, for those who want to place us, used 3T tokens``: whether a word stands in an aside behind another's name."""
-    opened = next(
-        (at for at in range(index - 1, max(index - LONGEST_ASIDE, sentence.first), -1) if items[at].text == ","), None
-    )
-    closed = next(
-        (at for at in range(index + 1, min(index + LONGEST_ASIDE, sentence.last)) if items[at].text == ","), None
-    )
-    if opened is None or closed is None or any(isinstance(item, Figure) for item in items[opened:closed]):
-        return False
-    goes_on = closed + 1 < sentence.last and items[closed + 1].text.lower() in DID | {"reports", "reported", "gives"}
-    return goes_on and any(
-        at in found and found[at].kind == "other" for at in range(max(opened - 3, sentence.first), opened)
-    )
-
-
-LONGEST_ASIDE = 10
 RELATIVE = frozenset(["which", "that", "whom", "whose"])
 
 
@@ -233,6 +225,7 @@ def _did(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
 FIRST = frozenset(["first", "original", "old", "previous"])
 """Words before a name of a whole family that make it an earlier model."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
+LONGEST_CLAUSE = 30
 MAKERS = frozenset(["makers", "authors", "creators", "developers", "owners", "publishers"])
 """``Training the base model took its makers 1.3M hours``: the people whose figures follow."""
 BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])

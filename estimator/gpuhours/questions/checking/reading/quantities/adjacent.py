@@ -27,6 +27,7 @@ from gpuhours.questions.checking.reading.quantities.per_step import (
 from gpuhours.questions.checking.reading.quantities.place import Place, plausible
 from gpuhours.questions.checking.reading.quantities.relations import (
     after_a_rise,
+    behind_a_machine,
     behind_its_base,
     each_of_several,
     hours_of_a_day,
@@ -65,6 +66,8 @@ MOST_AT_WORK = 16
 FEWEST_FLOP = 1e17
 """No other kind of number in a text about training exceeds this."""
 LONGEST_SEQUENCE = 1_048_576
+SHORTEST_RUN = 600.0
+"""In seconds; a shorter time that stands alone is not taken for a run's."""
 LONGEST_RUN = 7e7
 """In seconds; no run lasts longer."""
 LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
@@ -197,6 +200,8 @@ def next_to_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
         return _next_to_gpu_hours(items, index, figure, first, last)
     if figure.unit != "time":
         return None
+    if first == index == last - 1 and figure.value >= SHORTEST_RUN and behind_a_machine(items, index):
+        return Place("wall_clock", "alone behind a machine", 1.0)
     if not figure.word.lower().startswith("time") and keeps_busy(items, index, first):
         return Place("count", "for one trillion", 0.0)
     return _next_to_machines(items, index, figure, first, last) or _next_to_things(items, index, figure, first)

@@ -292,6 +292,16 @@ def hours_of_a_day(items: Sequence[Item], index: int) -> bool:
     return times and isinstance(before, Figure) and before.unit == "time" and before.value > items[index].value  # type: ignore[attr-defined]
 
 
+def behind_a_machine(items: Sequence[Item], index: int) -> bool:
+    """``One 8xH100 box. 45 minutes.``: whether the sentence before a time that stands alone counts devices or nodes."""
+    for item in reversed(items[max(index - FAR_FROM_HOURS, 0) : max(index - 1, 0)]):
+        if item.kind == "stop":
+            return False
+        if isinstance(item, Figure) and item.unit in ("gpu", "node"):
+            return True
+    return False
+
+
 def behind_its_base(items: Sequence[Item], index: int) -> bool:
     """``continues from Tern-8B (8B parameters, 15T tokens)``: whether a figure is in brackets behind the model that a run starts from."""
     opened = next((at for at in range(index - 1, max(index - 8, 1), -1) if items[at].text in "()"), 0)

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.naming.cast import Cast, Owner
-from gpuhours.questions.checking.reading.ownership.owners import SEVERAL_RUNS, assign
+from gpuhours.questions.checking.reading.ownership.clauses import SEVERAL_RUNS
+from gpuhours.questions.checking.reading.ownership.owners import assign
 from gpuhours.questions.checking.reading.runs.casting import RUN_QUANTITIES, with_sizes_counted, with_sizes_in_order
 from gpuhours.questions.checking.reading.runs.coordination import by_coordination
 from gpuhours.questions.checking.reading.runs.informal_runs import with_informal_runs
@@ -20,6 +21,7 @@ from gpuhours.questions.checking.reading.runs.jobs import by_sentences
 from gpuhours.questions.checking.reading.runs.leftover import by_empty_places
 from gpuhours.questions.checking.reading.runs.parts import CLASHING, alike, by_items, value_of
 from gpuhours.questions.checking.reading.runs.products import by_products
+from gpuhours.questions.checking.reading.runs.states import by_states
 from gpuhours.questions.checking.reading.sentences.placed import ReadProse
 from gpuhours.questions.checking.reading.vocabulary.run_words import holds
 
@@ -56,6 +58,7 @@ def _readings(read: ReadProse, cast: Cast, main: str, titles: Sequence[str]) -> 
 
 def _owners(read: ReadProse, cast: Cast) -> list[Owner]:
     owners = by_coordination(read, by_items(read, _assigned(read, cast), cast), cast)
+    owners = by_states(read, owners, cast)
     owners = by_sentences(read, by_products(read, owners, cast), cast)
     return by_empty_places(read, owners, cast)
 

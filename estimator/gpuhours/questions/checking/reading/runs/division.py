@@ -59,6 +59,8 @@ ON_A_MACHINE = frozenset(
      "samples_per_second", "flops_per_second", "gpu_power"]
 )  # fmt: skip
 """How a run is laid out on its machine and how fast it is there; another machine has another layout and speed."""
+LAID_OUT = frozenset(["tensor", "pipeline", "microbatch", "accumulation"])
+"""How one replica is laid out, which is how the run is."""
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
 """Quantities that differ between runs: if no run is named, such a figure belongs to none."""
 OF_EACH = frozenset(
@@ -166,6 +168,7 @@ def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division
     elif (
         owner.kind == "side"
         and (owner.name not in OF_MACHINES_ALONE or entry.place.quantity in MACHINES | ON_A_MACHINE)
+        and (owner.name != "a part of the machine" or entry.place.quantity not in LAID_OUT)
         and _is_checked(entry)
     ):
         found.aside.append((entry, f"about {owner.name}"))
@@ -221,7 +224,7 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
     found.shared = [entry for entry in found.shared if not _is_product(entry, real)]
     kept_shared: list[Placed] = []
     for entry in found.shared:
-        (totals if _is_sum(entry, real) else kept_shared).append(entry)
+        (totals if not entry.scope and _is_sum(entry, real) else kept_shared).append(entry)
     found.shared = kept_shared
     sums = [entry for entry in totals if entry.place.quantity in SUMS]
     found.shared += [entry for entry in totals if entry.place.quantity not in SUMS]

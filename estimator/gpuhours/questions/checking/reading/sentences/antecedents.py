@@ -67,8 +67,10 @@ ENDS = frozenset(
 """Words and marks that may follow such a number; any other word is what it counts."""
 VERBS = frozenset(
     ["took", "takes", "used", "uses", "needed", "needs", "had", "has", "ran", "saw", "sees", "read", "reads", "required", "cost", "got",
-     "lasted", "consumed", "occupied", "kept", "spent", "was", "were", "is", "are"]
+     "covered", "covers", "processed", "added", "lasted", "consumed", "occupied", "kept", "spent", "was", "were", "is", "are"]
 )  # fmt: skip
+PLANNED = frozenset(["plan", "target", "goal", "limit", "estimate", "guess", "budget"])
+"""Subjects whose number is not the run's: ``the plan was 45``."""
 LASTING = frozenset(["took", "takes", "lasted", "lasts"])
 """Verbs whose number is a time, like one behind ``in`` or ``for``: ``The former was done in 21 days, the latter took 19``."""
 NAMES = frozenset(["one", "second", "third", "last", "other", "latter", "former", "two", "three", "half", "model", "run", "stage", "phase",
@@ -108,6 +110,8 @@ def of_them(items: Sequence[Item], index: int) -> Figure | None:
             many = many or (item.unit == "gpu" and items[index - 1].text.lower() in VERBS)
             if item.unit in (THING_UNITS | {"gpu", "sequence"}) - MEASURED and many:
                 return replace(figure, unit=item.unit, word=item.word, device=item.device)
+        elif item.kind == "device" and items[at + 1].text == "-" and items[at + 2].text.lower().startswith("hour"):
+            return replace(figure, unit="gpu_time", word=f"{item.text} hours", device=item.text)
         elif item.kind == "device":
             return replace(figure, unit="gpu", word=item.text, device=item.text)
         elif word.endswith("s") and noun(word) in THING_UNITS | {"sequence", "gpu"}:
@@ -131,7 +135,9 @@ def _whole(items: Sequence[Item], index: int) -> Figure | None:
 def is_whole(items: Sequence[Item], index: int) -> bool:
     """Whether a figure is the whole of which the one before it is a part, and so not what the run used."""
     words = [item.text.lower() for item in items[max(index - 2, 0) : index]]
-    return index > 2 and isinstance(items[index - 3], Figure) and words[:1] == ["of"] and words[-1] in OF_A_WHOLE
+    part = items[index - 3] if index > 2 else None
+    of_run = isinstance(part, Figure) and part.unit == "percent"  # 15 % of the 300B tokens were maths
+    return isinstance(part, Figure) and not of_run and words[:1] == ["of"] and words[-1] in OF_A_WHOLE
 
 
 OF_A_WHOLE = frozenset(["the", "our", "its", "their", "all", "these", "those"])
@@ -149,7 +155,7 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
     while at > 0 and items[at].text.lower() in ADVERBS - PREPOSITIONS:
         at -= 1
     lead = items[at].text.lower() if at >= 0 else ""
-    if figure.value < 1:
+    if figure.value < 1 or (at > 0 and items[at - 1].text.lower() in PLANNED):
         return None
     first = _start_of_sentence(items, index, 2)
     told = [p for p in before if first <= p.index < index and p.figure.unit in LENDING and not p.figure.per]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -83,12 +85,38 @@ def active_of_all(placed: list[Placed]) -> None:
         ):
             placed[n - 1] = replace(other, place=entry.place)
             placed[n] = replace(entry, place=other.place)
+        if (
+            entry.place.quantity == "parameters"
+            and other.place.quantity == "active_parameters"
+            and other.sentence is entry.sentence
+            and entry.index - other.index == OF_BETWEEN
+            and entry.figure.value < other.figure.value
+        ):
+            placed[n - 1] = replace(other, place=entry.place)  # parameters (total / active): 46B / 8B
+            placed[n] = replace(entry, place=other.place)
 
 
 OF_BETWEEN = 2
 """Items from a figure to the next one with a single word between."""
 
 
+def only_without_embeddings(placed: list[Placed]) -> None:
+    """``12.1B parameters (embeddings excluded)``: makes a size without embeddings the model's, where no total that fits it is given."""
+    totals = sorted(entry.figure.value for entry in placed if entry.place.quantity == "parameters")
+    for n, entry in enumerate(placed):
+        without = (
+            entry.place.quantity == "count"
+            and entry.figure.unit in ("parameter", "")
+            and "embedding" in entry.place.because
+        )
+        at = bisect_left(totals, entry.figure.value)
+        total = totals[at] if at < len(totals) else math.inf
+        if without and entry.figure.value > SMALLEST_MODEL and total >= TWICE * entry.figure.value:
+            placed[n] = replace(entry, place=replace(entry.place, quantity="parameters"))
+
+
+SMALLEST_MODEL, TWICE = 1e6, 2.0
+"""The fewest parameters of a model, and how many times its other weights its embeddings at most make it."""
 THEM = frozenset(["them", "these", "those", "it", "that"])
 
 

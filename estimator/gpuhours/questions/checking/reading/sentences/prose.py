@@ -25,6 +25,7 @@ from gpuhours.questions.checking.reading.sentences.placed import (
     ReadProse,
     active_of_all,
     corpora_that_runs_read,
+    only_without_embeddings,
     refined_by,
     totals_of_active,
     without_tags,
@@ -81,6 +82,7 @@ def read_prose(prose: Prose, name: str) -> ReadProse:
                 )
     unplaced += _empty_tags(prose, items, tagged)
     totals_of_active(placed)
+    only_without_embeddings(placed)
     active_of_all(placed)
     corpora_that_runs_read(items, placed)
     placed = [
@@ -182,6 +184,16 @@ def _of_a_pair(
     falls = index and items[index - 1].text == "→" and last.index == index - 2
     if falls and last.place.quantity == "learning_rate" and figure.value < last.figure.value:
         return Place("final_learning_rate", "→", 0.0)
+    slashed = (
+        index and items[index - 1].text == "/" and last.index == index - 2 and figure.scale == last.figure.scale != ""
+    )
+    if (
+        slashed
+        and last.place.quantity == "parameters"
+        and figure.value < last.figure.value
+        and _tells_experts(items, sentence)
+    ):
+        return Place("active_parameters", "/", 0.0)  # 7.9B/1.4B, a mixture of experts
     part = last.place.quantity in PARTS_OF_A_MODEL and last.sentence is sentence and figure.scale
     near = (
         part and index - last.index <= 3
@@ -189,6 +201,15 @@ def _of_a_pair(
     if near and [item.text.lower() for item in items[last.index + 1 : index]] in (["of"], ["out", "of"]):
         return Place("parameters", "of which a part", 0.0)  # 41.9M of 8.03B
     return None
+
+
+def _tells_experts(items: Sequence[Item], sentence: Sentence) -> bool:
+    """Whether a sentence is about a mixture of experts."""
+    near = items[sentence.first : min(sentence.last, sentence.first + FAR_FROM_EXPERTS)]
+    return any(word in item.text.lower() for item in near for word in ("moe", "expert", "active", "sparse"))
+
+
+FAR_FROM_EXPERTS = 60
 
 
 def _place(
@@ -258,7 +279,7 @@ def _is_determiner(items: Sequence[Item], index: int) -> bool:
         before = items[index - 1].text.lower() if index else ""
         return (
             behind is not None
-            and behind.text.lower() in ("of", "is", "takes", "took", "needs", "needed", "lasts", "lasted")
+            and behind.text.lower() in ("of", "over", "is", "takes", "took", "needs", "needed", "lasts", "lasted")
             and before not in ("for", "only", "just", "exactly")
         )
     bare = isinstance(figure, Figure) and figure.text.lower() == "one" and not figure.unit

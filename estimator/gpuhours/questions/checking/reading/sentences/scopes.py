@@ -69,7 +69,12 @@ def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
             )
             if not marks and _of_all_stages(items, first, bound):
                 begins = ""
-            if marks and {name for _, name in marks} == {"evaluation"} and not _trains(items, first, bound):
+            told = {name for at, name in marks if not items[at].text.lower().startswith("score")}
+            if (
+                told == {"evaluation"}
+                and len(told) == len({name for _, name in marks})
+                and not _trains(items, first, bound)
+            ):
                 begins = "evaluation"
             yield Sentence(first, bound, begins, marks)
             if marks:
@@ -197,6 +202,8 @@ def _goes_on(items: Sequence[Item], first: int, last: int) -> bool:
 def _of_all_stages(items: Sequence[Item], first: int, last: int) -> bool:
     """``The two phases amount to``: whether a sentence opens with all parts of the training."""
     opening = [item.text.lower() for item in items[first : min(first + 3, last)]]
+    if opening[:1] == ["all"] and opening[1:2] in (["runs"], ["models"], ["trainings"], ["experiments"]):
+        return True
     return opening[:1] in (["the"], ["both"], ["all"]) and any(
         word.split()[-1:] and word.split()[-1] in ("phases", "stages", "parts") for word in opening
     )

@@ -86,6 +86,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "per minibatch, a minibatch", 0, 8),
     rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took, epoch lasts, epoch lasted, an epoch, "
           "one epoch, epoch needs, epoch needed", 0, 6),
+    rule("time", "epoch_time", "# epoch over, # epoch on, # epoch of, # pass over", -0.5, 3.5, before=True),
     rule("time", "checkpoint_time", CHECKPOINT, 0),
     rule("time", "count", "for the last, in the last, during the last, over the last, within the last, for the first, in the first, "
           "the past, the last few", -4, 0.9, before=True),
@@ -96,6 +97,10 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("time", "count", "over the next, in the next, within the next, for the next, of the next, lead time, lead time of, "
           "lead times of, forecast horizon, forecast horizon of, horizon of", -4, 1.5, before=True),
     rule("time", "count", "ahead, lead time, of lead time, in advance", -4, 0.9),
+    rule("time", "count", "grant, grant of, funding, funding of, contract, contract of", -4, 8, before=True),
+    rule("time", "wall_clock", "of training, of real training, of actual training, of pure training, of net training, of computing, "
+          "of compute time, of useful training, of real work", -1, 0.9),
+    rule("time gpu_time gpu step epoch token money", "count", "less, fewer, longer, shorter, sooner, faster, slower", -3, 0.9),
     rule("time", "count", "cpu machines, cpu nodes, cpu servers, cpu cores", -4, 5),
     rule("time", "video_hours",
           "video, videos, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
@@ -161,6 +166,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("bare", "patch_size", "patch", 0.2, 0.5, before=True),
     rule("bare", "resolution", "input", 0.2, 0.5, before=True),
     rule("bare", "zero_stage", "zero stage, zerostage, zero, zero optimization stage, deepspeed stage", 0, 2),
+    rule("bare", "count", "slide, chapter, page, annex, paragraph, footnote", 0.2, 0.9, before=True),
     rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
     rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
     rule("year", "year", base=12),
@@ -170,7 +176,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("byte", "memory_used", "mem, peak mem, footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
           "fits in", -0.5, 8),
     rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
-    rule("byte", "count", "checkpoint, checkpoints", -2, 8),
+    rule("byte", "count", "checkpoint, checkpoints, snapshot, snapshots", -5, 12),
     rule("byte", "count", "memory per node, per node, memory per server, per server, memory per host, per host, memory per machine, "
           "per machine", -1, 2.5),
     rule("byte", "count", "disk, storage, ram, host memory, system memory, cpu memory, buffer", 0, 5),

@@ -93,8 +93,10 @@ COMPARISONS = phrases_of("""
     for perspective, in perspective,
     by way of comparison, as a comparison, as a matter of comparison, for orientation,
     stated to, by their developers, by its developers, by their authors, by its authors, account of its authors,
-    account of their authors, published budgets, published runs, competing systems, competing models, reference models,
-    other systems, as for others, its makers, their makers, took somebody else, cost somebody else, by somebody else, by someone else,
+    account of their authors, published budgets, published runs, competing systems, competing models, competing recipe, competing model,
+    competing approach, competing run, competing network, colleague's, colleagues', reference models,
+    someone did that, somebody did that, someone else did, somebody else did,
+    other systems, as for others, took somebody else, cost somebody else,
     published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which figures belong to someone else, until the authors refer to themselves again."""
@@ -261,7 +263,8 @@ NO_NAMES = frozenset(
     phrases_of("""
     the, our, this, that, a, an, each, both, all, we, for, its, their, one, another, these, those, every, while, with, on, from, of,
     in, at, to, by, and, or, as, training, pretraining, using, only, about, over, under, roughly, nearly, first,
-    second, third, final, then
+    second, third, final, then, touches, touch, uses, use, activates, sees, reads, takes, has, needs, beats, is, was, costs, holds,
+    weighs, counts, comprises, contains, stores, keeps, saw, read, took, had, used
 """)
 )
 """Words before a size that are not a name, capitalised or not."""

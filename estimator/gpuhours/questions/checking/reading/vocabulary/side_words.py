@@ -19,6 +19,7 @@ SIDE = {
          is planned, are planned, will be trained, will train, will take, could have, could be trained,
         should take, next version will,
         as optional, out of the question, not going to happen,
+        next model, why not, why no, what about, what if,
         if it were, were it, had it been, had they been,
         had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
         takes you, take you, costs you, could i, can i, do i need, would i, you can, you could, you would, you need,
@@ -41,7 +42,8 @@ SIDE = {
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": phrases_of("""
-        ablation, ablations, pilot, preliminary, proxy model, isoflop, isoflops, the sweep, this sweep,
+        dry run, dry runs, dress rehearsal, rehearsal, smoke test, shakedown,
+        ablation, ablations, pilot, pilots, preliminary, proxy model, isoflop, isoflops, the sweep, this sweep,
         a sweep of, our sweep, sweep spans, sweep used, small-scale, hyperparameter search, hyper-parameter search,
         search for hyperparameters, we searched, searched over, reduced model, reduced models, reduced policy, reduced network,
         small copies, candidates of, a dozen
@@ -82,9 +84,12 @@ SIDE = {
         are not counted, not part of the, debugged, debugging
     """),
     "another machine": phrases_of("""
+        last year the same, the same thing took, the same job took, the same run took, about the other cluster, about another cluster,
+        different project, another project, ignore it, ignore them,
         used to do this, used to do it, used to run, used to train, used to take, previously did, if you have,
         trying to reproduce, tried to reproduce,
-        did the same, does the same, do the same, on a laptop, a colleague, a friend, at home, box at home, home box,
+        did the same, does the same, do the same, on a laptop, a colleague, my colleague,
+        our colleague, a friend, at home, box at home, home box,
         on the robot, on a desktop
     """),
     "adaptation": phrases_of("""

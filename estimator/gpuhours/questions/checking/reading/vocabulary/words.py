@@ -64,7 +64,7 @@ RULES: tuple[Rule, ...] = (
           "dit, unet, llm, vlm, vla, mllm, lmm, moe, policy", 3, 5),
     rule("scaled", "parameters", "tower of, encoder of, network of, model of, transformer of, decoder of, policy of, backbone of",
           0, 0.9, before=True),
-    rule("scaled", "parameters", "base", 3, 0.9),
+    rule("scaled", "parameters", "base, total", 3, 0.9),
     rule("scaled", "parameters", "encoder, decoder-only, dense, backbone", 3, 0.9),
     rule("scaled", "parameters", "latent decoder, video decoder, image decoder, upsampler, upscaler, super-resolution, autoencoder, vae, "
           "vqgan, prior, diffusion, generator, vocoder, refiner, reward model, critic, tokenizer, retriever, reranker, embedder, "
@@ -100,6 +100,9 @@ RULES: tuple[Rule, ...] = (
     rule("token", "tokens", ", ".join(WITHOUT_COPIES), -0.3, 3),
     rule("token", "tokens", "in total, altogether, overall", -0.5, 0.9),
     rule("token", "tokens", "of training, of pretraining, of pre training", -0.5, 0.9),
+    rule("token", "dataset_tokens", "from a corpus of, from a pool of, from a collection of, out of a corpus of, out of a pool of, "
+          "archive holds, archive has, archive contains, collection holds, collection has, crawl holds, "
+          "dump holds, crawl has, crawl contains", -0.9, 0.9, before=True),
     rule("token", "dataset_tokens", "we hold, we own, we possess, we collected, we gathered, we keep, we assembled", -0.2, 2,
           before=True),
     rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
@@ -193,13 +196,15 @@ RULES: tuple[Rule, ...] = (
     rule("step", "steps", "stop after, stopped after, ends after, ended after, finished after, terminated after, converged after, "
           "until step, halted after", 0, 1, before=True),
     rule("step", "warmup_steps", _WARM, 0),
-    rule("step", "measured_iterations", "averaged over, averaged, benchmarking, timed, minimize variance", 0, 8),
+    rule("step", "measured_iterations", "averaged over, averaged, benchmarking, timed, minimize variance, "
+          "short measurements, measurements, measured over, short benchmark", 0, 8),
     rule("step", "accumulation", "accumulation, accumulate, accumulated, accumulating", -0.5),
     rule("bare", "checkpoint_steps", "save interval, save steps, save every, checkpoint interval, checkpoint period, checkpoint every, "
           "ckpt interval", 0, 2, before=True),
     rule("step", "checkpoint_steps", "save every, saved every, checkpoint every, checkpoints every, "
           "checkpointed every, checkpointing every, "
           "snapshots every, checkpoint interval, checkpointing interval, save interval, checkpoint frequency, between checkpoints", -1.5),
+    rule("step", "checkpoint_steps", "at intervals of, intervals of, interval of", -1.5, 0.9, before=True),
     rule("every_step", "checkpoint_steps", CHECKPOINT, -2, subject=True),
     rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 4, 2),
     rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
