@@ -1,10 +1,11 @@
 """Compare default layouts, and NVIDIA's tuned recipes, with the best layout of ``plan``.
 
-    python -m tests.benchmarks.plans [models|recipes]
+    python -m tests.benchmarks.plans [models|recipes|all]
 
 ``models``: twelve dense and mixture-of-experts models from 1B to 1T. Prints the step time of ``tuned`` (``estimate --best``) and ``usual``
 (the run of the sample that ``estimate`` shows) over the planned step time with the same stack, and whether the planned step is in the range
-of the estimate. ``recipes``: the predicted step time of the layouts in NVIDIA's open recipes over that of ``plan`` for the same run.
+of the estimate. ``recipes``: the predicted step time of the layouts in NVIDIA's open recipes over that of ``plan`` for the same run, and
+how likely the planned layout is really faster, of ``MOST`` of them; ``all``: of every recipe (some ten minutes).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.planning import plan
+from gpuhours.questions.planning.answer import choice
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.rows import measured_rows
 from gpuhours.run.spec import Run
@@ -55,6 +57,8 @@ class Behind:
     tuned: float
     usual: float = 1.0
     inside: bool = True
+    odds: float | None = None
+    """Probability that the planned layout is really faster."""
 
 
 def run_of(model: str, gpus: int, batch: int, length: int, stack: str) -> Run:
@@ -94,10 +98,10 @@ def tuned_cases() -> Iterator[Case]:
             yield case
 
 
-def recipes() -> Iterator[Behind]:
-    """Yield the predicted step times of tuned layouts over the planned ones."""
+def recipes(most: int) -> Iterator[Behind]:
+    """Yield the predicted step times of tuned layouts over the planned ones, of at most about ``most`` recipes."""
     cases = list(tuned_cases())
-    for case in cases[:: max(1, len(cases) // MOST)]:
+    for case in cases[:: max(1, len(cases) // most)]:
         keys: dict[str, Any] = {
             "model": "llama-3-8b", "data.tokens": "1T", "data.seq_len": case.tokens, "training.global_batch": case.global_batch,
             "training.dtype": case.precision.dtype, "hardware.accelerator": case.accelerator, "hardware.gpus": case.gpus,
@@ -105,27 +109,35 @@ def recipes() -> Iterator[Behind]:
         }  # fmt: skip
         run = gpuhours.from_dict({}, case.row.id, settings=keys).replaced("model", case.decoder)
         try:
-            theirs = estimate(run.replaced("layout", case.layout)).results["step_time"]
-            planned = plan(run, top=1).best
+            own = run.replaced("layout", case.layout)
+            theirs = estimate(own).results["step_time"]
+            planned = plan(run, top=1)
         except EstimateError as error:
             print(f"{case.row.id}: {error}", file=sys.stderr)
             continue
-        if theirs is not None and planned:
-            best = planned[0].value("step_time")
-            yield Behind(case.row.id, best, float(theirs.value) / best)
+        if theirs is not None and planned.best:
+            best = planned.best[0].value("step_time")
+            yield Behind(case.row.id, best, float(theirs.value) / best, odds=planned.odds(choice(own)))
 
 
 def main(what: str = "models") -> None:
     """Print one of the two tables."""
     found = []
-    for one in models() if what == "models" else recipes():
+    for one in models() if what == "models" else recipes(sys.maxsize if what == "all" else MOST):
         found.append(one)
-        beside = f"   usual x {one.usual:.3f}  {'inside' if one.inside else 'OUTSIDE'}" if what == "models" else ""
+        sure = "" if one.odds is None else f"   really faster with {one.odds:.0%}"
+        beside = f"   usual x {one.usual:.3f}  {'inside' if one.inside else 'OUTSIDE'}" if what == "models" else sure
         print(f"{one.name:28s} planned {one.planned:8.3f} s   tuned x {one.tuned:.3f}{beside}", flush=True)
     near = sum(one.tuned <= 1 + NEAR for one in found)
     print(
         f"{near} of {len(found)} within {NEAR:.0%} of the plan; in the median x {median(one.tuned for one in found):.3f}"
     )
+    sure = [one.odds for one in found if one.odds is not None]
+    if sure:
+        shares = ", ".join(
+            f"{sum(odds >= least for odds in sure)} with {least:.0%} or more" for least in (0.5, 0.8, 0.9)
+        )
+        print(f"planned layout really faster: {shares}, of {len(sure)}")
 
 
 if __name__ == "__main__":
