@@ -109,7 +109,7 @@ def line(name: str, off: Floats) -> str:
 
 def main() -> None:
     """Print the table."""
-    rows = Rows([one for one in validate_totals().judged if one.error is not None])
+    rows = Rows([one for one in validate_totals().judged if one.error is not None and one.raw.found is not None])
     print(line("gpuhours, organisation left out", -np.log1p([one.error or 0.0 for one in rows.judged])))
     print(line("6 N D at 30 %", -np.log1p([one.baseline(0.3) for one in rows.judged])))
     print(line("smoothed, organisation left out", rows.smoothed(rows.organisation)))

@@ -79,4 +79,5 @@ def test_whole_models_tuned_on_a_node_run_trainers_that_recompute(model: str, da
     asked = described(gpuhours.from_dict({}, settings={"model": model, **data, **machine}), usual_practice())
     assert asked is not None
     assert all(name.startswith("huggingface") or name == "llama-factory" for name in asked.names)
-    assert dict(asked.modes.weights)["full"] > 80
+    weights = asked.modes.weights
+    assert weights["full"] / sum(weights.values()) > 0.8

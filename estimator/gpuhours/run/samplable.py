@@ -101,7 +101,8 @@ class Samplable:
     def notes(self) -> list[Assumption]:
         """The rules by which stack and recompute mode are drawn."""
         given = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
-        notes = [] if self.run.stack is not None else [drawn_note("software", blended(self.stacks))]
+        named = sum(line.counted for _, line in self.stacks)
+        notes = [] if self.run.stack is not None else [drawn_note("software", blended(self.stacks), named)]
         return notes + ([] if "recompute" in given else [drawn_note("layout.recompute", self.modes)])
 
 
@@ -191,11 +192,14 @@ def _typical_gpus(run: Run, alone: Resolved, held: float, practice: Practice) ->
     return Assumption("hardware.gpus", gpus, "GPU", reason, usual.source)
 
 
-def drawn_note(key: str, rule: UsualWeights) -> Assumption:
-    """The list entry for a key that is drawn: the alternatives with their shares, and the source."""
+def drawn_note(key: str, rule: UsualWeights, named: int = 0) -> Assumption:
+    """The list entry for a key that is drawn: the alternatives with their shares, how many runs and scripts are ``named`` for them, and the
+    source."""
     whole = sum(rule.weights.values())
     shown = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in rule.weights.items())
-    return Assumption(f"{key} (drawn)", shown, "", "not stated: what runs of the year, kind and size use", rule.source)
+    rest = f"{named} runs and scripts are named, the rest is a judgement" if named else "a judgement"
+    reason = f"not stated: what runs of the year, kind and size use; {rest}"
+    return Assumption(f"{key} (drawn)", shown, "", reason, rule.source)
 
 
 def rated(run: Run, resolved: Resolved) -> bool:

@@ -6,13 +6,13 @@ The year of a run is its ``year`` key, otherwise the year of ``--by``, otherwise
 import datetime
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
@@ -25,6 +25,10 @@ from gpuhours.run.ranges import spread_over
 
 Kind = Literal["text", "vision", "video"]
 Weight = Annotated[float, Field(gt=0)]
+
+
+HALF = 0.5
+"""Runs that an alternative counts as before any is named: Jeffreys's prior."""
 
 
 class Condition(Sourced):
@@ -76,9 +80,39 @@ Line = TypeVar("Line", bound=Condition)
 
 
 class UsualWeights(Condition):
-    """How often each alternative is used, as relative weights."""
+    """How often each alternative is used."""
 
-    weights: Mapping[str, Weight]
+    judged: Mapping[str, Weight]
+    """Relative weights by judgement."""
+    named: Mapping[str, tuple[str, ...]] = {}
+    """Runs and scripts that the source shows on each alternative, one entry an organisation."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "UsualWeights":
+        if unknown := self.named.keys() - self.judged.keys():
+            raise ValueError(f"named has alternatives without a judged weight: {', '.join(sorted(unknown))}")
+        return self
+
+    @property
+    def counted(self) -> int:
+        """Number of runs and scripts named; 0 if the weights are a judgement alone."""
+        return sum(len(names) for names in self.named.values())
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Relative weights: the number of names plus a prior of ``HALF`` a run for each of K alternatives, shared out as judged,
+
+            weight = n + K HALF judged / sum of judged
+
+        as in Jeffreys's prior for proportions (1946, Proceedings of the Royal Society A 186), which shares it evenly.
+        """
+        prior = HALF * len(self.judged) / sum(self.judged.values())
+        return {name: len(self.named.get(name, ())) + prior * weight for name, weight in self.judged.items()}
+
+    def without(self, left_out: Callable[[str], bool]) -> "UsualWeights":
+        """The line without the names that are left out."""
+        kept = {choice: tuple(name for name in names if not left_out(name)) for choice, names in self.named.items()}
+        return self if kept == dict(self.named) else self.model_copy(update={"named": kept})
 
 
 class Slack(Condition):
@@ -232,7 +266,7 @@ def blended(several: Parts) -> UsualWeights:
     for share, line in several:
         for name, weight in line.weights.items():
             weights[name] = weights.get(name, 0.0) + share * weight / sum(line.weights.values())
-    return UsualWeights(weights=weights, source="; ".join(f"{share:.0%} {line.source}" for share, line in several))
+    return UsualWeights(judged=weights, source="; ".join(f"{share:.0%} {line.source}" for share, line in several))
 
 
 @functools.cache

@@ -16,13 +16,14 @@ from gpuhours.run.typical import Typical, typical
 from gpuhours.software.profile import Software, load_software
 
 LINES = ("stacks", "recompute", "layout")
+WEIGHED = ("stacks", "recompute")
 
 
 @cache
 def practice_without(organisation: str) -> Practice:
-    """Typical values without an organisation: lines of ``typical.yaml`` that its hours determined (``fitted_on``) are removed, the typical
-    number of accelerators is that of other organisations' runs, and stack constants fitted on its measured steps are replaced as in
-    ``leaving_out``."""
+    """Typical values without an organisation: lines of ``typical.yaml`` that its hours determined (``fitted_on``) and its own runs among
+    those that weights count are removed, the typical number of accelerators is that of other organisations' runs, and stack constants
+    fitted on its measured steps are replaced as in ``leaving_out``."""
     return Practice(_table_without(organisation), partial(_stack_without, organisation))
 
 
@@ -31,6 +32,8 @@ def _table_without(organisation: str) -> Typical:
     kept: dict[str, Any] = {
         name: tuple(line for line in getattr(known, name) if organisation not in line.fitted_on) for name in LINES
     }
+    for name in WEIGHED:
+        kept[name] = tuple(line.without(lambda named: owner(named) == organisation) for line in kept[name])
     others: Mapping[str, float] = table()["accelerators"]
     if organisation in others:
         kept["accelerators"] = known.accelerators.model_copy(update={"gpus": others[organisation]})
