@@ -1,11 +1,15 @@
-"""If a run leaves its layout open, degrees that the stack cannot use for the model are not tried."""
+"""Degrees that the stack cannot use are not tried where a run leaves its layout open; stacks that lack a stated degree are not drawn where
+it leaves its stack open."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 import gpuhours
-from gpuhours.run.spec import Run
+from gpuhours.run.samplable import described, usual_practice
+from gpuhours.run.spec import Run, from_dict
 from gpuhours.software.profile import DEGREES, load_software
 
 
@@ -49,3 +53,31 @@ def test_a_plan_offers_what_the_stack_has() -> None:
 def test_stacks_that_split_do() -> None:
     assert load_software("megatron-core").degrees == DEGREES
     assert load_software("huggingface-trainer").degrees == ()
+
+
+EIGHT: dict[str, Any] = {
+    "model": "llama-2-7b",
+    "data": {"seq_len": 4096, "tokens": "1B"},
+    "training": {"global_batch": 64},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 8},
+}
+
+
+def names(layout: dict[str, int] | None) -> set[str]:
+    run = from_dict(EIGHT if layout is None else {**EIGHT, "layout": layout})
+    asked = described(run, usual_practice())
+    assert asked is not None
+    assert sum(share for share, _ in asked.stacks) == pytest.approx(1.0)
+    return set(asked.names)
+
+
+@pytest.mark.parametrize("layout", [{"tensor": 2}, {"pipeline": 4}, {"tensor": 2, "pipeline": 4}])
+def test_a_stack_that_cannot_split_a_model_so_is_not_drawn(layout: dict[str, int]) -> None:
+    """torch.compile under DDP was drawn for four pipeline stages of two tensor ranks."""
+    assert names(layout)
+    assert all(set(layout) <= set(load_software(name).degrees) for name in names(layout))
+    assert "torch-compile" in names(None)
+
+
+def test_a_degree_of_one_excludes_no_stack() -> None:
+    assert names({"tensor": 1, "microbatch": 1}) == names(None)

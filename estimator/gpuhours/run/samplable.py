@@ -31,7 +31,7 @@ from gpuhours.run.typical import (
     typical,
     usual_gpus,
 )
-from gpuhours.software.profile import Software, load_software
+from gpuhours.software.profile import DEGREES, Software, load_software
 from gpuhours.workload import Workload
 
 
@@ -118,10 +118,22 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
     traits = {"mixture": is_mixture(model), "adapters": model.trains_adapters}
     tuning = tuning_share(model, run.data)
-    stacks = parts(table.stacks, kind, year, gpus, params, tuning, **traits)
+    stacks = able(parts(table.stacks, kind, year, gpus, params, tuning, **traits), run.layout, practice)
     modes = blended(parts(table.recompute, kind, year, gpus, params, tuning, **traits))
     slack = first(table.layout, kind, year, gpus, params, **traits)
     return Samplable(run, resolved, kind, year, stacks, modes, slack, practice)
+
+
+def able(stacks: Parts, layout: Layout | None, practice: Practice) -> Parts:
+    """The stacks that can split a model in every way that the run states: DDP has no tensor degree. All of them if none can."""
+    given = frozenset() if layout is None else layout.model_fields_set
+    needed = {degree for degree in DEGREES if degree in given and np.max(getattr(layout, degree) or 1) > 1}
+    fitting = []
+    for share, line in stacks:
+        weights = {name: one for name, one in line.weights.items() if needed <= set(practice.software(name).degrees)}
+        fitting += [(share, line.model_copy(update={"weights": weights}))] if weights else []
+    whole = sum(share for share, _ in fitting)
+    return tuple((share / whole, line) for share, line in fitting) or stacks
 
 
 def usual_practice() -> Practice:
