@@ -15,7 +15,7 @@ hardware: {accelerator: a100-sxm-80gb, gpus: 128}
 software: megatron-core
 layout: {tensor: 2, sharding: zero1}
 """
-NEEDS_EXTRA = {"sweep", "plan --plot"}
+NEEDS_EXTRA = {"sweep"}
 COMMANDS: dict[str, list[str]] = {
     "--help": ["--help"],
     "--version": ["--version"],

@@ -106,3 +106,21 @@ def test_no_line_ends_in_spaces(gpuhours_command: Command) -> None:
         ("software", "list"),
     ):
         assert [line for line in gpuhours_command(*words).out.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("models", "show", "qwen2-vl-7b"),
+        ("models", "show", "clip-vit-b-32"),
+        ("models", "show", "deepseek-v3"),
+        ("hardware", "show", "h100-sxm-80gb"),
+        ("software", "show", "megatron-core"),
+    ],
+)
+def test_a_narrow_screen_loses_nothing(gpuhours_command: Command, words: tuple[str, ...]) -> None:
+    """At 60 columns the parts of a model had no names, and numbers ended in an ellipsis."""
+    narrow, wide = (gpuhours_command(*words, columns=columns).out for columns in (60, 120))
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert sorted("".join(narrow.split())) == sorted("".join(wide.split()))

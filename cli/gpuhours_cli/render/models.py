@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -58,7 +59,7 @@ def _facts(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
-    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row("parameters", exact(summary.parameters), _against(summary))
     if summary.active < summary.parameters:
         table.add_row("active", exact(summary.active), "seen by one token")
@@ -81,10 +82,11 @@ def _against(summary: Summary) -> str:
 
 
 def _parts(summary: Summary) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for name in ("part", "layers", "tokens", "parameters", "trained", "FLOP per sample"):
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in ("part", "layers", "tokens", "parameters", "trained", "FLOP/sample"):
         words = name in ("part", "trained")
-        table.add_column(name, justify="left" if words else "right", no_wrap=name != "part")
+        wraps: dict[str, Any] = {"min_width": 10} if name == "part" else {"no_wrap": True}
+        table.add_column(name, justify="left" if words else "right", **wraps)
     for part in summary.parts:
         layers = exact(part.layers) if part.flops.stacked else ""
         cost = si("FLOP")(float(part.flops.training)) if part.flops.training else ""
