@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("_rows_made_once")
 ENDINGS = [".csv", ".jsonl", ".parquet"]
 LIMITED = """
 import resource, signal, sys, time, gpuhours
+sys.dont_write_bytecode = True  # Python 3.11 would cut the compiled modules off at the limit, and leave them so
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, resource.RLIM_INFINITY))
 try:
