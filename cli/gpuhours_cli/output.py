@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from gpuhours.inputs.visible import visible
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -79,19 +81,12 @@ def finite(value: Any) -> Any:
 
 
 COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-"""Characters that move the cursor, change the text direction or are invisible; they are escaped in all output."""
 
 
 def printable(text: str, *, coloured: bool = False) -> str:
     """The text with invisible characters escaped (``\\u202e``); our own colours are kept."""
     parts = COLOUR.split(text) if coloured else [text]
-    return "".join(
-        part
-        if coloured and COLOUR.fullmatch(part)
-        else UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), part)
-        for part in parts
-    )
+    return "".join(part if coloured and COLOUR.fullmatch(part) else visible(part) for part in parts)
 
 
 def written(text: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gpuhours.inputs.visible import visible
+
 
 class EstimateError(Exception):
     """An error that the user can fix.
@@ -17,7 +19,7 @@ class EstimateError(Exception):
         self.problem = problem
         self.hint = hint
         self.where = where
-        super().__init__("\n".join(line for line in (where, problem, hint) if line))
+        super().__init__(visible("\n".join(line for line in (where, problem, hint) if line)))
 
 
 class Contradiction(EstimateError):

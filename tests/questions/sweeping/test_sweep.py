@@ -276,3 +276,8 @@ def test_a_flag_s_name_is_its_key() -> None:
     assert said.equals(meant)
     assert setting("--seq-len=8k") == ("data.seq_len", "8k")
     assert setting("lora=16") == ("lora", 16)
+
+
+def test_an_array_without_axes_is_no_list_of_values() -> None:
+    with pytest.raises(EstimateError, match="not a list of values"):
+        gpuhours.sweep(gpuhours.from_dict(RUN), {"layout.tensor": np.array(4)})

@@ -276,6 +276,8 @@ def trainer_lines(text: str, name: str) -> Iterator[str]:
         history = json.loads(text)["log_history"]
     except (ValueError, KeyError, TypeError) as error:
         raise EstimateError(f"is not a trainer_state.json: {error}.", "", name) from None
+    if not isinstance(history, list):
+        raise EstimateError("is not a trainer_state.json: its log_history is not a list.", "", name)
     if not any("train_runtime" in entry for entry in history if isinstance(entry, dict)):
         raise EstimateError(
             "has no times: the Trainer writes them at the end of a run (train_runtime).",
