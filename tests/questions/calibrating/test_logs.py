@@ -249,12 +249,9 @@ def test_the_help_names_every_tool_whose_logs_are_read(gpuhours_command: Command
     assert "Composer" in tools()
 
 
-@pytest.mark.parametrize(
-    "content",
-    ['{"log_history": NaN}', '{"log_history": {"a": 1}}', '{"log_history": null}', '{"log_history": 3}', "[]", "3"],
-)
-def test_a_trainer_state_of_another_kind_is_told(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("history", ["NaN", "null", "3", '{"a": 1}'])
+def test_a_trainer_state_of_another_kind_is_told(tmp_path: Path, history: str) -> None:
     path = tmp_path / "trainer_state.json"
-    path.write_text(content, encoding="utf-8")
+    path.write_text(f'{{"log_history": {history}}}', encoding="utf-8")
     with pytest.raises(EstimateError, match=r"is not a trainer_state\.json"):
         read_log(path)

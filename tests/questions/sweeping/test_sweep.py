@@ -280,4 +280,4 @@ def test_a_flag_s_name_is_its_key() -> None:
 
 def test_an_array_without_axes_is_no_list_of_values() -> None:
     with pytest.raises(EstimateError, match="not a list of values"):
-        gpuhours.sweep(gpuhours.from_dict(RUN), {"layout.tensor": np.array(4)})
+        gpuhours.sweep(run_of(GPT), {"layout.tensor": np.array(4)})

@@ -40,7 +40,8 @@ except gpuhours.EstimateError as error:
     sys.exit(f"{{error.problem}} {{error.hint}}")
 """
 SLOW = """
-import sys, time, gpuhours
+import signal, sys, time, gpuhours
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell has started in the background
 sys.argv = ["gpuhours", "sweep", {run!r}, *{vary!r}, "-o", {path!r}]
 from gpuhours.questions.sweeping import filing, running
 running.sweep.__kwdefaults__["block_rows"] = 20
