@@ -33,9 +33,7 @@ def read(spec: str | Iterable[Any], key: str) -> tuple[Any, ...]:
         if len(spec) > LONGEST_SPEC:
             raise EstimateError(f"A SPEC of {len(spec):,} characters is too long.", EXAMPLE, key)
         values = [value for item in spec.split(",") for value in _item(item, key)]
-    elif (
-        isinstance(spec, Iterable) and not isinstance(spec, dict) and getattr(spec, "ndim", 1)
-    ):  # no array without axes
+    elif isinstance(spec, Iterable) and not isinstance(spec, dict) and getattr(spec, "ndim", None) != 0:
         values = []
         for value in spec:
             values.append(value.item() if hasattr(value, "item") else value)
