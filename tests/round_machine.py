@@ -31,6 +31,7 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout
 from gpuhours.software.figures import PointwiseTraffic, Traffic
 from gpuhours.software.profile import Software, load_software
+from gpuhours.step.cpu_overhead import late_and_gaps
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
@@ -164,3 +165,9 @@ def facts(**groups: Any) -> Any:
         adapters=groups.pop("adapters", {}),
         **groups,
     )
+
+
+def cpu_overhead_time(asked: Workload, busy: float, update: float = 0.0) -> float:
+    """Return the host's s of a micro-batch beyond ``busy`` s of kernels, on one of the stages with equally many layers."""
+    late, _, gaps = late_and_gaps(asked, update)
+    return float(late(1 / np.asarray(asked.ranks.pipeline, float), np.asarray(busy)) + gaps)

@@ -27,7 +27,7 @@ def efa() -> Node:
     return replace(load_node("hgx-h100"), network="efa-p5")
 
 
-def test_shares_fall_with_nodes_and_stay_within_what_was_met() -> None:
+def test_shares_fall_with_nodes_and_stay_within_what_wimplied_network() -> None:
     constants = network_constants("efa-p5")
     shares = [float(constants.typical_share(nodes)) for nodes in (2, 4, 8, 64)]
     assert shares[0] > 2 * shares[-1]
@@ -45,14 +45,14 @@ def test_a_usual_rate_is_bandwidth() -> None:
 
 
 def test_a_rate_that_falls_with_ranks_is_steps() -> None:
-    """2.5 GB over 512 ranks at 13.4 GB/s: 2.5e9 / 512 / 13.4e9 = 0.364 ms per step.
+    """2.5 GB over 512 ranks at 20 GB/s: 2.5e9 / 512 / 20e9 = 0.244 ms per step.
 
-    With fewer ranks, or if slower, the value typical of all such runs is used.
+    With fewer ranks, or if slower, the value typical of all such runs is used: at 13.4 GB/s it would be 0.364 ms.
     """
+    assert implied_network(efa(), 20 * GB, 512)[1] == pytest.approx(0.244e-3, rel=0.01)
     rates = ((13.4, 512), (26.5, 256), (50, 128), (95, 64), (330, 16), (17, 128))
     found = [implied_network(efa(), rate * GB, ranks) for rate, ranks in rates]
-    assert found[0][1] == pytest.approx(0.364e-3, rel=0.01)
-    assert all(delay == pytest.approx(0.37e-3, rel=0.02) for _, delay in found)
+    assert all(delay == pytest.approx(0.364e-3, rel=0.05) for _, delay in found)
     assert all(bandwidth == efa().network_bandwidth for bandwidth, _ in found)
 
 
@@ -60,7 +60,7 @@ def test_inside_a_node_a_rate_says_nothing_of_the_network() -> None:
     assert implied_network(efa(), 45 * GB, 8) == (efa().network_bandwidth, 0.0)
 
 
-def test_the_rate_is_predicted_as_it_was_met() -> None:
+def test_the_rate_is_predicted_as_it_wimplied_network() -> None:
     """The given rate is reproduced: an all-reduce of 8 GB over 512 ranks at 178 GB/s."""
     bandwidth = implied_bandwidth(efa(), 178 * GB, 512)
     machine = replace(cluster("h100-sxm-80gb", "hgx-h100", 512), node=efa(), internode_bandwidth=bandwidth)
@@ -77,14 +77,15 @@ def test_rings_of_large_messages_step_through_every_rank_of_efa() -> None:
 
 
 def test_split_layers_of_slow_steps_are_bound_by_the_host_whatever_their_width() -> None:
-    """nanotron's bench over 16 to 512 ranks with slow steps: medians of 10.5, 15.8, 24.3 and 53 ms a layer of tensor 2 to 16, for widths of
-    2,048 to 4,096; by hand 0.4 + 0.8 + 3.2 + 8 x 4 x 0.37 = 16.2 ms for tensor 4, and 0.83 of 8 steps through a switch."""
+    """nanotron's bench over 16 to 512 ranks with slow steps: medians of 13.2, 21.5, 46.4 and 94.9 ms a layer of the fullest stage for
+    tensor 4 to 32, whatever their width; by hand 0.4 + 0.8 + 3.2 + 8 x 3 x 0.35 = 12.8 ms for tensor 4, and 0.87 of 7 steps through a
+    switch."""
     _, delay = implied_network(efa(), 50 * GB, 128)
-    for tensor, measured in ((2, 10.5e-3), (4, 15.8e-3), (8, 24.3e-3), (16, 53e-3)):
+    for tensor, measured in ((4, 13.2e-3), (8, 21.5e-3), (16, 46.4e-3), (32, 94.9e-3)):
         each = [layer_time(hidden, tensor, delay) for hidden in (2048, 4096)]
         assert each[0] == pytest.approx(each[1], rel=0.05)
         assert each[0] == pytest.approx(measured, rel=0.05)
-    assert layer_time(2048, 4, delay) == pytest.approx(4.4e-3 + 8 * 4 * 0.37e-3, rel=0.01)
+    assert layer_time(2048, 4, delay) == pytest.approx(4.4e-3 + 8 * 3 * 0.35e-3, rel=0.01)
 
 
 def layer_time(hidden: int, tensor: int, delay: float) -> float:

@@ -24,9 +24,9 @@ from gpuhours.step.compute import (
     layer_compute,
 )
 from gpuhours.step.context import attention_passes, context_passes, learned_mask_passes, ring_time
-from gpuhours.step.cpu_overhead import cpu_overhead_time, table_copies
+from gpuhours.step.cpu_overhead import table_copies
 from gpuhours.step.schedule import Passes
-from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, PEAK, TOKENS, layer, stack, workload
+from tests.round_machine import CARD, LINK, MEMORY, MIXTURE, PEAK, TOKENS, cpu_overhead_time, layer, stack, workload
 
 BLOCK = 128 * 2 * 256 * 2
 """Keys and values of a quarter of 512 tokens: two heads of 2 x 128 in 2 bytes."""

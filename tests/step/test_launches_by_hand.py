@@ -17,9 +17,9 @@ from gpuhours.step.context import attention_passes
 from gpuhours.step.cpu_overhead import (
     as_run,
     attention_calls,
-    cpu_overhead_time,
     forward_launches,
     kernel_launches,
+    late_and_gaps,
     launch_time,
     launches,
     launches_forward,
@@ -43,6 +43,7 @@ from tests.round_machine import (
     MEMORY,
     MODEL,
     TOKENS,
+    cpu_overhead_time,
     head,
     layer,
     stack,
@@ -153,16 +154,18 @@ def test_a_loss_that_reads_back_parts_the_passes() -> None:
     asked = workload(software=stack(host={"kernels": kernels}))
     assert launches_forward(layer(asked), asked, 8) == pytest.approx(1e-4 + 8 * 1e-5)
     assert forward_launches(asked) == pytest.approx(4 * 0.18e-3)
-    assert cpu_overhead_time(asked, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(4 * 0.54e-3 - 1e-3)
+    passes = Passes(1e-3, 0.5e-3, 0.5e-3)
+    assert late_and_gaps(asked, 0.0, passes)[0](1.0, 9e-3) == pytest.approx(4 * 0.54e-3 - 1e-3)
     assert cpu_overhead_time(asked, 9e-3) == 0.0, "nothing is read back of a pass that is not told apart"
     waits = workload(software=stack(host={"kernels": kernels.model_copy(update={"gap": 1e-6})}))
-    assert cpu_overhead_time(waits, 9e-3, 0.0, Passes(1.0, 1.0, 1.0)) == pytest.approx(4 * 25e-6), (
-        "gaps come in any case"
-    )
+    late, _, gaps = late_and_gaps(waits, 0.0, Passes(1.0, 1.0, 1.0))
+    assert (late(1.0, 9e-3), gaps) == (0.0, pytest.approx(4 * 25e-6)), "gaps come in any case"
     halves = workload(software=stack(host={"kernels": kernels}), gpus=2, pipeline=2)
-    assert cpu_overhead_time(halves, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(
-        (4 * 0.54e-3 - 1e-3) / 2
-    ), "a stage launches half of the layers, and computes half"
+    late, filling, _ = late_and_gaps(halves, -16e-3, passes)
+    assert late(0.5, 9e-3) == pytest.approx((4 * 0.54e-3 - 1e-3) / 2 + 16e-3 / 8)
+    assert filling(0.5, 9e-3) == pytest.approx((4 * 0.54e-3 - 1e-3) / 2), (
+        "a stage launches half of the layers, and computes half; the update comes after the pipeline has filled"
+    )
 
 
 def test_a_host_that_lags_delays_the_stage_with_the_most_layers() -> None:

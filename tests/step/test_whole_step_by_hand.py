@@ -123,8 +123,14 @@ def test_work_is_placed_on_stages_and_each_is_late_by_its_layers() -> None:
     eight = MODEL.model_copy(update={"layers": 8})
     two, one = workload(eight, gpus=2, pipeline=2), workload(eight)
     assert float(work.placed(two).slowest) == pytest.approx(24 + 2 + 0.5)
-    assert float(work.placed(two, lambda share: 8 * share).slowest) == pytest.approx(24 + 2 + 0.5 + 4)
-    assert float(work.placed(one, lambda share: 8 * share).slowest) == pytest.approx(48 + 1 + 2 + 1 + 8)
+    late = work.placed(two, lambda share, busy: 8 * share)
+    assert (float(late.slowest), float(late.together.total)) == (
+        pytest.approx(24 + 2 + 0.5 + 4),
+        pytest.approx(48 + 1 + 2 + 1 + 8),
+    )
+    behind = work.placed(two, lambda share, busy: 26 - busy)
+    assert (float(behind.slowest), float(behind.together.total)) == (26, 52), "each is late by what it is faster"
+    assert float(work.placed(one, lambda share, busy: 8 * share).slowest) == pytest.approx(48 + 1 + 2 + 1 + 8)
     assert float(work.placed(two).together.total) == pytest.approx(48 + 1 + 2 + 1)
 
 

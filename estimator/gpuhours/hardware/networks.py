@@ -14,9 +14,9 @@ MESSAGE: Final = 2.5e9
 time in slow runs is 0.36 ms per ring step)."""
 SLOW: Final = 0.85
 """Share of the typical rate below which a run's collectives are limited by time per ring step, not by bytes."""
-STEP: Final = 0.37e-3
-"""CPU overhead in s per ring step of such latency-limited collectives: derived from those runs' all-reduces over 128 and more ranks (0.36
-to 0.39 ms; with fewer ranks bytes dominate), and from the times of their layers."""
+STEP: Final = 0.35e-3
+"""CPU overhead in s per ring step of such latency-limited collectives: derived from the times of those runs' layers on the
+fullest stage (0.33 to 0.37 ms); their all-reduces over 128 and more ranks take 0.36 to 0.39 (with fewer ranks bytes dominate)."""
 
 
 def implied_bandwidth(node: Node, rate: float, ranks: int) -> float:
@@ -36,14 +36,15 @@ def implied_network(node: Node, rate: float, ranks: int) -> tuple[float, float]:
 
         usual = typical share x line        line rate of a node's NICs, share as measured over this number of nodes
         r >= 0.85 usual    bandwidth from r (``implied_bandwidth``), no delay
-        r <  0.85 usual    the NICs' bandwidth, and  delay = min(0.37 ms, M / (n r))
+        r <  0.85 usual    the NICs' bandwidth, and  delay = min(0.35 ms, M / (n r))
 
     r rate, n ranks, M ``MESSAGE``; no delay inside one node. A rate that falls as 1 / n indicates a fixed time per ring step, regardless of
     bytes; an even lower rate was temporary and did not apply to the run's layers.
     Checked on nanotron's benchmark (H100, EFA): in runs that measured between 13 GB/s over 512 ranks and 335 over 16, layers split over
-    t = 2, 4, 8, 16, 32 and 128 ranks take 10, 16, 25, 53, 93 and 338 ms per micro-batch, whatever their width and the measured rate: eight
-    collectives of t ring steps of 0.37 ms, in addition to the typical 4.4 ms. The delay also occurs inside nodes, is the same for 30 to
-    540 MB, and overlaps with compute instead of following it: so it is CPU overhead. In all other runs it is below 0.05 ms.
+    t = 4, 8, 16, 32 and 128 ranks take 13.2, 21.5, 46.4, 94.9 and 359 ms per micro-batch (medians of 32, 69, 55, 8 and 2 runs, by the
+    layers of the fullest stage), whatever their width, their pipeline and the measured rate: eight collectives of t - 1 ring steps of
+    0.35 ms, in addition to the typical 4.4 ms. The delay also occurs inside nodes, is the same for 30 to 540 MB, and overlaps with
+    compute instead of following it: so it is CPU overhead. In all other runs it is below 0.05 ms.
     """
     line, nodes = float(node.network_bandwidth) * node.gpus, -(-ranks // node.gpus)
     usual = float(node.fabric.typical_share(nodes)) * line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,50 +14,41 @@ from gpuhours.kernels.collectives import SWITCH_RANKS
 from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
 from gpuhours.step.context import whole_sequences
-from gpuhours.step.schedule import Passes
+from gpuhours.step.schedule import Late, Passes
 from gpuhours.workload import Workload
 
 LLAMA_GEMMS = 7
 """GEMMs of the llama layer on which the host time of a layer's modules was measured: q, k, v, o, gate, up, down."""
 LLAMA_LAUNCHES = 14
 """Launches of a llama block: four GEMMs, attention, two norms, two residuals, rotary embeddings (four kernels) and SwiGLU."""
-SWITCHED = 0.83
+SWITCHED = 0.87
 """Host delay of a reduction through a node's switch, relative to that of a ring, on clusters with a measured delay per ring step
-(nanotron's benchmark: 24.3 ms per layer over the 8 ranks of a node, median of 66 runs; rings would take 28 ms)."""
+(nanotron's benchmark: 21.5 ms per layer over the 8 ranks of a node, median of 69 runs; rings would take 24.0 ms, and 4.4 of either are
+launches)."""
 
 
 WEIGHTED = frozenset({"gemm", "bias"})
 """Operators with weights, which autocast casts unless they are frozen and stored in the format of GEMMs."""
 
-Late = Callable[[Array], Array]
-"""Seconds by which the host makes a micro-batch longer on a stage with the given share of the layers."""
 
+def late_and_gaps(workload: Workload, update: Array = 0.0, layers: Passes | None = None) -> tuple[Late, Late, Array]:
+    """Exposed CPU overhead of a micro-batch on a stage: launch time beyond the accelerator's time, as a function of the stage's share x of
+    the layers and its ``busy`` s of kernels; the same while a pipeline fills, when layers alone are launched; s of unavoidable gaps.
 
-def cpu_overhead_time(
-    workload: Workload,
-    busy: Array,
-    update: Array = 0.0,
-    layers: Passes | None = None,
-    longer: Callable[[Late], Array] | None = None,
-) -> Array:
-    """Exposed CPU overhead on the slowest stage in s per micro-batch: launch time beyond the accelerator's time, plus unavoidable gaps.
+        late    max(0, x H + E + (U - u) / m - busy)        gaps    g / p + e + w / m
 
-    max(0, H / p + E + (U - u) / m - busy) + gaps
-
-    H s to launch all layers on p stages; E s to launch an encoder that runs whole on a stage; U the host's and u the accelerator's time for
-    the optimiser update (``update``), once per m micro-batches; ``busy`` s of compute on the slowest stage.
+    H s to launch all layers; E s to launch an encoder that runs whole on a stage; U the host's and u the accelerator's time for
+    the optimiser update (``update``), once per m micro-batches; g s of gaps in all layers on p stages, e in such an encoder, w s for which
+    a step waits.
 
     If the loss reads a number back to the host (``reads_back``) and ``layers``, the passes of all layers, is given, the forward pass (H_f,
     F) and the rest (B backward) are compared separately:
 
-        late(x) = max(0, x (H_f - F)) + max(0, x (H - H_f - B) + E + (U - u) / m)
-
-    s on a stage with a share x of the layers. The slowest stage is late by ``longer(late)``, by default by late(1 / p).
+        late    max(0, x (H_f - F)) + max(0, x (H - H_f - B) + E + (U - u) / m)
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
-    stages = workload.ranks.pipeline
     launching, gaps = launch_time(rest, workload)
-    gaps = gaps / stages
+    gaps = gaps / workload.ranks.pipeline
     once = sum((table_copies(part, workload) for part in workload.model.ends), start=np.asarray(0.0))
     if front:
         here = np.where(np.equal(workload.ranks.vision, VisionPlacement.separate), 0.0, 1.0)
@@ -73,11 +64,15 @@ def cpu_overhead_time(
         there = forward_launches(workload)
         ahead, behind = there - layers.forward, launching - there - (layers.backward + layers.weight)
 
-        def late(share: Array) -> Array:
+        def parted(share: Array, once: Array) -> Array:
             return np.maximum(share * ahead, 0.0) + np.maximum(share * behind + once, 0.0)
 
-        return (late(1 / np.asarray(stages)) if longer is None else longer(late)) + gaps
-    return np.maximum(launching / stages + once - busy, 0.0) + gaps
+        return lambda share, busy: parted(share, once), lambda share, busy: parted(share, 0.0), gaps
+
+    def compared(share: Array, busy: Array, once: Array) -> Array:
+        return np.maximum(share * launching + once - busy, 0.0)
+
+    return lambda share, busy: compared(share, busy, once), lambda share, busy: compared(share, busy, 0.0), gaps
 
 
 def forward_launches(workload: Workload) -> Array:
@@ -143,14 +138,14 @@ def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _splitting_time(stack: Stack, workload: Workload) -> Array:
-    """Additional host seconds per layer and micro-batch with t tensor ranks: launching reductions in pieces, and 4 S t ring steps at the
-    delay measured on the cluster (``Cluster.delay``). S is the number of reductions in the forward pass, each an all-gather and a
+    """Additional host seconds per layer and micro-batch with t tensor ranks: launching reductions in pieces, and 4 S (t - 1) ring steps at
+    the delay measured on the cluster (``Cluster.delay``). S is the number of reductions in the forward pass, each an all-gather and a
     reduce-scatter, and as many in the backward pass. Half of the launching is in the forward pass and is repeated under full
     recomputation."""
     tensor = workload.ranks.tensor
     group, node = workload.ranks.tensor_group, workload.cluster.node
     switched = np.greater_equal(tensor, SWITCH_RANKS) & np.equal(group.domains(workload.cluster), 1) & node.sharp
-    steps = np.where(switched, SWITCHED, 1.0) * np.asarray(tensor)
+    steps = np.where(switched, SWITCHED, 1.0) * np.subtract(tensor, 1)
     rings = 4 * stack.block.all_reduces * steps * workload.cluster.delay
     again = np.where(np.equal(workload.layout.recompute, Recompute.full), 1.5, 1.0)
     return np.where(np.greater(tensor, 1), workload.software.host.tensor * again + rings, 0.0)

@@ -24,11 +24,11 @@ from gpuhours.step.communication import CONTEXT, EXPERT, P2P, TENSOR, expert_pas
 from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
-from gpuhours.step.cpu_overhead import Late, as_run, cpu_overhead_time, launch_time
+from gpuhours.step.cpu_overhead import as_run, late_and_gaps, launch_time
 from gpuhours.step.features import feature_parts
 from gpuhours.step.offload import activations_time, parameters_time
 from gpuhours.step.recompute import repeated
-from gpuhours.step.schedule import Passes, Stages, exposed_time, pipeline_time, stages
+from gpuhours.step.schedule import Late, Passes, Stages, exposed_time, no_host, pipeline_time, stages
 from gpuhours.step.state import (
     DATA,
     accumulation_time,
@@ -62,7 +62,7 @@ class Work:
     apart: Parts = field(default_factory=dict)
     """Work of an encoder on its own accelerators."""
 
-    def placed(self, workload: Workload, late: Late = np.zeros_like) -> Stages:
+    def placed(self, workload: Workload, late: Late = no_host) -> Stages:
         """The work on the pipeline's stages, each of which is longer by ``late`` of its share of the layers."""
         placement = workload.placement if self.shared else Placement(1.0, workload.ranks.pipeline)
         layer = added(self.all_layers) * (1 / np.asarray(self.layers))
@@ -87,7 +87,7 @@ def step(workload: Workload) -> Step:
 
     pace      ``pace_of``                                  w     ``waiting_share``: waiting for the slowest rank
     schedule  ``step.schedule.pipeline_time`` of the passes of m micro-batches, with what their overlap leaves of communication
-    P2P       ``p2p_time``                                launches    ``step.cpu_overhead.cpu_overhead_time``
+    P2P       ``p2p_time``                                launches    ``step.cpu_overhead.late_and_gaps``
     waits     ``encoder_wait`` for an encoder on its own accelerators
     gradient reduction and optimiser  ``step.state.step_reduction``, ``optimiser_time``        CPU  a stack's own s per step
 
@@ -117,13 +117,13 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
     ranks, cluster = workload.ranks, workload.cluster
     layers = added(work.all_layers)
     line = work.placed(workload)
-    passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     update = optimiser_time(workload)
-    host = cpu_overhead_time(
-        workload, line.slowest, update, layers if work.shared else None,
-        longer=lambda late: work.placed(workload, late).slowest - line.slowest,
-    )  # fmt: skip
+    late, filling, gaps = late_and_gaps(workload, update, layers if work.shared else None)
+    host = work.placed(workload, late).slowest - line.slowest + gaps
+    walked = work.placed(workload, filling)
+    passes = pipeline_time(walked, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
+    passes = passes - ranks.microbatches * (walked.slowest - line.slowest)
     sends = p2p_time(workload, (layers.total + host * ranks.pipeline) / np.asarray(work.layers))
     encoding = encoding_time(work, workload) if work.apart else None
     parts = {name: np.multiply(0.0, mean) for name in PARTS}

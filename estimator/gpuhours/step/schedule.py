@@ -42,13 +42,22 @@ class Stages:
     slowest: Array
 
 
+Late = Callable[[Array, Array], Array]
+"""Seconds by which the host makes a micro-batch longer on a stage with the given share of the layers and seconds of kernels."""
+
+
+def no_host(share: Array, busy: Array) -> Array:
+    """``Late`` where launches are left out."""
+    return 0.0
+
+
 def stages(  # a pass is frozen
     layer: Passes,
     placement: Placement,
     first: Passes,
     last: Passes,
     spread: Passes = Passes(),  # noqa: B008
-    late: Callable[[Array], Array] = np.zeros_like,
+    late: Late = no_host,
 ) -> Stages:
     """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers placed on stages, plus the additional work
     of the ``first`` and ``last`` stage, and work ``spread`` evenly over all.
@@ -56,19 +65,26 @@ def stages(  # a pass is frozen
         slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
     n_s layers on stage s, n layers on the largest inner stage. A single stage has all work. Every stage is longer by ``late`` of its share
-    of the layers.
+    of the layers and of its work; on all stages together, inner ones are taken to be equal, and what is late is divided equally among the
+    passes.
     """
-
-    def held_up(count: Array) -> Array:
-        return layer.total * count + late(np.divide(count, placement.layers))
-
-    pipeline = placement.pipeline
+    pipeline, each = placement.pipeline, spread.total / placement.pipeline
     together = layer * placement.layers + first + last + spread
-    at_start = held_up(placement.on(np.zeros_like(np.asarray(pipeline)))) + first.total
-    at_end = held_up(placement.on(np.subtract(pipeline, 1))) + last.total
-    several = np.maximum(np.maximum(at_end, at_start), held_up(placement.inside)) + spread.total / pipeline
-    alone = together.total + late(np.asarray(1.0))
-    return Stages(together, np.where(np.equal(pipeline, 1), alone, several))
+
+    def on(count: Array, own: Array = 0.0) -> tuple[Array, Array]:
+        """(s of a stage with ``count`` layers and other work, s of these by which it is late)."""
+        busy = layer.total * count + own + each
+        behind = late(np.divide(count, placement.layers), busy)
+        return busy + behind, behind
+
+    ahead, behind = placement.on(np.zeros_like(np.asarray(pipeline))), placement.on(np.subtract(pipeline, 1))
+    inner = np.maximum(np.subtract(pipeline, 2), 0)
+    start, end, inside = on(ahead, first.total), on(behind, last.total), on(placement.inside)
+    between = on((placement.layers - ahead - behind) / np.maximum(inner, 1))
+    alone, waits = together.total, late(np.asarray(1.0), together.total)
+    several = np.maximum(np.maximum(end[0], start[0]), np.where(inner > 0, inside[0], 0.0))
+    more = np.where(np.equal(pipeline, 1), waits, start[1] + end[1] + inner * between[1]) / 3
+    return Stages(together + Passes(more, more, more), np.where(np.equal(pipeline, 1), alone + waits, several))
 
 
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
