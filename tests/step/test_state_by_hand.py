@@ -55,6 +55,14 @@ def test_zero2_scatters_after_every_pass_and_gathers_once() -> None:
     assert reduced(gpus=8, sharding="zero2") == pytest.approx(SUM)
 
 
+def test_replicas_may_sum_beside_the_backward_pass_where_shards_do_not() -> None:
+    """60 ms of backward pass hide the replicas' sum but for its half; a sharded one is waited for."""
+    software = stack(exposed={"data": 1.0, "replicas": 0.5})
+    assert reduced(0.09, software, gpus=8) == pytest.approx(SUM)
+    assert reduced(0.09, software, gpus=8, sharding="zero1") == pytest.approx(2 * SUM)
+    assert reduced(0.09, stack(exposed={"data": 1.0}), gpus=8) == pytest.approx(2 * SUM)
+
+
 @pytest.mark.parametrize("sharding", ["zero2", "zero3"])
 def test_behind_a_pipeline_all_is_sent_once(sharding: str) -> None:
     piped = {"gpus": 16, "pipeline": 2}

@@ -275,6 +275,8 @@ class Exposed(Sourced):
     expert: Share
     data: Share
     """Gradient reduction and weight gathering, once per step (ZeRO 0 to 2)."""
+    replicas: Share | None = None
+    """Gradient reduction between unsharded replicas, if different from ``data``."""
     shard: Share
     """All-gathers and reduce-scatters of every layer (ZeRO-3): how much they slow the concurrent GEMMs."""
     pipeline: Share

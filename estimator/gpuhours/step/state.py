@@ -147,7 +147,10 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         sums = np.maximum(sums + _replica_reduction(workload), own_sums)
         gathers = np.maximum(gathers, own_gathers)
     sharding, share = _sharding_between_passes(workload), software.network.data_share
-    exposed, near = software.exposed.data, sums
+    exposed: Array = software.exposed.data
+    near = sums
+    if software.exposed.replicas is not None:
+        exposed = np.where(sharding == Sharding.none, software.exposed.replicas, exposed)
     if some(sharding == Sharding.zero3):
         inside = replace(workload, cluster=workload.cluster.one_domain)
         near = np.where(sharding == Sharding.zero3, _reductions_and_gathers(weights, inside)[0], sums)
