@@ -91,6 +91,17 @@ def test_a_stack_named_by_an_alias_is_stated_not_assumed() -> None:
     assert "software" not in at.assumptions
 
 
+def test_a_step_that_is_impossible_is_named(gpuhours_command: Command, tmp_path: Path) -> None:
+    ran = gpuhours_command("estimate", str(RUN), "--observed", "step_time=0.2s")
+    assert ran.code == 1
+    assert "error: --observed step_time=0.2s  mfu" in ran.err
+    log = tmp_path / "train.log"
+    log.write_text("\n".join(f"iter {step}: loss 5.1234, time 252.42ms, mfu 46.12%" for step in range(9)))
+    ran = gpuhours_command("estimate", str(RUN), "--log", str(log))
+    assert ran.code == 1
+    assert f"error: {log}  mfu" in ran.err
+
+
 LITTLE = {"params": "7B", "tokens": "1T", "gpu": "h100-sxm-80gb", "gpus": "64"}
 
 

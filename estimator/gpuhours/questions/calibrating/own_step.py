@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.errors import Contradiction, EstimateError
 from gpuhours.questions.calibrating.calibrating import calibrated
 from gpuhours.questions.calibrating.explaining import explained, seconds_observed
 from gpuhours.questions.calibrating.logs import read_log
@@ -32,7 +32,12 @@ def with_step(run: Run, predicted: Estimate, observed: str | None, log: Path | N
     else:
         stacks = tuple(one.model_copy(update={"here": beside.observed.measured}) for one in run.site.stacks)
         at = run.replaced("site", run.site.model_copy(update={"stacks": stacks}))
-    return replace(estimate(at, best=best), observed=beside.observed)
+    try:
+        found = estimate(at, best=best)
+    except Contradiction as error:  # the step that was handed over is one of the numbers that contradict each other
+        given = f"--observed {observed}" if log is None else str(log)
+        raise Contradiction(error.problem, error.hint, f"{given}  {error.where}", error.value) from None
+    return replace(found, observed=beside.observed)
 
 
 def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | None:
