@@ -93,6 +93,16 @@ CHEATS = [
         "quotes the figure 'wall_clock'", id="a figure quoted with a hyphen",
     ),
     pytest.param(ASSUMED.replace("ORIGIN", "from: [data.epochs]"), "does not say what it came from", id="of its own origin"),
+    *(
+        pytest.param(ASSUMED.replace("ORIGIN", f"source: {source}"), "does not say what it came from", id=what)
+        for what, source in {
+            "of the text itself": "section 3 of the paper",
+            "of the text by its name": "Small-LM",
+            "made to agree": "chosen so that the run ends in a month",
+            "made to agree, in other words": "solved for the wall-clock time",
+            "of no words": "'-'",
+        }.items()
+    ),
     pytest.param(
         ASSUMED.replace("ORIGIN}", "from: [data.resolution]}\n    data.resolution: {value: 224, reason: usual, from: [data.epochs]}"),
         "does not say what it came from", id="of each other",
@@ -152,7 +162,7 @@ def test_no_shipped_figure_depends_on_itself() -> None:
     assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ()
     assert finding("x-gen-video-30b", "MFU").depends_on == ()
     assert finding("videomae-huge", "wall-clock").depends_on == ()
-    assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("on par", "ring")
+    assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("longest stretch", "on par", "ring")
     assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "wall_clock")
 
 

@@ -1,9 +1,9 @@
 """Check that no figure is judged with inputs that are derived from it.
 
-Every assumption, reading and setting of a figure names the claims it was derived ``from``, or the external ``source`` it is based on. The
-search follows the keys that a figure uses back to the claims from which they derive. A document is refused if a figure's own claim is
-among these or is restated by one of them, if an assumption leads back to no claim and no source, or if its reason quotes a claim's figure,
-in any unit or in words, without naming the claim.
+Every assumption, reading and setting of a figure names the claims it was derived ``from``, or the ``source`` outside the text that it is
+based on. The search follows the keys that a figure uses back to the claims from which they derive. A document is refused if a figure's own
+claim is among these or is restated by one of them, if an assumption leads back to no claim and no source, or if its reason quotes a claim's
+figure, in any unit or in words, without naming the claim.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ SAME = {"known.days": "known.wall_clock"}
 QUOTED_WITHIN = 0.01
 """Relative difference up to which a quantity in words quotes a claim's figure: conversions are rounded."""
 EXACTLY = 1e-9
+_PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}", re.IGNORECASE)
+_TITLE = re.compile(r'"([^"]+)"')
+_THIS_TEXT = re.compile(r"\b(?:the|this|same) (?:paper|text|document|report|description|article)\b", re.IGNORECASE)
+_PURPOSE = re.compile(
+    r"\b(?:so that|such that|to (?:match|fit|give|reach|meet|make)|chosen|fitted|tuned|adjusted|solved|back-?calculated)\b",
+    re.IGNORECASE,
+)
+"""Words of a value that was made to agree with something."""
+_WORD = re.compile(r"[^\W\d_]{3}")
 FLOPS = {"flop_days": "flop"}
 """Kinds of units that measure the same -> one of them."""
 
@@ -213,10 +222,12 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], supplied: Supplied, text:
         if name not in text.claims and name not in entries:
             raise EstimateError(f"{key} comes from {name!r}.", nearest(name, text.claims), where)
     reached = ancestors([key], edges(text, entries))
-    if not any(name in text.claims or entries.get(name, {}).get("source") for name in reached):
+    if not any(
+        name in text.claims or _is_external(str(entries.get(name, {}).get("source") or ""), text) for name in reached
+    ):
         raise EstimateError(
             f"The assumption {key} does not say what it came from.",
-            "Name the figures of the text that it is derived from (from: [..]), or an external source (source: ..).",
+            "Name the figures of the text that it is derived from (from: [..]), or a source outside the text (source: ..).",
             where,
         )
     for name, claim in text.claims.items():
@@ -225,6 +236,14 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], supplied: Supplied, text:
                 f"The assumption {key} quotes the figure {name!r} ({claim.value}) without naming it.",
                 f"Add from: [{name}], or base it on something else.", where,
             )  # fmt: skip
+
+
+def _is_external(source: str, text: Published) -> bool:
+    """Whether a source is outside the text: in words, not the text itself by title, number or as ``the paper``, and not a value made to
+    agree with something (``chosen so that``)."""
+    own = {one.lower() for one in (*_PAPER.findall(text.source), *_TITLE.findall(text.source))}
+    named = any(one in source.lower() for one in own) or source.strip().lower() == text.name.lower()
+    return _WORD.search(source) is not None and not (named or _THIS_TEXT.search(source) or _PURPOSE.search(source))
 
 
 def quotes(words: str, value: str | float, unit: str = "") -> bool:
