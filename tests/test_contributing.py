@@ -30,6 +30,16 @@ def test_every_place_exists() -> None:
     assert [place for place in every if not (ROOT / place).exists()] == []
 
 
+MOST = {"a result": 2, "a number format": 1, "a schedule": 3, "a sequence method": 4, "a memory-bound operator": 3}
+"""Files to touch at most for one more; for an operator its declaration, its use, and the profiles, which count as one."""
+
+
+@pytest.mark.parametrize(("what", "most"), MOST.items())
+def test_one_more_touches_few_files(what: str, most: int) -> None:
+    (row,) = (line for line in ROWS if line.startswith(f"| {what} |"))
+    assert 0 < len(places(row)) <= most
+
+
 USUAL = {"Schedule.f1b1", "Schedule.interleaved", "SequenceMethod.zigzag", "SequenceMethod.hybrid"}
 """Members that others ask for: what is taken where nothing is said, and those that a key of their own belongs to."""
 BESIDE = {
