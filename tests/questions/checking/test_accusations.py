@@ -224,9 +224,9 @@ def test_items_that_are_titles_and_units_are_one_run() -> None:
     (run,) = read_paper(BY_LABELS.format("3,072")).runs
     values = {claim.quantity: claim.value for claim in run.claims}
     assert (values["gpus"], values["wall_clock"], values["gpu_hours"]) == (256, 5 * 86_400, 3_072)
-    (doubt,) = checked(BY_LABELS.format("3,072")).runs[0].doubts
-    assert set(doubt.claims) == {"gpus", "wall_clock", "gpu_hours"}
-    assert not checked(BY_LABELS.format("30,720")).runs[0].doubts
+    (charge,) = checked(BY_LABELS.format("3,072")).runs[0].contradictions
+    assert set(charge.claims) == {"gpus", "wall_clock", "gpu_hours"}
+    assert checked(BY_LABELS.format("30,720")).verdict == "consistent"
 
 
 def test_numbered_items_are_still_runs() -> None:

@@ -157,6 +157,9 @@ def _of_all_gpus(gpus: float, document: Document) -> Iterator[Mistake]:
     least, most = (1 / ranks.value,) * 2 if ranks is not None and ranks.value > 1 else (1 / gpus, 0.5)
     yield from one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
                     "the figure is for one replica, not for the whole machine", most)  # fmt: skip
+    if ranks is not None and 1 < ranks.value < gpus:
+        yield from one("replica for cluster", "gpu_hours energy cost tokens", 1 / ranks.value, 0.6,
+                       f"the figure is for one of {ranks.value:g} replicas, not for the whole machine")  # fmt: skip
     yield from one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus, 0.6,
                     "the figure is for the whole machine, not per GPU")  # fmt: skip
 
@@ -241,6 +244,10 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
             0.8,
             f"the batch leaves out {n:g} accumulated micro-steps",
         )
+        text = f"the figure leaves out that a step accumulates {n:g} micro-steps"
+        unsaid = document.claim("global_batch") is None and document.claim("global_batch_tokens") is None
+        if unsaid:
+            yield from one("accumulation forgotten", "tokens samples", 1 / n, 0.8, text)
         yield from one(
             "accumulation counted twice",
             "global_batch global_batch_tokens",
@@ -248,6 +255,9 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
             0.4,
             "the batch already contained the accumulated micro-steps",
         )
+
+
+MOST_PASSES = 12
 
 
 def _data(document: Document) -> Iterator[Mistake]:
@@ -263,14 +273,9 @@ def _data(document: Document) -> Iterator[Mistake]:
             "epochs counted twice", "dataset_tokens dataset_samples", n, 0.5, f"already contains {n:g} passes"
         )
     elif n is None:
-        yield from one(
-            "epochs forgotten",
-            "tokens",
-            1 / 12,
-            0.4,
-            "the figure is one pass; the data were read more than once",
-            1 / 1.5,
-        )
+        for passes in range(2, MOST_PASSES + 1):
+            text = f"the figure is one pass; the data were read {passes} times"
+            yield from one("epochs forgotten", "tokens", 1 / passes, 0.2, text)
 
 
 def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:

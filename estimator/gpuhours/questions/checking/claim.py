@@ -120,6 +120,8 @@ class Miscalculation:
     right: str
     factor: float
     place: str
+    cause: str = ""
+    """What was miscalculated, if no slip of digits gives the factor; empty for a sum or product."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ class Paper:
     not_understood: tuple[Unplaced, ...] = ()
     miscalculated: tuple[Miscalculation, ...] = ()
     """Sums and products that the text writes out with a wrong result."""
+    calculated: tuple[str, ...] = ()
+    """Ratios of two figures that the text gives rightly, each as a sentence."""
 
     @property
     def single(self) -> Document:

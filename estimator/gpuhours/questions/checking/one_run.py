@@ -11,6 +11,7 @@ from dataclasses import replace
 from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
 from gpuhours.questions.checking.claim import (
+    GIVEN,
     NAME_OF_CARD,
     Assumed,
     Claim,
@@ -20,7 +21,8 @@ from gpuhours.questions.checking.claim import (
 from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClaims
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
-from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
+from gpuhours.questions.checking.reconciling.arithmetic import arithmetic, miscalculated
+from gpuhours.questions.checking.reconciling.conditions import net_of_stops
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
@@ -55,6 +57,7 @@ def check_as(
 
     Returns the check with no contradictions and no more doubts if there is one, else the one with the fewest contradictions or doubts.
     """
+    document = _computing(document)
     judged = _judged(document, run, witness, elsewhere)
     if not judged.contradictions and not judged.doubts:
         return judged
@@ -62,11 +65,33 @@ def check_as(
         again = _judged(*other, witness, elsewhere)
         if not again.contradictions and len(again.doubts) <= len(judged.doubts):
             return again
-        if other[0] is document and len(again.contradictions) < len(judged.contradictions):
+        fewer = len(again.contradictions) < len(judged.contradictions)
+        if fewer and (other[0] is document or len(again.doubts) <= len(judged.doubts)):
             judged = again
         elif len(again.contradictions) == len(judged.contradictions) and len(again.doubts) < len(judged.doubts):
             judged = again  # the reading that leaves the fewest doubts
     return judged
+
+
+def _computing(document: Document) -> Document:
+    """Return the document with the shorter of its times for the longer one if its GPU-hours leave out the time without power, repairs
+    and the like: ``24 days went by, of which the machine computed for 18``."""
+    time = document.claim("wall_clock")
+    if time is None or not net_of_stops(document.claims):
+        return document
+    shorter = [
+        c
+        for c in document.set_aside
+        if c.quantity == "wall_clock" and c.scope.startswith("another") and c.value < time.value
+    ]
+    if not shorter or shorter[0].value < LEAST_COMPUTING * time.value:
+        return document
+    claims = tuple(replace(shorter[0], scope="", part="") if claim is time else claim for claim in document.claims)
+    return replace(document, claims=claims, set_aside=(*document.set_aside, replace(time, scope=shorter[0].scope)))
+
+
+LEAST_COMPUTING = 0.4
+"""The least share of its time in which a machine computes."""
 
 
 def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Document, Setting]]:
@@ -90,6 +115,27 @@ def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Docum
         yield document, replace(run, flops_per_parameter=FULL / 2)  # each token passes through one of the halves
     if (counted := _of_useful_work(document, run)) is not None:
         yield counted, run
+    if (unpaid := _without_loose_money(document)) is not None:
+        yield unpaid, run
+
+
+def _without_loose_money(document: Document) -> Document | None:
+    """Return the document without a cost that no words say is one and that stands in a sentence without hours, machines or energy: the
+    price of a part that broke; None if there is none."""
+    money = document.claim("cost")
+    if money is None or money.of_row or money.sentence == GIVEN or OF_COST.search(money.quote):
+        return None
+    paid = any(claim.sentence == money.sentence and claim.quantity in PAID_FOR for claim in document.claims)
+    return None if paid else replace(document, claims=tuple(c for c in document.claims if c is not money))
+
+
+OF_COST = re.compile(
+    r"(?i)\b(?:costs?|costing|prices?|paid|pay(?:s|ing)?|spen[dt]\w*|bills?|billed|invoices?|budgets?|charge[ds]?|expens\w+|worth|USD)\b"
+)
+"""Words by which an amount of money is a cost."""
+PAID_FOR = frozenset(
+    ["gpu_hours", "node_hours", "gpus", "nodes", "wall_clock", "price", "node_price", "energy", "carbon"]
+)
 
 
 def _of_useful_work(document: Document, run: Setting) -> Document | None:
@@ -126,8 +172,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     search = Search(document, equations, extra, lambda: mistakes(run, document), bounds, rivals, printed)
     judged = search.judge(measurements, None if heard else first)
     contradictions, doubts = (
-        tuple(replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in charges)
-        for charges in (judged.contradictions, judged.doubts)
+        tuple(_shown(charge, document, run) for charge in charges) for charges in (judged.contradictions, judged.doubts)
     )
     if not contradictions and not doubts and _counts_six(run):
         contradictions = tuple(computed_by_mistake(document, run.accelerator, run.recompute, mistakes(run, document)))
@@ -145,6 +190,14 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
     ask = functools.partial(questions, document, contradictions, doubts, judged.rows, judged.full, equations, extra)
     counted = (*leaned, *judged.counted)
     return Check(document, checked, implied, contradictions, counted, run.accelerator, said, doubts, ask)
+
+
+def _shown(charge: ContradictedClaims, document: Document, run: Setting) -> ContradictedClaims:
+    """Return a contradiction with its arithmetic, and with the equation it misses as its cause if no known mistake explains it."""
+    causes = charge.likely_causes
+    if not causes and (missed := miscalculated(charge.claims, document, run.accelerator)) is not None:
+        causes = (missed,)
+    return replace(charge, arithmetic=arithmetic(charge.claims, document, run.accelerator), likely_causes=causes)
 
 
 def _counts_six(run: Setting) -> bool:

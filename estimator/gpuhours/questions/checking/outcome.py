@@ -89,6 +89,8 @@ class Cause:
     text: str
     also: tuple[str, ...] = ()
     """Other quantities that carry the same mistake, as they were computed from this one."""
+    known: bool = True
+    """Whether it is a known mistake, or only the equation that the figures miss."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return one entry of ``likely_causes`` in the JSON."""
@@ -124,7 +126,8 @@ class ContradictedClaims:
         return {
             "claims": list(self.claims), "factor": self.factor, "statement": self.statement,
             "likely_causes": [cause.to_dict() for cause in self.likely_causes],
-            "arithmetic": self.arithmetic or None, "no_known_cause": not self.likely_causes, "if": self.condition or None,
+            "arithmetic": self.arithmetic or None,
+            "no_known_cause": not any(cause.known for cause in self.likely_causes), "if": self.condition or None,
         }  # fmt: skip
 
 

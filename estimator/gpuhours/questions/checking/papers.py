@@ -128,7 +128,7 @@ def sums_of(
             )
     wrong += [] if wrong or accused else _slips(paper)
     wrong += [_as_contradiction(one) for one in paper.miscalculated]
-    right += [] if wrong else _implied_sums(paper)
+    right += [] if wrong else [*_implied_sums(paper), *paper.calculated]
     return tuple(wrong), tuple(right)
 
 
@@ -141,7 +141,10 @@ def _as_contradiction(one: Miscalculation) -> ContradictedClaims:
     )
     cause = Cause(slip, "", one.factor, 1.0, f"the result is {off} times what its terms give")
     statement = f"“{one.text}” ({one.place}) is miscalculated: the terms give {one.right}"
-    return ContradictedClaims((), one.factor, statement, (cause,) if tenfold else (), one.text)
+    other = Cause(
+        one.cause or "sum or product miscalculated", "", one.factor, 1.0, f"the terms give {one.right}", known=False
+    )
+    return ContradictedClaims((), one.factor, statement, (cause,) if tenfold else (other,), one.text)
 
 
 SAID_TWICE = ("energy", "carbon", "cost", "gpu_hours")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import Named, stated_accelerator
 from gpuhours.questions.checking.claim import (
+    GIVEN,
     Claim,
     Document,
     Paper,
@@ -40,11 +41,13 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     """Check every run of a paper for consistency, and the sum of the runs against the stated totals."""
+    paper = _with_bills(paper)
     families = {
         family for run in paper.runs if run.kind == "own" and (family := family_of(run.name) or coined(run.name))
     }
     meant = SAID_OF_ALL if len(families) < 2 else frozenset()
     meant -= WORK if _one_after_the_other(paper) else frozenset()
+    meant -= _of_some(paper)
     nobody = frozenset[str]()
 
     def said_of(run: Document) -> frozenset[str]:
@@ -59,11 +62,71 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     prices = [claim for run in paper.runs for claim in run.claims if claim.quantity == "price"]
     of_all = (*elsewhere, *prices)  # what the runs paid is what their total was paid at
     runs = tuple(
-        _check_run(run, witness, of_all if run.kind == "total" else elsewhere, said_of(run)) for run in paper.runs
+        _check_run(
+            run,
+            witness,
+            (*(of_all if run.kind == "total" else elsewhere), *_of_others(run, paper)),
+            said_of(run),
+            tuple(_rates(paper)),
+        )
+        for run in paper.runs
     )
     runs = tuple(_as_all_say(run, runs) for run in runs)
     accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
     return PaperCheck(paper, runs, *sums_of(paper, accused))
+
+
+BILLED = ("cost", "energy", "carbon")
+"""What a total of GPU-hours is charged with."""
+
+
+def _with_bills(paper: Paper) -> Paper:
+    """Return the paper with a cost, energy or carbon given to its total if the sentence has the total's GPU-hours and not the run's: ``in
+    total 4,416 GPU-hours, and the invoice for both reads $13,690``."""
+    totals = [run for run in paper.runs if run.kind == "total"]
+    hours = totals[0].claim("gpu_hours") if len(totals) == 1 else None
+    if hours is None or hours.sentence == GIVEN:
+        return paper
+    moved: list[Claim] = []
+    runs = []
+    for run in paper.runs:
+        mine = run.claim("gpu_hours")
+        apart = run.kind == "own" and (mine is None or mine.sentence != hours.sentence)
+        billed = [
+            c for c in run.claims if apart and c.quantity in BILLED and c.sentence == hours.sentence and not c.of_row
+        ]
+        moved += [c for c in billed if not c.shared and totals[0].claim(c.quantity) is None]
+        runs.append(replace(run, claims=tuple(c for c in run.claims if not any(c is one for one in moved))))
+    given = [replace(run, claims=(*run.claims, *moved)) if run.kind == "total" else run for run in runs]
+    return replace(paper, runs=tuple(given)) if moved else paper
+
+
+RATES = ("price", "pue", "carbon_intensity")
+"""Rates at which all runs of a text were paid and powered, if it gives one of each."""
+
+
+def _rates(paper: Paper) -> Iterator[Claim]:
+    """Yield the rates of which a text gives one value, to any run or to all: those of its totals as well."""
+    for name in RATES:
+        said = [c for run in paper.runs for c in (*run.claims, *run.set_aside) if c.quantity == name]
+        said += [claim for claim in paper.set_aside if claim.quantity == name]
+        if said and not said[0].scope and all(claim.value == said[0].value for claim in said):
+            yield replace(said[0], shared=True)
+
+
+def _of_some(paper: Paper) -> frozenset[str]:
+    """The quantities of which a run states a figure of its own beside one that is stated for all runs: that one is not of all of them."""
+    own = [claim for run in paper.runs if run.kind == "own" for claim in run.claims]
+    shared = {claim.quantity for claim in own if claim.shared}
+    return frozenset(claim.quantity for claim in own if not claim.shared and claim.quantity in shared)
+
+
+def _of_others(run: Document, paper: Paper) -> Iterator[Claim]:
+    """Yield the figures of the other runs of a text, as belonging to them."""
+    for other in paper.runs:
+        for claim in other.claims if other is not run else ():
+            if not claim.shared and not claim.scope:
+                yield replace(claim, scope=f"belongs to {other.name}")
 
 
 def _one_total(claims: Sequence[Claim]) -> Iterator[Claim]:
@@ -139,16 +202,20 @@ LAYOUT = frozenset(["tensor", "pipeline", "context", "data_parallel", "microbatc
 
 
 def _check_run(
-    run: Document, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced], meant: frozenset[str]
+    run: Document,
+    witness: Witness | None,
+    elsewhere: Sequence[Claim | Unplaced],
+    meant: frozenset[str],
+    rates: Sequence[Claim] = (),
 ) -> Check:
     """Check one run; figures stated for all runs that contradict it are taken to belong to other runs and do not test it.
 
     ``meant`` are quantities whose figures for all runs apply to each run: once it is given, only refuted figures of other quantities are
-    dropped. If it is empty, any refutation drops all figures stated for all runs.
+    dropped. If it is empty, any refutation drops all figures stated for all runs. A total is checked with the ``rates`` of its runs.
     """
     whole = run
     if run.kind == "total":
-        run = replace(run, claims=tuple(_one_total(run.claims)))
+        run = replace(run, claims=(*_one_total(run.claims), *rates))
     judged = check_document(run, witness, elsewhere)
     whole, run, judged = _in_other_senses(whole, run, judged, witness, elsewhere)
     run, judged = _without_parts(run, judged, witness, elsewhere)

@@ -17,6 +17,7 @@ from gpuhours.questions.checking.reading.claims.belonging import doubtful_senten
 from gpuhours.questions.checking.reading.claims.energies import before_and_behind
 from gpuhours.questions.checking.reading.claims.equations import miscalculated
 from gpuhours.questions.checking.reading.claims.facts import accelerator_name, find_facts, with_memory
+from gpuhours.questions.checking.reading.claims.ratios import held, misjudged
 from gpuhours.questions.checking.reading.claims.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.claims.stated import claim_of
 from gpuhours.questions.checking.reading.figures.labels import with_lent_units
@@ -116,7 +117,9 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     left = (*foreign, *read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
         runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, TAGGED if read.tagged else "yes"))),)
-    return by_pages(Paper(name, runs, aside, left, tuple(miscalculated(prose))), text)
+    return by_pages(
+        Paper(name, runs, aside, left, (*miscalculated(prose), *misjudged(prose)), tuple(held(prose))), text
+    )
 
 
 def _in_english(found: list[Passage | Table]) -> tuple[list[Passage | Table], list[Unplaced]]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.outcome import Cause
+from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 
 EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("mfu", {"parameters": 1, "tokens": 1, "gpu_hours": -1, "peak": -1}, "6"),
@@ -38,6 +39,32 @@ EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("cost", {"nodes": 1, "wall_clock": 1, "node_price": 1}, ""),
     ("cost", {"gpu_hours": 1, "node_price": 1, "gpus_per_node": -1}, ""),
     ("gpu_hours", {"node_hours": 1, "gpus_per_node": 1}, ""),
+    ("gpu_hours", {"nodes": 1, "gpus_per_node": 1, "wall_clock": 1}, ""),
+    ("tokens", {"steps": 1, "data_parallel": 1, "microbatch": 1, "accumulation": 1, "seq_len": 1}, ""),
+    ("tokens", {"tokens_per_second": 1, "wall_clock": 1}, ""),
+    ("tokens", {"tokens_per_second_per_gpu": 1, "gpu_hours": 1}, ""),
+    ("samples", {"steps": 1, "global_batch": 1}, ""),
+    ("global_batch", {"data_parallel": 1, "microbatch": 1, "accumulation": 1}, ""),
+    ("gpus", {"tensor": 1, "pipeline": 1, "data_parallel": 1}, ""),
+    ("gpus", {"tensor": 1, "data_parallel": 1}, ""),
+    ("tokens_per_second", {"global_batch": 1, "seq_len": 1, "step_time": -1}, ""),
+    ("tokens_per_second", {"global_batch_tokens": 1, "step_time": -1}, ""),
+    ("tokens_per_second", {"nodes": 1, "tokens_per_second_per_node": 1}, ""),
+    ("samples_per_second", {"global_batch": 1, "step_time": -1}, ""),
+    ("step_time", {"steps_per_second": -1}, "1"),
+    ("wall_clock", {"steps": 1, "steps_per_second": -1}, ""),
+    ("wall_clock", {"epochs": 1, "epoch_time": 1}, ""),
+    ("flops_per_second", {"gpus": 1, "flops_per_second_per_gpu": 1}, ""),
+    ("model_flops", {"flops_per_second_per_gpu": 1, "gpu_hours": 1}, ""),
+    ("model_flops", {"flops_per_second_per_gpu": 1, "gpus": 1, "wall_clock": 1}, ""),
+    ("it_energy", {"gpu_hours": 1, "gpu_power": 1}, ""),
+    ("energy", {"gpus": 1, "wall_clock": 1, "gpu_power": 1, "pue": 1}, ""),
+    ("energy", {"gpus": 1, "wall_clock": 1, "gpu_power": 1}, ""),
+    ("power", {"gpus": 1, "gpu_power": 1, "pue": 1}, ""),
+    ("power", {"gpus": 1, "gpu_power": 1}, ""),
+    ("cost", {"gpus": 1, "wall_clock": 1, "price": 1}, ""),
+    ("node_price", {"gpus_per_node": 1, "price": 1}, ""),
+    ("trainable_parameters", {"parameters": 1, "trainable_share": 1}, ""),
 )  # fmt: skip
 """The quantity computed, the quantities it is computed from (with the power of each), and a constant factor."""
 UNITS = {"gpu_hours": HOUR, "it_energy": HOUR, "node_hours": HOUR, "carbon_intensity": 1.0, "carbon": 1e6}
@@ -62,6 +89,34 @@ def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | 
             said = f"{_written(terms, front, stated, hours=result in OF_HOURS)} = {shown(result, value)}"
             return f"{said}; the text says {QUANTITIES[result].title} {shown(result, stated[result])}"
     return ""
+
+
+def miscalculated(names: tuple[str, ...], document: Document, accelerator: Named | None) -> Cause | None:
+    """Return the cause of a contradiction that no known mistake explains: the equation that its figures miss; None if there is none."""
+    stated = figures_of(document, accelerator)
+    for result, terms, front in EQUATIONS:
+        if not {result, *terms} - {"peak"} <= {*names} or not {result, *terms} <= stated.keys():
+            continue
+        ratio = stated[result] / value_of(result, terms, front, stated)
+        if abs(math.log(ratio)) > APART:
+            above = " x ".join([front] * bool(front) + [_word(name) for name, power in terms.items() if power > 0])
+            below = "".join(f" / {_word(name)}" for name, power in terms.items() if power < 0)
+            said = f"{above}{below}"
+            text = f"{QUANTITIES[result].title} {'are' if result in PLURAL else 'is'} not {said}: {multiple(ratio)} times that"
+            return Cause(f"{said} miscalculated", result, ratio, 1.0, text, known=False)
+    return None
+
+
+APART = 0.03
+PLURAL = frozenset(
+    ["tokens", "steps", "gpus", "gpu_hours", "node_hours", "samples", "model_flops", "trainable_parameters"]
+)
+SHORT = {"global_batch": "batch", "global_batch_tokens": "batch", "seq_len": "length", "wall_clock": "time", "gpu_power": "power",
+         "carbon_intensity": "intensity", "peak": "peak", "microbatch": "micro-batch", "accumulation": "accumulation"}  # fmt: skip
+
+
+def _word(name: str) -> str:
+    return SHORT.get(name) or QUANTITIES[name].title
 
 
 def figures_of(document: Document, accelerator: Named | None) -> dict[str, float]:

@@ -12,12 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.claim import Assumed, Document
+from gpuhours.questions.checking.claim import Assumed, Claim, Document
 from gpuhours.questions.checking.mistake import Mistake, carried
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.reconciling.conditions import (
+    NO_MISTAKE,
+    calculated,
+    missing_condition,
+    of_each_card,
+    of_time_busy,
+)
 from gpuhours.questions.checking.reconciling.counts import ADOPTED_BY, MOST_COUNTED, adopted, counts, meets
-from gpuhours.questions.checking.reconciling.doubts import Rivals, missing_condition, of_time_busy, readings
+from gpuhours.questions.checking.reconciling.doubts import Rivals, readings
 from gpuhours.questions.checking.reconciling.exactly import NOTHING_PRINTED, Printed
 from gpuhours.questions.checking.reconciling.explaining import (
     CONTRADICTION,
@@ -57,6 +64,9 @@ BINARY_GIGABYTE, NEARLY = math.log(1.024**3), 0.01
 
 
 NO_RIVALS = Rivals(())
+SLIPPED, SHARP_ENOUGH = 0.02, 0.06
+"""Largest log difference between a misfit and the factor of a slip, and largest relative s.d. of the value that the other figures give, for
+the accused figure to be known by its digits."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,9 @@ class Search:
             fit = reconcile(left, self.equations, self.extra)
         for contradiction, involved in self._undivided(left, fit):
             claims = [self.document.claims[index] for index in involved]
-            if not any(map(self.rivals.of_claim, claims)) and not missing_condition((), claims, self.document):
+            if not any(map(self.rivals.of_claim, claims)) and not missing_condition(
+                (), claims, self.document, others=self.rivals.others
+            ):
                 findings.add(contradiction, involved)
         charges = tuple(findings.contradictions), tuple(findings.doubts)
         return Judgement(
@@ -155,9 +167,27 @@ class Search:
         """Return the unstated condition on which a contradiction depends; empty if there is none."""
         claims = [self.document.claims[index] for index in involved]
         missing = self._time_busy(left, involved) or missing_condition(
-            contradiction.likely_causes, claims, self.document, contradiction.factor
+            contradiction.likely_causes, claims, self.document, contradiction.factor,
+            to_its_digits=self._to_its_digits(left, fit, contradiction), others=self._others(claims),
+        )  # fmt: skip
+        return missing or self._another_meaning(left, fit, involved, contradiction) or contradiction.condition
+
+    def _others(self, claims: Sequence[Claim]) -> frozenset[int]:
+        """The sentences that give figures of other runs, or other figures for the quantities of these claims."""
+        return self.rivals.others | {rival.sentence for claim in claims for rival in self.rivals.of_claim(claim)}
+
+    def _to_its_digits(self, left: list[Measurement], fit: Fit, contradiction: ContradictedClaims) -> bool:
+        """Whether the accused figure is off by exactly the one factor of its cause, and the others give a sharp value for it."""
+        cause = next(iter(contradiction.likely_causes), None)
+        position = next((i for i, m in enumerate(left) if cause and m.quantity == cause.quantity), None)
+        if cause is None or position is None or abs(math.log(contradiction.factor / cause.factor)) > SLIPPED:
+            return False
+        fixed = any(
+            mistake.cause == cause.cause and mistake.quantity == cause.quantity and mistake.least == mistake.most
+            for mistake in self.mistakes
         )
-        return missing or self._another_meaning(left, fit, involved) or contradiction.condition
+        redundancy = float(fit.redundancy[position])
+        return fixed and redundancy > 0 and float(fit.sigma[position]) / math.sqrt(redundancy) <= SHARP_ENOUGH
 
     def _time_busy(self, left: list[Measurement], involved: Sequence[int]) -> str:
         """Return the condition that an involved MFU is no share of busy time; empty unless the other figures agree on a usual MFU."""
@@ -171,11 +201,16 @@ class Search:
             return ""
         return of_time_busy(self.document.claims[mfu.claim], implied[0])
 
-    def _another_meaning(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
+    def _another_meaning(
+        self, left: list[Measurement], fit: Fit, involved: Sequence[int], contradiction: ContradictedClaims
+    ) -> str:
         """Return the condition that a figure means what the text leaves open; empty if no other meaning removes the contradiction."""
         claims = self.document.claims
         read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
-        if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):
+        variant = [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(
+            left, fit, involved[0]
+        )
+        if variant and not (contradiction.likely_causes and of_each_card(read[0])):
             return f"“{read[0].text}” is the memory of the accelerator"
         positions = [i for i, m in enumerate(left) if m.claim in involved]
         before = self._count_problems(left, fit)
@@ -238,6 +273,8 @@ class Search:
         # figures that share a mistake agree with each other and can lie nearer to the fit than the correct claim
         wider = [i for i in range(len(left)) if fit.coupling[worst, i] > COUPLED or i == worst]
         causes = self._explain(left, wider, fit)
+        if calculated([self.document.claims[at] for i in involved if (at := left[i].claim) is not None]):
+            causes = [cause for cause in causes if cause.cause not in NO_MISTAKE]
         involved = sorted({*involved, *(i for i in wider if causes and left[i].quantity == causes[0].quantity)})
         accused = self._accused(left, involved, causes, fit)
         derived = [

@@ -15,11 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.accelerators import CHIP
-from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document, Unplaced
-from gpuhours.questions.checking.outcome import Cause
+from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reconciling.explaining import USUAL
+from gpuhours.questions.checking.reconciling.conditions import clause_of, net_of_stops
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
 
 TOLD = ("belongs to", "counted for", "in ")
@@ -30,198 +28,10 @@ FEWEST, MOST = 2, 1000
 MOST_GPUS = 500_000
 LONGEST = 4e7
 """The longest time in seconds (a year and a quarter) among numbers that were not understood."""
-MOST_SWAPS = 64
-"""Number of alternative readings tried for one contradiction, not counting multiples."""
 MOST_RIVALS = 6
 """Number of other values tried for one figure."""
-NO_MISTAKE = {
-    "part of the run": "covers the whole run, including stops",
-    "downtime": "leaves out stops, restarts and evaluation",
-    "other runs in the bill": "is for this run alone",
-    "whole node in the energy": "is for the accelerators alone",
-    "PUE left out": "is for the whole machine, cooling included",
-    "base model's tokens": "is for this run alone",
-}
-"""Causes that are not mistakes, as the figure is right for something slightly larger or smaller, and what the figure would have to
-cover for a contradiction."""
-COUNTS_ATTENTION = "attention counted in full or not at all"
-OF_STOPS = frozenset(["downtime", "part of the run", "stops left out"])
-CONVENTION = 1.2
-"""Factor that attention, embeddings and a rounded model size may apply to 6 FLOP per parameter and token."""
-GPU_HOURS = frozenset(["gpus", "wall_clock", "gpu_hours"])
-OF_HARDWARE = frozenset(["flops_per_second_per_gpu", "flops_per_second"])
-"""Rates such as ``150 TFLOP/s``, which may or may not count recomputation. Against hours, which may include stops, they prove nothing."""
-STOPPED = 1.6
-"""Factor by which the hours of published runs exceed those that their rate implies, at most, due to stops and restarts."""
-WORK = frozenset(["steps", "tokens", "samples", "epochs"])
-"""Amounts of work that a time can cover: ``5 days (5M steps)`` is the whole time of these steps."""
-
-
-def missing_condition(
-    causes: Sequence[Cause], claims: Sequence[Claim], document: Document, factor: float = 10.0
-) -> str:
-    """Return what the text would have to say for a misfit to be a contradiction; empty if the text already says it.
-
-    In a text about a single run, all figures belong to that run. In other texts a contradiction needs a mistake as its cause. It is not
-    a contradiction if the best cause is a part of the run, stops, other runs in the bill or an unstated convention. A misfit without
-    a cause is more likely a figure about something else, unless all its figures are in one row of a table.
-    """
-    alone = document.fact(ALONE)
-    if any(claim.sentence == GIVEN for claim in claims) or alone == TAGGED:
-        return ""
-    if not causes:
-        together = _one_row(claims) or (alone is not None and len({claim.sentence for claim in claims}) == 1)
-        return "" if together else "all of these are about one run"
-    accused = next((claim for claim in claims if claim.quantity == causes[0].quantity), claims[0])
-    condition = _of_any_text(causes[0], accused, claims, document, factor)
-    if condition or alone is not None or _more_than_the_clock(causes[0], accused, claims, document):
-        return condition
-    return _of_several_runs(causes[0], accused, claims, document, factor)
-
-
-def _more_than_the_clock(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document) -> bool:
-    """Whether stops cannot explain that GPU-hours are not GPUs x time: the text denies them, or one sentence has more hours than passed."""
-    if cause.cause not in OF_STOPS or not {claim.quantity for claim in claims} >= GPU_HOURS:
-        return False
-    more = (
-        cause.cause == "downtime" and accused.quantity == "gpu_hours" and len({claim.sentence for claim in claims}) == 1
-    )
-    return more or document.fact("stops") is not None
-
-
-def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
-    """``missing_condition`` that holds even in a text about a single run: what the accused figure counts."""
-    said = f"“{accused.text}” "
-    by_name = {claim.quantity: claim for claim in claims}
-    if cause.cause == "another card's peak" and (card := _named_with_it(cause, document)):
-        return f"the run's accelerators are not the {card} that its figures are told with"
-    if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
-        return said + "counts 6 FLOP per parameter and token, and no attention"
-    if cause.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
-        return said + "is for all GPUs together"
-    if cause.cause == "HFU as MFU" and accused.quantity in OF_HARDWARE and _by_hours_alone(document):
-        return said + "counts no recomputation, and the hours no stops"
-    if cause.cause == "downtime" and factor < STOPPED and not by_name.keys() >= GPU_HOURS:
-        return said + NO_MISTAKE[cause.cause]
-    if (money := _money_apart(claims)) is not None:
-        return f"“{money.text}” is what these hours cost"
-    metered = {"energy", "gpu_power"} <= by_name.keys() and "pue" not in by_name and document.claim("it_energy") is None
-    if metered and cause.cause in AT_THE_WALL and accused.quantity != "gpu_power":
-        return f"“{by_name['energy'].text}” is for the accelerators alone"
-    return ""
-
-
-def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
-    """``missing_condition`` of a text that may be about several runs: what else the accused figure could cover."""
-    said = f"“{accused.text}” "
-    apart = not _one_row(claims) and not 1 / FAR < factor < FAR and _alone_in_its_sentence(accused, claims)
-    if apart and cause.cause not in OF_ITS_OWN_TIME:
-        return said + "is about this run"
-    if not _one_row(claims) and _in_a_unit_unsaid(cause, document):
-        return said + "is about this run"
-    if any(claim.quantity == "parameters" for claim in claims) and 1 / CONVENTION < factor < CONVENTION:
-        return "6 FLOP per parameter and token were counted, and no more"
-    counted = any(
-        claim.quantity in WORK and claim.sentence == accused.sentence for claim in claims if claim is not accused
-    )
-    if cause.cause in NO_MISTAKE and not counted:
-        return said + NO_MISTAKE[cause.cause]
-    if cause.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
-        return "all parameters are active for every token"
-    if cause.cause == "epochs forgotten" and document.claim("epochs") is None:
-        return said + "counts every pass"
-    return ""
-
-
-def _named_with_it(cause: Cause, document: Document) -> str:
-    """The name of the card whose peak would make all figures agree, if one of the run's own figures is quoted with it; empty otherwise."""
-    chip = CHIP.search(cause.text)
-    return chip[0] if chip and any(chip[0] in claim.quote for claim in document.claims) else ""
-
-
-_OF_FLOPS = re.compile(r"(?i)\bmfu\b|flop|peak|model|theor")
-"""Words by which a utilisation is known to be one of FLOP/s."""
-LEAST_BUSY = 0.7
-"""The least share of the time in which the GPUs of a run are busy: they wait for data and for each other, but not a third of the time."""
-
-
-def of_time_busy(mfu: Claim, implied: float) -> str:
-    """Return the condition that a utilisation is one of FLOP/s and not the share of time in which kernels ran, as monitors report it.
-
-    Empty if nothing is left open: its clause says of what it is a share, it is too low for a share of time, or the MFU ``implied`` by the
-    other figures is itself unusual.
-    """
-    least, most = USUAL["mfu"]
-    said = f"{mfu.because} {_clause(mfu.quote, mfu.text)}"
-    busy = "utili" in mfu.because.lower() and mfu.value >= LEAST_BUSY and _OF_FLOPS.search(said) is None
-    if not busy or not least <= implied <= most:
-        return ""
-    return f"“{mfu.text}” is a share of the peak FLOP/s, not of the time that the GPUs were busy"
-
-
-def _clause(quote: str, text: str) -> str:
-    """Return the clause of a quote that a figure stands in; the whole quote if the figure is not in it."""
-    quote = " ".join(quote.split())
-    at = quote.find(" ".join(text.split()))
-    if at < 0:
-        return quote
-    begins = max((found.end() for found in _CLAUSE_ENDS.finditer(quote, 0, at)), default=0)
-    ends = _CLAUSE_ENDS.search(quote, at + len(text))
-    return quote[begins : ends.start() if ends else None]
-
-
-_CLAUSE_ENDS = re.compile(r"[.,;!?](?=\s|$)| [-*•] ")
-
-
-UNITS_OF_DATA = {
-    "bytes read as tokens": re.compile(r"(?i)\b(?:bytes?|characters?|chars)\b"),
-    "words read as tokens": re.compile(r"(?i)(?<!other )(?<!few )\bwords\b"),
-}
-"""Causes by which an amount of data is in another unit -> words by which a text speaks of that unit."""
-
-
-OF_ITS_OWN_TIME = frozenset(["wall-clock for aggregate hours"])
-"""Causes by which a figure repeats the run's own time: it is about this run, however far off."""
-FAR = 10.0
-"""Factor beyond which a figure that stands in a sentence of its own is more likely another run's than wrong."""
-
-
-def _alone_in_its_sentence(accused: Claim, claims: Sequence[Claim]) -> bool:
-    """Whether none of the other figures of a misfit stands in the accused one's sentence."""
-    return all(claim is accused or claim.sentence != accused.sentence for claim in claims)
-
-
-def _in_a_unit_unsaid(cause: Cause, document: Document) -> bool:
-    """Whether a cause takes an amount of data to be in a unit that the text nowhere speaks of."""
-    unit = UNITS_OF_DATA.get(cause.cause)
-    said = (*document.claims, *document.set_aside)
-    return unit is not None and not any(c.quantity == "dataset_bytes" or unit.search(c.quote) for c in said)
-
-
-def _by_hours_alone(document: Document) -> bool:
-    """Whether a text gives the duration of a run but none of the rates in ``TIMED``."""
-    hours = document.claim("gpu_hours") or document.claim("wall_clock")
-    return hours is not None and all(document.claim(name) is None for name in TIMED)
-
-
-TIMED = ("step_time", "steps_per_second", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu")
-AT_THE_WALL = frozenset(["TDP for measured power", "whole node in the energy", "PUE left out"])
-"""Causes that also fit an energy metered together with hosts, fans and cooling."""
-HOURS = frozenset(["gpu_hours", "gpus", "nodes", "wall_clock", "node_hours", "price", "energy"])
-
-
-def _money_apart(claims: Sequence[Claim]) -> Claim | None:
-    """Return a cost compared with hours or machines that no common sentence connects it to; None if there is no such cost."""
-    money = next((claim for claim in claims if claim.quantity == "cost"), None)
-    if money is None or any(claim.quantity in ("price", "node_price") for claim in claims):
-        return None
-    return None if any(claim.sentence == money.sentence and claim.quantity in HOURS for claim in claims) else money
-
-
-def _one_row(claims: Sequence[Claim]) -> bool:
-    """Whether at least three claims are all table cells whose row or column names the run; two conflict only through an assumption."""
-    return len(claims) > 2 and all(claim.of_row for claim in claims)
-
+MOST_SWAPS = 64
+"""Number of alternative readings tried for one contradiction, not counting multiples."""
 
 _A_TIME = re.compile(r"(?i)\d\s?(?:h|hrs?|hours?|days?|weeks?|months?)\b")
 _OF_RUNNING = re.compile(
@@ -238,6 +48,8 @@ class Rivals:
     claims: tuple[Claim, ...]
     loose: tuple[Unplaced, ...] = ()
     """Numbers that were not understood; one of them may be a factor of a figure in the same sentence."""
+    others: frozenset[int] = frozenset()
+    """The sentences that give figures of other runs or other work."""
 
     @classmethod
     def of(cls, document: Document, elsewhere: Iterable[Claim | Unplaced]) -> Rivals:
@@ -250,6 +62,7 @@ class Rivals:
                 for one in others
                 if isinstance(one, Unplaced) and FEWEST <= one.value <= LONGEST and one.value == round(one.value)
             ),
+            frozenset(one.sentence for one in others if isinstance(one, Claim) and one.scope.startswith(TOLD)),
         )
 
     def times(self, claim: Claim) -> list[Unplaced]:
@@ -263,7 +76,7 @@ class Rivals:
     def durations(self) -> list[Unplaced]:
         """Return up to six times that were not understood, in clauses about a run that is up."""
         times = [one for one in self.loose if one.sentence != GIVEN and _A_TIME.search(one.text)]
-        return [one for one in times if _OF_RUNNING.search(_clause(one.quote, one.text))][:6]
+        return [one for one in times if _OF_RUNNING.search(clause_of(one.quote, one.text))][:6]
 
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Return up to six different values for the claim's quantity; for a cell whose row or column names the run, those of that cell."""
@@ -323,21 +136,26 @@ def readings(
     """Yield alternative readings of the measurements, each with the condition that a contradiction would then have.
 
     One or two of the involved measurements are replaced by rivals, or all that another sentence also gives by that sentence's, or one is
-    multiplied or divided by a number from its sentence.
+    multiplied or divided by one or two numbers from its sentence: ``55 games and 5 seeds``.
     """
     for swapped, taken in itertools.chain(
         swaps(left, involved, claims, rivals), sentences(left, involved, claims, rivals)
     ):
-        yield swapped, " and ".join(instead(claim, rival) for claim, rival in taken)
+        longer = any(claim.quantity == "wall_clock" and rival.value > claim.value for claim, rival in taken)
+        if not (longer and net_of_stops(claims[m.claim] for m in left if m.claim is not None)):
+            yield swapped, " and ".join(instead(claim, rival) for claim, rival in taken)
     yield from _at_other_times(left, claims, rivals)
     for position in involved:
         if (index := left[position].claim) is None:
             continue
-        for one in rivals.times(claims[index]):
+        times = rivals.times(claims[index])
+        for several in (*((one,) for one in times), *itertools.combinations(times, 2)):
+            log = math.fsum(math.log(one.value) for one in several)
+            said = " and ".join(f"“{one.text}”" for one in several)
             for sign in (1, -1):
                 swapped = list(left)
-                swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
-                yield swapped, f"“{one.text}” has no part in “{claims[index].text}”"
+                swapped[position] = replace(left[position], log=left[position].log + sign * log)
+                yield swapped, f"{said} {'has' if len(several) == 1 else 'have'} no part in “{claims[index].text}”"
 
 
 OF_TIME = frozenset(["wall_clock", "gpu_hours", "node_hours"])

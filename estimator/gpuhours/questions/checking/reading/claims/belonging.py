@@ -85,13 +85,19 @@ def marked(kept: Iterable[Claim], aside: Sequence[Claim], doubtful: Mapping[int,
     reasons = {**others, **doubtful}
     return [
         replace(claim, part=reasons[claim.sentence])
-        if claim.sentence in reasons
-        and claim.sentence != GIVEN
-        and not claim.of_row
-        and QUANTITIES[claim.quantity].checked
+        if claim.sentence in reasons and claim.sentence != GIVEN and not claim.of_row and QUANTITIES[claim.quantity].checked
+        and not (claim.sentence in others and _all_of_them(claim))
         else claim
         for claim in kept
-    ]
+    ]  # fmt: skip
+
+
+def _all_of_them(claim: Claim) -> bool:
+    """``all 128 A100s were off``: whether machines are counted as all of the run's."""
+    return (
+        claim.quantity in ("gpus", "nodes")
+        and re.search(rf"(?i)\ball (?:of )?(?:the |our )?{re.escape(claim.text)}", claim.quote) is not None
+    )
 
 
 OF_A_RUN = frozenset(

@@ -327,10 +327,17 @@ def _schedules(claims: Sequence[Claim]) -> dict[str, Spread]:
     spreads = {}
     for name in ("global_batch", "global_batch_tokens", "seq_len"):
         same = [claim for claim in claims if claim.quantity == name]
+        same = [claim for claim in same if not (claim.sentence != same[0].sentence and TRIED.search(claim.quote))]
         values = [claim.value for claim in same]
         if any(not _same(claim, same[0]) for claim in same):
             spreads[name] = between(min(values), max(values))
     return spreads
+
+
+TRIED = re.compile(
+    r"(?i)\b(?:trials?|tried|try|tests?|tested|halv(?:ed|ing|es?)|would|ablat\w*|compar\w*|instead|attempts?|experiments?|elsewhere)\b"
+)
+"""Words of a sentence whose batch or length was tried, and is no part of the run's schedule."""
 
 
 def _memory_from_name(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]:

@@ -1,0 +1,104 @@
+"""A result that misses the equation of its text is called in every form and by every factor; sound and unusual texts never are."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_paper
+from tests.benchmarks import unusual
+from tests.benchmarks.equations_told import outcomes
+
+
+@pytest.mark.parametrize(("form", "least"), [("list", 0.9), ("one sentence", 0.9), ("among others", 0.68)])
+def test_wrong_results_are_called(form: str, least: float) -> None:
+    """Of those whose figures are read; when written 93 % in a list and 74 % among the figures of other runs."""
+    found = [one for one in outcomes((form,), (2.0, 10.0)) if one.read]
+    due = [one for one in found if one.factor != 1 and one.due]
+    assert [one.told.name for one in found if one.factor == 1 and one.called] == []
+    assert sum(one.called for one in due) >= least * len(due)
+
+
+@pytest.mark.parametrize("name", unusual.TEXTS)
+def test_unusual_texts_are_not_called(name: str) -> None:
+    assert check_paper(read_paper(unusual.TEXTS[name])).verdict != "contradicted"
+
+
+def said(text: str) -> tuple[str, str]:
+    """The verdict on a text and the first cause."""
+    found = check_paper(read_paper(text))
+    causes = [charge.likely_causes[0].cause for charge in found.contradictions if charge.likely_causes]
+    return found.verdict, causes[0] if causes else ""
+
+
+# by hand: 3.2 / 2.0 = 1.6; 1 - 2.0 / 3.2 = 37.5 %; 3.2 / 2.0 - 1 = 60 %
+@pytest.mark.parametrize(
+    ("ratio", "wrong"),
+    [
+        ("a speed-up of {}", (1.6, 2.1)),
+        ("{} times as fast", (1.6, 2.4)),
+        ("which is {} % less", (37.5, 62.5)),
+        ("by a factor of {}", (1.6, 16)),
+    ],
+)
+@pytest.mark.parametrize("pair", ["Each step fell from 3.2 s to 2.0 s, {}.", "Steps take 2.0 s instead of 3.2 s, {}."])
+def test_ratios_of_two_figures(pair: str, ratio: str, wrong: tuple[float, float]) -> None:
+    right, off = (said(pair.format(ratio.format(value))) for value in wrong)
+    assert right[0] == "consistent"
+    assert off[0] == "contradicted"
+    assert off[1].endswith("miscalculated") or off[1].startswith("a digit")
+
+
+# by hand: 3,968 + 448 = 4,416 h; x $3.10 = $13,690
+BILL = (
+    "The first stage took 3,968 GPU-hours on 64 H200s, the second 448. The grand total is 4,416 GPU-hours, and at $3.10 per "
+    "GPU-hour the invoice for both reads ${}."
+)
+
+
+@pytest.mark.parametrize(("cost", "verdict"), [("13,690", "consistent"), ("18,690", "contradicted")])
+def test_the_bill_of_all_runs(cost: str, verdict: str) -> None:
+    assert said(BILL.format(cost))[0] == verdict
+
+
+# by hand: 64 x 21 x 24 = 32,256; 64 x 27 x 24 = 41,472
+NET = (
+    "Counting from launch, 27 days went by, but for six of them all 64 A100s were without power, so that the machine computed for 21 "
+    "days. With the outage taken out this makes {} GPU-hours."
+)
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"), [("32,256", ("consistent", "")), ("41,472", ("contradicted", "downtime"))]
+)
+def test_hours_net_of_stops(hours: str, expected: tuple[str, str]) -> None:
+    assert said(NET.format(hours)) == expected
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(80, ("consistent", "")), (640, ("contradicted", "memory summed"))])
+def test_memory_of_each_card(memory: int, expected: tuple[str, str]) -> None:
+    text = f"We had 8 H100 SXM for 30 hours (240 GPU-hours), with {memory} GB of memory on each card."
+    assert said(text) == expected
+
+
+# by hand: 16 x 32 = 512 GPUs x 28 days x 24 = 344,064; / 16 = 21,504; / 32 = 10,752
+@pytest.mark.parametrize(
+    ("hours", "expected"), [("344k", ("consistent", "")), ("21.5k", ("contradicted", "replica for cluster"))]
+)
+def test_hours_of_one_replica(hours: str, expected: tuple[str, str]) -> None:
+    text = f"Data parallel size 16, 512 H100 in all. After 28 days the job had used {hours} GPU-hours."
+    assert said(text) == expected
+
+
+# by hand: 1,024 x 2,048 x 125,000 = 262B
+STEPS = (
+    "A batch has 1,024 sequences of 2,048 tokens. Training stops after 125,000 steps, by which time {} tokens have been processed. In a "
+    "trial with half the batch (512 sequences, 20,000 steps) on 16 A100s the loss was worse."
+)
+
+
+@pytest.mark.parametrize(("tokens", "verdict"), [("262B", "consistent"), ("340B", "contradicted")])
+def test_a_batch_that_was_tried_is_no_schedule(tokens: str, verdict: str) -> None:
+    found, cause = said(STEPS.format(tokens))
+    assert found == verdict
+    assert verdict == "consistent" or cause == "steps x batch x length miscalculated"
