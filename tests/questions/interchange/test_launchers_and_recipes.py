@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.interchange.exporting import export
 from gpuhours.questions.interchange.importing import Imported, import_files
+from gpuhours.run.spec import from_dict
 
 TUNE = "train.py --model_name_or_path meta-llama/Llama-3.1-8B --per_device_train_batch_size 1 --gradient_accumulation_steps 2"
 RECIPE = """
@@ -127,3 +129,32 @@ def test_a_script_of_another_program_is_not_taken_for_megatrons(tmp_path: Path, 
     """They were read as Megatron-LM in fp32, with nothing said of their own arguments."""
     with pytest.raises(EstimateError, match="contains no known arguments"):
         imported(tmp_path, "x.sh", text)
+
+
+PURE = {
+    "model": "llama-3-8b",
+    "data": {"seq_len": 8192, "steps": 100},
+    "training": {"global_batch": 64, "dtype": "bf16", "state": "pure"},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 8},
+    "layout": {
+        "tensor": 1,
+        "pipeline": 1,
+        "microbatch": 1,
+        "sharding": "zero3",
+        "recompute": "full",
+        "optimizer_in_backward": True,
+    },
+    "software": "fsdp2-eager",
+}
+
+
+def test_states_of_16_bits_are_exported_or_said_to_be_lost(tmp_path: Path) -> None:
+    """They were left out without a word, and so was an optimiser in the backward pass where the format has one."""
+    titan = export(from_dict(PURE), "torchtitan")
+    assert titan.not_held == ()
+    (tmp_path / "run.toml").write_text(titan.text, encoding="utf-8")
+    again = import_files([tmp_path / "run.toml"]).run
+    assert (again.training.state, again.value("layout.optimizer_in_backward")) == ("pure", True)
+    for code in ("trainer", "llama-factory"):
+        assert export(from_dict(PURE), code).not_held == ("layout.optimizer_in_backward = True",)
+    assert "training.state = pure" in export(from_dict(PURE), "megatron").not_held

@@ -17,7 +17,7 @@ from gpuhours.run.spec import Run
 
 UNSAID = frozenset({
     "layout.data", "layout.vision", "layout.vision_gpus", "layout.sequence_parallel", "layout.schedule", "layout.sequence_method",
-    "training.convention", "training.state", "hardware.gpus", "hardware.accelerator", "software",
+    "training.convention", "hardware.gpus", "hardware.accelerator", "software",
 })  # fmt: skip
 """Keys that are derived from others, only used for estimates, or implied by the file format; never reported as lost."""
 
@@ -74,6 +74,8 @@ def values_of(run: Run) -> Iterator[tuple[str, Any]]:
     yield from (("training.global_batch", batch), (ACCUMULATION, max(1, batch // (ranks * layout.microbatch))))
     yield "training.optimizer", run.training.optimizer
     yield from (("training.dtype", run.training.dtype), ("software", resolved.software.name))
+    if run.training.state == "pure":  # the others are what frameworks do unless told
+        yield "training.state", "pure"
     for name in ("seq_len", "steps", "samples", "epochs", "packed"):
         value = getattr(resolved.data, name)
         if value:

@@ -148,6 +148,10 @@ def write(values: Mapping[str, Any]) -> dict[str, Any]:
         theirs["activation_checkpoint.selective_ac_option"] = "op"
     if values.get("training.dtype") in ("fp8", "mxfp8"):
         theirs["model.converters"] = ["float8" if values["training.dtype"] == "fp8" else "mx"]
+    if values.get("training.state") == "pure":
+        theirs["training.dtype"] = "bfloat16"
+    if values.get("layout.optimizer_in_backward"):
+        theirs["optimizer.early_step_in_backward"] = True
     software = str(values.get("software", ""))
     theirs["compile.enable"] = software.startswith("fsdp-compile")
     if software == "fsdp-compile-async":

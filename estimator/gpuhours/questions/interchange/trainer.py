@@ -165,7 +165,10 @@ def write(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("data.seq_len"):
         theirs |= {"max_length": values["data.seq_len"], "packing": True}
     dtype = values.get("training.dtype", "bf16")
-    theirs |= {"fp16": True} if dtype == "fp16" else {"bf16": True} if dtype in ("bf16", "nf4") else {}
+    if values.get("training.state") == "pure" and dtype in ("bf16", "fp16"):
+        theirs["torch_dtype"] = "bfloat16" if dtype == "bf16" else "float16"
+    else:
+        theirs |= {"fp16": True} if dtype == "fp16" else {"bf16": True} if dtype in ("bf16", "nf4") else {}
     if values.get("model.trainable") == "lora":
         targets = values.get("model.targets", ())
         said = ["all-linear"] if ALL in targets or not targets else [f"{part}_proj" for part in targets]
