@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gpuhours.layout.placement import Placement
 from gpuhours.layout.schedules import SCHEDULES, Schedule
-from gpuhours.step.schedule import Passes, exposed_time, pipeline_time, stages
+from gpuhours.step.schedule import Passes, exposed_time, no_host, pipeline_time, stages
 
 LAYER = Passes(1.0, 1.0, 1.0)
 NOTHING = Passes()
@@ -109,3 +109,7 @@ def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, wa
 def test_every_schedule_has_rules() -> None:
     assert set(SCHEDULES) == set(Schedule)
     assert (SCHEDULES[Schedule.gpipe].order.ahead, SCHEDULES[Schedule.zb2p].order.lag) == (None, 2)
+
+
+def test_without_launches_no_stage_is_late() -> None:
+    assert no_host(0.25, 3.0) == 0.0
