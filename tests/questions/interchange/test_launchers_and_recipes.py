@@ -139,7 +139,7 @@ PURE = {
     "layout": {
         "tensor": 1,
         "pipeline": 1,
-        "microbatch": 1,
+        "microbatch": 8,
         "sharding": "zero3",
         "recompute": "full",
         "optimizer_in_backward": True,
