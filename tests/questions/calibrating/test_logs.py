@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.calibrating.formats import LogFormat, format_of, formats, tools
+from gpuhours.questions.calibrating.formats import LogFormat, clock, format_of, formats, tools
 from gpuhours.questions.calibrating.logs import LineReader, of_lines, read_log, steady
 from tests.conftest import Command
 
@@ -255,3 +255,16 @@ def test_a_trainer_state_of_another_kind_is_told(tmp_path: Path, history: str) -
     path.write_text(f'{{"log_history": {history}}}', encoding="utf-8")
     with pytest.raises(EstimateError, match=r"is not a trainer_state\.json"):
         read_log(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "02::50", "1:2:3:4", "0:14:" + "9" * 400, "9999999 days, 1:00", "-1:00", "x"]
+)
+def test_what_is_no_clock_gives_no_time(text: str) -> None:
+    assert clock(text) is None
+
+
+@pytest.mark.parametrize("text", ["02::50", "0:14:" + "9" * 400])
+def test_a_bar_without_a_clock_still_has_its_step_time(text: str) -> None:
+    bar = f" 12%|#5   | 120/1000 [{text}<20:50,  1.42s/it]"
+    assert set(of_lines([bar] * 8, "x").values("step_time").tolist()) == {1.42}

@@ -144,3 +144,16 @@ def test_only_the_files_name_says_the_stage(tmp_path: Path, config: str, layout:
     found = imported(tmp_path, f"deepspeed --num_gpus 8 {TUNE} --deepspeed '{config}'")
     assert found.data["layout"] == {"microbatch": 2} | layout
     assert found.origins[0].not_understood == (() if layout else (f"deepspeed = {config}",))
+
+
+def test_a_number_that_toml_reads_as_infinite_is_listed_without_it(tmp_path: Path) -> None:
+    found = imported(
+        tmp_path, "[parallelism]\npipeline_parallel_degree = 1e999\n[training]\nseq_len = 2048\n", "t.toml"
+    )
+    assert "parallelism.pipeline_parallel_degree = no finite number" in found.origins[0].not_understood
+
+
+def test_a_name_of_a_file_that_is_too_long_for_any_is_listed(tmp_path: Path) -> None:
+    name = "9" * 400 + "/zero1.json"
+    found = imported(tmp_path, f"base_model: gpt2\nmicro_batch_size: 1\nsequence_len: 64\ndeepspeed: {name}\n", "x.yml")
+    assert found.origins[0].not_understood == (f"deepspeed = {name[:57]}...",)

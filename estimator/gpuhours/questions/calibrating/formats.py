@@ -124,15 +124,22 @@ def number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def clock(text: str) -> float:
-    """The seconds of a bar's clock, or of a time as Python's ``timedelta`` prints it.
+_CLOCK = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,9}(?::\d{1,9}){0,2})")
+
+
+def clock(text: str) -> float | None:
+    """The seconds of a bar's clock, or of a time as Python's ``timedelta`` prints it; None if it is neither.
 
     >>> clock("02:50"), clock("1:00:01"), clock("2 days, 1:00:01")
     (170.0, 3601.0, 176401.0)
     """
-    days, _, hours = text.rpartition(", ")
-    whole_days = int(days.split()[0]) * DAY if days else 0.0
-    return whole_days + sum(60**place * int(part) for place, part in enumerate(reversed(hours.split(":"))))
+    found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        return None
+    days, hours = found.groups()
+    return float(days or 0) * DAY + sum(
+        60.0**place * int(part) for place, part in enumerate(reversed(hours.split(":")))
+    )
 
 
 def tools() -> str:

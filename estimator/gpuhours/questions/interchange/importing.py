@@ -159,7 +159,7 @@ def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path
                 theirs.leave(key)
             continue
         file = path.parent / str(said)
-        if file.is_file():
+        if _is_file(file):
             found += [] if str(file) in given else [file]
         elif (
             key == "config_file"
@@ -168,6 +168,14 @@ def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path
         ):
             theirs.leave(key)
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; no file has a name that is too long for the file system."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,6 +220,9 @@ def _of_shape(key: str) -> bool:
 
 
 def _short(value: Any) -> str:
+    """A setting's value as shown; TOML's ``1e999`` is read as infinite, and no answer shows that as a number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "no finite number"
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
