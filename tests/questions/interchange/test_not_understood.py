@@ -154,6 +154,6 @@ def test_a_number_that_toml_reads_as_infinite_is_listed_without_it(tmp_path: Pat
 
 
 def test_a_name_of_a_file_that_is_too_long_for_any_is_listed(tmp_path: Path) -> None:
-    name = "9" * 400 + "/zero1.json"
+    name = "9" * 400 + "/settings.json"
     found = imported(tmp_path, f"base_model: gpt2\nmicro_batch_size: 1\nsequence_len: 64\ndeepspeed: {name}\n", "x.yml")
     assert found.origins[0].not_understood == (f"deepspeed = {name[:57]}...",)
