@@ -14,7 +14,7 @@ from gpuhours.inputs.yaml_files import read_text, read_yaml
 from gpuhours.run.flags import SHORTCUTS
 from gpuhours.run.overlays import put
 from gpuhours.run.shortcuts import keys
-from gpuhours.run.spec import Run, from_dict
+from gpuhours.run.spec import Run, Supplied, from_dict
 from gpuhours.software.matching import is_unknown
 
 HEAD = "# A run, for `gpuhours estimate FILE`. What is not stated is assumed and listed; `gpuhours schema run` lists all keys.\n"
@@ -53,7 +53,13 @@ def example(name: str) -> str:
     if "run" not in content:
         return read_text(known[name])
     head = "".join(f"# {content[key]}\n" for key in ("title", "source") if key in content)
-    return head + as_yaml({"name": content["name"], **content["run"]})
+    run = dict(content["run"])
+    if "assumptions" in run:  # which figures of the text they come from is for `reproduce`, not for a run
+        run["assumptions"] = {
+            key: {name: value for name, value in one.items() if name in Supplied.model_fields}
+            for key, one in run["assumptions"].items()
+        }
+    return head + as_yaml({"name": content["name"], **run})
 
 
 def as_yaml(data: Mapping[str, Any]) -> str:
