@@ -92,6 +92,27 @@ KINDS: dict[str, list[tuple[str, Figures, Figures]]] = {
         ("The run cost 12,000 GPU-hours, down from 30,000.", [("gpu_hours", 12000)], [("gpu_hours", 30000)]),
         ("MFU is 46%, up from 39%.", [("mfu", 0.46)], [("mfu", 0.39)]),
     ],
+    "a number in full": [
+        ("The network of 5,200,000,000 weights saw 1,400,000,000,000 tokens.", [("parameters", 5.2e9), ("tokens", 1.4e12)], []),
+        ("12,400,000,000 parameters, of which a token touches 3,100,000,000.", [("parameters", 1.24e10), ("active_parameters", 3.1e9)], []),
+        ("Sizes: teacher 3,300,000,000 parameters, batch 1,000,000 tokens.", [("global_batch_tokens", 1e6)], []),
+        ("It has 860000000 parameters and took 30208 GPU-hours.", [("parameters", 8.6e8), ("gpu_hours", 30208)], []),
+        ("We train on a set of 80,000,000 pictures for 90,000 steps.", [("dataset_samples", 8e7), ("steps", 90000)], []),
+    ],
+    "only a part was used": [
+        ("304 GH200 superchips were ours, though only 256 of them were used.", [("gpus", 256)], [("gpus", 304)]),
+        ("The partition has 512 A100; just 480 of them ran our job for 9 days.", [("gpus", 480)], [("gpus", 512)]),
+        ("500 billion tokens were read, among them 34 billion from newspapers.", [("tokens", 5e11)], [("tokens", 3.4e10)]),
+        ("It saw 2T tokens, including 300B of code.", [("tokens", 2e12)], [("tokens", 3e11)]),
+        ("It went through 900B tokens, among these 80B in Finnish.", [("tokens", 9e11)], [("tokens", 8e10)]),
+    ],
+    "a short time on a machine": [
+        ("Record: 2.9 minutes on 8xH100.", [("wall_clock", 174), ("gpus", 8)], []),
+        ("One 8xH100 box. 45 minutes. 1,770 steps.", [("wall_clock", 2700)], []),
+        ("4 nodes of 8 A100. 3 hours.", [("wall_clock", 3 * HOUR)], []),
+        ("We ran for just under a month, 28 days, on 64 GPUs.", [("wall_clock", 28 * DAY)], [("wall_clock", 58.4 * DAY)]),
+        ("The whole thing is 5.5 minutes on 64 chips.", [("wall_clock", 330)], []),
+    ],
     "units of a kind": [
         ("Computing resources: 512 units of type A100, 20 days.", [("gpus", 512), ("wall_clock", 20 * DAY)], []),
         ("We had 2,048 units of the H100 for a month.", [("gpus", 2048)], []),

@@ -267,8 +267,12 @@ def _of_others(read: ReadProse, division: Division) -> set[int]:
     for entry in read.placed:
         whole[id(entry.sentence)] = whole.get(id(entry.sentence), True) and entry.index in aside
     found = {read.items[index].start for index, why in aside.items() if why.startswith(("belongs to", "about "))}
+    trained = any(entry.place.quantity in ("gpus", "nodes", "gpu_hours") and not entry.scope for entry in read.placed)
     if any(entry.place.quantity == "gpus" and not entry.scope for entry in read.placed):
         found |= {entry.figure.start for entry in read.placed if entry.scope == "evaluation"}
+    for sentence in read.sentences if trained else ():
+        devices = (n for n in range(sentence.first, sentence.last) if read.items[n].kind == "device")
+        found |= {read.items[n].start for n in devices if sentence.scope_at(n) == "evaluation"}
     for sentence in {id(entry.sentence): entry.sentence for entry in read.placed if whole[id(entry.sentence)]}.values():
         found |= {item.start for item in read.items[sentence.first : sentence.last]}
     return found

@@ -124,8 +124,9 @@ CHANGED = frozenset(
 def _unit_that_changed(items: Sequence[Item], verb: int) -> Unit | None:
     """``GPU-hours rose from 9,216 to 12,288``: the unit before a verb of change at ``verb``; None without one."""
     verb -= items[verb].text.lower() in ("up", "down")
-    if verb < 1 or items[verb].text.lower() not in CHANGED:
+    if verb < 1:
         return None
+    verb += items[verb].text.lower() not in CHANGED  # and GPU-hours from 3,840 to 4,608
     units = (_as_unit(" ".join(item.text for item in items[max(verb - many, 0) : verb])) for many in (3, 2, 1))
     return next((unit for unit in units if unit is not None and unit.kind in LENT), None)
 

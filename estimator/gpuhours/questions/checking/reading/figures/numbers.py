@@ -62,6 +62,7 @@ def _sums_of_time(items: list[Item], text: str) -> list[Item]:
             and first is not None
             and item.unit == "time"
             and not (item.per or first.per or item.hedges)
+            and not (first.hedges and between == 1 and joined[-1].text == ",")  # just under a month, 28 days
             and item.value < seconds(first.word)
             and seconds(item.word) < seconds(first.word)
         ):

@@ -103,3 +103,18 @@ REPORTS = frozenset(["used", "took", "needed", "ran", "was", "had", "required", 
 """Verbs behind an aside with which a sentence goes on about its subject."""
 LONGEST_ASIDE = 10
 ITS_PRONOUNS = frozenset(["that", "which", "it", "they", "those", "this", "these"])
+
+
+def of_the_device(items: Sequence[Item], sentence: Sentence) -> bool:
+    """``A v5e chip is rated at 197 TFLOP/s``: whether a sentence says what the device is, which holds for every run on it."""
+    words = [item.text.lower() for item in items[sentence.first : min(sentence.first + LONGEST_SUBJECT, sentence.last)]]
+    if words[:1] == [] or words[0] not in ("a", "an", "the", "each", "every"):
+        return False
+    verb = next((n for n, word in enumerate(words) if word in HAS), 0)
+    subject = items[sentence.first + verb - 1]
+    return verb > 1 and (subject.kind == "device" or subject.text.lower() in DEVICES)
+
+
+LONGEST_SUBJECT = 7
+HAS = frozenset(["is", "has", "offers", "delivers", "provides", "comes", "carries", "peaks"])
+DEVICES = frozenset(["chip", "card", "gpu", "accelerator", "device", "tpu", "module"])

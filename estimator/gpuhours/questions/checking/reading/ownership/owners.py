@@ -15,7 +15,7 @@ from itertools import pairwise
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.naming.cast import NOBODY, OURS, Cast, Owner
 from gpuhours.questions.checking.reading.naming.names import words_of
-from gpuhours.questions.checking.reading.ownership.behind import NEAR, behind_it, is_agent, named_behind
+from gpuhours.questions.checking.reading.ownership.behind import NEAR, behind_it, is_agent, named_behind, of_the_device
 from gpuhours.questions.checking.reading.ownership.clauses import (
     DONE,
     DONE_WORDS,
@@ -185,6 +185,7 @@ def _sentence(
     named = any(owner.kind in ("own", "other") for _, owner in events)
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
     goes_on = not named and carried.kind in ("own", "us") and not _of_every_run(items, sentence)
+    goes_on = goes_on and not of_the_device(items, sentence)
     goes_on = goes_on or items[sentence.first].text.lower() in PRONOUNS or _is_fragment(items, sentence)
     returns = carried.name == HYPOTHETICAL and not DONE_WORDS.isdisjoint(lowered.split())  # ...; it took 390 hours on 8
     begin, of = default if returns or not goes_on else carried, NOBODY

@@ -105,6 +105,8 @@ def subject_changes(
             found[index] = Owner("other", f"{lowered} else")
             clause = range(index + 1, min(index + LONGEST_CLAUSE, sentence.last))
             found.setdefault(next((at for at in clause if items[at].text in (",", ")")), sentence.last), OURS)
+        elif lowered in SUCCEEDS and index + 1 < sentence.last and items[index + 1].text.lower() in DETERMINERS:
+            found[index] = Owner("other", "its predecessor")
         elif lowered in FORERUNNERS and item.kind == "word":
             found.setdefault(index, Owner("other", f"its {lowered}"))
     yield from sorted(found.items())
@@ -226,6 +228,8 @@ FIRST = frozenset(["first", "original", "old", "previous"])
 """Words before a name of a whole family that make it an earlier model."""
 FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
 LONGEST_CLAUSE = 30
+SUCCEEDS = frozenset(["succeeds", "supersedes", "superseded", "succeeded", "supplants"])
+"""``Skarv succeeds a model of 7 billion parameters``: verbs whose object is an earlier model."""
 MAKERS = frozenset(["makers", "authors", "creators", "developers", "owners", "publishers"])
 """``Training the base model took its makers 1.3M hours``: the people whose figures follow."""
 BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])

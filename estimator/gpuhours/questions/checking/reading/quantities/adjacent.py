@@ -33,10 +33,12 @@ from gpuhours.questions.checking.reading.quantities.relations import (
     hours_of_a_day,
     hours_of_clips,
     instead_of,
+    is_a_part,
     keeps_busy,
     nodes_times_devices,
     of_passes,
     of_things_cut,
+    on_a_machine,
     on_each_of,
     on_so_many,
     on_some_of_them,
@@ -66,6 +68,8 @@ MOST_AT_WORK = 16
 FEWEST_FLOP = 1e17
 """No other kind of number in a text about training exceeds this."""
 LONGEST_SEQUENCE = 1_048_576
+SHORTEST_RECORD = 60.0
+"""In seconds; a shorter time on a machine is that of a step."""
 SHORTEST_RUN = 600.0
 """In seconds; a shorter time that stands alone is not taken for a run's."""
 LONGEST_RUN = 7e7
@@ -165,6 +169,8 @@ def next_to_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pl
     figure = items[index]
     assert isinstance(figure, Figure)
     bare = not figure.unit and not figure.per
+    if figure.scale and figure.unit in ("", "token") and is_a_part(items, index):
+        return Place("count", "a part of the tokens", 0.0)
     if instead_of(items, index):
         return Place("count", "what it was instead", 0.0)
     if figure.unit == "percent" and (of_a_bare_peak(items, index) or obtained_of_a_peak(items, index)):
@@ -200,6 +206,8 @@ def next_to_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
         return _next_to_gpu_hours(items, index, figure, first, last)
     if figure.unit != "time":
         return None
+    if SHORTEST_RUN > figure.value >= SHORTEST_RECORD and on_a_machine(items, index):
+        return Place("wall_clock", "on a machine", 1.0)
     if first == index == last - 1 and figure.value >= SHORTEST_RUN and behind_a_machine(items, index):
         return Place("wall_clock", "alone behind a machine", 1.0)
     if not figure.word.lower().startswith("time") and keeps_busy(items, index, first):

@@ -67,6 +67,8 @@ OPTIMISER = frozenset(
     ["learning_rate", "final_learning_rate", "weight_decay", "momentum", "dropout", "beta1", "beta2", "epsilon"]
 )
 """Quantities that are never spelled out as a word."""
+WRITTEN_IN_FULL, LARGEST_IN_MILLIONS = 1e6, 1e9
+"""From the first on, a number without a scale is read like one with ``M`` or ``B``; below the second like one with ``M``."""
 AUDIO = frozenset(["audio", "speech"])
 """Beside these words, hours are hours of audio, even if it is taken from videos."""
 LARGEST_RATE = 0.02
@@ -244,7 +246,14 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         return ("year",)
     if figure.scale in ("b", "t", "billion", "trillion", "m", "million", "bn") and unit in ("", "model"):
         kinds.append("scaled")
-    if figure.scale in ("m", "million", "k", "thousand") and unit == "":
+    in_full = (
+        unit == "" and not figure.scale and figure.value >= WRITTEN_IN_FULL and figure.value == round(figure.value)
+    )
+    if in_full and not figure.joined:
+        kinds.append("scaled")  # 5,200,000,000
+    if unit == "" and (
+        figure.scale in ("m", "million", "k", "thousand") or (in_full and figure.value < LARGEST_IN_MILLIONS)
+    ):
         kinds.append("millions")
     if unit == "sequence" and figure.value <= 65_536:
         kinds = ["small_sequence", "sequence"]

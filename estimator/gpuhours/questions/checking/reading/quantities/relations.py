@@ -90,7 +90,7 @@ def on_each_of(items: Sequence[Item], index: int) -> bool:
     return words[:2] == ["on", "each"] and counted is not None and counted.unit == "gpu"
 
 
-OF_WHOM = frozenset(["the", "its", "their", "our", "'s", "’s", "'", "’", "s"])
+OF_WHOM = frozenset(["the", "same", "its", "their", "our", "'s", "’s", "'", "’", "s"])
 
 
 KINDS_OF_THINGS = frozenset(["units", "pieces"])
@@ -300,6 +300,23 @@ def behind_a_machine(items: Sequence[Item], index: int) -> bool:
         if isinstance(item, Figure) and item.unit in ("gpu", "node"):
             return True
     return False
+
+
+def on_a_machine(items: Sequence[Item], index: int) -> bool:
+    """``2.81 minutes on 8xH100``: whether a time is directly before the devices that it was spent on."""
+    behind = items[index + 1 : index + 3]
+    counted = behind[1] if len(behind) == 2 and behind[0].text.lower() in ("on", "with") else None
+    return isinstance(counted, Figure) and counted.unit in ("gpu", "node") and not counted.per
+
+
+def is_a_part(items: Sequence[Item], index: int) -> bool:
+    """``500 billion tokens, among them 34 billion from newspapers``: whether an amount is a part of the tokens before it."""
+    before = [item.text.lower() for item in items[max(index - 2, 0) : index]]
+    part = before in (["among", "them"], ["among", "these"]) or before[-1:] == ["including"]
+    whole = next(
+        (item for item in reversed(items[max(index - FAR_FROM_HOURS, 0) : index]) if isinstance(item, Figure)), None
+    )
+    return part and whole is not None and whole.unit == "token"
 
 
 def behind_its_base(items: Sequence[Item], index: int) -> bool:

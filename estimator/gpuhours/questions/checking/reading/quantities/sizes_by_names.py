@@ -44,7 +44,7 @@ def of_the_name_before(items: Sequence[Item], index: int) -> bool:
 
 
 PREPARES = (
-    "caption", "label", "filter", "rewrit", "rewrote", "annotat", "transcrib", "translat", "scor", "judg", "grad", "rat", "classif",
+    "caption", "label", "filter", "rewrit", "writ", "rewrote", "annotat", "transcrib", "translat", "scor", "judg", "grad", "rat", "classif",
     "dedup", "recaption", "re-caption", "tagg", "rank", "paraphras", "summari", "clean", "verif", "moderat", "describ",
 )  # fmt: skip
 """Prefixes of verbs for preparing data with a model that is not the run's."""
@@ -93,7 +93,7 @@ def in_apposition(items: Sequence[Item], index: int, first: int) -> bool:
     opens = next((item for item in items[first:index] if item.kind == "word"), None)
     return (
         first < index <= first + APPOSITION
-        and items[index - 1].text == ","
+        and (items[index - 1].text == "," or [item.text.lower() for item in items[index - 2 : index]] == [",", "at"])
         and behind in (",", "(", ")", ";", ".")
         and opens is not None
         and opens.text[:1].isupper()

@@ -38,6 +38,7 @@ def _groups_of_informal_names(read: ReadProse, cast: Cast) -> Iterator[list[Info
     """Groups of informal names in the prose: at least two of one kind."""
     kinds: dict[str, dict[str, InformalName]] = {kind: {} for kind in KINDS}
     elsewhere = compared_blocks(read.prose)
+    beside = {entry.index for entry in read.placed if entry.scope}
     owners = {entry.index: owner for entry, owner in zip(read.placed, assign(read, cast), strict=True)}
     for index, item in enumerate(read.items):
         found = informal_name_at(read.items, index)
@@ -48,6 +49,8 @@ def _groups_of_informal_names(read: ReadProse, cast: Cast) -> Iterator[list[Info
         ):
             continue  # lists and sections are split elsewhere; others' models are not runs
         whose = owners.get(index, NOBODY)
+        if found.kind == "resolution" and (index in beside or whose.kind in ("side", "other")):
+            continue  # fine-tuning at 384x384
         if found.kind == "size" and whose.kind in ("side", "other") and whose.name not in cast.others:
             continue  # the search was carried out on networks of 86M parameters
         if index and read.items[index - 1].text.lower() in ("earlier", "previous", "older", "old"):

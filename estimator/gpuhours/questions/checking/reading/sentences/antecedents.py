@@ -176,7 +176,10 @@ def gapped(items: Sequence[Item], index: int, before: Sequence[Placed]) -> tuple
         lenders = [p for p in told if p.figure.unit not in here and bool(p.figure.scale) == bool(figure.scale)]
         lenders = [p for p in lenders if p.index < _start(items, index)]
         times = [p for p in lenders if p.figure.unit == "time" and lead in LASTING]
-        lenders = [p for p in lenders if not _behind_preposition(items, p)] or times
+        lenders = [p for p in lenders if not _behind_preposition(items, p)]
+        again = any(items[p.index - 1].text.lower() == lead for p in lenders)  # stage 1 took 64 GPUs, stage 2 took 128
+        ends = behind is None or behind.kind in ("stop", "mark") or behind.text.lower() == "and"
+        lenders = times if times and ends and not again else lenders or times
     else:
         return None
     whole = figure.value % 1 == 0 or bool(figure.scale)

@@ -133,6 +133,21 @@ def corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
                 break
 
 
+def machines_partly_used(items: Sequence[Item], placed: list[Placed]) -> None:
+    """``304 superchips were at our disposal, though only 256 of them were used``: makes the larger figure no number of the run's GPUs."""
+    for n, entry in enumerate(placed):
+        behind = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
+        only = entry.index > 0 and items[entry.index - 1].text.lower() in ("only", "just", "merely")
+        if entry.place.quantity != "gpus" or not only or behind[:1] != ["of"] or not THEM & set(behind[1:]):
+            continue
+        for m in range(n - 1, max(n - 4, -1), -1):
+            if placed[m].place.quantity == "gpus" and placed[m].figure.value > entry.figure.value:
+                placed[m] = replace(
+                    placed[m], place=replace(placed[m].place, quantity="count", because="of which a part")
+                )
+                break
+
+
 def refined_by(entry: Placed, behind: Placed | None) -> bool:
     """``a quarter of a million tokens (262,144)``: whether the bracket after a figure repeats it more exactly."""
     return (

@@ -25,6 +25,7 @@ from gpuhours.questions.checking.reading.sentences.placed import (
     ReadProse,
     active_of_all,
     corpora_that_runs_read,
+    machines_partly_used,
     only_without_embeddings,
     refined_by,
     totals_of_active,
@@ -85,6 +86,7 @@ def read_prose(prose: Prose, name: str) -> ReadProse:
     only_without_embeddings(placed)
     active_of_all(placed)
     corpora_that_runs_read(items, placed)
+    machines_partly_used(items, placed)
     placed = [
         entry for entry, behind in zip(placed, [*placed[1:], None], strict=False) if not refined_by(entry, behind)
     ]

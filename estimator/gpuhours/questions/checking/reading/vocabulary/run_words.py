@@ -96,7 +96,8 @@ COMPARISONS = phrases_of("""
     account of their authors, published budgets, published runs, competing systems, competing models, competing recipe, competing model,
     competing approach, competing run, competing network, colleague's, colleagues', reference models,
     someone did that, somebody did that, someone else did, somebody else did,
-    other systems, as for others, took somebody else, cost somebody else,
+    your draft, your application, your proposal, your plan, your paper, your estimate,
+    prev, other systems, as for others, took somebody else, cost somebody else,
     published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which figures belong to someone else, until the authors refer to themselves again."""

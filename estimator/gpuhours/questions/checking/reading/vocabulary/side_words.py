@@ -42,6 +42,8 @@ SIDE = {
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": phrases_of("""
+        short trial, in a trial, did not help, didn't help, saved no time, made no difference,
+        brought nothing, gained nothing, no gain from,
         dry run, dry runs, dress rehearsal, rehearsal, smoke test, shakedown,
         ablation, ablations, pilot, pilots, preliminary, proxy model, isoflop, isoflops, the sweep, this sweep,
         a sweep of, our sweep, sweep spans, sweep used, small-scale, hyperparameter search, hyper-parameter search,
@@ -74,6 +76,7 @@ SIDE = {
         quota of, granted us, compute grant, budget of, the budget read, the budget had, in the budget
     """),
     "what was left out": phrases_of("""
+        not charged to, not charged here, charged elsewhere, charged to another, benefited several, benefitted several,
         aborted, not in there, not in it, not in this, is not part of, are not part of, not part of this, comes on top,
         come on top, on top of this, on top of that, is excluded, are excluded,
         not in these figures, not in these numbers, not in these hours, a cost of its own, cost of their own, is a separate cost,
@@ -98,6 +101,7 @@ SIDE = {
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
     "a part that others trained": phrases_of("""
+        came from earlier work, comes from earlier work, taken over from, inherited from, reused from,
         not trained by us, not trained here, was trained by others, trained elsewhere, its own card, their own card,
         its own paper, their own paper
     """),

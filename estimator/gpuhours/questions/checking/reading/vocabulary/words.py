@@ -83,7 +83,8 @@ RULES: tuple[Rule, ...] = (
           "pieces of, window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
           "sequences contain, sequences with, each sequence, sequences, cropped to, truncated to, padded to, cut to, "
           "extension to, extended to, sample has, samples have, sequence has, sequences have, example has, examples have", 0),
-    rule("token", "global_batch_tokens", "batch size, effective batch size, tokens per batch, batch tokens", -2, 8),
+    rule("token", "global_batch_tokens", "batch size, effective batch size, tokens per batch, batch tokens, bsz, gbs, "
+          "batchsize", -2, 8),
     rule("token", "seq_len", "each", -0.6, 0.9),
     rule("short_token", "seq_len", base=-1),
     rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
@@ -236,6 +237,7 @@ RULES: tuple[Rule, ...] = (
           "accumulated, accumulate, "
           "accumulation steps, micro batches", -0.6, 5),
     rule("step", "count", "rolled back, rewound, went back, skipped, redid", 0, 1, before=True),
+    rule("step", "count", "later, earlier", -4, 0.9),
     rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
     # shares
     rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
