@@ -30,6 +30,14 @@ def test_names_left_out_count_no_longer() -> None:
     assert LINE.without(lambda _: False) is LINE
 
 
+def test_alternatives_that_are_not_kept_lose_names_and_prior() -> None:
+    """One alternative is left, with its own half run."""
+    kept = LINE.only(lambda name: name == "b")
+    assert kept is not None
+    assert kept.weights == {"b": 3.5}
+    assert LINE.only(lambda _: False) is None
+
+
 def test_a_name_needs_a_judged_weight() -> None:
     """A misspelt alternative would count for nothing."""
     with pytest.raises(ValueError, match="named has alternatives without a judged weight: c"):

@@ -130,9 +130,8 @@ def able(stacks: Parts, layout: Layout | None, practice: Practice) -> Parts:
     needed = {degree for degree in DEGREES if degree in given and np.max(getattr(layout, degree) or 1) > 1}
     fitting = []
     for share, line in stacks:
-        judged = {name: one for name, one in line.judged.items() if needed <= set(practice.software(name).degrees)}
-        named = {name: runs for name, runs in line.named.items() if name in judged}
-        fitting += [(share, line.model_copy(update={"judged": judged, "named": named}))] if judged else []
+        splits = line.only(lambda name: needed <= set(practice.software(name).degrees))
+        fitting += [(share, splits)] if splits is not None else []
     whole = sum(share for share, _ in fitting)
     return tuple((share / whole, line) for share, line in fitting) or stacks
 

@@ -109,6 +109,11 @@ class UsualWeights(Condition):
         prior = HALF * len(self.judged) / sum(self.judged.values())
         return {name: len(self.named.get(name, ())) + prior * weight for name, weight in self.judged.items()}
 
+    def only(self, kept: Callable[[str], bool]) -> "UsualWeights | None":
+        """The line with the alternatives that are kept; None if there are none."""
+        judged, named = ({key: one for key, one in found.items() if kept(key)} for found in (self.judged, self.named))
+        return self.model_copy(update={"judged": judged, "named": named}) if judged else None
+
     def without(self, left_out: Callable[[str], bool]) -> "UsualWeights":
         """The line without the names that are left out."""
         kept = {choice: tuple(name for name in names if not left_out(name)) for choice, names in self.named.items()}
