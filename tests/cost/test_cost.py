@@ -129,6 +129,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"price": "2.5 USD"}, "expected USD"),
     ({"price": -1}, "at least 0"),
     ({"pue": 0.9}, "between 1 and 5"),
+    ({"pue": 5.01}, "between 1 and 5"),
     ({"power_share": 1.2}, "at most 1"),
     ({"terms": "on demand"}, "on-demand"),
     ({"year": 20.5}, "must be a year"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,52 @@ def test_what_a_shared_sequence_needs(method: str, each: float) -> None:
     asked = workload(gpus=2, context=2, sequence_method=method)
     assert context_buffers(asked.model, TOKENS / 2, asked.ranks, BF16) == pytest.approx(TOKENS / 2 * each)
     assert context_buffers(asked.model, TOKENS, workload().ranks, BF16) == 0
+
+
+@pytest.mark.parametrize("method", ["ring", "ulysses", "all-gather"])
+def test_buffers_of_a_shared_sequence_are_of_the_widest_attention(method: str) -> None:
+    """Layers run one after another, and the buffers of one serve the next."""
+    asked = workload(gpus=2, context=2, sequence_method=method)
+    alone = context_buffers(asked.model, TOKENS / 2, asked.ranks, BF16)
+    (layers,) = asked.model.stacks
+    core = layers.block.attention[0]
+    for cores in ((core, replace(core, heads=4, kv_heads=1)), (replace(core, heads=4, kv_heads=1), core)):
+        both = replace(layers, block=replace(layers.block, attention=cores))
+        parts = tuple(both if part is layers else part for part in asked.model.parts)
+        assert context_buffers(replace(asked.model, parts=parts), TOKENS / 2, asked.ranks, BF16) == alone
+
+
+@pytest.mark.parametrize(("count", "layer"), [(0, 0), (1, LAYER), (2, LAYER), (4, LAYER)])
+def test_the_largest_layer_of_a_stage_is_one_that_stands_on_it(count: int, layer: int) -> None:
+    asked = workload()
+    (there,) = (
+        one
+        for one in stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(0))
+        if one.part in asked.model.stacks
+    )
+    found = parameters_of([replace(there, count=np.asarray(count))])
+    assert (found.layer, found.layer_trained, found.dense) == (layer, layer, count * LAYER)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "layout", "bucketed"),
+    [
+        (1, {}, 0.0),
+        (2, {}, 0.5),
+        (4, {}, 0.5),
+        (4, {"pipeline": 2}, 0.0),
+        (2, {"sharding": "zero1"}, 0.0),
+        (2, {"tensor": 2}, 0.0),
+    ],
+)
+def test_replicas_hold_buckets_beside_their_gradients(gpus: int, layout: dict[str, Any], bucketed: float) -> None:
+    """Half of the gradients once more, with two replicas as with four; none of a single copy, of stages or of shards."""
+    asked = workload(gpus=gpus, software=stack(memory={"replica_gradients": 0.5}), **layout)
+    held = parameters_of(stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(0)))
+    facts = asked.software.memory
+    found = states(held, asked.ranks, asked.layout, BF16, facts)
+    each = facts.gradients.get("bf16", BF16.gradients)
+    assert found.gradients == pytest.approx(each * held.trained * (1 + bucketed))
 
 
 def test_groups_with_buffers_of_their_own() -> None:
@@ -218,6 +265,9 @@ def test_operands_of_attention() -> None:
     assert _operands(core, 2.0, False) == (8 + 2) * 256 * 2 + 8 * 4
     assert _operands(core, 2.0, True) == (8 + 2) * 256 * 2
     assert _operands(replace(core, keys=77), 2.0, False) == 8 * 256 * 2 + 8 * 4
+    wide = replace(core, wide=True)  # fp32 copies of queries and keys, where the file computes the scores itself
+    assert _operands(wide, 2.0, True) == (8 + 2) * 256 * 2 + (8 + 2) * 128 * 4
+    assert _operands(wide, 2.0, False) == (8 + 2) * 256 * 2 + 8 * 4
 
 
 @pytest.mark.parametrize("name", ["pipeline_outputs", "pipeline_ahead"])

@@ -78,3 +78,12 @@ def test_a_run_whose_layout_leaves_recomputation_open_may_take_longer_by_it() ->
     stated, left = range_of(dict(RUN)), range_of(less)
     assert left.low == stated.low
     assert left.high > 1.05 * stated.high
+
+
+def test_a_schedule_left_open_counts_from_two_stages_on() -> None:
+    """Chunks of two stages already make the bubble smaller; one stage has none."""
+    open_pipeline = {"software": "megatron-core", "layout.sharding": "zero1", "training.global_batch": 256}
+    assert factors(workload(**open_pipeline), "schedule") == (1.0, 1.0)
+    least, most = factors(workload(**open_pipeline, **{"layout.pipeline": 2}), "schedule")
+    assert least < 0.999
+    assert most == 1.0
