@@ -107,6 +107,17 @@ def test_a_folder_is_read_as_its_config(tmp_path: Path) -> None:
     assert read_model(str(tmp_path)).build(ONE).parameters == ROWS[0]["parameters"]
 
 
+def test_a_folder_beside_is_read_by_its_bare_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--model my-model`` for a folder in the current one was no model; a known model's name stays one."""
+    row = next(row for row in ROWS if kind(row["config"]) == "gpt2")
+    for name in ("my-model", "llama-2-7b"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name, row["config"])
+    monkeypatch.chdir(tmp_path)
+    assert read_model("my-model").build(ONE).parameters == row["parameters"]
+    assert read_model("llama-2-7b").build(ONE).parameters == 6_738_415_616
+
+
 def test_a_key_that_nobody_understands_is_listed(tmp_path: Path) -> None:
     llama = next(row["config"] for row in ROWS if row["config"].get("model_type") == "llama")
     spec = read_model(written(tmp_path, {**llama, "attention_holes": 7}))

@@ -262,11 +262,20 @@ def _is_known(name: str) -> bool:
     return name.endswith(".json") or known_as(name) in names()
 
 
+def _is_folder_of_a_model(text: str) -> bool:
+    """Whether a name that no known model has is a folder here with a config.json, as a download makes it."""
+    return (
+        len(text) <= LONGEST_NAME
+        and known_as(text) not in names()
+        and os.path.isfile(os.path.join(text, "config.json"))
+    )
+
+
 def _from_text(text: str) -> dict[str, Any]:
     """The fields for a text: a size (starts with a digit, unlike names), a configuration file or its folder, or a model's name."""
     if text[:1].isdigit():
         return {"params": text}
-    if text.endswith(".json") or ("/" in text and os.path.isdir(text)):
+    if text.endswith(".json") or ("/" in text and os.path.isdir(text)) or _is_folder_of_a_model(text):
         from gpuhours.architecture.hugging_face.config import read_config
 
         return read_config(Path(text))
