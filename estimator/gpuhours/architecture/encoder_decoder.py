@@ -58,6 +58,8 @@ class EncoderDecoder(Adapted):
     target_tokens: Count = 114
     """Decoder tokens per sample; default 114, since T5's span corruption gives 114 targets for 512 tokens (section 3.1.4)."""
     dropout: bool = False
+    wide_loss: bool = False
+    """Whether transformers' file casts the logits to fp32 before the loss (T5Gemma's); T5's, BART's, M2M-100's and Whisper's do not."""
 
     def build(self, data: Data) -> Model:
         """The computation for one pair of input and target."""
@@ -81,6 +83,7 @@ class EncoderDecoder(Adapted):
                 first=False,
                 vocabulary=self.vocab,
                 tied=self.tied,
+                narrow_loss=not self.wide_loss,
             ),
         )
         return self.trained(Model(self.name or "encoder-decoder", parts, self.hidden))

@@ -137,7 +137,7 @@ def t5gemma(config: Config) -> Fields:
         "kind": "encoder-decoder", "encoder_layers": one["layers"], "decoder_layers": other["layers"], "hidden": one["hidden"],
         "heads": one["heads"], "kv_heads": one["kv_heads"], "head_dim": one["head_dim"], "ffn_hidden": one["ffn_hidden"],
         "decoder_ffn_hidden": other["ffn_hidden"], "gated": True, "vocab": one["vocab"], "token_tables": 2, "norms_per_half": 2,
-        "tied": config.get("tie_word_embeddings", True), "position_buckets": 0,
+        "tied": config.get("tie_word_embeddings", True), "position_buckets": 0, "wide_loss": True,
     }  # fmt: skip
 
 
