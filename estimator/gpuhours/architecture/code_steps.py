@@ -13,6 +13,7 @@ from gpuhours.inputs.arrays import Array, some
 
 CodeStep = Literal[
     "wide-rotary",
+    "axis-rotary",
     "joint-heads",
     "scaled-queries",
     "aligned-heads",
@@ -37,6 +38,7 @@ Those of the head: ``wide-loss``, a masked-word loss that casts its logits to fp
 
 INSTEAD = {
     "wide-rotary": (Pointwise.ROTARY, Pointwise.WIDE_ROTARY),
+    "axis-rotary": (Pointwise.ROTARY, Pointwise.AXIS_ROTARY),
     "split-gate": (Pointwise.SWIGLU, Pointwise.SPLIT_SWIGLU),
     "written-norm": (Pointwise.LAYER_NORM, Pointwise.WRITTEN_NORM),
 }

@@ -94,7 +94,7 @@ class StagedVision(Spec):
         """One stage's layers over whole windows: a grid that they do not divide is padded, as the library does."""
         side = np.minimum(self.window, np.minimum(height, wide))
         patches = pictures * np.ceil(height / side) * np.ceil(wide / side) * side**2
-        return Stack(f"stage {stage + 1}", self._block(stage), layers, patches, side**2)
+        return Stack(f"stage {stage + 1}", self._block(stage), layers, patches, side**2, nested=True)
 
     def _block(self, stage: int) -> Block:
         """One layer: windows are cut out and put back, two copies, and every other layer shifts them, two more."""

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from gpuhours.architecture import blocks, standard
 from gpuhours.architecture.catalogue import fields
-from gpuhours.architecture.code_steps import as_coded
+from gpuhours.architecture.code_steps import CodeStep, as_coded
 from gpuhours.architecture.operators import (
     Block,
     Elementwise,
@@ -63,7 +63,8 @@ class VisionEncoder(Spec):
     channels: Count = 3
     class_token: bool = True
     registers: Annotated[int, whole(least=0)] = 0
-    positions: Literal["learned", "fixed", "rotary"] = "learned"
+    positions: Literal["learned", "fixed", "rotary", "axis-rotary"] = "learned"
+    """``axis-rotary``: thirds of each head are rotated by time, row and column in turn, by angles made in every layer (V-JEPA 2)."""
     place_bias: Literal["none", "layer", "shared"] = "none"
     """Learned relative-position bias of attention scores, with a table per layer or one shared by all (BEiT)."""
     patch_bias: bool = False
@@ -239,7 +240,8 @@ class VisionEncoder(Spec):
         layer = blocks.block(
             self.hidden, self._attention(), mixer, glue, scaled, blocks.Piece(elementwise=(*strided, *skipped))
         )
-        return as_coded(layer, ("split-gate",) if self.gated and self.layer_scale else ())
+        by_axes: tuple[CodeStep, ...] = ("axis-rotary",) if self.positions == "axis-rotary" else ()
+        return as_coded(layer, ("split-gate", *by_axes) if self.gated and self.layer_scale else by_axes)
 
     @property
     def channels_first(self) -> bool:
@@ -258,7 +260,7 @@ class VisionEncoder(Spec):
             causal=False,
             qkv_bias=self.attention_bias in ("qkv", "all"),
             output_bias=self.attention_bias in ("all", "no-key", "output"),
-            rotary=self.positions == "rotary",
+            rotary=self.positions in ("rotary", "axis-rotary"),
             qk_norm=self.qk_norm,
         )
         if not self.mask_made:

@@ -183,13 +183,14 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     called = 0.0 if stack.within else facts.recomputed.forward + facts.recomputed.backward
     backward = _modules_share(stack) * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
     full = np.equal(workload.layout.recompute, Recompute.full)
-    again = np.where(full, called + forward, 0.0)
+    times = workload.times_again(stack)
+    again = np.where(full, times * (called + forward), 0.0)
     trained = stack.trainable is not Trainable.FROZEN
     passes = np.where(full, 3, 2) if trained else 1
     hooks = (0.0 if stack.within else host.shard) + facts.module * passes * modules(stack, workload)
     hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
     launching = forward + (backward + again if trained else 0.0) + hooks
-    launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
+    launched = there + (back + np.where(full, times * there, 0.0) if trained else 0.0)
     shared = _sharing_time(stack, workload) + _dispatch_time(stack, workload) + _splitting_time(stack, workload)
     return launching + shared, facts.gap * launched
 

@@ -28,7 +28,7 @@ def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> A
     full = covered(layout, workload.model, stack, workload.ranks.pipeline) * _time_again(
         EVERYTHING, stack, workload, parts
     )
-    return np.where(recompute == Recompute.full, full, chosen)
+    return np.where(recompute == Recompute.full, full * workload.times_again(stack), chosen)
 
 
 def _time_again(policy: Policy, stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:

@@ -322,7 +322,7 @@ def vjepa2(config: Config) -> Fields:
         "frames_per_clip", "drop_path_rate", "attention_dropout", "num_pooler_layers", "use_SiLU", "wide_SiLU"
     )
     return {
-        **shape, "class_token": False, "positions": "rotary", "tubelet": config.number("tubelet_size", default=2),
+        **shape, "class_token": False, "positions": "axis-rotary", "tubelet": config.number("tubelet_size", default=2),
         "attends": "clip",
         "extra_weights": predictor, "attention_bias": biases(config),
     }  # fmt: skip
