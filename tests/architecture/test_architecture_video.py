@@ -209,10 +209,6 @@ def test_ten_frames_cost_ten_times_in_the_encoder_and_more_behind_it() -> None:
 WRONG = [
     ({"vision": "vit-l-15", "language": "qwen2-7b"}, "Did you mean 'vit-"),
     ({"vision": "vit-l-14", "language": "qwen2-7c"}, "Did you mean 'qwen"),
-    (
-        {"vision": {"name": "vit-l-14", "trainable": "lora"}, "language": "qwen2-7b"},
-        "adapters are for language",
-    ),
     ({"vision": {"name": "vit-l-14", "patchs": 3}, "language": "qwen2-7b"}, "Extra inputs"),
     (
         {"vision": "vit-l-14", "language": "qwen2-7b", "bridge": {"kind": "mlpp"}},

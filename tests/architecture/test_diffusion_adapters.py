@@ -108,3 +108,26 @@ def test_encoder_decoders_have_adapters_on_both_halves_and_between_them() -> Non
     ends = {part.name: part.trainable for part in found.parts if isinstance(part, Ends)}
     assert ends["embedding"] is Trainable.FROZEN, "nothing before the first adapter needs a gradient"
     assert ends["head"] is Trainable.PASS_THROUGH
+
+
+def test_a_vision_transformer_takes_adapters() -> None:
+    """ViT-B with adapters of rank 16 beside queries and values: 2 x 2 x 16 x 768 weights a layer, 589,824 in all, as peft counts; its
+    patch embedding is frozen."""
+    shape = {
+        "name": "vit-b-16",
+        "trainable": "lora",
+        "rank": 16,
+        "targets": ["q", "v"],
+        "classes": 2,
+        "projection": None,
+    }
+    model = read_model(shape).build(Data(frames=1, resolution=224))
+    assert model.trainable_parameters == 12 * 2 * 2 * 16 * 768
+    assert [part.trainable.name for part in model.parts][:2] == ["FROZEN", "LORA"]
+
+
+def test_latent_attention_takes_the_targets_that_peft_calls_its_projections() -> None:
+    """DeepSeek-V2-Lite's q_proj [2,048, 16 x 192] and o_proj [16 x 128, 2,048], rank 16, in 27 layers."""
+    shape = {"name": "deepseek-v2-lite", "trainable": "lora", "rank": 16, "targets": ["q_proj", "o_proj"]}
+    found = read_model(shape).build(Data(seq_len=1024))
+    assert found.trainable_parameters == 27 * 16 * (2048 + 16 * 192 + 16 * 128 + 2048)

@@ -1,6 +1,6 @@
 """The common base of architectures that are trained as a whole or through adapters in all their layers."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gpuhours.architecture import lora
 from gpuhours.architecture.operators import Model
@@ -11,6 +11,8 @@ from gpuhours.inputs.units import Count
 class Adapted(Spec):
     """A model of one part: all of it is trained, or only the adapters beside its frozen layers."""
 
+    NARROW_ADAPTERS: ClassVar[bool] = False
+    """Whether the library that trains these models adds adapters in the run's format: diffusers does, peft's own models keep fp32."""
     trainable: Literal["full", "lora"] = "full"
     rank: Count = 8
     """LoRA rank, if ``trainable: lora``."""
@@ -19,4 +21,6 @@ class Adapted(Spec):
 
     def trained(self, model: Model) -> Model:
         """The model with its parts trained or frozen as ``trainable`` says."""
-        return model if self.trainable == "full" else lora.adapted(model, self.rank, self.targets)
+        if self.trainable == "full":
+            return model
+        return lora.adapted(model, self.rank, self.targets, narrow=self.NARROW_ADAPTERS)

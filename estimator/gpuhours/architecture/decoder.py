@@ -294,7 +294,8 @@ class Decoder(Spec):
         if self.trainable != "lora":
             return ()
         known, missing = self.projections(is_expert), {"own": "", "values": "v", "borrowed": "kv"}[keys]
-        targets = tuple(known) if lora.ALL in self.targets else self.targets
+        named = [lora.LATENT.get(one, one) if self.latent and one not in known else one for one in self.targets]
+        targets = tuple(known) if lora.ALL in self.targets else tuple(dict.fromkeys(named))
         return lora.adapters(self.rank, [target for target in targets if target not in tuple(missing)], known)
 
     def _of(self, group: LayerGroup) -> "Decoder":

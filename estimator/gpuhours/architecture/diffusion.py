@@ -1,7 +1,7 @@
 """Diffusion transformers over compressed images and video."""
 
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -24,6 +24,8 @@ class Latent(Adapted):
     The autoencoder shrinks a clip by ``compression`` in space and ``time_compression`` in time (the first frame is kept separate if time is
     compressed); the tokens are patches of the latent.
     """
+
+    NARROW_ADAPTERS: ClassVar[bool] = True
 
     patch: Count = 2
     time_patch: Count = 1

@@ -16,6 +16,11 @@ from gpuhours.inputs.errors import EstimateError, nearest
 
 ATTENTION = ("q", "k", "v", "o")
 EVERY = (*ATTENTION, "gate", "up", "down")
+LATENT = {
+    "q": "query up", "q_a": "query down", "q_b": "query up", "kv_a_proj_with_mqa": "key-value down", "kv_b": "key-value up",
+    "o": "attention output",
+}  # fmt: skip
+"""Projections of latent attention by the names of their modules in transformers' DeepSeek files."""
 ALL = "all-linear"
 """Target name for all projections, as in PEFT."""
 
@@ -54,16 +59,24 @@ def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Line
     return tuple(part for target in targets for part in _pair(projections[target], rank))
 
 
-def adapted(model: Model, rank: Array, targets: Sequence[str]) -> Model:
+def adapted(model: Model, rank: Array, targets: Sequence[str], *, narrow: bool = False) -> Model:
     """A diffusion transformer or an encoder-decoder with frozen weights and adapters in its layers.
 
     Layers over tokens get adapters on those targets that they have, and pass gradients through. The parts before them and those computed
     once per sample (time step, modulation) get none. A target that no layer has raises ``EstimateError``.
     """
-    over_tokens = [part for part in model.parts if isinstance(part, Stack) and not once(part)]
+    return replace(model, parts=adapted_parts(model.parts, rank, targets, narrow=narrow))
+
+
+def adapted_parts(
+    parts: Sequence[Stack | Ends], rank: Array, targets: Sequence[str], *, narrow: bool = False
+) -> tuple[Stack | Ends, ...]:
+    """``adapted`` for the parts of a model; ``narrow``: the adapters are in the run's format (``Stack.narrow_adapters``)."""
+    over_tokens = [part for part in parts if isinstance(part, Stack) and not once(part)]
     known = {name: one for part in over_tokens for name, one in projections(part.block)}
     adapters(rank, targets, known)  # refuses a target that no layer has
-    return replace(model, parts=tuple(_adapted(part, rank, targets) for part in model.parts))
+    done = (_adapted(part, rank, targets) for part in parts)
+    return tuple(replace(part, narrow_adapters=narrow) if isinstance(part, Stack) else part for part in done)
 
 
 def _adapted(part: Stack | Ends, rank: Array, targets: Sequence[str]) -> Stack | Ends:

@@ -173,7 +173,12 @@ class Pointwise(Enum):
     DROP_PATH = "drop-path", 0, Family.OTHER, "residual"  # a half of a block dropped for some samples, the rest scaled
     ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy besides the projection, whose storage the values keep alive
     WIDE_ROTARY = "wide-rotary", None, Family.ATTENTION, "rotary"  # in fp32: ModernBERT, ESM
-    AXIS_ROTARY = "axis-rotary", None, Family.ATTENTION, "rotary"  # thirds of each head by time, row and column in turn: V-JEPA 2
+    AXIS_ROTARY = (
+        "axis-rotary",
+        None,
+        Family.ATTENTION,
+        "rotary",
+    )  # thirds of each head by time, row and column in turn: V-JEPA 2
     SCALED = "scaled-queries", 0, Family.ATTENTION, "residual"  # by a number, before attention
     ALIGNED = "aligned-heads", 0, Family.ATTENTION, "residual"  # copied into another order: Whisper's ``contiguous``
     SLICED = "sliced-heads", 0, Family.ATTENTION, "bias"  # slices of one GEMM's output: Phi-3
@@ -251,6 +256,7 @@ class Stack:
     ``trainable``  how the blocks are trained; ``adapters``: LoRA weights per block
     ``nested``     whether transformers' file checkpoints these layers within a checkpointed stage, so that full recomputation repeats
                    their forward pass twice (Swin)
+    ``narrow_adapters``  whether adapters are kept in the run's format, as diffusers adds them, where peft keeps its models' in fp32
     ``uses``       layers that run one and the same weights (ALBERT);  ``within``: parts of another stack's layers, in the same module
     """
 
@@ -264,6 +270,7 @@ class Stack:
     uses: Array = 1
     within: bool = False
     nested: bool = False
+    narrow_adapters: bool = False
 
     @property
     def with_mask(self) -> Stack:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
-from gpuhours.architecture import blocks, standard
+from gpuhours.architecture import blocks, lora, standard
 from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.code_steps import CodeStep, as_coded
 from gpuhours.architecture.operators import (
@@ -106,6 +106,10 @@ class VisionEncoder(Spec):
     """Width to which the pooled feature is projected; None: no projection."""
     classes: Count | None = None
     trainable: Training = "full"
+    rank: Count = 8
+    """LoRA rank, if ``trainable: lora``."""
+    targets: lora.Targets = lora.ATTENTION
+    """Projections that get LoRA adapters: q, k, v, o, up, gate, down, or all-linear."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
@@ -113,8 +117,6 @@ class VisionEncoder(Spec):
             refuse_uneven_heads(self.hidden, self.heads, "; give head_dim")
         if self.patch > self.image_size:
             raise ValueError(f"a patch of {self.patch} is larger than the image of {self.image_size}")
-        if self.trainable == "lora":
-            raise ValueError("adapters are for language models: full or frozen")
         return self
 
     @property
@@ -166,7 +168,8 @@ class VisionEncoder(Spec):
 
     def parts(self, clip: Clip, *, pooled: bool) -> tuple[Stack | Ends, ...]:
         """Patch embedding, layers and, if ``pooled``, the pooling to one feature per image."""
-        kind = treatment(self.trainable, gradient_upstream=False)
+        adapts = self.trainable == "lora"
+        kind = treatment("full" if adapts else self.trainable, gradient_upstream=False)
         count, times = self.patches_per_slice(clip), slices(clip.frames, self.tubelet)
         tokens = times * count
         sequence = tokens if self.attends == "clip" else count
@@ -177,7 +180,8 @@ class VisionEncoder(Spec):
         layers = self.in_windows(layers[0], sequence) if self.own_sizes or self.window is not None else layers
         norm = blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0
         end = Ends("vision end", (), norm, tokens, first=False, trainable=kind)
-        return (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else (end,)))
+        found = (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else (end,)))
+        return lora.adapted_parts(found, self.rank, self.targets) if adapts else found
 
     def embedding(self, tokens: Array, kind: Trainable) -> Ends:
         """Patch embedding [channels p^2 tubelet, h], class token, registers, position table and first norm."""

@@ -150,7 +150,8 @@ def _inputs_of_gemms(
     """The inputs that a block's GEMMs save, B/token, each with the group that it counts in: its adapters' inputs alone where these save
     their own (``MemoryFacts.adapter_inputs``)."""
     operand = FP32 if precision.all_wide else precision.operand
-    if facts.adapter_inputs and stack.trainable is Trainable.LORA and not precision.all_wide:
+    uncast = stack.narrow_adapters and not precision.autocast
+    if facts.adapter_inputs and stack.trainable is Trainable.LORA and not precision.all_wide and not uncast:
         each = precision.operand if precision.autocast else facts.adapter_inputs
         yield from (("stream", each * adapter.active * adapter.inputs) for adapter in stack.adapters[::2])
         return

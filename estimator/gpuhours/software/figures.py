@@ -43,6 +43,7 @@ NAMES: Final = tuple(kind.value for kind in Operator)
 """Names of the operators of ``architecture.operators.Pointwise`` in profiles."""
 KERNELS: Final = (
     *NAMES, "gemm", "expert", "unpacked", "attention", "unfused", "disentangled", "place-bias", "cut-rotary", "adapter",
+    "narrow-adapter",
 )  # fmt: skip
 """Operators for which a host launches kernels."""
 NOTHING: Final = Traffic.model_construct(forward=0.0, backward=0.0)

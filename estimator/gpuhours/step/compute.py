@@ -11,12 +11,15 @@ from gpuhours.kernels.gemm import passes_times, thin_experts
 from gpuhours.kernels.memory_bound import CAPPED, memory_time
 from gpuhours.layout.ranks import Ranks, degree, has_experts, local_parameters
 from gpuhours.layout.recompute import Policy
+from gpuhours.software.figures import Traffic
 from gpuhours.step.context import attention_passes
 from gpuhours.step.cpu_overhead import table_copies
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 GEMMS, ATTENTION, OTHER = "GEMMs", "attention", "other kernels"
+SUMMED = Traffic.model_construct(forward=0.0, backward=6.0)
+"""Bytes per element of an adapter's input that needs no cast: the sum of both branches' gradients."""
 
 
 def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
@@ -27,7 +30,7 @@ def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
     for linear in stack.block.linears:
         found = gemm_passes(linear, tokens, workload, stack.trainable)
         gemms, experts = (gemms, experts + found) if has_experts(linear) else (gemms + found, experts)
-    narrow = workload.precision.autocast or workload.software.adapters.dtype is None
+    narrow = workload.precision.autocast or stack.narrow_adapters or workload.software.adapters.dtype is None
     wide = workload.wide if narrow else workload.software.adapters.dtype
     joined = Passes()
     for adapter in stack.adapters:
@@ -186,8 +189,8 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
     """
     facts, ranks = workload.software.adapters, workload.ranks
     autocast = workload.precision.autocast
-    out = (facts.autocast if autocast else None) or facts
-    into = (facts.autocast_inputs if autocast else None) or facts.inputs
+    out = (facts.autocast if autocast or stack.narrow_adapters else None) or facts
+    into = (facts.autocast_inputs if autocast else None) or (SUMMED if stack.narrow_adapters else facts.inputs)
     forward: Array = 0.0
     backward: Array = 0.0
     for down, up in zip(stack.adapters[::2], stack.adapters[1::2], strict=True):

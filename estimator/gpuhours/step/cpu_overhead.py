@@ -258,7 +258,8 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
         kernel = workload.kernel_of(core)
         counts.append(("unfused" if kernel == "unfused" else "attention", 1))
         counts += [("disentangled", int(core.places is not None)), ("place-bias", int(core.from_table))]
-    return [*counts, ("adapter", len(stack.adapters) / 2)]
+    narrow = stack.narrow_adapters and facts is not None and "narrow-adapter" in facts.operators
+    return [*counts, ("narrow-adapter" if narrow else "adapter", len(stack.adapters) / 2)]
 
 
 def _gemms(stack: Stack) -> Array:
