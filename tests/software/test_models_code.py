@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpuhours.architecture.model_spec import read_model
+from gpuhours.data import Data
 from gpuhours.questions.validating.described import predict_described, read_described
 from gpuhours.questions.validating.rows import described_runs
 from gpuhours.run.resolve import resolve
@@ -166,3 +168,44 @@ def test_zero_lies_amid_its_hosts():
     assert np.median(plain) < 0.03
     assert abs(np.mean(hooked)) < 0.08
     assert np.max(np.abs(hooked)) < np.log(2)
+
+
+def test_thirds_of_heads_are_rotated_in_turn_in_v_jepa_2():
+    """Its file rotates queries and keys by time, row and column with angles made in every layer: the same elements, other kernels."""
+    shape = {
+        "kind": "vision",
+        "layers": 2,
+        "hidden": 1024,
+        "heads": 16,
+        "patch": 16,
+        "tubelet": 2,
+        "attends": "clip",
+        "class_token": False,
+    }
+    found = {}
+    for positions in ("rotary", "axis-rotary"):
+        block = read_model({**shape, "positions": positions}).build(Data(frames=16, resolution=256)).stacks[0].block
+        found[positions] = {one.kind.value: one.width for one in block.elementwise}
+    assert found["axis-rotary"]["axis-rotary"] == found["rotary"]["rotary"] == 2 * 1024
+    assert "rotary" not in found["axis-rotary"]
+    profile = load_software("huggingface")
+    assert profile.traffic("axis-rotary", autocast=False) > profile.traffic("rotary", autocast=False)
+
+
+def test_adapters_that_diffusers_adds_are_in_the_runs_format():
+    """peft casts what its fp32 adapters read and write; diffusers' adapters in 16 bit read what the frozen GEMM reads. By hand for the
+    inputs of PixArt's adapters: 2 B an element in place of 4."""
+    shape = {"name": "pixart-alpha", "trainable": "lora", "rank": 16}
+    model = read_model(shape).build(Data(frames=1, resolution=512))
+    adapted = [part for part in model.stacks if part.adapters]
+    assert adapted
+    assert all(part.narrow_adapters for part in adapted)
+    encoder = read_model({"name": "t5-large", "trainable": "lora", "rank": 16}).build(Data(seq_len=512))
+    assert not any(part.narrow_adapters for part in encoder.stacks)
+
+
+def test_encoder_decoders_read_logits_in_16_bit_but_t5gemma():
+    """``CrossEntropyLoss`` on the head's output in T5's and M2M-100's files; T5Gemma's calls the loss that casts to fp32."""
+    for wide in (False, True):
+        shape = {"name": "t5-large", "wide_loss": wide}
+        assert read_model(shape).build(Data(seq_len=512)).parts[-1].narrow_loss is not wide

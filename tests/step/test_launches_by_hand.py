@@ -247,3 +247,19 @@ def test_parts_of_a_layer_are_launched_within_it() -> None:
     part = replace(alone, block=keys)
     assert kernel_launches(part, asked)[0] == pytest.approx(3.5e-3 + 7e-3 + 1e-3 + 2e-3 + 3.5e-3)
     assert kernel_launches(replace(part, within=True), asked)[0] == pytest.approx(1e-3 + 2e-3 + 1e-3)
+
+
+def test_layers_checkpointed_within_a_checkpointed_stage_run_twice_more() -> None:
+    """Swin's layers and stages are both checkpointed in transformers: forward 3.5 ms, backward 7, and twice the call and the forward pass
+    again; in other code once."""
+    kernels = Kernels(
+        source="round", launches_from="", each=Launches(forward=0.0, backward=0.0), layer=Launches(forward=3.5e-3, backward=7e-3),
+        recomputed=Launches(forward=1e-3, backward=2e-3), operators={},
+    )  # fmt: skip
+    asked = workload(recompute="full")
+    update = {"host": asked.software.host.model_copy(update={"kernels": kernels})}
+    nested = replace(layer(asked), nested=True)
+    for model_code, times in ((False, 1), (True, 2)):
+        own = replace(asked, software=asked.software.model_copy(update={**update, "model_code": model_code}))
+        again = times * (1e-3 + 2e-3 + 3.5e-3)
+        assert kernel_launches(nested, own)[0] == pytest.approx(3.5e-3 + 7e-3 + again)

@@ -180,7 +180,11 @@ class VisionEncoder(Spec):
         layers = self.in_windows(layers[0], sequence) if self.own_sizes or self.window is not None else layers
         norm = blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0
         end = Ends("vision end", (), norm, tokens, first=False, trainable=kind)
-        found = (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else (end,)))
+        found: tuple[Stack | Ends, ...] = (
+            embedding,
+            *layers,
+            *(self.pooled(tokens, pictures, kind) if pooled else (end,)),
+        )
         return lora.adapted_parts(found, self.rank, self.targets) if adapts else found
 
     def embedding(self, tokens: Array, kind: Trainable) -> Ends:

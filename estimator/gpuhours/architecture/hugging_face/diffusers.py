@@ -73,6 +73,10 @@ def pixart(config: Config) -> Fields:
     }  # fmt: skip
 
 
+WAN_22_CHANNELS = 48
+"""Latent channels of Wan 2.2's autoencoder (TI2V-5B), which takes 16 x 16 pixels to a latent where Wan 2.1's of 16 channels takes 8 x 8."""
+
+
 def wan(config: Config) -> Fields:
     """Wan 2.1 and 2.2, text-to-video or image-to-video with CLIP features."""
     ignored(config, "cross_attn_norm", "num_frame_per_block", "rope_temporal_skip_len")
@@ -92,8 +96,8 @@ def wan(config: Config) -> Fields:
         "latent_channels": config.number("in_channels"),
         "out_channels": config.number("out_channels"), "modulation": "shared", "text_hidden": config.number("text_dim"),
         "text_length": 512,
-        "cross_norm": True, "frequencies": config.number("freq_dim", default=256), "image_size": 480, "compression": 8,
-        "time_compression": 4,
+        "cross_norm": True, "frequencies": config.number("freq_dim", default=256), "image_size": 480,
+        "compression": 16 if config.number("in_channels") == WAN_22_CHANNELS else 8, "time_compression": 4,
     }  # fmt: skip
 
 
