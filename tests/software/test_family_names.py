@@ -72,7 +72,9 @@ def test_a_name_as_people_say_it_is_no_misspelling(name: str, profile: str) -> N
     assert load_software(software_named(name)[0]).name == profile
 
 
-@pytest.mark.parametrize("name", ["megatron-cor", "deepspede", "nanotrn", "torchtitn", "maxtxt", "litgtp"])
+@pytest.mark.parametrize(
+    "name", ["megatron-cor", "deepspede", "nanotrn", "torchtitn", "maxtxt", "litgtp", "megatrn", "megatorn"]
+)
 def test_a_slip_is_still_refused_with_a_suggestion(name: str) -> None:
     with pytest.raises(EstimateError, match="Did you mean"):
         software_named(name)

@@ -283,12 +283,12 @@ def is_family(name: str) -> bool:
 
 
 def is_misspelt(name: str) -> bool:
-    """Whether a word looks like a misspelt name or alias of a profile. A word that is a family's name, or all of which a rule knows, is
-    not; nor does a word that contains a whole name (``pytorch2``) misspell that one."""
+    """Whether a word looks like a misspelt name or alias of a profile, or a misspelt family. A word that is a family's name, or all of
+    which a rule knows, is not; nor does a word that contains a whole name (``pytorch2``) misspell that one."""
     word = name.strip().lower()
     if " " in word or known_as(word) is not None or is_family(word) or any(_all_of(word)):
         return False
-    return bool(nearest(word, (one for one in known_names() if one not in word), SLIP))
+    return bool(nearest(word, (one for one in (*known_names(), *table().families) if one not in word), SLIP))
 
 
 def _all_of(word: str) -> Iterator[bool]:
