@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpuhours.architecture.operators import Ends, Linear, Split, Trainable
+from gpuhours.architecture.operators import Ends, Linear, Pointwise, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.placement import stage_parts
 from gpuhours.layout.recompute import Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
-from gpuhours.memory.activations import _operands, ends_saved, passing_through, saved
+from gpuhours.memory.activations import _elements_saved, _operands, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, chance, odds, odds_of, odds_path
 from gpuhours.memory.states import parameters_of, states
@@ -257,6 +257,25 @@ def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:
     assert float(held.needed) == pytest.approx(float(held.allocated) + float(held.context) + in_vain)
     assert float(held.filled) == pytest.approx(float(held.needed) / float(held.capacity))
     assert float(held.needed) <= float(held.total)
+
+
+@pytest.mark.parametrize(
+    ("precision", "saved"),
+    [
+        (Precision("bf16", "pure"), 3),
+        (Precision("bf16", "mixed"), 3),
+        (Precision("bf16", "amp"), 1.5),  # the file's norms run in fp32 under autocast
+        (
+            Precision("fp32", "pure"),
+            2,
+        ),  # the fp32 copy that an unfused norm saves is one element of an fp32 stream, not two
+    ],
+)
+def test_elements_that_a_norm_saves(precision: Precision, saved: float) -> None:
+    facts = stack(memory={"saved": {"rms-norm": 3}, "saved_autocast": {"rms-norm": 1.5}}).memory
+    assert _elements_saved(Pointwise.RMS_NORM, precision, facts) == saved
+    fused = stack(memory={"saved": {"rms-norm": 2}, "saved_autocast": {}}).memory
+    assert _elements_saved(Pointwise.RMS_NORM, precision, fused) == 2, "it saves no copy"
 
 
 def test_operands_of_attention() -> None:
