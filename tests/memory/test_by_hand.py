@@ -266,7 +266,7 @@ def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:
         (Precision("bf16", "mixed"), 3),
         (Precision("bf16", "amp"), 1.5),  # the file's norms run in fp32 under autocast
         (
-            Precision("fp32", "pure"),
+            Precision("bf16", "pure", wide_stream=True),
             2,
         ),  # the fp32 copy that an unfused norm saves is one element of an fp32 stream, not two
     ],
