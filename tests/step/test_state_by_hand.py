@@ -11,6 +11,7 @@ import pytest
 from gpuhours.architecture.operators import Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.weights import Weights
+from gpuhours.software.profile import load_software
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import (
     _reductions_and_gathers,
@@ -61,6 +62,16 @@ def test_replicas_may_sum_beside_the_backward_pass_where_shards_do_not() -> None
     assert reduced(0.09, software, gpus=8) == pytest.approx(SUM)
     assert reduced(0.09, software, gpus=8, sharding="zero1") == pytest.approx(2 * SUM)
     assert reduced(0.09, stack(exposed={"data": 1.0}), gpus=8) == pytest.approx(2 * SUM)
+
+
+def test_gradients_are_summed_in_the_width_of_their_format() -> None:
+    """BLOOM's fork sums bf16 in 4 B and fp16 in 2 B (BSTUNE-104 to 107: the same layout is 6 s of 113 to 119 faster in fp16)."""
+    software = stack(network={"gradient": 4.0, "gradients": {"fp16": 2.0}})
+    for dtype, width in (("bf16", 4), ("fp16", 2)):
+        assert reduced(0.0, software, gpus=8, dtype=dtype) == pytest.approx(width / 2 * 2 * SUM)
+        assert reduced(0.0, software, gpus=8, dtype=dtype, sharding="zero1") == pytest.approx((width / 2 + 1) * SUM)
+    fork = load_software("bigscience").network
+    assert (fork.gradient_in("bf16"), fork.gradient_in("fp16")) == (4, 2)
 
 
 @pytest.mark.parametrize("sharding", ["zero2", "zero3"])

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from gpuhours.architecture.operators import Pointwise as Operator
+from gpuhours.hardware.number_formats import FORMATS
 from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
@@ -343,6 +344,8 @@ class Network(Sourced):
     """Pipeline messages split over tensor ranks, or sent whole by each of them."""
     gradient: Positive
     """Bytes per parameter in a gradient reduction."""
+    gradients: Annotated[dict[str, Positive], keyed_by("number format", FORMATS)] = Field(default_factory=dict)
+    """The same by number format, where it differs."""
     scattered: Positive | None = None
     """The same for ZeRO-3's per-layer reduce-scatter, if different."""
     weight: Positive = 2.0
@@ -359,6 +362,10 @@ class Network(Sourced):
     """Share of the network's collective bandwidth that data-parallel collectives between nodes reach."""
     zero3_share: Positive = 1.0
     """The same for the gathers of ZeRO-3."""
+
+    def gradient_in(self, dtype: str) -> float:
+        """Bytes per parameter in a gradient reduction of a run in this number format."""
+        return self.gradients.get(dtype, self.gradient)
 
 
 class Defaults(Sourced):

@@ -43,7 +43,7 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     if not some(sharding >= Sharding.zero2):
         return Passes()
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
-    scattered = software.network.scattered or software.network.gradient
+    scattered = software.network.scattered or software.network.gradient_in(workload.precision.dtype)
 
     def sent(cluster: Cluster) -> tuple[Array, Array]:
         gather = _shard_time(all_gather_time, held, software.network.weight, workload, cluster)
@@ -169,7 +169,8 @@ def _reductions_and_gathers(weights: Weights, workload: Workload) -> tuple[Array
     for held, group in ((weights.dense, ranks.data_group), (weights.experts, ranks.expert_data_group)):
         if not some(held):
             continue
-        gradients, stored = software.network.gradient * held, software.network.weight * held
+        gradients = software.network.gradient_in(workload.precision.dtype) * held
+        stored = software.network.weight * held
         between = Group(
             np.maximum(np.floor_divide(group.size, ranks.shards), 1), np.multiply(group.stride, ranks.shards)
         )
@@ -191,7 +192,7 @@ def _reductions_and_gathers(weights: Weights, workload: Workload) -> tuple[Array
 def _replica_reduction(workload: Workload) -> Array:
     """Seconds of the all-reduces of a trained encoder's gradients over tensor ranks and then over stages, which each have a whole copy
     (``replicated``)."""
-    ranks, size = workload.ranks, workload.software.network.gradient
+    ranks, size = workload.ranks, workload.software.network.gradient_in(workload.precision.dtype)
     everywhere = size * encoder_weights(workload.model, ranks, VisionPlacement.replicated, trained=True).all
     inside = all_reduce_time(everywhere, ranks.tensor_group, workload.cluster)
     return inside + all_reduce_time(everywhere, ranks.stage_group, workload.cluster)
