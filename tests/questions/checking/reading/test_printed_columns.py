@@ -116,3 +116,14 @@ def test_a_machine_that_is_bought_trains_nothing() -> None:
         "The new machine will have 1,024 B200 accelerators in 128 nodes. A model of 30 billion parameters is planned."
     ).values()
     assert not {"gpus", "nodes"} & found.keys()
+
+
+def test_rows_of_a_card_about_use_are_not_the_runs() -> None:
+    card = (
+        "| | |\n|---|---|\n| Size | 1.9B parameters |\n| Hardware | 48x H100 80GB |\n| Training time | 6 days |\n"
+        "| Inference speed | 2,400 tokens/s on one L4, batch 16 |\n| Evaluation | MMLU 41.2, 9 GPU hours for all suites |"
+    )
+    (run,) = read_paper(card).runs
+    found = {claim.quantity: claim.value for claim in run.claims}
+    assert (found["gpus"], found["wall_clock"]) == (48, 6 * 86_400)
+    assert not {"global_batch", "gpu_hours", "tokens_per_second"} & found.keys()
