@@ -93,7 +93,7 @@ class Ranks:
         """Adjacent ranks that split every GEMM."""
         return Group(self.tensor, 1)
 
-    @property
+    @cached_property
     def gathers_keys(self) -> Array:
         """Whether the ``ring`` ranks all-gather the keys and values of the whole sequence, rather than pass them along a ring."""
         return with_exchange(self.method, lambda exchange: exchange.keys == "all-gather")

@@ -110,10 +110,11 @@ SCHEDULES: Mapping[Schedule, ScheduleRules] = {
 
 def by_schedule(schedule: Array, value: Callable[[ScheduleRules], Any]) -> Any:
     """``value`` of the rules of each entry's schedule: for an array, of all schedules that occur in it."""
-    schedule = np.asarray(schedule)
+    if np.ndim(schedule) == 0:
+        return value(SCHEDULES[Schedule(int(schedule))])
     usual = value(SCHEDULES[Schedule.f1b1])
     for one, rules in SCHEDULES.items():
-        if one is not Schedule.f1b1 and some(here := schedule == one):
+        if one is not Schedule.f1b1 and some(here := np.equal(schedule, one)):
             usual = np.where(here, value(rules), usual)
     return usual
 

@@ -61,6 +61,8 @@ def with_exchange(method: Array, trait: Callable[[Exchange], bool]) -> Mask:
     >>> bool(with_exchange(SequenceMethod.ring, lambda exchange: exchange.balanced))
     False
     """
+    if np.ndim(method) == 0:
+        return trait(METHODS[SequenceMethod(int(method))])
     found: Mask = np.asarray(False)
     for one, exchange in METHODS.items():
         if trait(exchange):
