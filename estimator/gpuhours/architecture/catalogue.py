@@ -123,7 +123,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in os.listdir(folder()) if name.endswith(".yaml")))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def plain(name: str) -> str:
     """Normalise a name: ``ViT-L/14`` -> ``vit-l-14``. The owner and fine-tuning suffix of a hub name are dropped if that leaves a known
     model: ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``."""
@@ -140,7 +140,6 @@ def plain(name: str) -> str:
     return own if own in names() else of_one_size(own) if of_one_size(own) in names() else spelt
 
 
-@functools.cache
 @functools.lru_cache(maxsize=1024)
 def known_as(name: str) -> str:
     """The known model that a name refers to: the name normalised by ``plain``, without fine-tuning suffixes, replaced by the model of the
