@@ -133,6 +133,18 @@ def test_replicas_hold_buckets_beside_their_gradients(gpus: int, layout: dict[st
     assert found.gradients == pytest.approx(each * held.trained * (1 + bucketed))
 
 
+@pytest.mark.parametrize(("batch", "early"), [(2, 0.0), (4, 1.0), (8, 1.0)])
+@pytest.mark.parametrize("whole", [False, True])
+def test_gradients_are_there_early_from_the_second_micro_batch_on(batch: int, early: float, *, whole: bool) -> None:
+    """ZeRO-2 on two ranks: its shard of what the micro-batch before left, or all of it where a stack accumulates before it reduces."""
+    facts = {"accumulates_whole": whole, "gradients_live": False}
+    asked = workload(gpus=2, batch=batch, sharding="zero2", software=stack(memory=facts))
+    held = parameters_of(stage_parts(asked.model, asked.placement, asked.ranks, np.asarray(0)))
+    found = states(held, asked.ranks, asked.layout, BF16, asked.software.memory)
+    each = asked.software.memory.gradients.get("bf16", BF16.gradients)
+    assert found.early_gradients == pytest.approx(early * each * held.trained / (1 if whole else 2))
+
+
 def test_groups_with_buffers_of_their_own() -> None:
     assert communicators(workload().ranks) == 0
     assert communicators(workload(gpus=8, tensor=2, pipeline=2).ranks) == 3, "tensor, pipeline, data"
