@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gpuhours.questions.checking.papers import PaperCheck
+from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
 from gpuhours.questions.verdicts import CONTRADICTED
@@ -176,6 +177,8 @@ class Outcome:
     factor: float
     text: str
     check: PaperCheck
+    possible: bool = True
+    """Whether the result lies in the range of its quantity."""
 
     @property
     def called(self) -> bool:
@@ -184,13 +187,13 @@ class Outcome:
 
     @property
     def due(self) -> bool:
-        """Whether the result is so far off that the text must be called."""
-        return max(self.factor, 1 / self.factor) >= self.told.least
+        """Whether the result is so far off that the text must be called, and still one that the quantity can have."""
+        return max(self.factor, 1 / self.factor) >= self.told.least and self.possible
 
     @property
     def read(self) -> bool:
         """Whether every figure of the equation was placed in one of the runs."""
-        names = {claim.claim.quantity for run in self.check.runs for claim in run.claims}
+        names = {claim.claim.measured for run in self.check.runs for claim in run.claims}
         return {self.told.result, *self.told.terms} <= names
 
 
@@ -203,7 +206,10 @@ def outcomes(forms: tuple[str, ...] = tuple(FORMS), factors: tuple[float, ...] =
         for form in forms:
             for factor in (1.0, *factors, *(1 / factor for factor in factors)):
                 text = FORMS[form](run, stated | {told.result: factor * stated[told.result]})
-                yield Outcome(told, form, factor, text, check_paper(read_paper(text)))
+                meant = QUANTITIES[told.result]
+                value = factor * stated[told.result]
+                possible = meant.least <= value <= meant.most and not (meant.whole and value < 1)
+                yield Outcome(told, form, factor, text, check_paper(read_paper(text)), possible)
 
 
 def main() -> None:

@@ -102,3 +102,44 @@ def test_a_batch_that_was_tried_is_no_schedule(tokens: str, verdict: str) -> Non
     found, cause = said(STEPS.format(tokens))
     assert found == verdict
     assert verdict == "consistent" or cause == "steps x batch x length miscalculated"
+
+
+# by hand: 80,000 h x 500 W = 40 MWh; x 1.25 = 50 MWh
+METERS = "80,000 GPU-hours on H100s. The accelerators alone took {} MWh. With a PUE of 1.25 the hall took {} MWh."
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "verdict"), [(40, 50, "consistent"), (40, 65, "contradicted"), (31, 50, "contradicted")]
+)
+def test_energy_of_the_accelerators_and_of_the_hall(inner: int, outer: int, verdict: str) -> None:
+    assert said(METERS.format(inner, outer))[0] == verdict
+
+
+# by hand: 357,628 x 1,024 = 366M
+@pytest.mark.parametrize(("samples", "verdict"), [("366M", "consistent"), ("700M", "contradicted")])
+def test_sequences_that_were_processed(samples: str, verdict: str) -> None:
+    text = (
+        f"We trained for 357,628 steps. A global batch has 1,024 sequences. In all {samples} sequences were processed."
+    )
+    assert said(text)[0] == verdict
+
+
+# by hand: 256 x 520 W x 1.15 = 153 kW
+@pytest.mark.parametrize(
+    ("whose", "kilowatts", "verdict"),
+    [
+        ("The whole cluster", 153, "consistent"),
+        ("The whole cluster", 306, "contradicted"),
+        ("A server", 6, "not determined"),
+    ],
+)
+def test_power_of_the_cluster_and_of_a_server(whose: str, kilowatts: int, verdict: str) -> None:
+    text = f"We used 256 H100 GPUs. Each GPU drew 520 W. The PUE is 1.15. {whose} drew {kilowatts} kW."
+    assert said(text)[0] == verdict
+
+
+# by hand: 32 nodes x 8 x 12.9 days x 24 = 79,258
+@pytest.mark.parametrize(("hours", "verdict"), [("79,258", "consistent"), ("103,000", "contradicted")])
+def test_stops_are_in_the_hours_as_in_the_time(hours: str, verdict: str) -> None:
+    text = f"We ran on 32 nodes. Each node has 8 A100 GPUs. The run took 12.9 days. It used {hours} GPU-hours."
+    assert said(text)[0] == verdict

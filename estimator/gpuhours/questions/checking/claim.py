@@ -14,6 +14,8 @@ GIVEN = -1
 TAGGED = "tagged"
 ALONE = "alone"
 """Name of the fact that a text describes a single run and nothing else that its figures could refer to."""
+NAME_OF_MODEL = "the model's name"
+"""``because`` of a size taken only from the model's name."""
 NAME_OF_CARD = "the accelerator's name"
 """``because`` of a memory size taken only from the card's name; such a claim is not tested."""
 

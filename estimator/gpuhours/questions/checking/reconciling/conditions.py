@@ -6,11 +6,12 @@ condition on which it would be a contradiction; so is one that no words tie to t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from gpuhours.questions.checking.accelerators import CHIP
-from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document
+from gpuhours.questions.checking.accelerators import CHIP, find_accelerator
+from gpuhours.questions.checking.claim import ALONE, GIVEN, NAME_OF_MODEL, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reconciling.explaining import USUAL
@@ -55,8 +56,11 @@ def missing_condition(
     ``to_its_digits`` is no other run's: that one would not have the same digits.
     """
     alone = document.fact(ALONE)
-    if any(claim.sentence == GIVEN for claim in claims) or alone == TAGGED:
+    told = [claim for claim in claims if claim.because != NAME_OF_MODEL]
+    if any(claim.sentence == GIVEN for claim in told) or alone == TAGGED:
         return ""
+    if not _one_row(told) and (apart := _told_apart(told, document)):
+        return apart
     if not causes and calculated(claims):
         return ""
     if not causes:
@@ -127,6 +131,28 @@ def _now_and_then(claims: Sequence[Claim]) -> str:
     return next((claim.text for claim in claims if said and claim.quantity == "wall_clock"), "")
 
 
+OF_ANOTHER = re.compile(
+    r"(?i)\b(?:earlier|previous(?:ly)?|predecessors?|successors?|older|last year|former|formerly|sibling|sister|precursors?)\b"
+)
+"""Words of a sentence about a model before or beside the one that a text is about."""
+
+
+def _told_apart(claims: Sequence[Claim], document: Document) -> str:
+    """The condition that figures of different sentences are about one run where these name different cards, or another than the run's,
+    or some speak of an earlier model; empty if they do not."""
+    by_sentence = {claim.sentence: claim for claim in claims}
+    cards = [found for claim in by_sentence.values() if (found := _cards(claim.quote))]
+    other = [OF_ANOTHER.search(claim.quote) is not None for claim in by_sentence.values()]
+    cards += [_cards((document.fact("accelerator") or "").upper())] if cards else []
+    apart = any(one and another and not one & another for one, another in itertools.combinations(cards, 2))
+    apart = apart or any(other) != all(other)
+    return "all of these are about one run" if apart else ""
+
+
+def _cards(quote: str) -> frozenset[str]:
+    return frozenset(chip for chip in CHIP.findall(quote) if find_accelerator(chip) is not None)
+
+
 def _side_by_side(claims: Sequence[Claim], others: Collection[int], factor: float) -> bool:
     """Whether figures are told of one run without a break: each is only this run's and the whole run's, its words leave one meaning, and
     no figure of another run or work stands between them. A batch may be one of several ranks' only if they explain ``factor``."""
@@ -141,6 +167,18 @@ def _side_by_side(claims: Sequence[Claim], others: Collection[int], factor: floa
 
 
 OF_RANKS = 0.03
+MOST_IN_A_BOX = 16
+"""So many GPUs may be those of a node, beside the power of a machine of many."""
+OF_ALL = re.compile(
+    r"(?i)\b(?:whole|entire|full|total|all|together|in all|overall|clusters?|machine|system|partition)\b"
+)
+A_PART = re.compile(r"(?i)\b(?:servers?|nodes?|racks?|cabinets?|chassis|box(?:es)?|rows?)\b")
+"""Words by which a power is that of all machines of a run, and by which it is that of some."""
+
+
+def _of_all(power: Claim) -> bool:
+    said = clause_of(power.quote, power.text)
+    return OF_ALL.search(said) is not None and A_PART.search(said) is None
 
 
 def _of_a_part(claims: Sequence[Claim], document: Document) -> str:
@@ -149,7 +187,8 @@ def _of_a_part(claims: Sequence[Claim], document: Document) -> str:
     if len({claim.sentence for claim in claims}) == 1 and document.fact(ALONE) is not None:
         return ""
     by_name = {claim.quantity: claim for claim in claims}
-    if "power" in by_name:
+    some = "gpus" not in by_name or by_name["gpus"].value <= MOST_IN_A_BOX
+    if "power" in by_name and (some or not _of_all(by_name["power"])):
         return f"“{by_name['power'].text}” is the power of the whole machine"
     if "cost" in by_name and by_name["cost"].value <= QUANTITIES["price"].most:
         return f"“{by_name['cost'].text}” is what the run cost"
@@ -168,6 +207,11 @@ def _more_than_the_clock(cause: Cause, accused: Claim, claims: Sequence[Claim], 
     return more or document.fact("stops") is not None
 
 
+def _by_the_clock(names: Collection[str]) -> bool:
+    """Whether figures are hours of machines, the machines and the time that they were had: stops are in the hours as in the time."""
+    return "wall_clock" in names and bool({"gpu_hours", "node_hours"} & {*names}) and bool({"gpus", "nodes"} & {*names})
+
+
 def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
     """``missing_condition`` that holds even in a text about a single run: what the accused figure counts."""
     said = f"“{accused.text}” "
@@ -182,7 +226,7 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
         return said + "counts no recomputation, and the hours no stops"
     if cause.cause == "downtime" and NET.search(accused.quote):
         return ""
-    if cause.cause == "downtime" and factor < STOPPED and not by_name.keys() >= GPU_HOURS:
+    if cause.cause == "downtime" and factor < STOPPED and not _by_the_clock(by_name.keys()):
         return said + NO_MISTAKE[cause.cause]
     if cause.cause in OF_STOPS and (now_and_then := _now_and_then(claims)):
         return f"the machine computed all of the “{now_and_then}”"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
 from gpuhours.questions.checking.accelerators import CHIP, find_accelerator
-from gpuhours.questions.checking.claim import Claim, Fact
+from gpuhours.questions.checking.claim import NAME_OF_MODEL, Claim, Fact
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.formats.blocks import Prose
@@ -185,7 +185,7 @@ def size_in_name(facts: Sequence[object]) -> Claim | None:
     if model is None or size is None:
         return None
     said = Spread(size, 0.10, "from the model's name")
-    return Claim("parameters", size, said, model.value, model.quote, model.place, "the model's name")
+    return Claim("parameters", size, said, model.value, model.quote, model.place, NAME_OF_MODEL)
 
 
 def _line(prose: Prose, position: int) -> str:

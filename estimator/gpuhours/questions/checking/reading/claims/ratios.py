@@ -2,8 +2,8 @@
 
     times = larger / smaller        per cent = 1 - smaller / larger, or larger / smaller - 1
 
-The arithmetic can be checked whatever the figures are about. A sentence with several ratios is left out; of several pairs of figures,
-any may be the one that is meant.
+The arithmetic can be checked whatever the figures are about. Of several pairs of figures, any may be the one that is
+meant; a sentence with several pairs and several ratios is left out.
 """
 
 from __future__ import annotations
@@ -72,16 +72,17 @@ def ratios(prose: Prose) -> Iterator[Ratio]:
         said = [(figure, kind) for figure in items if isinstance(figure, Figure) and (kind := _kind(figure, sentence))]
         pairs = list(_pairs(items, sentence))
         told = [pair for pair in pairs if pair[0].unit in MEASURED]
-        if len(said) != 1 or not told:
+        if not told or (len(said) > 1 and len(pairs) > 1):
             continue
-        figure, kind = said[0]
-        nearest = min(told, key=lambda pair: abs(pair[1].start - figure.start))
-        holds = any(_holds(figure, kind, pair) for pair in pairs)
-        right = next((value for value, _ in _values(kind, nearest)), 0.0)
-        if right > 0:
-            begins, ends = min(nearest[0].start, figure.start), max(nearest[1].end, figure.end)
-            text = " ".join(sentence[begins:ends].split())
-            yield Ratio(text, prose.line(found.start() + figure.start), _plain(figure), right, holds, kind != "times")
+        for figure, kind in said:
+            nearest = min(told, key=lambda pair: abs(pair[1].start - figure.start))
+            holds = any(_holds(figure, kind, pair) for pair in pairs)
+            right = next((value for value, _ in _values(kind, nearest)), 0.0)
+            if right > 0:
+                begins, ends = min(nearest[0].start, figure.start), max(nearest[1].end, figure.end)
+                text = " ".join(sentence[begins:ends].split())
+                line = prose.line(found.start() + figure.start)
+                yield Ratio(text, line, _plain(figure), right, holds, kind != "times")
 
 
 LONGEST = 600

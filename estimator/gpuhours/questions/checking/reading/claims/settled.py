@@ -158,6 +158,8 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             and abs(claim.value / power - 1) < AS_SOLD
         ):
             quantity = "tdp"
+        elif quantity == "dataset_samples" and "samples" not in main and _is_seen(claim):
+            quantity = "samples"
         elif quantity == "partial" and "steps" not in main and claim.because == "after" and STEPS.search(claim.text):
             quantity = "steps"
         elif (
@@ -172,6 +174,15 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             quantity = _of_a_batch(claim, main)
         found.append(claim if quantity == claim.quantity else replace(claim, quantity=quantity))
     return found
+
+
+def _is_seen(claim: Claim) -> bool:
+    """``in all 366M sequences were processed``: whether samples are counted as those that the model has seen."""
+    _, _, behind = " ".join(claim.quote.split()).partition(" ".join(claim.text.split()))
+    return SEEN.match(behind) is not None
+
+
+SEEN = re.compile(r"(?i) (?:were |was |have been |had been )?(?:processed|seen|consumed)\b")
 
 
 def _adapts(facts: Sequence[Fact]) -> bool:
