@@ -144,7 +144,7 @@ OF_ANOTHER = re.compile(
 def _told_apart(claims: Sequence[Claim], document: Document) -> str:
     """The condition that figures of different sentences are about one run where these name different cards, or another than the run's,
     or some speak of an earlier model; empty if they do not."""
-    if _misses_at_once(claims):
+    if misses_at_once(claims):
         return ""
     by_sentence = {claim.sentence: claim for claim in claims}
     cards = [found for claim in by_sentence.values() if (found := _cards(claim.quote))]
@@ -156,7 +156,7 @@ def _told_apart(claims: Sequence[Claim], document: Document) -> str:
     return "all of these are about one run" if apart else ""
 
 
-def _misses_at_once(claims: Sequence[Claim]) -> bool:
+def misses_at_once(claims: Sequence[Claim]) -> bool:
     """Whether one sentence gives GPUs, time and GPU-hours that do not agree, whatever other sentences are about."""
     clock = {claim.quantity: claim for claim in claims if claim.quantity in GPU_HOURS}
     if len(clock) < len(GPU_HOURS) or len({claim.sentence for claim in clock.values()}) > 1:

@@ -19,6 +19,7 @@ from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.conditions import (
     NO_MISTAKE,
     calculated,
+    misses_at_once,
     missing_condition,
     of_each_card,
     of_time_busy,
@@ -170,6 +171,9 @@ class Search:
             contradiction.likely_causes, claims, self.document, contradiction.factor,
             to_its_digits=self._to_its_digits(left, fit, contradiction), others=self._others(claims),
         )  # fmt: skip
+        sentences = {claim.sentence for claim in claims}
+        if not missing and len(sentences) == 1 and misses_at_once(claims) and not sentences & self._others(claims):
+            return ""  # whichever run the sentence is about
         return missing or self._another_meaning(left, fit, involved, contradiction) or contradiction.condition
 
     def _others(self, claims: Sequence[Claim]) -> frozenset[int]:
