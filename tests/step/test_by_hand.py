@@ -381,3 +381,13 @@ def test_only_an_encoder_in_the_first_stage_gathers_over_the_context(placement: 
     found = feature_parts(replace(asked, model=replace(asked.model, parts=(encoder, *asked.model.parts))))
     assert (float(found[CONTEXT].total) > 0) == gathered
     assert (float(found[P2P].total) > 0) != gathered
+
+
+def test_adapters_of_experts_move_the_tokens_of_all_active_ones() -> None:
+    """Two active experts of a token pass twice the bytes of one."""
+    asked = workload(ADAPTED)
+    (layers,) = asked.model.stacks
+    both = replace(layers, adapters=tuple(replace(one, active=2) for one in layers.adapters))
+    once, twice = (adapter_bytes(one, np.asarray(float(TOKENS)), asked) for one in (layers, both))
+    assert once[0] > once[1] > 0
+    assert twice == pytest.approx((2 * once[0], 2 * once[1]))
