@@ -49,6 +49,27 @@ def test_ratios_of_two_figures(pair: str, ratio: str, wrong: tuple[float, float]
     assert off[1].endswith("miscalculated") or off[1].startswith("a digit")
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Raising the power limit from 350 W to 700 W made training 15% faster on 64 H100 GPUs.",
+        "We lengthened the checkpoint interval from 30 minutes to 2 hours, and the run was 3% faster.",
+        "The step fell from 8.0 s to 4.4 s, 10% faster than the previous release.",
+        "We cut the idle time from 12 hours to 3 hours and thereby reduced the bill by 6%.",
+        "Memory dropped from 76 GB to 41 GB at the price of 30% more time.",
+        "The data loader took the wait from 0.9 s to 0.1 s a step, a speed-up of 1.2 overall.",
+        "Recomputation brought memory from 79 GB down to 44 GB, while steps became 27% slower.",
+        "Capping GPUs at 400 W instead of 700 W cost 8% more time.",
+        "GPUs ran at 400 W instead of 700 W, 8% more time.",
+        "With 141 GB rather than 80 GB per card we could train 1.25x faster.",
+        "Increasing the warm-up from 2 hours to 4 hours made the loss 5% lower.",
+    ],
+)
+def test_ratios_of_something_else(sentence: str) -> None:
+    """Eleven sentences that two figures and a change of a third thing make: each was called miscalculated."""
+    assert said(sentence)[0] != "contradicted"
+
+
 # by hand: 3,968 + 448 = 4,416 h; x $3.10 = $13,690
 BILL = (
     "The first stage took 3,968 GPU-hours on 64 H200s, the second 448. The grand total is 4,416 GPU-hours, and at $3.10 per "

@@ -2,8 +2,9 @@
 
     times = larger / smaller        per cent = 1 - smaller / larger, or larger / smaller - 1
 
-The arithmetic can be checked whatever the figures are about. Of several pairs of figures, any may be the one that is
-meant; a sentence with several pairs and several ratios is left out.
+The arithmetic can be checked whatever the figures are about, but only where the ratio stands beside the two figures as another word for
+them: ``from 350 W to 700 W made training 15 % faster`` and ``from 79 to 44 GB, while steps became 27 % slower`` are about something
+else. Of several pairs of figures, any may be the one that is meant; a sentence with several pairs and several ratios is left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gpuhours.questions.checking.claim import Miscalculation
 from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item
 from gpuhours.questions.checking.reading.formats.blocks import Prose
+from gpuhours.questions.checking.reading.vocabulary.run_words import phrases_of
 
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?;](?=\s|$)|(?=\n)|$)")
 MEASURED = frozenset(["time", "energy", "money", "co2", "gpu_time", "node_time", "byte", "power"])
@@ -32,9 +34,10 @@ _OF_SPEED = re.compile(
     r"(?i)\b(?:speed-? ?ups?|accelerations?|by a factor|factors?|improvements?|reductions?) of "
     r"(?:about |roughly |nearly |almost |some )?$"
 )
-_LESS = re.compile(
-    r"(?i)^\s*(?:as )?(?:less|more|faster|fast|fewer|shorter|lower|higher|quicker|slower|cheaper|speed-?up|reduction|saving|increase)\b"
+_LESS_WORDS = (
+    "less|more|faster|fast|fewer|shorter|lower|higher|quicker|slower|cheaper|speed-?up|reduction|saving|increase"
 )
+_LESS = re.compile(rf"(?i)^\s*(?:as )?(?:{_LESS_WORDS})\b")
 _BY = re.compile(
     r"(?i)\b(?:cut|reduc\w+|lower\w*|short\w+|decreas\w+|increas\w+|fell|f[ae]lls?|rose|rises?|sav\w+|drop\w*|sank|grew|grows)\b[^.;]{0,60}"
     r"\bby (?:about |roughly |nearly |almost |some )?$"
@@ -44,6 +47,34 @@ DIRECTIONS = (
     ("rise", re.compile(r"(?i)more|higher|increas|rose|rise|grew|grow")),
 )
 """Words by which something became less, or more; ``faster`` may be said of the time or of the speed."""
+LINKS = frozenset(
+    phrases_of("""a, an, the, or, i.e, that, this, it, is, was, means, makes, making, hence, thus, so, therefore, which, giving, being,
+    by, exactly, only, just, even, about, roughly, nearly, almost, some, around, approximately, factor, factors, of, speedup, speed-up,
+    speedups, speed-ups, acceleration, improvement, reduction, saving, times, x, ×, fold, -fold, as, fast, faster, less, fewer, shorter,
+    lower, quicker, slower, cheaper, more, higher, %, percent, per, cent, time, from""")
+)
+"""Words that may stand between two figures and their ratio."""
+OTHER_SUBJECT = re.compile(r"(?i)\b(?:and|but|while|whereas|with|at|so|though)\b")
+"""Words before a comma behind the figures, after which a ratio is about something else."""
+NEARBY = 40
+"""The most characters between the figures and the comma before their ratio: ``from 9.0 hours to 4.1 hours per epoch, ...``."""
+BEHIND = frozenset(
+    phrases_of("""on, with, in, for, at, and, but, after, when, per, to, while, by, thanks, because, since, under, using, through, before,
+    compared, now, or""")
+)
+"""Words that may follow a ratio of two figures; nouns of another quantity may not: ``8 % more time`` of two powers."""
+NOUNS = {
+    "time": ("time",), "gpu_time": ("time",), "node_time": ("time",), "energy": ("energy", "electricity", "power"),
+    "money": ("money",), "byte": ("memory",), "power": ("power",), "co2": ("carbon", "co2"),
+}  # fmt: skip
+_WORD_BEHIND = re.compile(
+    rf"(?i)(?:\s*(?:x|×|times|-?fold)(?![a-z]))?(?:\s*(?:as )?(?:{_LESS_WORDS})\b)?\s*([a-z]\w*)?"
+)
+_ELSEWHERE = re.compile(
+    r"(?i)\bthan (?!before\b)|\b(?:overall|total|whole|altogether|end[- ]to[- ]end|in practice|net)\b"
+)
+"""Words behind a ratio by which it is one to another figure: ``10 % faster than the last release``, ``a speed-up of 1.2 overall``."""
+_OF_TIME = re.compile(r"(?i)\b(?:fast|faster|quicker|slower|speed-? ?ups?|accelerations?)\b")
 ALLOWED, HEDGED = 0.015, 0.1
 """Relative error of a ratio beyond the digits of its figures, and of one with ``about``."""
 
@@ -75,7 +106,10 @@ def ratios(prose: Prose) -> Iterator[Ratio]:
         if not told or (len(said) > 1 and len(pairs) > 1):
             continue
         for figure, kind in said:
-            nearest = min(told, key=lambda pair: abs(pair[1].start - figure.start))
+            beside = [pair for pair in told if _is_of(figure, pair, sentence)]
+            if not beside:
+                continue
+            nearest = min(beside, key=lambda pair: abs(pair[1].start - figure.start))
             holds = any(_holds(figure, kind, pair) for pair in pairs)
             right = next((value for value, _ in _values(kind, nearest)), 0.0)
             if right > 0:
@@ -103,6 +137,33 @@ def _kind(figure: Figure, sentence: str) -> str:
         if _TIMES.search(sentence[figure.start :]) and (_LESS.search(behind) or _LESS.search(behind.partition(" ")[2]))
         else ""
     )
+
+
+def _is_of(figure: Figure, pair: tuple[Figure, Figure], sentence: str) -> bool:
+    """Whether a ratio is said of two figures: it stands beside them, with nothing that makes it one of something else."""
+    first, last = pair[0].start, pair[1].end
+    behind = sentence[figure.end :]
+    clause = re.split(r"[.,;()](?:\s|$)", behind, maxsplit=1)[0]
+    if figure.start >= last:
+        head, comma, tail = re.split(r"([,:(–—]|$)", sentence[last : figure.start], maxsplit=1)
+        beside = _links(tail) and (_links(head) or (comma and len(head) <= NEARBY and not OTHER_SUBJECT.search(head)))
+    else:
+        beside = figure.end <= first and _links(sentence[figure.end : first])
+        clause = ""
+    word = _WORD_BEHIND.match(behind)
+    after = word[1].lower() if word is not None and word[1] and figure.start >= last else ""
+    of_time = _OF_TIME.search(sentence[max(figure.start - 15, 0) : figure.end + 20])
+    return bool(
+        beside
+        and (not after or after in BEHIND or after in NOUNS.get(pair[0].unit, ()) or after == "than")
+        and not _ELSEWHERE.search(clause)
+        and (not of_time or pair[0].unit in ("time", "gpu_time", "node_time"))
+    )
+
+
+def _links(text: str) -> bool:
+    """Whether a text has only words that tie a ratio to its figures, and other ratios."""
+    return all(word in LINKS or word[0].isdigit() for word in re.findall(r"[^\s,():–—~≈]+", text.lower()))
 
 
 def _plain(figure: Figure) -> float:
