@@ -18,7 +18,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.choices import Recompute
 from gpuhours.layout.layout import Layout
-from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy
+from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy, times_again
 from gpuhours.software.profile import Software
 
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
@@ -174,7 +174,8 @@ def hardware_flops(
 
 
 def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Software, *, full: bool = False) -> Array:
-    """Recomputed FLOPs per sample in a stack: the recompute policy's shares of its GEMMs and its attention.
+    """Recomputed FLOPs per sample in a stack: the recompute policy's shares of its GEMMs and its attention, as many
+    times as full recomputation repeats them (``times_again``).
 
     0 for a frozen stack, which has no backward pass. Source: Korthikanti et al. 2022, section 5.
     """
@@ -187,7 +188,7 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
 
     mode = np.asarray(layout.recompute)
     some = np.where(mode == Recompute.selective, again(selective_policy(stack, layout, software)), 0.0)
-    whole = covered(layout, model, stack, layout.pipeline) * again(EVERYTHING)
+    whole = covered(layout, model, stack, layout.pipeline) * again(EVERYTHING) * times_again(stack, software)
     return np.where(mode == Recompute.full, whole, some)
 
 

@@ -101,11 +101,6 @@ class Workload:
         out where nothing is masked, unless it is compiled. A padding mask that the run hands over is another: fused kernels take it."""
         return not core.causal and not core.maskless and not core.padded
 
-    def times_again(self, stack: Stack) -> int:
-        """How many times full recomputation repeats a stack's forward pass: 1, or 2 in transformers' files that checkpoint layers within
-        a checkpointed stage (``SwinStage`` and ``SwinLayer`` are both a ``GradientCheckpointingLayer``)."""
-        return 2 if stack.nested and self.software.model_code else 1
-
     def as_written(self, stack: Stack) -> Stack:
         """The stack of layers with all experts run on every token, if the family's file does so and the stack runs it."""
         return replace(stack, block=with_all_experts(stack.block)) if self.software.model_code else stack

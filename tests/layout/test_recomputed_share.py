@@ -1,5 +1,7 @@
 """Share of layers covered by full recomputation, by hand: FLOPs, time and memory use the same share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,22 @@ def test_layers_of_every_kind_count_together(each: int, share: float) -> None:
     assert repeated(sparse, asked, parts) == pytest.approx(3 * share)
     again = hardware_flops(asked.model, 1, asked.layout, asked.software) - model_flops(asked.model)
     assert again == pytest.approx(share * sum(part_flops(stack).forward for stack in asked.model.stacks))
+
+
+def test_flops_are_repeated_as_often_as_time_is() -> None:
+    """Layers that transformers checkpoints within a checkpointed stage (Swin) run forward twice more, in time and in FLOPs; HFU counted
+    one of the two."""
+    asked = workload(recompute="full")
+    (stack,) = asked.model.stacks
+    model = replace(
+        asked.model, parts=tuple(replace(one, nested=True) if one is stack else one for one in asked.model.parts)
+    )
+    for model_code, times in ((False, 1), (True, 2)):
+        software = asked.software.model_copy(update={"model_code": model_code})
+        own = replace(asked, model=model, software=software)
+        assert repeated(own.model.stacks[0], own, {"GEMMs": Passes(3.0)}) == pytest.approx(3.0 * times)
+        again = hardware_flops(model, 1, own.layout, software) - model_flops(model)
+        assert again == pytest.approx(times * part_flops(stack).forward)
 
 
 def test_a_stage_keeps_what_its_other_layers_leave() -> None:

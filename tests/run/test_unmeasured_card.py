@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 import gpuhours
 from gpuhours.inputs.durations import HOUR
+from gpuhours.run.typical import PeakShare
+from gpuhours.run.unmeasured_card import between
 
-TPU = {"model.params": 7e9, "data.tokens": 1e12, "hardware.accelerator": "tpu-v5p"}
+TPU = {"model.params": 4e9, "data.tokens": 1e12, "hardware.accelerator": "tpu-v5p"}
 
 
 def _estimate(**keys: Any) -> Any:
@@ -29,6 +32,24 @@ def test_hours_follow_from_a_usual_share_of_the_peak() -> None:
 def test_large_models_have_their_own_share() -> None:
     """Whole runs of 10 B parameters and more spread less."""
     assert _estimate(**{"model.params": 70e9}).results["mfu"].value == pytest.approx(0.27)
+
+
+def test_a_larger_model_never_takes_fewer_hours() -> None:
+    """At the bound of 10 B the share is the geometric mean of both lines; on either side hours grow with the size, at every edge of the
+    range. 10 B took 143 k and 9.9 B 167 k."""
+    sizes = (3e9, 4.9e9, 5.1e9, 7e9, 9.9e9, 10e9, 14e9, 19.9e9, 20.1e9, 30e9)
+    hours = [_estimate(**{"model.params": size}).results["gpu_hours"] for size in sizes]
+    for smaller, larger in itertools.pairwise(hours):
+        assert smaller.low < larger.low
+        assert smaller.value < larger.value
+        assert smaller.high < larger.high
+    middle = (
+        PeakShare(low=0.1, value=0.2, high=0.4, source="small"),
+        PeakShare(low=0.2, value=0.3, high=0.5, source="large", least_params=10e9),
+    )
+    assert between(*middle, 10e9).value == pytest.approx(0.06**0.5)
+    assert between(*middle, 5e9).low == pytest.approx(0.1)
+    assert between(*middle, 20e9).high == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

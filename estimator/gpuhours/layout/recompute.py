@@ -109,7 +109,7 @@ SELECTIVE: Mapping[Selective, Policy] = {
 attention               the core (Korthikanti et al. 2022, section 5)
 all-but-attention       everything except the core and its communication (selective checkpoint++ of LoongTrain)
 all-but-half-attention  the same, plus the core for the first half of the sequence (BurstEngine, arXiv:2509.19836)
-half-of-gemms        every second GEMM, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
+half-of-gemms           every second GEMM, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
                         (torchtitan's operator-wise policy keeps ``reduce_scatter_tensor``)
 attention-block, mlp    one half of the block: its GEMMs except the last, half of the memory-bound operators
 """
@@ -157,6 +157,12 @@ def _modules(chosen: frozenset[Module]) -> Policy:
     for module in sorted(chosen):
         policy = policy | MODULES[module]
     return policy
+
+
+def times_again(stack: Stack, software: Software) -> int:
+    """How many times full recomputation repeats a stack's forward pass: 1, or 2 in transformers' files that checkpoint layers within a
+    checkpointed stage (``SwinStage`` and ``SwinLayer`` are both a ``GradientCheckpointingLayer``)."""
+    return 2 if stack.nested and software.model_code else 1
 
 
 def skips_last_gemm(stack: Stack, software: Software) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gpuhours.layout.layout import Layout
@@ -10,6 +12,8 @@ from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.typical import PeakShare, first, is_mixture, kind_of, this_year, typical
 
 MFU = "known.mfu"
+NEAR = 2.0
+"""Factor on either side of the size from which a line applies within which the share changes."""
 
 
 def at_usual_share(run: Run) -> Run:
@@ -18,7 +22,8 @@ def at_usual_share(run: Run) -> Run:
 
         GPU-hours = model FLOPs / (share x peak),        share: median, 10th and 90th percentile of published whole runs (``typical.yaml``)
 
-    The share includes stops, so none are added. It says nothing about layout, memory or the parts of a step.
+    The share includes stops, so none are added unless ``known.goodput`` states them. It says nothing about layout, memory or the parts of a
+    step.
     """
     usual = usual_share(run)
     if usual is None:
@@ -38,7 +43,28 @@ def usual_share(run: Run) -> PeakShare | None:
         return None
     kind, params = kind_of(met.model, met.data.frames), float(np.max(met.model.parameters))
     year, adapters = run.year or this_year(), met.model.trains_adapters
-    return first(typical().peak_share, kind, year, np.inf, params, mixture=is_mixture(met.model), adapters=adapters)
+    mixture = is_mixture(met.model)
+    smaller, larger = (
+        first(typical().peak_share, kind, year, np.inf, params * factor, mixture=mixture, adapters=adapters)
+        for factor in (1 / NEAR, NEAR)
+    )
+    return between(smaller, larger, params)
+
+
+def between(smaller: PeakShare, larger: PeakShare, params: float) -> PeakShare:
+    """The share for a model near the size N from which the line of larger models applies, so that a larger model never takes fewer hours:
+    the logarithm of the share moves evenly with that of the size P, from N / 2 to 2 N.
+
+        share = smaller^(1 - w) larger^w,        w = log4(2 P / N)
+    """
+    if larger is smaller or larger.least_params is None:
+        return larger
+    weight = math.log(NEAR * params / larger.least_params, NEAR**2)
+    low, value, high = (
+        float(getattr(smaller, name) ** (1 - weight) * getattr(larger, name) ** weight)
+        for name in ("low", "value", "high")
+    )
+    return PeakShare(low=low, value=value, high=high, source=f"{larger.source}; {smaller.source}")
 
 
 def _says_speed(run: Run) -> bool:

@@ -167,7 +167,7 @@ def issue_bound(workload: Workload, kind: Pointwise | None = None) -> float:
     ``issued_of``). 1 if s is 0 or the number of SMs is unknown.
 
     Source: own measurements, single kernels on both cards (``h100_eager_operators.csv``, ``h200_eager_operators.csv``): sums, copies and
-    casts to 16 bit gain all of the additional bandwidth; GEMMs with a row or a head's table, splitting or concatenating heads, and casts
+    casts to 16 bit gain all of the additional bandwidth; products with a row or a head's table, splitting or concatenating heads, and casts
     to fp32 gain 0 to 40 % of it.
     """
     facts = workload.software.pointwise

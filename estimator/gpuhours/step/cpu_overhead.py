@@ -13,6 +13,7 @@ from gpuhours.inputs.arrays import Array, every
 from gpuhours.kernels.collectives import SWITCH_RANKS
 from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
+from gpuhours.layout.recompute import times_again
 from gpuhours.step.context import whole_sequences
 from gpuhours.step.schedule import Late, Passes
 from gpuhours.workload import Workload
@@ -183,7 +184,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     called = 0.0 if stack.within else facts.recomputed.forward + facts.recomputed.backward
     backward = _modules_share(stack) * facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
     full = np.equal(workload.layout.recompute, Recompute.full)
-    times = workload.times_again(stack)
+    times = times_again(stack, workload.software)
     again = np.where(full, times * (called + forward), 0.0)
     trained = stack.trainable is not Trainable.FROZEN
     passes = np.where(full, 3, 2) if trained else 1

@@ -116,14 +116,9 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
     """(seconds of a step by part, seconds of the whole), see ``step``."""
     ranks, cluster = workload.ranks, workload.cluster
     layers = added(work.all_layers)
-    line = work.placed(workload)
-    mean = line.together.total / np.asarray(ranks.pipeline)
     update = optimiser_time(workload)
-    late, filling, gaps = late_and_gaps(workload, update, layers if work.shared else None)
-    host = work.placed(workload, late).slowest - line.slowest + gaps
-    walked = work.placed(workload, filling)
-    passes = pipeline_time(walked, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
-    passes = passes - ranks.microbatches * (walked.slowest - line.slowest)
+    line, host, passes = scheduled(workload, work, update)
+    mean = line.together.total / np.asarray(ranks.pipeline)
     sends = p2p_time(workload, (layers.total + host * ranks.pipeline) / np.asarray(work.layers))
     encoding = encoding_time(work, workload) if work.apart else None
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
@@ -144,6 +139,24 @@ def timed_parts(workload: Workload, work: Work) -> tuple[dict[str, Array], Array
     if some(np.not_equal(slower, 1.0)):
         parts = {name: seconds * slower for name, seconds in parts.items()}
     return parts, (1 + waiting_share(cluster, workload.software)) * time * slower
+
+
+def scheduled(workload: Workload, work: Work, update: Array) -> tuple[Stages, Array, Array]:
+    """(work on the stages; exposed CPU overhead on the slowest stage, s per micro-batch; s of the passes of all micro-batches without that
+    overhead, in a pipeline that fills at the host's pace), for ``update`` s of the optimiser."""
+    ranks, line = workload.ranks, work.placed(workload)
+    late, filling, gaps = late_and_gaps(workload, update, added(work.all_layers) if work.shared else None)
+    host = work.placed(workload, late).slowest - line.slowest + gaps
+    walked = work.placed(workload, filling)
+    passes = pipeline_time(walked, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
+    return line, host, passes - ranks.microbatches * (walked.slowest - line.slowest)
+
+
+def encoder_waiting(workload: Workload, work: Work) -> Array:
+    """Seconds of a step for which the language model waits for an encoder on its own accelerators (``encoder_wait``)."""
+    _, host, passes = scheduled(workload, work, optimiser_time(workload))
+    microbatches = workload.ranks.microbatches
+    return pace_of(workload) * encoder_wait(encoding_time(work, workload), microbatches, passes + microbatches * host)
 
 
 def pace_of(workload: Workload) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from gpuhours.architecture.operators import Stack
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.choices import Recompute
-from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy
+from gpuhours.layout.recompute import EVERYTHING, Policy, covered, gemm_share, selective_policy, times_again
 from gpuhours.step.communication import CONTEXT, EXPERT, TENSOR
 from gpuhours.step.compute import ATTENTION, GEMMS, OTHER, operator_share
 from gpuhours.step.schedule import Passes
@@ -28,7 +28,7 @@ def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> A
     full = covered(layout, workload.model, stack, workload.ranks.pipeline) * _time_again(
         EVERYTHING, stack, workload, parts
     )
-    return np.where(recompute == Recompute.full, full * workload.times_again(stack), chosen)
+    return np.where(recompute == Recompute.full, full * times_again(stack, workload.software), chosen)
 
 
 def _time_again(policy: Policy, stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:

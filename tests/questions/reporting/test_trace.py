@@ -23,6 +23,7 @@ from gpuhours.questions.reporting.schedule_orders import (
 )
 from gpuhours.questions.reporting.trace import KINDS, PASSES, Trace, trace
 from gpuhours.run.spec import from_dict, load
+from gpuhours.step.breakdown import PARTS
 from tests.conftest import ONE_RANK, Command
 
 RUNS = Path(__file__).parents[2] / "runs"
@@ -161,6 +162,32 @@ def test_an_encoder_on_gpus_of_its_own_is_a_process_of_its_own() -> None:
     assert len(apart) == found.microbatches
     assert max(event.end for event in found.events) == pytest.approx(found.seconds)
     assert found.parts()["pipeline bubble"] == pytest.approx(found.estimate.time["pipeline bubble"], rel=1e-6)
+
+
+def test_a_slow_encoder_does_not_change_the_language_models_own_bubble() -> None:
+    """A language model that its host holds up fills its pipeline as slowly behind few encoder GPUs, for which it waits, as behind many:
+    what is scheduled beyond its passes is the same, but for the features that the first stage gets."""
+    bubbles, own = [], []
+    for beside in (8, 64):
+        run = yaml.safe_load((RUNS / "x-gen.yaml").read_text(encoding="utf-8"))
+        run["model"]["language"] = {"params": "1B"}
+        run |= {"software": "torch-eager", "training": {"global_batch": 8}, "assumptions": {}, "known": {}}
+        run["data"] |= {"text_tokens": 64, "resolution": 224}
+        run["hardware"]["gpus"] = 64 + beside
+        run["layout"] = {
+            "pipeline": 8,
+            "sharding": "zero1",
+            "microbatch": 1,
+            "recompute": "none",
+            "vision": "separate",
+            "vision_gpus": beside,
+        }
+        found = trace(from_dict(run))
+        inside = set(PARTS) - {"pipeline bubble", "data communication", "optimiser"}
+        bubbles.append(found.estimate.time["pipeline bubble"])
+        own.append(found.scheduled - sum(found.estimate.time[part] for part in inside))
+    assert bubbles[0] > 2 * bubbles[1]
+    assert own[0] == pytest.approx(own[1], rel=0.01)
 
 
 def test_without_a_step_there_is_nothing_to_trace() -> None:

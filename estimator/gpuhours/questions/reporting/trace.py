@@ -37,15 +37,14 @@ from gpuhours.step.predict import (
     OPTIMISER,
     Parts,
     Work,
-    added,
-    encoder_wait,
+    encoder_waiting,
     encoding_time,
     joined,
     pace_of,
     shared_work,
     waiting_share,
 )
-from gpuhours.step.schedule import Passes, pipeline_time, stages
+from gpuhours.step.schedule import Passes
 from gpuhours.step.state import DATA
 
 PASSES, KINDS = 1, 2
@@ -206,7 +205,8 @@ def _plan(found: Estimate) -> _Plan:
     step, workload = _step_of(found), found.outcome.resolved.workload
     ranks = workload.ranks
     p, m = int(ranks.pipeline), round(float(ranks.microbatches))
-    work = shared_work(workload).at_pace(pace_of(workload))
+    own, pace = shared_work(workload), pace_of(workload)
+    work = own.at_pace(pace)
     schedule = Schedule(int(workload.layout.schedule))
     v = int(ranks.interleave) if SCHEDULES[schedule].chunked and p > 1 else 1
     placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
@@ -224,13 +224,8 @@ def _plan(found: Estimate) -> _Plan:
     chunks = [[_made_of(work, layers, rank, chunk, v) for chunk in range(v)] for rank in range(p)]
     seconds = [[_seconds(one, schedule) for one in rank] for rank in chunks]
     line = TimedPipeline(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
-    encoding = float(encoding_time(work, workload)) if work.apart else 0.0
-    wait = 0.0
-    if encoding:
-        layer = added(work.all_layers) * (1 / np.asarray(work.layers))
-        shared = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
-        passes = float(pipeline_time(shared, ranks.microbatches, ranks.pipeline, ranks.interleave, schedule))
-        wait = float(encoder_wait(encoding, m, passes + left[CPU]))
+    encoding = float(pace * encoding_time(own, workload)) if own.apart else 0.0
+    wait = float(encoder_waiting(workload, own)) if own.apart else 0.0
     return _Plan(line, work, layers, left, waiting, encoding, wait)
 
 
