@@ -18,8 +18,10 @@ from gpuhours.step.predict import (
     Work,
     added,
     encoder_wait,
+    encoder_waiting,
     encoding_time,
     p2p_time,
+    scheduled,
     shared_work,
     step,
     step_of,
@@ -174,6 +176,30 @@ def test_gaps_of_an_encoder_on_its_own_accelerators_come_on_top() -> None:
         times.append(float(encoding_time(shared_work(asked), asked)))
     assert times[0] > 0
     assert times[1] == pytest.approx(times[0] + 2 * 5e-3)
+
+
+def test_a_pipeline_fills_at_the_pace_of_its_host() -> None:
+    """Two stages of two layers, each launched in 1 + 2 ms: 6 ms a micro-batch on either, of which the kernels' time is no overhead, and
+    6 ms until the second starts."""
+    software = stack(host={"forward": 1e-3, "backward": 2e-3})
+    asked = workload(gpus=2, pipeline=2, software=software)
+    line, host, passes = scheduled(asked, shared_work(asked), np.asarray(0.0))
+    assert float(line.slowest) < 6e-3
+    assert float(host) == pytest.approx(6e-3 - float(line.slowest))
+    assert float(passes) == pytest.approx(8 * float(line.slowest) + 6e-3)
+
+
+def test_the_wait_for_an_encoder_is_the_rest_of_the_bubble() -> None:
+    """What a step waits beside its pipeline's own bubble: e + max(0, 8 e - t), at the stack's pace."""
+    software = stack(host={"forward": 1e-3, "backward": 2e-3}).model_copy(update={"pace": 1.5})
+    asked = seen("separate", gpus=3, pipeline=2, vision_gpus=1, software=software)
+    work = shared_work(asked)
+    line, host, passes = scheduled(asked, work, optimiser_time(asked))
+    each = float(encoding_time(work, asked))
+    own = float(passes - 8 * line.together.total / 2)
+    waiting = 1.5 * (each + max(0.0, 8 * each - float(passes + 8 * host)))
+    assert float(encoder_waiting(asked, work)) == pytest.approx(waiting)
+    assert float(timed_parts(asked, work)[0]["pipeline bubble"]) == pytest.approx(waiting + 1.5 * own)
 
 
 def test_an_end_without_a_vocabulary_stays_on_its_stage() -> None:
