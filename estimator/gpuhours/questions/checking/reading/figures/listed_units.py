@@ -72,6 +72,34 @@ def _is_bare(item: Figure, last: Figure) -> bool:
     return not (year or item.unit or item.per or item.sides) and item.scale in ("", last.scale)
 
 
+OF_THE_SAME = frozenset(
+    [",", "(", "or", "i.e", "i.e.", "–", "—", "-", "=", "and", "about", "roughly", "that", "is", "thus", "hence", "so"]
+)
+"""What stands between a rate and the same rate of one device."""
+BACK_TO_A_RATE = 4
+DIVISORS = frozenset(["per", "/", "each"])
+BEHIND_A_DEVICE = 3
+"""The items in which ``and step`` may follow, of what each device has in a step."""
+
+
+def with_rates_of_one(items: list[Item]) -> list[Item]:
+    """``1M tokens per second, 7.8k per GPU``: the items, with the unit of a machine's rate on the bare number per device behind it."""
+    for at in range(2, len(items) - 2):
+        bare, divisor, device = items[at : at + 3]
+        if not isinstance(bare, Figure) or bare.unit or bare.per or bare.sides:
+            continue
+        in_a_step = any(item.text.lower() == "step" for item in items[at + 3 : at + 3 + BEHIND_A_DEVICE])
+        if device.kind != "device" or divisor.text.lower().strip() not in DIVISORS or in_a_step:
+            continue
+        before = range(at - 1, max(at - 1 - BACK_TO_A_RATE, -1), -1)
+        rate = next((items[n] for n in before if items[n].text.lower().strip() not in OF_THE_SAME), None)
+        if not isinstance(rate, Figure) or rate.unit not in ("token", "sample", "sequence") or "second" not in rate.per:
+            continue
+        if "gpu" not in rate.per and bare.value < rate.value:
+            items[at] = replace(bare, unit=rate.unit, per=("second", "gpu"), word=rate.word)
+    return items
+
+
 SPENT = frozenset(["used", "uses", "consumed", "took", "needed", "spent", "required"])
 OF_A_SHARE = frozenset(["gpu_time", "node_time", "energy"])
 """Units of what can be granted and used."""

@@ -17,7 +17,11 @@ from gpuhours.questions.checking.reading.figures.lent_units import (
     with_units_of_states,
     with_units_told_before,
 )
-from gpuhours.questions.checking.reading.figures.listed_units import with_listed_units, with_the_unit_of_the_whole
+from gpuhours.questions.checking.reading.figures.listed_units import (
+    with_listed_units,
+    with_rates_of_one,
+    with_the_unit_of_the_whole,
+)
 from gpuhours.questions.checking.reading.figures.phrases import next_items
 from gpuhours.questions.checking.reading.figures.tokens import Figure, Item, tokens_of
 from gpuhours.questions.checking.reading.vocabulary.units import SCALES, factor, seconds
@@ -45,7 +49,7 @@ def _scanned(text: str) -> list[Item]:
         found, at = next_items(tokens, at, text)
         items += found
     items = with_units_told_before(with_fronted_units(with_subjects(items)))
-    items = with_units_of_states(with_the_unit_of_the_whole(with_listed_units(items)))
+    items = with_units_of_states(with_the_unit_of_the_whole(with_listed_units(with_rates_of_one(items))))
     items = _refined(_sums_of_time(items, text))
     _parts_of_sums(items)
     _rates_behind(items)

@@ -177,7 +177,12 @@ def of_a_device(items: Sequence[Item], index: int) -> bool:
 
 
 def each_device(items: Sequence[Item], index: int, first: int, last: int) -> bool:
-    """``each A100 reaches 24k tokens per second``: whether a rate is that of one device."""
+    """``each A100 reaches 24k tokens per second``: whether a rate is that of one device.
+
+    What follows another number is said of that one: ``1M tokens per second, 7.8k per GPU``.
+    """
+    another = (at for at in range(index + 1, min(last, index + 6)) if isinstance(items[at], Figure))
+    last = next((at + 1 for at in another if "gpu" in items[at].per), last)  # type: ignore[attr-defined]
     for at in range(max(first, index - 10), min(last, index + 6) - 1):
         word, behind = items[at].text.lower().strip(), items[at + 1]
         if word.rstrip("-") in ("each", "per", "every", "a", "one", "single") and behind.kind == "device":

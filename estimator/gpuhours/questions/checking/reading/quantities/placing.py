@@ -195,7 +195,7 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
         barred.add("count")
     if items[index].text.isalpha():
         barred |= OPTIMISER
-    if getattr(items[index], "unit", "") == "model":
+    if _counts_a_model(items, index):
         barred |= {"tokens", "dataset_tokens", "dataset_samples"}  # 3.2 million tokens for the 15B model
     if not getattr(items[index], "unit", "") and of_parts(items, index):
         barred |= {"global_batch", "microbatch", "samples", "dataset_samples"}
@@ -237,6 +237,17 @@ def _kinds_below_one(value: float) -> list[str]:
     tiny = ["tiny"] if 0 < value < LARGEST_RATE else []
     small = ["small"] if 0 < value < 1 else []
     return [*tiny, *small, *(["tenths"] if 0 < value < min(1, LARGEST_DECAY) else [])]
+
+
+def _counts_a_model(items: Sequence[Item], index: int) -> bool:
+    """``600B tokens through a 3B transformer``: whether the noun directly behind a figure with a scale is a model."""
+    figure = items[index]
+    behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
+    unit = getattr(figure, "unit", "")
+    return unit == "model" or (not unit and bool(getattr(figure, "scale", "")) and behind in WHOLE_MODELS)
+
+
+WHOLE_MODELS = frozenset(["transformer", "network"])
 
 
 def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: int = 0) -> tuple[str, ...]:

@@ -134,7 +134,13 @@ def corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
 
 
 def machines_partly_used(items: Sequence[Item], placed: list[Placed]) -> None:
-    """``304 superchips were at our disposal, though only 256 of them were used``: makes the larger figure no number of the run's GPUs."""
+    """``304 superchips were at our disposal, though only 256 of them were used``: makes the larger figure no number of the run's GPUs.
+
+    So does a part in reserve: ``66 nodes, of which two are hot spares``.
+    """
+    for n, entry in enumerate(placed):
+        if entry.place.quantity in ("gpus", "nodes") and _partly_in_reserve(items, entry.index):
+            placed[n] = replace(entry, place=replace(entry.place, quantity="count", because="with those in reserve"))
     for n, entry in enumerate(placed):
         behind = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
         only = entry.index > 0 and items[entry.index - 1].text.lower() in ("only", "just", "merely")
@@ -146,6 +152,30 @@ def machines_partly_used(items: Sequence[Item], placed: list[Placed]) -> None:
                     placed[m], place=replace(placed[m].place, quantity="count", because="of which a part")
                 )
                 break
+
+
+def _partly_in_reserve(items: Sequence[Item], index: int) -> bool:
+    """``34 nodes (8x A100), two of them spare``: whether a part of what a figure counts is said to be in reserve."""
+    whole = items[index]
+    for at in range(index + 1, min(index + FAR_FROM_WHOLE, len(items))):
+        part = items[at]
+        if part.kind == "stop":
+            return False
+        before, behind = (
+            [item.text.lower() for item in items[first:last]] for first, last in ((at - 2, at), (at + 1, at + 7))
+        )
+        of_it = before == ["of", "which"] or before[1:] == ["including"] or behind[:1] == ["as"]
+        of_it = of_it or (behind[:1] == ["of"] and behind[1:2] in (["them"], ["which"], ["these"]))
+        if of_it and isinstance(part, Figure) and isinstance(whole, Figure) and part.value < whole.value:
+            clause = behind[: next((n for n, word in enumerate(behind) if word in CLOSES), len(behind))]
+            return any(word.startswith(IN_RESERVE) for word in clause) or "stand by" in " ".join(clause)
+    return False
+
+
+FAR_FROM_WHOLE = 14
+CLOSES = frozenset([",", ";", ".", ":", ")"])
+IN_RESERVE = ("spare", "standby", "stand-by", "reserve", "backup")
+"""Prefixes of what machines are that wait for others to fail."""
 
 
 def refined_by(entry: Placed, behind: Placed | None) -> bool:
