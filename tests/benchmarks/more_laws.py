@@ -124,7 +124,8 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
 
     Total time is not tested, as the memory-bound kernels of some trainers (dropout and casts before each adapter) can cost more than
     adapters save. The same holds for memory if a trainer keeps extra inputs for each adapter (peft: its input again, in fp32) and the
-    states are sharded; for such stacks only weights, gradients, optimiser states and logits are compared.
+    states are sharded; for such stacks only weights, gradients, optimiser states and logits are compared. Nor are GEMMs in 8 and 4 bit,
+    beside which adapters in 16 or 32 bit may take longer than the gradients that are saved.
     """
     model = tried.described["model"]
     if not isinstance(model, str) or "seq_len" not in tried.described["data"]:
@@ -135,7 +136,8 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
     assert adapted.step is not None
     if tried.outcome.resolved.workload.model.trainable_parameters < 1e9:
         return  # with GEMMs of a few thousand, launching those of the adapters takes as long
-    timed = ("GEMMs", "optimiser") if gemms_are_large(tried) else ("optimiser",)
+    narrow = tried.outcome.resolved.precision.format.narrow
+    timed = ("GEMMs", "optimiser") if gemms_are_large(tried) and not narrow else ("optimiser",)
     for name, whole, part in (
         ("FLOPs", float(tried.step.model_flops), float(adapted.step.model_flops)),
         *((name, float(tried.step.parts[name]), float(adapted.step.parts[name])) for name in timed),

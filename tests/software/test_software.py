@@ -107,6 +107,12 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         earlier.write_text(f"like: torch-eager\ntitle: Ours\n{key}: []{'' if known else '}'}\n", encoding="utf-8")
         with pytest.raises(EstimateError, match=f"'{before}' is called '{now}' now"):
             load_software(str(earlier))
+    launched = "host: {source: a test of ours, kernels: {source: a test of ours, operators: {product: {forward: 1, backward: 2}}}}"
+    earlier.write_text(f"like: torch-eager\ntitle: Ours\n{launched}\n", encoding="utf-8")
+    with pytest.raises(
+        EstimateError, match=r"'product' is not an operator that a host launches\. It is called 'gemm' now"
+    ):
+        load_software(str(earlier))
     lost = tmp_path / "lost.yaml"
     lost.write_text("like: torch-eger\ntitle: Ours\n", encoding="utf-8")
     with pytest.raises(EstimateError, match="torch-eager"):

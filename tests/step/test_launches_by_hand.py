@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gpuhours.architecture.operators import Elementwise, Ends, Pointwise, Trainable
+from gpuhours.layout.choices import Sharding
 from gpuhours.layout.weights import Weights
 from gpuhours.software.figures import NO_LAUNCHES, Gathering, Kernels, Launches, Masking, Traffic
 from gpuhours.step.compute import (
@@ -263,3 +264,13 @@ def test_layers_checkpointed_within_a_checkpointed_stage_run_twice_more() -> Non
         own = replace(asked, software=asked.software.model_copy(update={**update, "model_code": model_code}))
         again = times * (1e-3 + 2e-3 + 3.5e-3)
         assert kernel_launches(nested, own)[0] == pytest.approx(3.5e-3 + 7e-3 + again)
+        hooked = [
+            replace(own, software=own.software.model_copy(update={"host": own.software.host.model_copy(update={
+                "shard": 0.0, "kernels": kernels.model_copy(update={"module": module})})}),
+                layout=own.layout.replaced(sharding=Sharding.zero3))
+            for module in (0.0, 1e-3)
+        ]  # fmt: skip
+        hooks = kernel_launches(nested, hooked[1])[0] - kernel_launches(nested, hooked[0])[0]
+        assert hooks == pytest.approx((2 + times) * 1e-3 * modules(nested, own)), (
+            "ZeRO-3 gathers weights for every pass"
+        )

@@ -41,6 +41,8 @@ RENAMED = {
     "biased_products": "biased_gemms", "pads_products": "pads_gemms",
 }  # fmt: skip
 """Earlier names of keys of models and profiles, which users write too, and what they are called now."""
+RENAMED_NAMES = {"product": "gemm"}
+"""The same of names that are keys of a mapping (``keyed_by``)."""
 
 
 class Section(BaseModel):
@@ -70,14 +72,17 @@ class Sourced(Section):
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
     """A pydantic validator of a mapping: an unknown key raises ``ValueError`` with the nearest known one, since it would have no
     effect."""
-    names = tuple(known)
+    names, article = tuple(known), "an" if what[0] in "aeiou" else "a"
+
+    def hint(name: str) -> str:
+        if RENAMED_NAMES.get(name) in names:
+            return f"It is called {RENAMED_NAMES[name]!r} now."
+        return nearest(name, names) or "Known: " + ", ".join(names) + "."
 
     def read(mapping: dict[str, Any]) -> dict[str, Any]:
         for name in mapping:
             if name not in names:
-                raise ValueError(
-                    f"{name!r} is not a {what}. {nearest(name, names) or 'Known: ' + ', '.join(names) + '.'}"
-                )
+                raise ValueError(f"{name!r} is not {article} {what}. {hint(name)}")
         return mapping
 
     return AfterValidator(read)

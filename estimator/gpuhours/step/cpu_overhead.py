@@ -164,11 +164,12 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     """(s of launching, s of gaps) of one layer and micro-batch, from its number of kernels.
 
         forward     l_f + k_f c_f + calls (+ ``causal`` s for causal layers)
-        backward    l_b + k_b c_b + calls (+ forward + r_b if recomputed)
+        backward    l_b + k_b c_b + calls (+ n (forward + r_f + r_b) if recomputed)
         hooks       ZeRO-3: ``shard``, plus h per pass and module with weights
-        gaps        g (k_f + k_b), and g k_f if recomputed
+        gaps        g (k_f + k_b), and n g k_f if recomputed
 
-    k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation, g s per gap
+    k kernels (``layer_kernels``), c s per kernel, l s for the layer's modules, r s for recomputation, which runs n times (``times_again``),
+    g s per gap
 
     What is launched within another stack's layer (``Stack.within``) has l in proportion to its GEMMs, of which the llama layer that l
     was measured on has seven, and no r: the layer is recomputed as one.
@@ -187,7 +188,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     times = times_again(stack, workload.software)
     again = np.where(full, times * (called + forward), 0.0)
     trained = stack.trainable is not Trainable.FROZEN
-    passes = np.where(full, 3, 2) if trained else 1
+    passes = np.where(full, 2 + times, 2) if trained else 1
     hooks = (0.0 if stack.within else host.shard) + facts.module * passes * modules(stack, workload)
     hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
     launching = forward + (backward + again if trained else 0.0) + hooks
