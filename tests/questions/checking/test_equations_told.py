@@ -164,3 +164,27 @@ def test_power_of_the_cluster_and_of_a_server(whose: str, kilowatts: int, verdic
 def test_stops_are_in_the_hours_as_in_the_time(hours: str, verdict: str) -> None:
     text = f"We ran on 32 nodes. Each node has 8 A100 GPUs. The run took 12.9 days. It used {hours} GPU-hours."
     assert said(text)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "We used 128 GPUs for 6 days per model, 55,296 GPU-hours for all three.",
+        "A run on 8 A100s takes 20 hours, so that with 5 seeds and two data sets we spent 1,600 GPU-hours.",
+        "The first model took 6 days on 64 GPUs, the second 9 days on 128 GPUs, and 36,864 GPU-hours went into both.",
+        "We have 512 GPUs, trained for 12 days on half of them and used 73,728 GPU-hours.",
+        "Using 2 pods of 256 chips each for 8 days we used 98,304 chip-hours.",
+        "The 64 GPUs were ours for three weeks, during which the training proper used 21,000 GPU-hours.",
+    ],
+)
+def test_hours_of_several_runs_or_of_a_part(sentence: str) -> None:
+    """By hand: 3 x 128 x 6 x 24 = 55,296; 8 x 20 x 5 x 2 = 1,600; 64 x 144 + 128 x 216 = 36,864; 256 x 288; 512 x 192; below 64 x 504."""
+    assert said(sentence)[0] != "contradicted"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["We used 128 GPUs for 6 days, 55,296 GPU-hours.", "Training took 12 days on 512 GPUs and used 73,728 GPU-hours."],
+)
+def test_hours_of_one_run_are_machines_times_time(sentence: str) -> None:
+    assert said(sentence)[0] == "contradicted"

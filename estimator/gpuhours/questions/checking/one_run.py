@@ -22,13 +22,13 @@ from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClai
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.reconciling.arithmetic import arithmetic, miscalculated
-from gpuhours.questions.checking.reconciling.conditions import net_of_stops
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.exactly import as_printed, computed_by_mistake
 from gpuhours.questions.checking.reconciling.implied import implied_values, needed_assumptions, under_scenario
 from gpuhours.questions.checking.reconciling.judgement import Judgement
+from gpuhours.questions.checking.reconciling.machine_hours import net_of_stops
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import usual_prediction
 from gpuhours.questions.checking.setting import FULL, Setting, assumed, limits, setting

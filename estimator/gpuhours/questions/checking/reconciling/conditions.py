@@ -7,16 +7,21 @@ condition on which it would be a contradiction; so is one that no words tie to t
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.accelerators import CHIP, find_accelerator
 from gpuhours.questions.checking.claim import ALONE, GIVEN, NAME_OF_MODEL, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reconciling.explaining import USUAL
+from gpuhours.questions.checking.reconciling.machine_hours import (
+    GPU_HOURS,
+    NET,
+    misses_at_once,
+    now_and_then,
+    of_several_or_a_part,
+)
 
 NO_MISTAKE = {
     "part of the run": "covers the whole run, including stops",
@@ -32,7 +37,6 @@ COUNTS_ATTENTION = "attention counted in full or not at all"
 OF_STOPS = frozenset(["downtime", "part of the run", "stops left out"])
 CONVENTION = 1.2
 """Factor that attention, embeddings and a rounded model size may apply to 6 FLOP per parameter and token."""
-GPU_HOURS = frozenset(["gpus", "wall_clock", "gpu_hours"])
 OF_HARDWARE = frozenset(["flops_per_second_per_gpu", "flops_per_second"])
 """Rates such as ``150 TFLOP/s``, which may or may not count recomputation. Against hours, which may include stops, they prove nothing."""
 STOPPED = 1.6
@@ -63,6 +67,8 @@ def missing_condition(
         return ""
     if not _one_row(told) and (apart := _told_apart(told, document)):
         return apart
+    if several := of_several_or_a_part(claims):
+        return several
     if not causes and calculated(claims):
         return ""
     if not causes:
@@ -106,35 +112,6 @@ def of_each_card(memory: Claim) -> bool:
     return EACH_CARD.search(clause_of(memory.quote, memory.text)) is not None
 
 
-NET = re.compile(
-    r"(?i)\b(?:stand-?stills?|stops?|down-?time|outages?|idle \w+|pauses?|interruptions?|repairs?|restarts?)(?:,| is| are| was| were)? "
-    r"(?:taken out|left out|excluded|subtracted|deducted|removed|not (?:counted|included))"
-    r"|\b(?:without|excluding|net of|not counting|minus|leaving out) (?:the |any |all |its |these )?"
-    r"(?:stand-?stills?|stops?|down-?time|outages?|idle|pauses?|interruptions?|repairs?|restarts?)"
-    r"|\b(?:pure|productive|effective|net) (?:\w+ )?(?:time|hours|GPU-hours)"
-)
-"""Words by which hours leave out the time in which the machine stood still."""
-
-
-def net_of_stops(claims: Iterable[Claim]) -> bool:
-    """Whether the text says of its GPU-hours that they leave out the time in which the machine stood still."""
-    return any(claim.quantity in ("gpu_hours", "node_hours") and NET.search(claim.quote) for claim in claims)
-
-
-NOW_AND_THEN = re.compile(
-    r"(?i)\b(?:(?:at|by|only|every|each|per|a|all|over|during) (?:the )?(?:nights?|weekends?|evenings?)|nights|overnight|weekends"
-    r"|part[- ]time|half[- ]time|off[- ]peak|spot|pre-?empt\w*|time[- ]shar\w*|hours (?:a|per|each) (?:day|night|week)"
-    r"|when (?:free|idle|nobody))\b"
-)
-"""Words by which a machine was had for some hours of a day only, or shared with others."""
-
-
-def _now_and_then(claims: Sequence[Claim]) -> str:
-    """The time in which a machine was had only now and then, as it is written; empty if no sentence of the figures says so."""
-    said = any(NOW_AND_THEN.search(claim.quote) for claim in claims)
-    return next((claim.text for claim in claims if said and claim.quantity == "wall_clock"), "")
-
-
 OF_ANOTHER = re.compile(
     r"(?i)\b(?:earlier|previous(?:ly)?|predecessors?|successors?|older|last year|former|formerly|sibling|sister|precursors?)\b"
 )
@@ -156,17 +133,6 @@ def _told_apart(claims: Sequence[Claim], document: Document) -> str:
     return "all of these are about one run" if apart else ""
 
 
-def misses_at_once(claims: Sequence[Claim]) -> bool:
-    """Whether one sentence gives GPUs, time and GPU-hours that do not agree, whatever other sentences are about."""
-    clock = {claim.quantity: claim for claim in claims if claim.quantity in GPU_HOURS}
-    if len(clock) < len(GPU_HOURS) or len({claim.sentence for claim in clock.values()}) > 1:
-        return False
-    hours = clock["gpus"].value * clock["wall_clock"].value / HOUR
-    return abs(math.log(hours / clock["gpu_hours"].value)) > APART
-
-
-APART = 0.1
-"""Log difference beyond which hours are not those of GPUs x time, whatever the digits of the time."""
 COUNTED_HOURS = frozenset(
     ["gpus", "nodes", "gpus_per_node", "wall_clock", "gpu_hours", "node_hours", "price", "node_price", "cost"]
 )
@@ -272,8 +238,8 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
         return ""
     if cause.cause == "downtime" and factor < STOPPED and not _by_the_clock(by_name.keys()):
         return said + NO_MISTAKE[cause.cause]
-    if cause.cause in OF_STOPS and (now_and_then := _now_and_then(claims)):
-        return f"the machine computed all of the “{now_and_then}”"
+    if cause.cause in OF_STOPS and (had := now_and_then(claims)):
+        return f"the machine computed all of the “{had}”"
     if (money := _money_apart(claims)) is not None:
         return f"“{money.text}” is what these hours cost"
     metered = {"energy", "gpu_power"} <= by_name.keys() and "pue" not in by_name and document.claim("it_energy") is None

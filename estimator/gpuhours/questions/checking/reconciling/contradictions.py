@@ -19,7 +19,6 @@ from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.conditions import (
     NO_MISTAKE,
     calculated,
-    misses_at_once,
     missing_condition,
     of_each_card,
     of_time_busy,
@@ -43,6 +42,7 @@ from gpuhours.questions.checking.reconciling.explaining import (
     worst_misfit,
 )
 from gpuhours.questions.checking.reconciling.judgement import Findings, Judgement
+from gpuhours.questions.checking.reconciling.machine_hours import misses_at_once
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
