@@ -174,11 +174,13 @@ def test_stops_are_in_the_hours_as_in_the_time(hours: str, verdict: str) -> None
         "The first model took 6 days on 64 GPUs, the second 9 days on 128 GPUs, and 36,864 GPU-hours went into both.",
         "We have 512 GPUs, trained for 12 days on half of them and used 73,728 GPU-hours.",
         "Using 2 pods of 256 chips each for 8 days we used 98,304 chip-hours.",
+        "Wall-clock was 100 hours with 85 hours of computation, 64 GPUs, so 6,400 GPU-hours reserved, 5,440 used.",
         "The 64 GPUs were ours for three weeks, during which the training proper used 21,000 GPU-hours.",
     ],
 )
 def test_hours_of_several_runs_or_of_a_part(sentence: str) -> None:
-    """By hand: 3 x 128 x 6 x 24 = 55,296; 8 x 20 x 5 x 2 = 1,600; 64 x 144 + 128 x 216 = 36,864; 256 x 288; 512 x 192; below 64 x 504."""
+    """By hand: 3 x 128 x 6 x 24 = 55,296; 8 x 20 x 5 x 2 = 1,600; 64 x 144 + 128 x 216 = 36,864; 256 x 288; 512 x 192;
+    64 x 100 and 64 x 85; below 64 x 504."""
     assert said(sentence)[0] != "contradicted"
 
 

@@ -31,7 +31,7 @@ SEVERAL = re.compile(
     r"|\bthe (?:second|other|third) (?:for |took |needed |\w* ?\d)"
     r"|\b(?:pods?|slices|clusters|sites|partitions|islands|halls|groups|runs|trials|jobs|models) of\b"
     r"|\b(?:half|halves|thirds?|quarters?|fractions?|parts?|some) of (?:them|these|those|it|the|our|its)\b"
-    r"|\b(?:proper|up to|at (?:its|the|their) peak|at most|varying|on average|between \d+ and \d+)\b"
+    r"|\b(?:reserved|booked|allocated|proper|up to|at (?:its|the|their) peak|at most|varying|on average|between \d+ and \d+)\b"
 )
 """Words by which hours are those of several machines or runs, or of a part of the machine or the time."""
 
