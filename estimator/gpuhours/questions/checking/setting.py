@@ -36,6 +36,8 @@ class Setting:
     """Attention counted in full as a share of 6N, at most ``WINDOW``; 0 if the text does not give size and sequence length."""
     pretraining: bool = False
     """Whether model and data are so large that published runs set a lower limit on the MFU, and the text states no rate."""
+    on_the_card: bool = True
+    """Whether optimiser states are in the accelerators' memory, 16 bytes a parameter: neither offloaded nor those of a smaller optimiser."""
     linked: bool = False
     """Whether the accelerators are of the kind that those published runs used (see ``linked``)."""
 
@@ -55,8 +57,8 @@ class Setting:
             "cut_from_hours": "dataset_samples" not in self.claimed,
             "laid_out": laid_out,
             "data_parallel_alone": not laid_out and self.sharding is not None,
-            "replicated": full and self.sharding == "ddp",
-            "sharded": full and self.sharding != "ddp",
+            "replicated": full and self.on_the_card and self.sharding == "ddp",
+            "sharded": full and self.on_the_card and self.sharding != "ddp",
         }
         return frozenset(word for word, so in said.items() if so)
 
@@ -99,7 +101,7 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
         claimed |= {name} if claimed and document.fact(f"{name}_parallel") is not None else set()
     claimed |= _unsaid_degrees(document)
     ratio = document.claim("mask_ratio")
-    lora = document.fact("trainable") is not None
+    lora = document.fact("trainable") is not None or _trains_a_little(document)
     kind = document.fact("architecture") or ""
     video = bool(claimed & {"frames_per_clip", "video_hours", "tokens_per_frame", "frame_rate", "visual_tokens"})
     video = video or document.fact("vision_encoder") is not None or kind in ("masked autoencoder", "diffusion")
@@ -116,11 +118,23 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
         accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
         experts, 4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"),
         document.fact("sharding"), document.fact("frozen") is not None, attention,
-        plain and _pretraining(document), linked(accelerator) is not None,
+        plain and _pretraining(document), document.fact("small_states") is None, linked(accelerator) is not None,
     )  # fmt: skip
 
 
 DEGREES = ("tensor", "pipeline", "context")
+LITTLE = 0.5
+"""Share of trained parameters below which a run trains adapters, a head or a bridge: the other weights have no optimiser states."""
+
+
+def _trains_a_little(document: Document) -> bool:
+    """Whether a text's figures say that less than half of the model is trained: a share, a count beside the model's, or a rank."""
+    share = document.claim("trainable_share")
+    trained, whole = document.claim("trainable_parameters"), document.claim("parameters")
+    if share is not None or (trained is not None and whole is not None):
+        told = share.value if share is not None else trained.value / whole.value if trained and whole else 1.0
+        return told < LITTLE
+    return document.claim("lora_rank") is not None
 
 
 def _unsaid_degrees(document: Document) -> frozenset[str]:

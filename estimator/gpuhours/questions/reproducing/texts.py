@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.verdict import check
 from gpuhours.questions.reproducing.findings import Finding, Reproduction
-from gpuhours.questions.verdicts import AGREES
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
 
 def reproduce_text(path: Path) -> list[Reproduction]:
@@ -60,11 +61,24 @@ def _figure(found: Check, one: Checked) -> Finding:
 
 
 def without(found: Check, one: Checked) -> Implied | None:
-    """The value that the other figures imply for a claim; None if they do not determine it."""
+    """The value that the other figures imply for a claim; None if they do not determine it.
+
+    A figure that agrees is compared as ``check`` does, with those that agree: without it, the figures that ``check`` holds to be wrong would
+    no longer be outvoted.
+    """
     document = found.document
-    rest = replace(document, claims=tuple(claim for claim in document.claims if claim is not one.claim))
+    wrong = [other.claim for other in found.claims if one.verdict == AGREES and other.verdict == CONTRADICTED]
+    doubted = {quantity for doubt in found.doubts for quantity in doubt.claims}
+    wrong += [other.claim for other in found.claims if one.verdict == AGREES and _is_doubted(other, doubted)]
+    dropped = {id(claim) for claim in (*wrong, one.claim)}
+    rest = replace(document, claims=tuple(claim for claim in document.claims if id(claim) not in dropped))
     implied = check_document(rest).implied
     return next((entry for entry in implied if entry.quantity == one.claim.quantity and entry.value is not None), None)
+
+
+def _is_doubted(one: Checked, doubted: Collection[str]) -> bool:
+    """Whether a figure is left out of the comparison because another reading of it may hold."""
+    return one.verdict == NOT_DETERMINED and one.claim.quantity in doubted
 
 
 def _open(one: Implied) -> Finding:
