@@ -29,6 +29,8 @@ run:
   hardware: {accelerator: a100-sxm-80gb, gpus: 128}
   layout: {sharding: zero3, recompute: none}
   software: fsdp-compile
+origins: {model: a Llama-2 of 7B, data: 1T tokens of 4096, training: batches of 1024 in bf16, hardware: 128 A100 80GB,
+  layout: sharded fully and nothing recomputed, software: compiled FSDP}
 claims:
   wall_clock: {value: 30 days, unit: s, words: [about], key: known.wall_clock}
 figures:

@@ -130,6 +130,26 @@ def test_different_price_lists_are_told() -> None:
     assert not any("different offers" in note for note in same.notes)
 
 
+def test_prices_of_one_offer_at_different_dates_are_told() -> None:
+    """AWS on demand of July and of October: provider and terms are alike already."""
+    rates = {"cost": {"provider": "AWS", "terms": "on-demand"}}
+    other = {**RUN, **rates, "hardware": {**RUN["hardware"], "accelerator": "h100-sxm-80gb"}}
+    (note,) = [
+        one
+        for one in gpuhours.compare(gpuhours.from_dict({**RUN, **rates}), gpuhours.from_dict(other)).notes
+        if "prices" in one
+    ]
+    assert "different dates" in note
+    assert "cost.provider" not in note
+
+
+def test_a_card_without_a_price_is_told() -> None:
+    other = {**RUN, "hardware": {**RUN["hardware"], "accelerator": "h20-sxm-96gb"}}
+    told = compared(other)
+    assert any("cost not determined: no dated price of h20-sxm-96gb" in note for note in told.notes)
+    assert next(one.second for one in told.changes if one.name == "cost") is None
+
+
 def test_runs_without_a_model_are_compared_by_what_they_say() -> None:
     """Without a predictable step nothing is sampled, so nothing is fixed in the first run for the second to inherit."""
     told = {key: value for key, value in RUN.items() if key != "model"}

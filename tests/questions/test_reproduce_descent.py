@@ -39,7 +39,7 @@ CHEATS = [
     ),
     pytest.param(ASSUMED.replace(", ORIGIN", ""), "does not say what it came from", id="of no origin"),
     pytest.param(
-        ASSUMED.replace("not stated, ORIGIN", "what makes 30 days, source: arithmetic"),
+        ASSUMED.replace("not stated, ORIGIN", "what makes 30 days, source: arXiv:2103.00020"),
         "quotes the figure 'wall_clock'", id="a quoted figure",
     ),
     pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clok]"), "Did you mean 'wall_clock'", id="a misspelt origin"),
@@ -85,11 +85,11 @@ CHEATS = [
         SIXTH.replace("  software:", "  site: own.yaml\n  software:"), "site is a calibration by results", id="a site's calibration",
     ),
     pytest.param(
-        ASSUMED.replace("not stated, ORIGIN", "what makes 720 hours, source: arithmetic"),
+        ASSUMED.replace("not stated, ORIGIN", "what makes 720 hours, source: arXiv:2103.00020"),
         "quotes the figure 'wall_clock'", id="a figure quoted in another unit",
     ),
     pytest.param(
-        ASSUMED.replace("not stated, ORIGIN", "what makes a 30-day run, source: arithmetic"),
+        ASSUMED.replace("not stated, ORIGIN", "what makes a 30-day run, source: arXiv:2103.00020"),
         "quotes the figure 'wall_clock'", id="a figure quoted with a hyphen",
     ),
     pytest.param(ASSUMED.replace("ORIGIN", "from: [data.epochs]"), "does not say what it came from", id="of its own origin"),
@@ -101,6 +101,9 @@ CHEATS = [
             "made to agree": "chosen so that the run ends in a month",
             "made to agree, in other words": "solved for the wall-clock time",
             "of no words": "'-'",
+            "of an assumption": "assumption",
+            "of a name without an address": "a survey of practice",
+            "of a profile that does not exist": "profile no-such-card",
         }.items()
     ),
     pytest.param(
@@ -115,22 +118,55 @@ CHEATS = [
         "does not say what it came from", id="readings of each other",
     ),
     pytest.param(
-        ASSUMED.replace("not stated, ORIGIN", "what makes thirty days, source: arithmetic"),
+        ASSUMED.replace("not stated, ORIGIN", "what makes thirty days, source: arXiv:2103.00020"),
         "quotes the figure 'wall_clock'", id="a figure quoted in words",
     ),
     pytest.param(
         SIXTH.replace("claims:", "claims:\n  read: {value: 1T, unit: token, key: data.tokens, from: [wall_clock]}"),
         "a figure that its run states", id="a derived figure stated in the run",
     ),
+    pytest.param(SIXTH.replace("software: compiled FSDP", ""), "software does not say what it came from", id="a bare key"),
+    pytest.param(
+        SIXTH.replace("figures:", "runs:\n  other: {operation: {checkpoint_steps: 10}}\nfigures:"),
+        "operation.checkpoint_steps does not say what it came from", id="a bare key of another run",
+    ),
+    pytest.param(
+        SIXTH.replace("software: compiled FSDP", "").replace("  software: fsdp-compile\n", "")
+        .replace("claim: wall_clock}", "claim: wall_clock, set: {software: torch-eager}}"),
+        "software does not say what it came from", id="a bare key of a setting",
+    ),
+    pytest.param(
+        SIXTH.replace("data: 1T tokens of 4096", "data: what 30 days of training saw"),
+        "using what is derived from it: data", id="words that quote the figure",
+    ),
+    pytest.param(
+        SIXTH.replace("software: compiled FSDP", "software: {from: [wall_clock]}"),
+        "using what is derived from it: software", id="an origin that is the figure",
+    ),
+    pytest.param(
+        SIXTH.replace("software: compiled FSDP", "software: {source: assumption}"),
+        "names no words of the text, no figure and no address", id="an origin without an address",
+    ),
+    pytest.param(
+        SIXTH.replace("software: compiled FSDP", "software: '-'"),
+        "names no words of the text, no figure and no address", id="an origin of no words",
+    ),
+    pytest.param(
+        SIXTH.replace("software: compiled FSDP", "software: {from: [wall_clok]}"), "Did you mean 'wall_clock'", id="a misspelt figure",
+    ),
+    pytest.param(
+        SIXTH.replace("software: compiled FSDP", "software: {source: section 3 of the paper}"),
+        "names no words of the text, no figure and no address", id="the text as a source without its words",
+    ),
 ]  # fmt: skip
 
 
 SOUND = [
     pytest.param(
-        ASSUMED.replace("ORIGIN}", "from: [data.resolution]}\n    data.resolution: {value: 224, reason: usual, source: a survey}"),
+        ASSUMED.replace("ORIGIN}", "from: [data.resolution]}\n    data.resolution: {value: 224, reason: usual, source: arXiv:2103.00020}"),
         id="through an assumption with a source",
     ),
-    pytest.param(ASSUMED.replace("ORIGIN", "source: a forum seen 30 days ago"), id="with the date of a source"),
+    pytest.param(ASSUMED.replace("ORIGIN", "source: a forum seen 30 days ago at example.org/forum"), id="with the date of a source"),
 ]  # fmt: skip
 
 
@@ -159,11 +195,11 @@ def test_no_shipped_figure_depends_on_itself() -> None:
         assert published
         for assumption in document.to_dict()["assumptions"]:
             assert isinstance(assumption["depends_on"], list)
-    assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ()
-    assert finding("x-gen-video-30b", "MFU").depends_on == ()
+    assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ("parameters",)
+    assert finding("x-gen-video-30b", "MFU").depends_on == ("parameters",)
     assert finding("videomae-huge", "wall-clock").depends_on == ()
     assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("longest stretch", "on par", "ring")
-    assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "wall_clock")
+    assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "parameters", "wall_clock")
 
 
 def test_descent_goes_all_the_way() -> None:
@@ -212,3 +248,11 @@ def test_other_figures_quote_no_claim(words: str, value: str | float) -> None:
 def test_a_bare_claim_is_quoted_in_its_unit() -> None:
     assert quotes("90,000 GPU-hours", 90_000, "GPU*hour")
     assert not quotes("90,000 samples", 90_000, "GPU*hour")
+
+
+def test_a_verdict_says_on_how_many_choices_it_rests(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "sixth.yaml"
+    path.write_text(SIXTH.replace("compiled FSDP", '{source: "https://pytorch.org/docs"}'), encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path), columns=120)
+    assert "on 1 assumption" in ran.out
+    assert "rest on 1 assumption of the file's author, for you to judge: software" in " ".join(ran.out.split())

@@ -40,7 +40,9 @@ def screen(planned: Plan) -> RenderableType:
         rows.append(("yours", planned.own))
     parts.append(table(planned, rows))
     carried = [f"  {line}" for line in carried_words(planned.run.site)]
-    parts += [Text(line) for line in ("", *why(planned), *carried)]
+    unpriced = planned.best[0].outcome.bill.reasons.get("cost")
+    missing = [f"  cost not determined: {unpriced}"] if unpriced else []
+    parts += [Text(line) for line in ("", *why(planned), *missing, *carried)]
     return Group(*parts)
 
 

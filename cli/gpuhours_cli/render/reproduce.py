@@ -28,7 +28,7 @@ def screen(reproductions: Reproductions) -> RenderableType:
     """One table per document, then its headline figures and the reasons in words, then the count of verdicts."""
     parts: list[RenderableType] = []
     for document in reproductions.documents:
-        parts += [figures(document), *headlines(document), *reasons(document), Text()]
+        parts += [figures(document), *headlines(document), *reasons(document), *rests(document), Text()]
     return Group(*parts, Text(answer(reproductions), style="bold"))
 
 
@@ -48,8 +48,36 @@ def verdict(finding: Finding) -> Text:
     """The verdict; if nothing is published, whether any run could match."""
     if finding.verdict is not None:
         apart = f"\n{factor(finding.outside)} outside" if finding.outside is not None and finding.outside > 1 else ""
-        return Text(finding.verdict + apart, style=STYLES[finding.verdict])
+        said = Text(finding.verdict + apart, style=STYLES[finding.verdict])
+        return (
+            said.append(f"\non {assumptions(len(finding.rests_on))}", style="dim") if _is_on_choices(finding) else said
+        )
     return Text(NOT_STATED, style="dim") if finding.possible else Text("impossible", style="bold red")
+
+
+def _is_on_choices(finding: Finding) -> bool:
+    """Whether a verdict came of a value that rests on what the file's author chose."""
+    return finding.verdict is not None and finding.computed is not None and bool(finding.rests_on)
+
+
+def assumptions(count: int) -> str:
+    """``1 assumption``, ``5 assumptions``."""
+    return f"{count} assumption{'s' if count != 1 else ''}"
+
+
+def rests(document: Reproduction) -> list[RenderableType]:
+    """What the verdicts rest on that the author of the document chose: only a person can judge it."""
+    chosen = sorted({key for finding in document.figures if _is_on_choices(finding) for key in finding.rests_on})
+    if not chosen:
+        return []
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    said = (
+        f"The verdicts rest on {assumptions(len(chosen))} of the file's author, for you to judge: {', '.join(chosen)}."
+    )
+    table.add_row("!", Text(said, style="dim"))
+    return [table]
 
 
 def says_something(finding: Finding) -> bool:
@@ -105,7 +133,7 @@ def _how(finding: Finding) -> str:
     if finding.basis != "predicted":
         return "its other figures give"
     seen = ", ".join(f"“{name}”" for name in finding.depends_on)
-    return f"predicted with constants or values from its own {seen}:" if seen else "predicted blind"
+    return f"predicted blind but for its own {seen}:" if seen else "predicted blind"
 
 
 def taken(need: Need, finding: Finding) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -143,16 +144,24 @@ def compare(first: Described, second: Described) -> Comparison:
     return Comparison(first, second, inputs, tuple(changes), notes)
 
 
+_DATE = re.compile(r" (\d{4}-\d\d(?:-\d\d)?)")
+
+
 def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
-    """A note if the runs are priced by different providers or on different terms, which alone may explain the difference in cost."""
-    rents = [
-        next((line.terms for line in evaluate(run).bill.lines if line.name == "GPU time"), None)
-        for run in (first, second)
-    ]
-    if None in rents or rents[0] == rents[1] or "given" in rents:
-        return ()
+    """Why a cost is missing, or that the runs are priced by different providers, on different terms or at different dates, which alone may
+    explain the difference in cost."""
+    bills = [evaluate(run).bill for run in (first, second)]
+    missing = tuple(
+        dict.fromkeys(f"cost not determined: {one.reasons['cost']}" for one in bills if "cost" in one.reasons)
+    )
+    rents = [next((line.terms for line in one.lines if line.name == "GPU time"), None) for one in bills]
+    if missing or None in rents or rents[0] == rents[1] or "given" in rents:
+        return missing
+    one, other = map(str, rents)
+    if _DATE.sub("", one) == _DATE.sub("", other):
+        return (f"the prices are of different dates, {one} and {other}; cost.price makes them comparable",)
     return (
-        f"the prices are from different offers, {rents[0]} and {rents[1]}, which explains part of the difference in cost; "
+        f"the prices are from different offers, {one} and {other}, which explains part of the difference in cost; "
         "cost.provider and cost.terms make them comparable",
     )
 

@@ -171,3 +171,16 @@ def test_accelerators_of_different_price_lists_are_told(gpuhours_command: Comman
     )
     path.write_text(path.read_text(encoding="utf-8")[:-1] + ", cost: {provider: Lambda}}", encoding="utf-8")
     assert document(gpuhours_command(*swept, "--json").out)["notes"] == []
+
+
+def test_an_accelerator_without_a_price_is_told(gpuhours_command: Command, tmp_path: Path) -> None:
+    """Its cost is empty in the table, never 0, and the screen says why."""
+    path = tmp_path / "run.yaml"
+    path.write_text("{model: {params: 1B}, data: {tokens: 1B, seq_len: 2048}, hardware: {gpus: 8}}", encoding="utf-8")
+    swept = ("sweep", str(path), "--vary", "hardware.accelerator=h100-sxm-80gb,h20-sxm-96gb")
+    assert "cost not determined: no dated price of h20-sxm-96gb" in " ".join(gpuhours_command(*swept).out.split())
+    rows = {
+        row["hardware.accelerator"]: row["cost"] for row in document(gpuhours_command(*swept, "--json").out)["rows"]
+    }
+    assert rows["h20-sxm-96gb"] is None
+    assert rows["h100-sxm-80gb"] > 0

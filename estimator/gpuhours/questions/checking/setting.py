@@ -37,7 +37,7 @@ class Setting:
     pretraining: bool = False
     """Whether model and data are so large that published runs set a lower limit on the MFU, and the text states no rate."""
     on_the_card: bool = True
-    """Whether optimiser states are in the accelerators' memory, 16 bytes a parameter: neither offloaded nor those of a smaller optimiser."""
+    """Whether optimiser states are on the accelerators, 16 bytes a parameter: neither offloaded nor a smaller optimiser's."""
     linked: bool = False
     """Whether the accelerators are of the kind that those published runs used (see ``linked``)."""
 

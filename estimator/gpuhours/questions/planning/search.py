@@ -177,11 +177,20 @@ def plan(
     if not any(kept for _, kept, _, _ in outcomes):
         outcomes = [_search(LayoutSearch.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
     choices = sorted((one for _, kept, _, _ in outcomes for one in kept), key=lambda one: one.value(minimise))[:top]
+    _has_objective(choices, minimise)
     own = _given_layout(run, outcomes[0][0].run)
     flat = next((flat for search, kept, flat, _ in outcomes if choices and choices[0] in kept), None)
     size = sum(search.space.size for search, _, _, _ in outcomes)
     evaluated = sum(count for _, _, _, count in outcomes)
     return Plan(run, minimise, size, evaluated, time.perf_counter() - started, tuple(choices), own, flat)
+
+
+def _has_objective(choices: Iterable[Choice], minimise: str) -> None:
+    """Raise ``EstimateError`` if the objective of the layouts that were found is not determined: a cost without a price."""
+    best = next(iter(choices), None)
+    if best is not None and not np.isfinite(best.value(minimise)):
+        reason = best.outcome.bill.reasons.get(minimise, "the run does not determine it")
+        raise EstimateError(f"{minimise!r} is not determined: {reason}", "Or minimise step_time.", "--minimise")
 
 
 def _given_layout(run: Run, sized: Run) -> Choice | None:

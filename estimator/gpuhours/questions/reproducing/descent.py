@@ -17,6 +17,8 @@ from gpuhours.inputs.units import magnitude
 from gpuhours.questions.checking.reading.figures.numbers import scan
 from gpuhours.questions.checking.reading.figures.tokens import Figure
 from gpuhours.questions.reproducing.document import AskedFigure, Published, Reading
+from gpuhours.questions.reproducing.origins import assumed_by_its_author, is_outside, refuse_bare, refuse_unfounded
+from gpuhours.questions.reproducing.origins import used as origins_used
 from gpuhours.run.overlays import keys_of, revised
 from gpuhours.software.profile import Software, load_software
 
@@ -27,15 +29,6 @@ SAME = {"known.days": "known.wall_clock"}
 QUOTED_WITHIN = 0.01
 """Relative difference up to which a quantity in words quotes a claim's figure: conversions are rounded."""
 EXACTLY = 1e-9
-_PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}", re.IGNORECASE)
-_TITLE = re.compile(r'"([^"]+)"')
-_THIS_TEXT = re.compile(r"\b(?:the|this|same) (?:paper|text|document|report|description|article)\b", re.IGNORECASE)
-_PURPOSE = re.compile(
-    r"\b(?:so that|such that|to (?:match|fit|give|reach|meet|make)|chosen|fitted|tuned|adjusted|solved|back-?calculated)\b",
-    re.IGNORECASE,
-)
-"""Words of a value that was made to agree with something."""
-_WORD = re.compile(r"[^\W\d_]{3}")
 FLOPS = {"flop_days": "flop"}
 """Kinds of units that measure the same -> one of them."""
 
@@ -57,15 +50,37 @@ def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ..
     supplied = assumed(text, figure, name)
     used = {*figure.given, *figure.descends, *supplied, *profiles_claims(text, figure, name)}
     used |= {key for key in text.readings if not covered(key, figure.settings)}
-    used |= stated_in_run(text, figure, name)
+    used |= stated_in_run(text, figure, name) | origins_used(text, figure, name)
     return tuple(sorted(ancestors(used, edges(text, supplied)) & text.claims.keys()))
+
+
+def rests_on(text: Published, figure: AskedFigure, name: str) -> frozenset[str]:
+    """What the author of a document chose for a figure: assumptions, readings, and keys that the text does not give in words."""
+    chosen = {*assumed(text, figure, name), *(key for key in text.readings if not covered(key, figure.settings))}
+    chosen |= assumed_by_its_author(text, origins_used(text, figure, name))
+    chosen |= keys_of(figure.settings) if figure.source or figure.descends else set()
+    blocks = OF_BLOCKS.get(figure.result)
+    return frozenset(key for key in chosen if blocks is None or key.split(".")[0] in blocks)
+
+
+OF_BLOCKS = {
+    **dict.fromkeys(("parameters", "active_parameters", "trainable_parameters"), ("model",)),
+    "nodes": ("hardware",), "attention_flops": ("model", "data", "training"),
+}  # fmt: skip
+"""Results that rest on some blocks of a run alone."""
 
 
 def edges(text: Published, supplied: Supplied) -> dict[str, tuple[str, ...]]:
     """What each claim and each assumed key was derived from."""
     descends = {name: claim.descends for name, claim in text.claims.items()}
+    descends |= {key: (*one.descends, *_quoted(one.words, text)) for key, one in text.origins.items()}
     descends |= {key: reading.descends for key, reading in text.readings.items()}
     return descends | {key: tuple(entry.get("from") or ()) for key, entry in supplied.items()}
+
+
+def _quoted(words: str, text: Published) -> tuple[str, ...]:
+    """The claims whose figures the words of a text contain."""
+    return tuple(name for name, claim in text.claims.items() if quotes(words, claim.value, claim.unit))
 
 
 def assumed(text: Published, figure: AskedFigure, name: str) -> dict[str, Mapping[str, Any]]:
@@ -132,6 +147,8 @@ def refuse(text: Published, where: str) -> None:
                     f"{figure.label!r} is compared with {figure.claim!r} using what is derived from it: {_path(text, figure, name)}.",
                     "Take that from a source outside the text, leave it open, or remove the claim.", where,
                 )  # fmt: skip
+    refuse_bare(text, where)
+    refuse_unfounded(text, where)
 
 
 def _not_restated(text: Published, figure: AskedFigure, where: str) -> None:
@@ -176,7 +193,8 @@ def _path(text: Published, figure: AskedFigure, name: str) -> str:
     supplied = assumed(text, figure, name)
     walk = edges(text, supplied)
     inputs = [*figure.given, *supplied, *text.readings]
-    guilty = [key for key in inputs if figure.claim in ancestors([key], walk)]
+    inputs += sorted(origins_used(text, figure, name))
+    guilty = list(dict.fromkeys(key for key in inputs if figure.claim in ancestors([key], walk)))
     if figure.claim in figure.descends:
         guilty.append("its settings")
     if figure.claim in ancestors(stated_in_run(text, figure, name), walk):
@@ -223,11 +241,12 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], supplied: Supplied, text:
             raise EstimateError(f"{key} comes from {name!r}.", nearest(name, text.claims), where)
     reached = ancestors([key], edges(text, entries))
     if not any(
-        name in text.claims or _is_external(str(entries.get(name, {}).get("source") or ""), text) for name in reached
+        name in text.claims or is_outside(str(entries.get(name, {}).get("source") or ""), text) for name in reached
     ):
         raise EstimateError(
             f"The assumption {key} does not say what it came from.",
-            "Name the figures of the text that it is derived from (from: [..]), or a source outside the text (source: ..).",
+            "Name the figures of the text that it is derived from (from: [..]), or a source outside the text that can be looked up "
+            "(source: a page, arXiv number, DOI or profile).",
             where,
         )
     for name, claim in text.claims.items():
@@ -236,14 +255,6 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], supplied: Supplied, text:
                 f"The assumption {key} quotes the figure {name!r} ({claim.value}) without naming it.",
                 f"Add from: [{name}], or base it on something else.", where,
             )  # fmt: skip
-
-
-def _is_external(source: str, text: Published) -> bool:
-    """Whether a source is outside the text: in words, not the text itself by title, number or as ``the paper``, and not a value made to
-    agree with something (``chosen so that``)."""
-    own = {one.lower() for one in (*_PAPER.findall(text.source), *_TITLE.findall(text.source))}
-    named = any(one in source.lower() for one in own) or source.strip().lower() == text.name.lower()
-    return _WORD.search(source) is not None and not (named or _THIS_TEXT.search(source) or _PURPOSE.search(source))
 
 
 def quotes(words: str, value: str | float, unit: str = "") -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import magnitude, parse
@@ -80,6 +80,8 @@ class AskedFigure(Section):
     """Keys of the run set for this figure only: another reading of the text."""
     descends: tuple[str, ...] = Field(default=(), alias="from")
     """Claims from which ``set`` was derived."""
+    source: str = ""
+    """The source outside the text of what is ``set``."""
     headline: bool = False
     """Whether it is a main figure of the text, summarised in words below the table."""
     note: str = ""
@@ -89,6 +91,17 @@ class AskedFigure(Section):
         if self.claim is not None and self.claim in self.given:
             raise ValueError(f"{self.label!r} may not use its own claim {self.claim!r}")
         return self
+
+
+class KeyOrigin(Section):
+    """Where a key of the runs, or a block of keys, comes from."""
+
+    words: str = ""
+    """The words of the text that give it."""
+    source: str = ""
+    """The source outside the text, with an address."""
+    descends: tuple[str, ...] = Field(default=(), alias="from")
+    """The claims that it was derived from."""
 
 
 class Reading(Section):
@@ -133,12 +146,22 @@ class Published(Section):
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Other runs in the text, each an overlay over ``run``."""
+    origins: Mapping[str, KeyOrigin] = Field(default_factory=dict)
+    """Where the keys of ``run``, of ``runs`` and of settings come from, by key or block; words alone stand for those of the text."""
     claims: Mapping[str, StatedFigure]
     figures: tuple[AskedFigure, ...]
     readings: Mapping[str, Reading] = Field(default_factory=dict, alias="open")
     takes: tuple[Solve, ...] = ()
     settles: tuple[Settles, ...] = ()
     """Figures of the text that determined constants of software profiles: runs on such a profile are not blind to them."""
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _words_alone(cls, origins: Any) -> Any:
+        """Words that stand for an origin are those of the text."""
+        if not isinstance(origins, Mapping):
+            return origins
+        return {key: {"words": one} if isinstance(one, str) else one for key, one in origins.items()}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Published:

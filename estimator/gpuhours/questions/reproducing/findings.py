@@ -47,6 +47,8 @@ class Finding:
     """Ratio of the nearest ends of the stated and the computed range, 1 if they overlap."""
     depends_on: tuple[str, ...] = ()
     """The figures of the text that it uses, directly or through its assumptions; never its own."""
+    rests_on: tuple[str, ...] = ()
+    """What the author of the document chose for this figure and no machine can judge: assumptions, readings, keys with outside sources."""
     basis: str = "computed"
     """computed: follows from the given figures; reconciled: from all figures, including its own; predicted: blind, with open inputs
     sampled from common practice."""

@@ -63,8 +63,8 @@ def _figure(found: Check, one: Checked) -> Finding:
 def without(found: Check, one: Checked) -> Implied | None:
     """The value that the other figures imply for a claim; None if they do not determine it.
 
-    A figure that agrees is compared as ``check`` does, with those that agree: without it, the figures that ``check`` holds to be wrong would
-    no longer be outvoted.
+    A figure that agrees is compared as ``check`` does, with those that agree: without it, those that ``check`` holds to be wrong would no
+    longer be outvoted.
     """
     document = found.document
     wrong = [other.claim for other in found.claims if one.verdict == AGREES and other.verdict == CONTRADICTED]

@@ -148,7 +148,10 @@ def _finding(desk: Desk, figure: AskedFigure) -> Finding:
         reason = " ".join(part for part in (error.problem, figure.note) if part)
         computed = error.value if figure.result == error.where else None
         finding = Finding(figure.label, None, unit, computed, None, None, None, None, reason, possible=False)
-    finding = replace(finding, depends_on=tuple(sorted(origin)), headline=figure.headline)
+    chosen = {one for name in (figure.run, figure.over or figure.run) for one in descent.rests_on(text, figure, name)}
+    finding = replace(
+        finding, depends_on=tuple(sorted(origin)), headline=figure.headline, rests_on=tuple(sorted(chosen))
+    )
     return judged(finding, *_stated(claim, finding.unit, unit))
 
 

@@ -14,6 +14,7 @@ from gpuhours.cost.bill import offer
 from gpuhours.cost.prices import Price
 from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.profile_folders import Unknown
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.choices import Coded
 from gpuhours.layout.layout import Layout
@@ -99,12 +100,13 @@ class Sweep:
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
-        """A note if the swept accelerators are priced by different providers or on different terms, which may explain the difference."""
+        """Which of the swept accelerators have no price, and whether the others are priced by different providers or on different terms,
+        which may explain the difference."""
         run = self.job.grid.run
         names = [
             name for one in self.job.grid.varied if one.key == "hardware.accelerator" for name in one.values if name
         ]
-        if run.cost.price is not None or run.cost.owned is not None or len(names) < 2:
+        if run.cost.price is not None or run.cost.owned is not None or not names:
             return ()
         offers = {name: offer(cluster(name), run.cost)[0] for name in names}
         said = {
@@ -112,10 +114,16 @@ class Sweep:
             for name, price in offers.items()
             if isinstance(price, Price)
         }
+        missing = tuple(
+            f"cost not determined: {one.reason}" for one in dict.fromkeys(offers.values()) if isinstance(one, Unknown)
+        )
         if len(set(said.values())) < 2:
-            return ()
+            return missing
         each = "; ".join(f"{name}: {words}" for name, words in said.items())
-        return (f"costs are from different offers ({each}); cost.provider and cost.terms make them comparable",)
+        return (
+            f"costs are from different offers ({each}); cost.provider and cost.terms make them comparable",
+            *missing,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours sweep --json``."""

@@ -71,11 +71,7 @@ def missing_condition(
         return several
     if not causes and calculated(claims):
         return ""
-    if (
-        frozenset(claim.quantity for claim in claims) <= OF_STATES
-        and factor < LEAN_STATES
-        and document.fact("precision") != "mixed"
-    ):
+    if _of_states(claims) and factor < LEAN_STATES and document.fact("precision") != "mixed":
         return "master weights and both moments are kept in 32 bits"
     if not causes:
         near = len({claim.sentence for claim in claims}) == 1 or 1 / UNEXPLAINED < factor < UNEXPLAINED
@@ -92,10 +88,16 @@ def missing_condition(
     return _of_several_runs(causes[0], accused, claims, document, factor)
 
 
-OF_STATES = frozenset(["parameters", "active_parameters", "gpus"])
-"""A model and the GPUs that hold it: alone they are contradicted only by the memory of weights and optimiser states."""
 LEAN_STATES = 2.0
 """16 bytes a parameter with 32-bit master weights and moments, over the 8 where all is kept in 16 bits."""
+
+
+def _of_states(claims: Sequence[Claim]) -> bool:
+    """Whether a model and the GPUs that hold it, and nothing else, are contradicted: by the memory of weights and optimiser states."""
+    found = {claim.quantity for claim in claims}
+    return "parameters" in found and found <= {"parameters", "gpus"}
+
+
 CALCULATIONS = (
     frozenset(["cost", "gpu_hours", "price"]), frozenset(["cost", "node_hours", "node_price"]),
     frozenset(["energy", "it_energy", "pue"]),
