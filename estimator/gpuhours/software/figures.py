@@ -23,10 +23,9 @@ Selective = Literal[
 
 @dataclass(frozen=True)
 class ChosenDefault:
-    """A default that was fitted to measured runs: their sources (``published/sources.yaml``), and the default to use without them."""
+    """A default that was fitted to measured runs: their sources (``published/sources.yaml``), each with the default to use without it."""
 
-    on: tuple[str, ...]
-    without: float
+    without: Mapping[str, float]
 
 
 class Traffic(Section):
