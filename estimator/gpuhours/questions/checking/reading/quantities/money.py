@@ -94,8 +94,6 @@ OF_RUNS = (
 def of_a_thing(items: Sequence[Item], index: int, first: int) -> bool:
     """``A microphone costs $95``, ``an H100 sells for $30,000``: whether an amount is the price of an item, recognised by its article."""
     at = index - 1
-    if items[at].text.lower() == "all" and [item.text.lower() for item in items[index + 1 : index + 3]] == ["of", "it"]:
-        return True  # our insurance covers the valve (all $310 of it)
     while at > first and items[at].text.lower() in ("about", "around", "for", "roughly", "us"):
         at -= 1
     if at <= first or items[at].text.lower() not in COSTS:
