@@ -131,3 +131,17 @@ def test_latent_attention_takes_the_targets_that_peft_calls_its_projections() ->
     shape = {"name": "deepseek-v2-lite", "trainable": "lora", "rank": 16, "targets": ["q_proj", "o_proj"]}
     found = read_model(shape).build(Data(seq_len=1024))
     assert found.trainable_parameters == 27 * 16 * (2048 + 16 * 192 + 16 * 128 + 2048)
+
+
+def test_latent_attention_has_targets_of_its_own() -> None:
+    """DeepSeek-V3 by its config.json, rank 16, in 61 layers: q_b_proj [1,536, 128 x 192], kv_b_proj [512, 128 x 256] and o_proj [128 x 128,
+    7,168]. Its attention has no k_proj and v_proj, the default of others; asked for, they are still refused."""
+    shape = {"name": "deepseek-v3", "trainable": "lora", "rank": 16}
+    decoder = read_model(shape)
+    widths = (1536 + 128 * 192) + (512 + 128 * 256) + (128 * 128 + 7168)
+    assert decoder.build(Data(seq_len=1024)).trainable_parameters == 61 * 16 * widths
+    assert ("model.targets", "q_proj, kv_b_proj, o_proj") in {
+        (one.name, one.value) for one in decoder.assumptions(Data())
+    }
+    with pytest.raises(EstimateError, match="no projection 'k'"):
+        read_model(shape | {"targets": ["q", "k"]}).build(Data(seq_len=1024))

@@ -10,6 +10,7 @@ import pytest
 import gpuhours
 from gpuhours.run.samplable import described, usual_practice
 from gpuhours.run.spec import Run, from_dict
+from gpuhours.run.typical import blended
 from gpuhours.software.profile import DEGREES, load_software
 
 
@@ -81,3 +82,15 @@ def test_a_stack_that_cannot_split_a_model_so_is_not_drawn(layout: dict[str, int
 
 def test_a_degree_of_one_excludes_no_stack() -> None:
     assert names({"tensor": 1, "microbatch": 1}) == names(None)
+
+
+def test_names_say_nothing_about_a_degree() -> None:
+    """TinyLlama ran on FSDP2, but not with tensor ranks: where these are stated, stacks that have them weigh as judged, 25 : 20 : 15."""
+    asked = described(from_dict({**EIGHT, "layout": {"tensor": 2}}), usual_practice())
+    assert asked is not None
+    for _, line in asked.stacks:
+        assert not line.counted
+        ratios = {line.weights[name] / judged for name, judged in line.judged.items()}
+        assert max(ratios) == pytest.approx(min(ratios))
+    shares = blended(asked.stacks).weights
+    assert shares["megatron-core-2024"] > shares["fsdp2-eager"] > shares["deepspeed"] > 0

@@ -113,7 +113,7 @@ class Decoder(Spec):
     rank: Count = 8
     """LoRA rank, if ``trainable: lora``."""
     targets: lora.Targets = lora.ATTENTION
-    """Projections that get LoRA adapters."""
+    """Projections that get LoRA adapters; with ``latent``, the default is q, kv_b and o."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
@@ -164,16 +164,23 @@ class Decoder(Spec):
         return np.ceil(8 * self.hidden / 3 / 256) * 256 if self.gated else 4 * self.hidden
 
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
-        """Shape values that are not given and were set by default rules."""
+        """Shape values and adapters' targets that are not given and were set by default rules."""
+        usual = self.latent is not None and self.trainable == "lora" and "targets" not in self.model_fields_set
+        notes = (lora.latent_note(self.adapted),) if usual else ()
         if self.ffn_hidden is not None or (self.experts and self.experts.width and not self.has_dense_layers):
-            return ()
+            return notes
         if self.gated:
             reason = "8/3 of hidden, rounded up to 256: as many weights as a plain layer of four times hidden"
             source = "Touvron et al. 2023, arXiv:2302.13971, section 2.2"
         else:
             reason = "four times hidden, the plain transformer's width"
             source = "Vaswani et al. 2017, arXiv:1706.03762, section 3.3"
-        return (Assumption("model.ffn_hidden", self.ffn_width, "", reason, source),)
+        return (*notes, Assumption("model.ffn_hidden", self.ffn_width, "", reason, source))
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """``targets``, or their default."""
+        return lora.LATENT_ATTENTION if self.latent and "targets" not in self.model_fields_set else self.targets
 
     @property
     def has_dense_layers(self) -> bool:
@@ -294,8 +301,8 @@ class Decoder(Spec):
         if self.trainable != "lora":
             return ()
         known, missing = self.projections(is_expert), {"own": "", "values": "v", "borrowed": "kv"}[keys]
-        named = [lora.LATENT.get(one, one) if self.latent and one not in known else one for one in self.targets]
-        targets = tuple(known) if lora.ALL in self.targets else tuple(dict.fromkeys(named))
+        named = [lora.LATENT.get(one, one) if self.latent and one not in known else one for one in self.adapted]
+        targets = tuple(known) if lora.ALL in self.adapted else tuple(dict.fromkeys(named))
         return lora.adapters(self.rank, [target for target in targets if target not in tuple(missing)], known)
 
     def _of(self, group: LayerGroup) -> "Decoder":

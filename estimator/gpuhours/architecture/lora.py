@@ -12,6 +12,7 @@ from pydantic import BeforeValidator
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError, nearest
 
 ATTENTION = ("q", "k", "v", "o")
@@ -21,6 +22,9 @@ LATENT = {
     "o": "attention output",
 }  # fmt: skip
 """Projections of latent attention by the names of their modules in transformers' DeepSeek files."""
+LATENT_ATTENTION = ("q", "kv_b", "o")
+"""What ``ATTENTION`` is in latent attention: the queries, the keys and values together, and the output. ``q`` is q_b_proj where queries
+have a latent of their own."""
 ALL = "all-linear"
 """Target name for all projections, as in PEFT."""
 
@@ -57,6 +61,13 @@ def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Line
             hint = nearest(target, projections) or f"Its projections are {', '.join(projections)}."
             raise EstimateError(f"The model has no projection {target!r} to adapt.", hint, "targets")
     return tuple(part for target in targets for part in _pair(projections[target], rank))
+
+
+def latent_note(targets: Sequence[str]) -> Assumption:
+    """The list entry for a latent-attention model whose targets are not given."""
+    names = ", ".join(f"{one}_proj" for one in targets)
+    reason = "the projections of latent attention, which has no k_proj and v_proj; q_proj is q_b_proj where queries have a latent"
+    return Assumption("model.targets", names, "", reason, "module names of transformers' modeling_deepseek_v3.py")
 
 
 def adapted(model: Model, rank: Array, targets: Sequence[str], *, narrow: bool = False) -> Model:

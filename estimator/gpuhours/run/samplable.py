@@ -125,13 +125,17 @@ def described(run: Run, practice: Practice) -> Samplable | None:
 
 
 def able(stacks: Parts, layout: Layout | None, practice: Practice) -> Parts:
-    """The stacks that can split a model in every way that the run states: DDP has no tensor degree. All of them if none can."""
+    """The stacks that can split a model in every way that the run states: DDP has no tensor degree. All of them if none can.
+
+    Where that rules out some, the others weigh as judged: that a run is named for a stack does not say that it was split this way.
+    """
     given = frozenset() if layout is None else layout.model_fields_set
     needed = {degree for degree in DEGREES if degree in given and np.max(getattr(layout, degree) or 1) > 1}
     fitting = []
     for share, line in stacks:
         splits = line.only(lambda name: needed <= set(practice.software(name).degrees))
-        fitting += [(share, splits)] if splits is not None else []
+        if splits is not None:
+            fitting.append((share, line if splits.judged == line.judged else splits.without(lambda _: True)))
     whole = sum(share for share, _ in fitting)
     return tuple((share / whole, line) for share, line in fitting) or stacks
 

@@ -138,16 +138,16 @@ def mean_log_loss(found: Learned) -> float:
 
 
 def likely(runs: Runs) -> Likeness:
-    """The mean of all ``TRIED`` covariance parameters, each set with a weight proportional to the density of the runs, exp(-n surprise),
-    where n is the number of runs as weighted in ``mean_log_loss``.
+    """The mean of all ``TRIED`` covariance parameters, each set with a weight proportional to the density of the runs, exp(-n loss),
+    where n is the number of runs and loss their ``mean_log_loss``, both weighted as there.
 
     Several sets explain the runs about equally well. Choosing one would let a single run decide between them, and change all predictions
     of an organisation by about 7 %; their mean moves only as far as the runs' densities do. Source: pseudo-Bayesian model averaging (Yao
     et al. 2018, Bayesian Analysis 13(3), section 3.4).
     """
     tried = np.array(list(itertools.product(*TRIED.values())))
-    surprises = np.array([mean_log_loss(learn(runs, Likeness(*values))) for values in tried])
-    density = np.exp((surprises.min() - surprises) * weights_of(runs).sum())
+    losses = np.array([mean_log_loss(learn(runs, Likeness(*values))) for values in tried])
+    density = np.exp((losses.min() - losses) * weights_of(runs).sum())
     mean = density @ tried / density.sum()
     return Likeness(*(round(float(value), 4) for value in mean))
 
