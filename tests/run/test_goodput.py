@@ -16,6 +16,7 @@ from gpuhours.run.goodput import (
     blocked_time,
     checkpoint_bytes,
     goodput,
+    interruptions,
     interval_of,
     launched,
     usual,
@@ -175,3 +176,44 @@ def test_every_figure_has_its_source_and_order() -> None:
                    figures.launch_at_scale, figures.interval, figures.blocked, *figures.storage.values()):  # fmt: skip
         assert spread.low < spread.value < spread.high
         assert len(spread.source) > 40
+
+
+OF_A_RUN = {"gpus": 1024, "nodes": 128, "size": 9.8e11, "step_time": 10.0, "productive": 30 * 86400.0}
+"""70B parameters on 1,024 accelerators for a month."""
+WORSE = [
+    pytest.param([{"failures": one} for one in (1e-4, 1e-3, 1e-2)], id="failures"),
+    pytest.param([{"restart": one} for one in (300.0, 1800.0, 3 * HOUR)], id="restart"),
+    pytest.param([{"checkpoint_interval": one} for one in (2 * HOUR, 6 * HOUR, 24 * HOUR)], id="rarer than best"),
+    pytest.param([{"checkpoint_interval": one} for one in (600.0, 60.0, 20.0)], id="more often than best"),
+    pytest.param([{"checkpoint_steps": one} for one in (720, 2160, 8640)], id="steps, rarer than best"),
+    pytest.param([{"blocking": True, "checkpoint_bandwidth": one} for one in (1e12, 1e11, 1e10)], id="bandwidth"),
+    pytest.param([{"blocking": True, "storage": one} for one in ("nvme", "lustre", "object")], id="storage"),
+    pytest.param([{"storage": "object", "blocking": one} for one in (False, True)], id="blocking"),
+    pytest.param([{"evaluation": one} for one in (0.0, 0.02, 0.1)], id="evaluation"),
+    pytest.param([{"launch": one} for one in (60.0, 1800.0, 5 * HOUR)], id="launch"),
+]
+
+
+@pytest.mark.parametrize("from_best", WORSE)
+def test_every_key_moves_goodput_its_way(from_best: list[dict[str, object]]) -> None:
+    """At the median of everything else."""
+    at = dict.fromkeys(POSITIONS, 0.5)
+    found = [float(goodput(Operation.model_validate(said), at, **OF_A_RUN)) for said in from_best]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == len(found)
+
+
+def test_larger_checkpoints_cost_more() -> None:
+    stated = Operation(blocking=True, checkpoint_interval=HOUR)
+    at = dict.fromkeys(POSITIONS, 0.5)
+    small, large = (float(goodput(stated, at, **{**OF_A_RUN, "size": size})) for size in (1e11, 1e12))
+    assert large < small
+
+
+def test_causes_add_up_to_the_time_lost() -> None:
+    """1 / goodput - 1 is the sum of the causes, to first order."""
+    stated = Operation(failures=2e-4, restart=600.0, checkpoint_interval=1800.0, evaluation=0.02, launch=600.0)
+    found = interruptions(stated, dict.fromkeys(POSITIONS, 0.5), **OF_A_RUN)
+    assert sum(map(float, found.shares.values())) == pytest.approx(1 / float(found.goodput) - 1, rel=0.02)
+    by_hand = {"restarts": 1024 * 2e-4 / 86400 * 600, "evaluation": 0.02 / 0.98, "launch": 600 / (30 * 86400)}
+    assert {name: float(found.shares[name]) for name in by_hand} == pytest.approx(by_hand)

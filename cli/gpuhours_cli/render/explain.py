@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -20,6 +20,7 @@ from gpuhours.run.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.estimate import counted
 from gpuhours_cli.render.spread import say_first
+from gpuhours_cli.render.stops import causes
 
 ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
 """Other names by which screens call a result."""
@@ -42,6 +43,8 @@ def explanation(estimate: Estimate, name: str) -> RenderableType:
         parts.append(listed("step time, predicted, is the sum of", named(estimate.time, numbers.duration)))
     if name in {"memory_per_gpu", "fits"}:
         parts.append(listed("memory of the fullest rank is the sum of", named(estimate.memory, numbers.si("B"))))
+    if name == "goodput" and (told := dict(causes(estimate))):
+        parts.append(listed("stops, as stated or else usual, take of the productive time", told.items()))
     if name in HOURS and estimate.sample is not None:
         parts.append(listed("its range comes from what is not stated", spread(estimate.sample)))
     taken = [one for one in estimate.assumptions if matters(estimate, one, name, chain)]
@@ -52,7 +55,10 @@ def explanation(estimate: Estimate, name: str) -> RenderableType:
 
 def spread(sample: Ensemble) -> Iterator[tuple[str, str]]:
     """Each unknown's share of the range, and the fact that would narrow it most."""
-    yield from ((name, f"{share:.0%}") for name, share in sample.shares().items())
+    shares = sample.shares()
+    yield from ((name, f"{share:.0%}") for name, share in shares.items())
+    if (left := 1 - sum(shares.values())) >= 0.005:
+        yield "several together", f"{left:.0%}"
     yield "say first", say_first(sample)
 
 
@@ -194,7 +200,7 @@ def named(amounts: Mapping[str, float], text: Callable[[float], str]) -> Iterato
     return ((part, text(amount)) for part, amount in amounts.items() if amount)
 
 
-def listed(title: str, rows: Iterator[tuple[str, str]]) -> RenderableType:
+def listed(title: str, rows: Iterable[tuple[str, str]]) -> RenderableType:
     """A titled list of names, each with its text."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)

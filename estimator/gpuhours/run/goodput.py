@@ -15,6 +15,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import DAY
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import Bandwidth, Fraction, Seconds, measured_in
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.run.ranges import spread_over
@@ -204,6 +205,59 @@ def goodput(
     ``at``          quantiles of the unknowns in ``POSITIONS``, between 0 and 1 (0.5 is the median); ignored for what is stated
     ``size``        bytes of a checkpoint, ``step_time`` s, ``productive`` s of all steps together (T)
     """
+    return interruptions(
+        operation, at, gpus=gpus, nodes=nodes, size=size, step_time=step_time, productive=productive
+    ).goodput
+
+
+@dataclass(frozen=True)
+class Interruptions:
+    """What stops a run, and how long: stated or drawn."""
+
+    failures: Array
+    """of the whole run, per s"""
+    restart: Array
+    interval: Array
+    """productive s between checkpoints"""
+    blocked: Array
+    """s that a checkpoint stops training"""
+    evaluation: Array
+    """share of the wall-clock time"""
+    launch: Array
+    productive: Array
+    """s of all steps together"""
+
+    @property
+    def goodput(self) -> Array:
+        """Productive over wall-clock time: availability x (1 - evaluation) x T / (T + launch)."""
+        running = availability(self.failures, self.restart, self.interval, self.blocked)
+        return running * (1.0 - np.asarray(self.evaluation)) * launched(self.productive, self.launch)
+
+    @property
+    def shares(self) -> dict[str, Array]:
+        """Time of each cause over productive time, to first order: f R for restarts, f (tau + C) / 2 for work done again, C / tau for
+        checkpoints, e / (1 - e) for evaluation, L / T for the launch (Kokolis et al., arXiv:2410.21680, for the first three)."""
+        cycle = np.add(self.interval, self.blocked)
+        return {
+            "restarts": np.multiply(self.failures, self.restart),
+            "lost work": np.multiply(self.failures, cycle) / 2,
+            "checkpoints": np.divide(self.blocked, self.interval),
+            "evaluation": np.asarray(self.evaluation) / (1.0 - np.asarray(self.evaluation)),
+            "launch": np.divide(self.launch, self.productive),
+        }
+
+
+def interruptions(
+    operation: Operation,
+    at: Mapping[str, Array],
+    *,
+    gpus: Array,
+    nodes: Array,
+    size: Array,
+    step_time: Array,
+    productive: Array,
+) -> Interruptions:
+    """What stops a run; arguments as of ``goodput``."""
     known = usual()
 
     def stated_or_drawn(value: Array | None, drawn: UsualSpread, name: str) -> Array:
@@ -216,10 +270,9 @@ def goodput(
     restart = np.where(np.greater_equal(gpus, AT_SCALE), quick, slow)
     blocked = blocked_time(operation, at["checkpoints"], size, nodes, gpus)
     interval = interval_of(operation, 1.0 - np.asarray(at["checkpoints"], float), step_time, blocked, failures)
-    running = availability(failures, restart, np.minimum(interval, productive), blocked)
     evaluation = stated_or_drawn(operation.evaluation, known.evaluation, "evaluation")
     launch = launch_time(at["launch"], nodes) if operation.launch is None else operation.launch
-    return running * (1.0 - np.asarray(evaluation)) * launched(productive, launch)
+    return Interruptions(failures, restart, np.minimum(interval, productive), blocked, evaluation, launch, productive)
 
 
 def blocked_time(operation: Operation, position: Array, size: Array, nodes: Array, gpus: Array) -> Array:
