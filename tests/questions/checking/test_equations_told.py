@@ -175,6 +175,7 @@ def test_stops_are_in_the_hours_as_in_the_time(hours: str, verdict: str) -> None
         "We have 512 GPUs, trained for 12 days on half of them and used 73,728 GPU-hours.",
         "Using 2 pods of 256 chips each for 8 days we used 98,304 chip-hours.",
         "Wall-clock was 100 hours with 85 hours of computation, 64 GPUs, so 6,400 GPU-hours reserved, 5,440 used.",
+        "We report 4.1M GPU-hours; 3.3M (80%) went into pre-training on 2,048 H100 (67 days), the rest into post-training.",
         "The 64 GPUs were ours for three weeks, during which the training proper used 21,000 GPU-hours.",
     ],
 )

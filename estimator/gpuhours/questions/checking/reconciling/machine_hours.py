@@ -31,16 +31,24 @@ SEVERAL = re.compile(
     r"|\bthe (?:second|other|third) (?:for |took |needed |\w* ?\d)"
     r"|\b(?:pods?|slices|clusters|sites|partitions|islands|halls|groups|runs|trials|jobs|models) of\b"
     r"|\b(?:half|halves|thirds?|quarters?|fractions?|parts?|some) of (?:them|these|those|it|the|our|its)\b"
+    r"|\(\d{1,3} ?%\) (?:went|were|was|is|are|for)\b"  # 3.3M (80%) went into pre-training
+    r"|\bthe (?:rest|remainder|remaining)\b"
     r"|\b(?:reserved|booked|allocated|proper|up to|at (?:its|the|their) peak|at most|varying|on average|between \d+ and \d+)\b"
 )
 """Words by which hours are those of several machines or runs, or of a part of the machine or the time."""
+
+
+NEXT = 12
+"""The most items from the beginning of one clause of a sentence to that of the next, behind a semicolon."""
 
 
 def of_several_or_a_part(claims: Sequence[Claim]) -> str:
     """The condition that hours are those of these machines for this time, where their sentence speaks of several runs or machines, or of a
     part: ``128 GPUs for 6 days per model, 55,296 GPU-hours for all three``; empty if it does not."""
     hours = next((claim for claim in claims if claim.quantity in ("gpu_hours", "node_hours")), None)
-    told = {claim.quantity: claim for claim in claims if hours is not None and claim.sentence == hours.sentence}
+    told = {
+        claim.quantity: claim for claim in claims if hours is not None and abs(claim.sentence - hours.sentence) <= NEXT
+    }
     if hours is None or hours.of_row or "wall_clock" not in told or not told.keys() & {"gpus", "nodes"}:
         return ""
     if not any(SEVERAL.search(claim.quote) for claim in told.values()):
