@@ -65,13 +65,21 @@ def title(estimate: Estimate) -> RenderableType:
 
 
 def heading(estimate: Estimate) -> str:
-    """``X-Gen-Video-30B on 512 x H100 SXM5 80 GB``."""
+    """``X-Gen-Video-30B on 512 x H100 SXM5 80 GB``; every card of a run whose stages have several."""
     resolved = estimate.outcome.resolved
     name = estimate.run.name if estimate.run.name != "run" or resolved.model is None else resolved.model.name
     if resolved.cluster is None:
         return name
+    cards = dict.fromkeys(_cards(one) for one in estimate.stages)
+    several = len({one.split(" x ")[-1] for one in cards}) > 1
+    return f"{name} on {', then '.join(cards) if several else _cards(estimate)}"
+
+
+def _cards(estimate: Estimate) -> str:
+    """``512 x H100 SXM5 80 GB``; the card alone where the number is open."""
+    resolved = estimate.outcome.resolved
     many = "" if resolved.gpus is None else f"{numbers.exact(float(resolved.gpus))} x "
-    return f"{name} on {many}{resolved.cluster.accelerator.title}"
+    return f"{many}{'' if resolved.cluster is None else resolved.cluster.accelerator.title}"
 
 
 def layout_words(estimate: Estimate) -> str:
@@ -133,12 +141,20 @@ def edges(result: Result, text: Formatter) -> str:
     return numbers.span(result.value, result.low, result.high, text)
 
 
+def _memory(stage: Estimate) -> float:
+    """Bytes of the fullest accelerator of a stage."""
+    result = stage.results["memory_per_gpu"]
+    return 0.0 if result is None else float(result.value)
+
+
 def remark(estimate: Estimate, name: str, result: Result) -> RenderableType:
     """The note next to a value: its origin, or the factors it is the product of."""
-    outcome = estimate.outcome
+    fullest = max(estimate.stages, key=_memory, default=estimate) if name == "memory_per_gpu" else estimate
+    outcome = fullest.outcome
     if name == "memory_per_gpu" and outcome.memory is not None:
         spare, chance = float(outcome.memory.margin), float(outcome.memory.fits_probability)
         where = " on the encoder's own GPUs" if outcome.memory.stage < 0 else ""
+        where += "" if fullest is estimate else f" in {fullest.run.name}"
         held = f"of {numbers.si('B')(float(outcome.memory.capacity))}{where}: "
         left = f"{numbers.si('B')(abs(spare))} {'to spare' if spare >= 0 else 'over'}"
         if spare < 0 <= float(outcome.memory.capacity - outcome.memory.needed):
