@@ -118,7 +118,9 @@ def described(run: Run, practice: Practice) -> Samplable | None:
     gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
     traits = {"mixture": is_mixture(model), "adapters": model.trains_adapters}
     tuning = tuning_share(model, run.data)
-    stacks = able(parts(table.stacks, kind, year, gpus, params, tuning, **traits), run.layout, practice)
+    stacks = parts(table.stacks, kind, year, gpus, params, tuning, **traits)
+    if run.stack is None:
+        stacks = able(stacks, run.layout, practice)
     modes = blended(parts(table.recompute, kind, year, gpus, params, tuning, **traits))
     slack = first(table.layout, kind, year, gpus, params, **traits)
     return Samplable(run, resolved, kind, year, stacks, modes, slack, practice)
@@ -131,6 +133,8 @@ def able(stacks: Parts, layout: Layout | None, practice: Practice) -> Parts:
     """
     given = frozenset() if layout is None else layout.model_fields_set
     needed = {degree for degree in DEGREES if degree in given and np.max(getattr(layout, degree) or 1) > 1}
+    if not needed:
+        return stacks
     fitting = []
     for share, line in stacks:
         splits = line.only(lambda name: needed <= set(practice.software(name).degrees))

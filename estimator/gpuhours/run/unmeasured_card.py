@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from gpuhours.hardware import kernel_constants
+from gpuhours.hardware.clusters import cluster
 from gpuhours.layout.layout import Layout
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run, Supplied
@@ -36,10 +38,13 @@ def at_usual_share(run: Run) -> Run:
 def usual_share(run: Run) -> PeakShare | None:
     """The usual share of the peak for a run; None if its MFU follows from what is stated, if its step can be predicted, or if the model or
     the accelerator is open."""
-    if run.stages or run.model is None or run.hardware.accelerator is None or _says_speed(run):
+    card = run.hardware.accelerator
+    if run.stages or run.model is None or card is None or _says_speed(run):
+        return None
+    if kernel_constants.is_known(cluster(card).accelerator.generation):
         return None
     met = resolve(run.replaced("layout", Layout.model_construct()), layout_open=True)
-    if met.cluster is None or met.model is None or met.timed:
+    if met.model is None:
         return None
     kind, params = kind_of(met.model, met.data.frames), float(np.max(met.model.parameters))
     year, adapters = run.year or this_year(), met.model.trains_adapters
