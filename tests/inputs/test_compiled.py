@@ -83,6 +83,9 @@ def test_the_code_that_decides_is_that_of_this_package(monkeypatch: pytest.Monke
     (tmp_path / "gpuhours" / "inputs" / "further" / "names.py").touch()
     seen.append(kept.own_code.__wrapped__())
     assert len(set(seen)) == len(seen)
+    (tmp_path / "gpuhours" / "questions").mkdir()
+    (tmp_path / "gpuhours" / "questions" / "checking.py").touch()
+    assert kept.own_code.__wrapped__() == seen[-1], "of questions nothing is kept"
 
 
 def test_what_names_other_files_is_not_kept(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,19 +39,20 @@ def compiled(path: Path, text: bytes, make: Callable[[], Made], kind: str = "") 
 
 @cache
 def own_code() -> bytes:
-    """A hash of the date, size and place of every module of this package, and of pydantic's version. Python tells a changed module by its
-    date and size; an installer may give every release the same date, but not the same place on the disk and time of writing."""
+    """A hash of the date, size and place of the modules of this package below its ``questions``, and of pydantic's version. Python tells a
+    changed module by its date and size; an installer may give every release the same date, but not the same place on the disk and time of
+    writing. Nothing that is kept is made by ``questions``, the upper half of the modules: they are not looked at, which takes time."""
     stats = sorted((entry.path, entry.stat()) for entry in _modules(Path(__file__).parents[1]))
     seen = [(path, one.st_mtime_ns, one.st_size, one.st_ino, one.st_ctime_ns) for path, one in stats]
     return source_hash(repr((VERSION, seen)).encode())
 
 
 def _modules(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """Every Python file in a folder and those inside it."""
+    """Every Python file in a folder and those inside it, but ``questions``."""
     for entry in os.scandir(folder):
         if entry.name.endswith(".py"):
             yield entry
-        elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+        elif "." not in entry.name and entry.name not in ("__pycache__", "questions") and entry.is_dir():
             yield from _modules(entry.path)
 
 

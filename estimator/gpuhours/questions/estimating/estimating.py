@@ -22,7 +22,7 @@ from gpuhours.run.central import RECOMPUTE, centre
 from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
-from gpuhours.run.points import DRAWS
+from gpuhours.run.points import shuffled
 from gpuhours.run.ranges import draws, middle, percentiles, quantiles
 from gpuhours.run.results import RESULTS, SHARES, results
 from gpuhours.run.spec import Run
@@ -191,8 +191,8 @@ def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outc
     named, goodput = centre.run, centre.value("goodput")
     if goodput is not None:
         named = named.replaced("known.goodput", np.concatenate([[goodput], sample.effective_goodput]))
-    order = np.random.default_rng(0).permutation(DRAWS)
-    sampled = {key: values[np.r_[0, 1 + order]] for key, values in draws(own, len(sample.slower)).items()}
+    order = np.concatenate([[0], 1 + shuffled()])
+    sampled = {key: values[order] for key, values in draws(own, len(sample.slower)).items()}
     power_error = _power_error(sampled, billed)
     for key, values in sampled.items():
         named = named.replaced(key, _rounded_if_whole(key, values))
