@@ -6,6 +6,7 @@ Step time, memory and gradient reduction use the same ``Placement``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -71,7 +72,17 @@ class Placement:
         full = np.ceil(share) if self.reached else np.floor(share) + 1
         return np.where(np.equal(stage, 0), 0.0, np.minimum(full, self.layers))
 
-    @property
+    @cached_property
+    def first(self) -> Array:
+        """Number of layers on the first stage."""
+        return self.on(np.zeros_like(np.asarray(self.pipeline)))
+
+    @cached_property
+    def last(self) -> Array:
+        """Number of layers on the last stage."""
+        return self.on(np.subtract(self.pipeline, 1))
+
+    @cached_property
     def inside(self) -> Array:
         """Number of layers on the largest stage that is neither first nor last; 0 if there is none."""
         most: Array = 0.0

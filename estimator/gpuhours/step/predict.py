@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -65,8 +66,14 @@ class Work:
     def placed(self, workload: Workload, late: Late = no_host) -> Stages:
         """The work on the pipeline's stages, each of which is longer by ``late`` of its share of the layers."""
         placement = workload.placement if self.shared else Placement(1.0, workload.ranks.pipeline)
+        layer, first, last, spread = self._summed
+        return stages(layer, placement, first, last, spread, late)
+
+    @cached_property
+    def _summed(self) -> tuple[Passes, Passes, Passes, Passes]:
+        """The passes of a mean layer, and of the work of the first, the last and every stage beside it, summed over kinds."""
         layer = added(self.all_layers) * (1 / np.asarray(self.layers))
-        return stages(layer, placement, added(self.first), added(self.last), added(self.spread), late)
+        return layer, added(self.first), added(self.last), added(self.spread)
 
     def at_pace(self, slower: Array) -> Work:
         """All work multiplied by ``slower``."""

@@ -68,23 +68,25 @@ def stages(  # a pass is frozen
     of the layers and of its work; on all stages together, inner ones are taken to be equal, and what is late is divided equally among the
     passes.
     """
-    pipeline, each = placement.pipeline, spread.total / placement.pipeline
+    pipeline, one, each = placement.pipeline, layer.total, spread.total / placement.pipeline
     together = layer * placement.layers + first + last + spread
 
     def on(count: Array, own: Array = 0.0) -> tuple[Array, Array]:
         """(s of a stage with ``count`` layers and other work, s of these by which it is late)."""
-        busy = layer.total * count + own + each
+        busy = one * count + own + each
         behind = late(np.divide(count, placement.layers), busy)
         return busy + behind, behind
 
-    ahead, behind = placement.on(np.zeros_like(np.asarray(pipeline))), placement.on(np.subtract(pipeline, 1))
-    inner = np.maximum(np.subtract(pipeline, 2), 0)
-    start, end, inside = on(ahead, first.total), on(behind, last.total), on(placement.inside)
-    between = on((placement.layers - ahead - behind) / np.maximum(inner, 1))
+    inner, single = np.maximum(np.subtract(pipeline, 2), 0), np.equal(pipeline, 1)
+    start, end, inside = on(placement.first, first.total), on(placement.last, last.total), on(placement.inside)
     alone, waits = together.total, late(np.asarray(1.0), together.total)
     several = np.maximum(np.maximum(end[0], start[0]), np.where(inner > 0, inside[0], 0.0))
-    more = np.where(np.equal(pipeline, 1), waits, start[1] + end[1] + inner * between[1]) / 3
-    return Stages(together + Passes(more, more, more), np.where(np.equal(pipeline, 1), alone + waits, several))
+    slowest = np.where(single, alone + waits, several)
+    if late is no_host:
+        return Stages(together, slowest)
+    between = on((placement.layers - placement.first - placement.last) / np.maximum(inner, 1))
+    more = np.where(single, waits, start[1] + end[1] + inner * between[1]) / 3
+    return Stages(together + Passes(more, more, more), slowest)
 
 
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
