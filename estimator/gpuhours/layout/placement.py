@@ -173,21 +173,26 @@ def stage_parts(model: Model, placement: Placement, ranks: Ranks, stage: Array) 
     front is included if the layout places it on this stage, but not if it has its own accelerators."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
     last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
-    in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
-    in_front = np.where(np.equal(ranks.vision, VisionPlacement.replicated), 1.0, in_front)
     share = placement.on(stage) / np.maximum(placement.layers, 1)
     leading = len(model.encoder)
-    parts = [StagePart(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
+    parts = _in_front(model, ranks, first) if leading else []
     seen = False
     for part in model.parts[leading:]:
         streams = isinstance(part, Stack) and model.on_stream(part)
         early = part.first if isinstance(part, Ends) else not seen
         seen = seen or streams
         here = share if streams else first if early else last
-        if isinstance(part, Ends) and of_words(part):
+        if isinstance(part, Ends) and some(ranks.spreads) and of_words(part):
             here = np.where(ranks.spreads, 1 / np.asarray(ranks.pipeline, float), here)
         parts.append(StagePart(part, here * _layers(part), ranks))
     return parts
+
+
+def _in_front(model: Model, ranks: Ranks, first: Array) -> list[StagePart]:
+    """The parts of an encoder in front on a stage that is the first one or, where ``first`` is 0, another."""
+    here = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
+    here = np.where(np.equal(ranks.vision, VisionPlacement.replicated), 1.0, here)
+    return [StagePart(part, here * _layers(part), ranks.encoding) for part in model.encoder]
 
 
 def of_words(part: Ends) -> bool:

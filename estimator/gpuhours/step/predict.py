@@ -186,10 +186,12 @@ def waiting_share(cluster: Cluster, software: Software) -> Array:
 
 def added(parts: Mapping[str, Passes]) -> Passes:
     """The sum of the passes of all kinds, s."""
-    total = Passes()
-    for passes in parts.values():
-        total += passes
-    return total
+    forward: Array = 0.0
+    backward: Array = 0.0
+    weight: Array = 0.0
+    for one in parts.values():
+        forward, backward, weight = forward + one.forward, backward + one.backward, weight + one.weight
+    return Passes(forward, backward, weight)
 
 
 def shared_work(workload: Workload) -> Work:
