@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, Settings, described, placed, takes_shortcuts, typed
+
+if TYPE_CHECKING:
+    from gpuhours.run.spec import Run
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a100.yaml --gpu h100-sxm-80gb"
 
@@ -37,21 +40,9 @@ def compare(
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.comparing import compare as side_by_side
     from gpuhours.questions.comparing import numbers
-    from gpuhours.run.overlays import setting
-    from gpuhours.run.shortcuts import overlaid
-    from gpuhours.run.spec import run_file
     from gpuhours_cli.render.compare import answer, screen
 
-    if second is None and not (shortcuts or settings):
-        raise EstimateError("There is nothing to compare it with.", EXAMPLE, str(first))
-    if second is None:
-        source = run_file(first)
-        one = overlaid(source, {})
-        other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
-    else:
-        one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
-        if one.name == other.name:  # files that give no name, or the same one
-            one, other = one.replaced("name", first.stem), other.replaced("name", second.stem)
+    one, other = two_runs(first, second, shortcuts, settings)
     if observed is not None or log is not None:
         from gpuhours.questions.calibrating.own_step import on_site, site_of_step
 
@@ -68,3 +59,24 @@ def compare(
     emit(
         comparison, lambda: screen(comparison), as_json=as_json, answer=(lambda: answer(comparison)) if quiet else None
     )
+
+
+def two_runs(
+    first: Path, second: Path | None, shortcuts: Mapping[str, str], settings: list[str] | None
+) -> "tuple[Run, Run]":
+    """The runs to compare: of two files, each with the options; of one file, without and with them. Raises ``EstimateError`` for one file
+    without options."""
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.run.overlays import setting
+    from gpuhours.run.shortcuts import overlaid
+    from gpuhours.run.spec import run_file
+
+    if second is not None:
+        one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
+        if one.name == other.name:  # files that give no name, or the same one
+            one, other = one.replaced("name", first.stem), other.replaced("name", second.stem)
+        return one, other
+    if not (shortcuts or settings):
+        raise EstimateError("There is nothing to compare it with.", EXAMPLE, str(first))
+    source = run_file(first)
+    return overlaid(source, {}), overlaid(source, shortcuts, dict(setting(text) for text in settings or []))

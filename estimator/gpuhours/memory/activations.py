@@ -201,10 +201,11 @@ def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
     """Temporary bytes per token of a frozen block's forward pass: the residual stream, its norm and their sum, and the widest GEMM's
     output and what is computed from it.
 
-        e (3 h + 2 w / t)
+        e (3 h / q + 2 w / t)
 
-    e bytes per element, h hidden, w widest output, t tensor. Checked on H200 with forward-only ViT-L and ViT-g: measured 23.2 and 24.8 B
-    per token and unit of width; this gives 22.0 and 23.5, without the pixels."""
+    e bytes per element, h hidden, w widest output, t tensor, q the ranks that split the stream (``sequence_parallel``). Checked on H200
+    with forward-only ViT-L and ViT-g: measured 23.2 and 24.8 B per token and unit of width; this gives 22.0 and 23.5, without the pixels.
+    """
     widest = _largest(linear.outputs * linear.active for linear in stack.block.linears)
     return precision.element * (3 * stack.block.hidden / ranks.sequence_parallel + 2 * widest / ranks.tensor)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Pointwise, Role, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32
-from gpuhours.inputs.arrays import Array, every
+from gpuhours.inputs.arrays import Array, every, some
 from gpuhours.kernels.collectives import SWITCH_RANKS
 from gpuhours.layout.choices import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
@@ -61,19 +62,24 @@ def late_and_gaps(workload: Workload, update: Array = 0.0, layers: Passes | None
         updating = kernels.update if trained else 0.0
         once = once + (updating - update) / workload.ranks.microbatches
         gaps = gaps + kernels.waits / workload.ranks.microbatches
+    late = partial(_late, launching, once)
+    filling = partial(_late, launching, 0.0) if some(once) else late
     if kernels is not None and kernels.reads_back and layers is not None:
         there = forward_launches(workload)
         ahead, behind = there - layers.forward, launching - there - (layers.backward + layers.weight)
+        late = partial(_late_by_pass, ahead, behind, once)
+        filling = partial(_late_by_pass, ahead, behind, 0.0)
+    return late, filling, gaps
 
-        def parted(share: Array, once: Array) -> Array:
-            return np.maximum(share * ahead, 0.0) + np.maximum(share * behind + once, 0.0)
 
-        return lambda share, busy: parted(share, once), lambda share, busy: parted(share, 0.0), gaps
+def _late(launching: Array, once: Array, share: Array, busy: Array) -> Array:
+    """The first equation of ``late_and_gaps``."""
+    return np.maximum(share * launching + once - busy, 0.0)
 
-    def compared(share: Array, busy: Array, once: Array) -> Array:
-        return np.maximum(share * launching + once - busy, 0.0)
 
-    return lambda share, busy: compared(share, busy, once), lambda share, busy: compared(share, busy, 0.0), gaps
+def _late_by_pass(ahead: Array, behind: Array, once: Array, share: Array, busy: Array) -> Array:
+    """Its second equation, of whose passes the forward one and the rest are compared on their own."""
+    return np.maximum(share * ahead, 0.0) + np.maximum(share * behind + once, 0.0)
 
 
 def forward_launches(workload: Workload) -> Array:

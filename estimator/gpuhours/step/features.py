@@ -19,7 +19,7 @@ def feature_parts(workload: Workload) -> dict[str, Passes]:
 
         first stage   all-gather over the ranks that split a sequence (frames are distributed, then tokens)
         replicated    all-gather over the stages, then over the ranks of a stage that share a sample
-        separate      sent: M d / g from each of the encoder's g accelerators, M / (t c) to each reading rank
+        separate      one message of max(M d / g, M / (t c)): sent by each of the encoder's g accelerators, received by a reading rank
 
     M = T b h e bytes; T tokens per sample after the encoder's last layer, including the class token, before a bridge reduces them; b
     samples, h the layer's width, e bytes per element; d, t, c data, tensor, context. If the encoder is trained, gradients are sent back the

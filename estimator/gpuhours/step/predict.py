@@ -153,8 +153,9 @@ def scheduled(workload: Workload, work: Work, update: Array) -> tuple[Stages, Ar
     overhead, in a pipeline that fills at the host's pace), for ``update`` s of the optimiser."""
     ranks, line = workload.ranks, work.placed(workload)
     late, filling, gaps = late_and_gaps(workload, update, added(work.all_layers) if work.shared else None)
-    host = work.placed(workload, late).slowest - line.slowest + gaps
-    walked = work.placed(workload, filling)
+    launched = work.placed(workload, late)
+    host = launched.slowest - line.slowest + gaps
+    walked = launched if filling is late else work.placed(workload, filling)
     passes = pipeline_time(walked, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     return line, host, passes - ranks.microbatches * (walked.slowest - line.slowest)
 
@@ -311,10 +312,11 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
 
 
 def p2p_time(workload: Workload, layer: Array) -> Array:
-    """Exposed seconds of P2P communication between stages per micro-batch: activations forward and gradients back, 2 v messages of
-    2 b s h / c bytes.
+    """Exposed seconds of P2P communication between stages per micro-batch: activations forward and gradients back, 2 v messages.
 
-    ``layer``  s of one layer, including CPU overhead, behind which messages can be hidden.
+        t = waits + exposed_time(2 v P2P(M), behind ``layer``),    M = e b s h / c bytes, or e b s h / (c t) if split
+
+    ``layer``  s of one layer, including CPU overhead, behind which messages can be hidden. e bytes per element.
 
     Messages are split over tensor ranks if the stack does so (Narayanan et al. 2021, section 4.1). If the stack has an additional wait per
     message between nodes (``send_wait``), it is paid in both directions at each boundary of a stage (an inner stage has two), and again at

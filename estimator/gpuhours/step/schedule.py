@@ -62,11 +62,12 @@ def stages(  # a pass is frozen
     """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers placed on stages, plus the additional work
     of the ``first`` and ``last`` stage, and work ``spread`` evenly over all.
 
-        slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
+        slowest  = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p          each + late(n_s / L, itself)
+        together = L layer + first + last + spread + sum over stages of what is late
 
-    n_s layers on stage s, n layers on the largest inner stage. A single stage has all work. Every stage is longer by ``late`` of its share
-    of the layers and of its work; on all stages together, inner ones are taken to be equal, and what is late is divided equally among the
-    passes.
+    L layers, n_s of them on stage s, n on the largest inner stage. A single stage has all work. ``late`` of a stage's share of the layers
+    and of its work makes it longer; on all stages together, inner ones are taken to be equal, and what is late is divided equally among
+    the passes.
     """
     pipeline, one, each = placement.pipeline, layer.total, spread.total / placement.pipeline
     together = layer * placement.layers + first + last + spread

@@ -201,6 +201,8 @@ def _replica_reduction(workload: Workload) -> Array:
 def accumulation_time(weights: Weights, workload: Workload) -> Array:
     """Seconds of gradient accumulation for one micro-batch: the profile's bytes per parameter at copy speed.
 
+        b P / copy speed;   on a single rank that keeps the first gradients, of (m - 1) / m of these bytes
+
     A single rank may keep the first micro-batch's gradients as they are, which leaves (m - 1) / m of the additions; several ranks copy
     them into buckets.
     """
@@ -218,7 +220,9 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
     """Additional seconds per micro-batch if the loss is computed in blocks of tokens: each block's gradient of the head's P weights, tied
     or not, is added to that of the previous blocks.
 
-    (n - 1) 2 e P bytes at copy speed: n blocks, e bytes per element. No GEMM is recomputed, since each block's gradients are computed
+        (n - 1) 2 e P / copy speed        n blocks, e bytes per element
+
+    No GEMM is recomputed, since each block's gradients are computed
     directly after its loss (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100 with a vocabulary of
     128,256: -1 to 2 ms with 8 blocks and 6 to 16 ms with 32; this gives 3 and 11. Reading the weights for every block is counted in the
     GEMMs' time (``read_again``).
@@ -236,8 +240,11 @@ def optimiser_time(workload: Workload) -> Array:
     """Seconds of gradient clipping and the optimiser update on the fullest rank, once per step: bytes per parameter that the rank owns at
     copy speed, or the update on the host.
 
+        max( b (P_d / n + P_e / n_e) / copy speed,  s_t tensors ) + Newton-Schulz        1 shard each without ZeRO
+
     The stack's bytes are those of fused AdamW; another optimiser's traffic relative to AdamW's is in ``OPTIMISERS``, unless the stack has a
-    figure of its own. ZeRO shards the parameters. The fullest rank may be one of an encoder's own accelerators.
+    figure of its own. ZeRO shards the dense parameters P_d over n ranks and those of experts P_e over n_e; s_t is the least time per tensor
+    of an optimiser that updates them one by one. The fullest rank may be one of an encoder's own accelerators.
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
@@ -272,10 +279,10 @@ def trained_tensors(workload: Workload) -> Array:
 def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
     """Seconds of Newton-Schulz iterations on every trained matrix [m, n] of the layers on a rank, m the smaller side.
 
-        t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
+        I sum over matrices of (4 m^2 n + 2 m^3) / (t n_z) / (rho P)
 
     I iterations, each with the GEMMs X X', its square, and one with X. The matrices are distributed over the t tensor ranks and
-    the shards; rho P is the FLOP/s of large GEMMs. Sources: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
+    n_z ZeRO shards; rho P is the FLOP/s of large GEMMs. Sources: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
     """
     ranks, chip = workload.ranks, workload.accelerator
     flops: Array = 0.0

@@ -90,27 +90,24 @@ def as_its_list(
     for_another = between[:1] == ["for"] and between[-1] == "and" and len(between) <= LONGEST_RECIPIENT
     if for_another and again_of_its_kind(items, index, last) and (found is None or found.by_default):
         return last.place  # 8.4M tokens for the sparse and 4.2M tokens for the dense model
-    listed = between and all(word in (",", "and", "or") for word in between)
-    alike = figure.unit and (figure.unit, figure.per, figure.word) == (
-        last.figure.unit,
-        last.figure.per,
-        last.figure.word,
-    )
     if (
         figure.unit in ("token", "residue")
         and last.place.quantity == "dataset_samples"
         and (found is None or found.by_default)
     ):
         return Place("tokens", "corpus", 6.0) if says in OR_SO_MANY else found  # 62M sequences, that is 18B residues
-    return (
-        last.place
-        if listed
-        and alike
-        and figure.value < ONE_KIND * last.figure.value
-        and not last.place.by_default
-        and (figure.unit not in ("byte", "percent") or _is_bare(items, index))
-        else found
-    )
+    return last.place if between and _is_next_of_a_list(items, index, between, last) else found
+
+
+def _is_next_of_a_list(items: Sequence[Item], index: int, between: Sequence[str], last: Placed) -> bool:
+    """Whether nothing but commas and conjunctions stands between a figure and the one before, which is alike and has a place of its own."""
+    figure, earlier = items[index], last.figure
+    assert isinstance(figure, Figure)
+    if not all(word in (",", "and", "or") for word in between) or last.place.by_default or not figure.unit:
+        return False
+    alike = (figure.unit, figure.per, figure.word) == (earlier.unit, earlier.per, earlier.word)
+    bare = figure.unit not in ("byte", "percent") or _is_bare(items, index)
+    return alike and figure.value < ONE_KIND * earlier.value and bare
 
 
 LONGEST_RECIPIENT = 6
