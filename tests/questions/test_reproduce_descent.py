@@ -136,6 +136,10 @@ CHEATS = [
         "software does not say what it came from", id="a bare key of a setting",
     ),
     pytest.param(
+        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {stages: [{operation: {checkpoint_steps: 3}}]}}"),
+        "operation.checkpoint_steps does not say what it came from", id="a bare key of a stage of a setting",
+    ),
+    pytest.param(
         SIXTH.replace("data: 1T tokens of 4096", "data: what 30 days of training saw"),
         "using what is derived from it: data", id="words that quote the figure",
     ),

@@ -76,7 +76,7 @@ def origin_of(key: str, text: Published) -> str | None:
 def used(text: Published, figure: AskedFigure, name: str) -> frozenset[str]:
     """The entries of ``origins`` that a figure's run ``name`` and settings rest on."""
     keys = bare(run_of(text, name), figure.settings)
-    keys |= frozenset() if figure.source or figure.descends else keys_of(figure.settings)
+    keys |= frozenset() if figure.source or figure.descends else bare(figure.settings, {})
     return frozenset(entry for key in keys if (entry := origin_of(key, text)) is not None)
 
 
@@ -90,7 +90,7 @@ def refuse_bare(text: Published, where: str) -> None:
     for figure in text.figures:
         if figure.claim is None or figure.source or figure.descends:
             continue
-        for key in sorted(keys_of({one: value for one, value in figure.settings.items() if one not in OWN}) - claimed):
+        for key in sorted(bare(figure.settings, {}) - claimed):
             if origin_of(key, text) is None and key not in text.readings:
                 raise _no_source(key, f"{where}, figure {figure.label!r}")
 
