@@ -56,5 +56,5 @@ def test_what_an_organisation_runs_is_left_out_when_it_is_judged() -> None:
     """Its names are not counted; those of others are."""
     named = [name for line in practice_without("TII").table.stacks for names in line.named.values() for name in names]
     assert not [name for name in named if owner(name) == "TII"]
-    assert "DeepSeek" in named
+    assert "MegaScale" in named
     assert any("Falcon" in name for line in typical().stacks for names in line.named.values() for name in names)
