@@ -16,6 +16,7 @@ from gpuhours.run.conformal import HostFactors, curve, table
 from gpuhours.run.novelty import Traits, features, kind_of_model
 from gpuhours.step import over_hosts, over_left_open
 from gpuhours.step.hosts import SAME
+from gpuhours.step.predict import CPU
 from gpuhours.workload import Workload
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def band(outcome: Outcome) -> Band | None:
     rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
     calibration = outcome.resolved.calibration
     hosts = host_limits(outcome.resolved.workload, outcome.step.time)
-    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on, hosts, left_open_limits(outcome))
+    waits = float(np.max(outcome.step.parts.get(CPU, 0.0)))
+    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on, hosts, left_open_limits(outcome), waits)
     if calibration is None:
         return earned
     low, high = step_limits(outcome.resolved, float(np.max(outcome.step.time)))
@@ -124,11 +126,12 @@ def band_of(
     rests_on: str = "its data sheet",
     hosts: HostFactors = SAME,
     left_open: HostFactors = SAME,
+    waits: float = 0.0,
 ) -> Band:
     """The error band of a run with these traits and a predicted step time of ``time`` s: 10th and 90th percentile of the factors on step
     time and memory, and the traits that were never measured. ``rests_on``: what the accelerator's step times are based on; ``hosts``:
-    ``host_limits``; ``left_open``: ``left_open_limits``."""
-    new = features(traits, time, table()["world"])
+    ``host_limits``; ``left_open``: ``left_open_limits``; ``waits``: s of the step that are exposed CPU overhead."""
+    new = features(traits, time, table()["world"], waits=waits)
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
     return Band(

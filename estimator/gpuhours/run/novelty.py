@@ -20,6 +20,8 @@ ONCE = 0.5
 """Novelty of a trait that only one system has; a trait that no system has counts 1."""
 SHORT = 0.3
 """s per step below which overheads other than kernels matter."""
+WAITS = 0.05
+"""Share of a step's time that is exposed CPU overhead, above which the pace of a new stack's host matters: it is the stand-in's."""
 SCALES = ((1, "one GPU"), (8, "one node"), (64, "up to 64 GPUs"), (512, "up to 512 GPUs"), (math.inf, "over 512 GPUs"))
 LENGTHS = ((2048, "2K"), (8192, "8K"), (32768, "32K"), (131072, "128K"), (math.inf, "over 128K"))
 GENERATIONS = {"ada": "Ada", "cdna2": "CDNA 2", "cdna3": "CDNA 3", "tpu": "TPU"}
@@ -27,8 +29,8 @@ TRAITS = ("stack", "card", "generation", "stack on generation", "precision", "ki
 """Traits that a run may share with measured ones, in the order of its features."""
 OF_STACK = ("stack", "stack on generation", "kind on stack", "scale", "length")
 """Traits that only runs of the same stack can share."""
-BESIDES = ("short step", "stack not said", "experts", "GPUs")
-"""Features that make a run hard to predict, whether or not similar runs were measured."""
+BESIDES = ("short step", "stack not said", "experts", "GPUs", "host on stack")
+"""Features that make a run hard to predict, whether or not similar runs were measured; the last only as far as its stack was not."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,12 @@ def step_of(value: float, steps: tuple[tuple[float, str], ...]) -> str:
     return next(name for most, name in steps if value <= most)
 
 
-def features(traits: Traits, time: float, world: World, without: frozenset[str] = frozenset()) -> tuple[float, ...]:
+def features(
+    traits: Traits, time: float, world: World, without: frozenset[str] = frozenset(), waits: float = 0.0
+) -> tuple[float, ...]:
     """The run's features: novelty by trait (1 if no system has its value, ``ONCE`` if one system has, otherwise 0; systems in ``without``
-    are not counted), followed by ``BESIDES``. A run with a stand-in profile does not count as a run of that stack."""
+    are not counted), followed by ``BESIDES``. A run with a stand-in profile does not count as a run of that stack. ``time``: s per step,
+    of which ``waits`` s are exposed CPU overhead."""
     counts = [
         sum(system not in without for system in world.get(trait, {}).get(value, ()))
         if not traits.stands_in or trait not in OF_STACK
@@ -115,5 +120,6 @@ def features(traits: Traits, time: float, world: World, without: frozenset[str] 
         float(not traits.stack_said),
         float(traits.kind == MIXTURE),
         math.log2(max(1.0, traits.gpus / 8)) / 10,
+        new[TRAITS.index("stack")] * float(waits > WAITS * time),
     ]
     return (*new, *hard)

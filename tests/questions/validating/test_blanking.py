@@ -85,5 +85,5 @@ def test_the_range_of_rows_that_say_less_is_learned_on_blanked_ones() -> None:
     assert both["blanked"]["rows"] == pytest.approx(0.8, abs=0.08)
     assert both["coverage"] == alone["coverage"]
     curve = Curve(**both["all"] | {"coefficients": tuple(both["all"]["coefficients"])})
-    new = (0.0,) * 13
+    new = (0.0,) * len(both["features"])
     assert curve.limits(new, left_open=(1.0, 1.5))[1] > 1.2 * curve.limits(new)[1]

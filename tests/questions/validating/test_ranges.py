@@ -22,7 +22,7 @@ from gpuhours.questions.validating.sources import system_of
 from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
 from gpuhours.run.conformal import Curve, with_hosts, without_hosts
-from gpuhours.run.novelty import OF_STACK, TRAITS, Traits, features
+from gpuhours.run.novelty import BESIDES, OF_STACK, TRAITS, Traits, features
 from tests.benchmarks.swaps import ranked
 from tests.questions.validating.tables import COVERED, judged
 
@@ -61,6 +61,17 @@ def test_features_count_other_systems_only() -> None:
         "of another stack"
     )
     assert sum(stands_in) == len(OF_STACK)
+
+
+def test_the_host_of_a_new_stack_is_a_feature_where_a_step_waits_for_it() -> None:
+    """That pace is the stand-in's: 0 for a measured stack, half for one of a single system; nothing below 5 % of a step."""
+    world, last = (
+        systems_by_trait([Sample("a", KNOWN, 5.0, 0.0), Sample("b", KNOWN, 5.0, 0.0)]),
+        BESIDES.index("host on stack"),
+    )
+    out = (frozenset[str](), frozenset({"a"}), frozenset({"a", "b"}))
+    assert [features(KNOWN, 5.0, world, one, 0.3)[len(TRAITS) + last] for one in out] == [0.0, 0.5, 1.0]
+    assert [features(KNOWN, 5.0, world, one, 0.2)[len(TRAITS) + last] for one in out] == [0.0, 0.0, 0.0]
 
 
 def made(systems: int, spread: float) -> list[Sample]:
@@ -110,7 +121,7 @@ def test_errors_that_hosts_explain_widen_no_other_range() -> None:
             np.log(
                 Curve(
                     **{name: one["all"][name] for name in ("base", "coefficients", "shift", "below", "above")}
-                ).limits((0.0,) * 13)
+                ).limits((0.0,) * len((*TRAITS, *BESIDES)))
             )
         )
         for one in (learn(known), told, untold)

@@ -17,6 +17,7 @@ from gpuhours.run.conformal import Curve, HostFactors, explained, with_hosts, wi
 from gpuhours.run.novelty import BESIDES, MIXTURE, TRAITS, Traits, World, features
 from gpuhours.run.ranges import HIGH, LOW
 from gpuhours.step.hosts import SAME
+from gpuhours.step.predict import CPU
 
 Floats = NDArray[np.float64]
 WANTED = 0.8
@@ -26,9 +27,12 @@ USUAL = 0.2
 RIDGE = 0.2
 """Strength of that prior, as a share of all rows."""
 ROUNDS, RATE = 400, 0.3
-WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "length"}), "memory": frozenset()}
+WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
+    "step": frozenset({"scale", "length"}),
+    "memory": frozenset({"host on stack"}),
+}
 """Traits excluded as features because they do not predict the size of errors: without them the interval score (``interval_score``) of
-left-out systems is no worse and the range is narrower. For memory every trait is used."""
+left-out systems is no worse and the range is narrower. For memory every trait is used, but a host needs none."""
 FACTORS = np.exp(np.linspace(-0.7, 0.9, 161))
 """Candidate factors on the distance of both percentiles from the centre."""
 OPEN = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -53,6 +57,8 @@ class Sample:
     """Step time on a fast and a slow host, relative to ``time``, if it does not say how fast its host is."""
     left_open: HostFactors = SAME
     """Step time with the fastest and slowest usual values of what it does not state, relative to ``time``."""
+    waits: float = 0.0
+    """s of the step that are exposed CPU overhead."""
 
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
@@ -67,7 +73,10 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
             factor = None if one.case.traits.kind == MIXTURE or memory else software.unmeasured_factor
             error = float(np.log(1.0 if factor is None else factor) - np.log1p(ratio))
             hosts, left_open = (SAME, SAME) if memory else (one.hosts, one.left_open)
-            learned.append(Sample(system, one.case.traits, one.predicted, error, factor is not None, hosts, left_open))
+            waits = one.parts.get(CPU, 0.0)
+            learned.append(
+                Sample(system, one.case.traits, one.predicted, error, factor is not None, hosts, left_open, waits)
+            )
     return learned
 
 
@@ -213,7 +222,9 @@ class _World:
 
 def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:
     """The features of every row, relative to what is known without its own system and ``out``."""
-    return np.array([features(one.traits, one.time, world, frozenset({one.system, out})) for one in rows], float)
+    return np.array(
+        [features(one.traits, one.time, world, frozenset({one.system, out}), one.waits) for one in rows], float
+    )
 
 
 def _weights(owners: NDArray[np.str_]) -> Floats:

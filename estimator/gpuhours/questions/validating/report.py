@@ -34,6 +34,7 @@ from gpuhours.run.ranges import share_limits
 from gpuhours.run.site import Site, StackCalibration
 from gpuhours.software.memory import GIB
 from gpuhours.step.hosts import SAME
+from gpuhours.step.predict import CPU
 
 SHORTEST = 1e-6
 """Shortest plausible measured step, s."""
@@ -252,7 +253,7 @@ def judge(
         measured, why = None, None
     found = at_pace(found, calibration)
     time, held, system = found.time, found.memory, _system(row) if left_out else ""
-    new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
+    new = features(case.traits, time or 1.0, table()["world"], frozenset({system}), found.parts.get(CPU, 0.0))
     ours = curve("step", system).limits(new, found.hosts, found.left_open)
     low, high = ours if calibration is None else calibration.limits(curve("step").usual(new))
     parts = found.parts
