@@ -77,6 +77,21 @@ def find_accelerator(text: str) -> Named | None:
     return None
 
 
+@functools.cache
+def _peaks() -> tuple[float, ...]:
+    named = [_named(row) for row in _table()]
+    return tuple(peak for one in named for peak in (one.peak, one.sparse_peak) if peak)
+
+
+AS_PRINTED = 0.005
+"""Relative tolerance of a peak as data sheets print it."""
+
+
+def is_a_peak(rate: float) -> bool:
+    """Whether FLOP/s of one device are the dense or sparse half-precision peak of some accelerator as its data sheet prints it."""
+    return any(abs(rate / peak - 1) < AS_PRINTED for peak in _peaks())
+
+
 def stated_accelerator(document: Document) -> Named | None:
     """Return a document's accelerator, or None: first from the words of the text (which add a note on what is open), then by profile."""
     fact = next((fact for fact in document.facts if fact.name == "accelerator"), None)

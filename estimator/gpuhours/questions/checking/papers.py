@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Miscalculation, Paper
+from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Miscalculation, Paper, Unplaced
 from gpuhours.questions.checking.outcome import Cause, Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 from gpuhours.questions.checking.reading.runs.division import SUMS
@@ -111,7 +112,7 @@ def sums_of(
         said = " + ".join(shown(part.quantity, part.value) for part in parts[:8]) + (" + ..." if len(parts) > 8 else "")
         title = QUANTITIES[total.quantity].title
         if _said_in(total) not in of_these and (
-            _may_be_another(total, parts, added) or _of_unnamed_parts(total, parts, paper)
+            _may_be_another(total, parts, added, paper) or _of_unnamed_parts(total, parts, paper)
         ):
             continue  # else another figure of its row or sentence is the sum of these parts: so is it
         if abs(math.log(factor)) > 2.6 * spread:
@@ -194,14 +195,15 @@ def _said_in(total: Claim) -> int | str:
     return "a table" if total.of_row else total.sentence
 
 
-def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:
+def _may_be_another(total: Claim, parts: list[Claim], added: float, paper: Paper) -> bool:
     """Whether a total that differs from the sum of the parts may cover other runs: some that the text does not list, or only some of them.
 
-    A total above the sum always may. A total below it may not if total and parts are all table cells. Otherwise it may if it is smaller
-    than the largest part or equals the sum of some of the parts.
+    A total above the sum may unless its words count these runs, or it closes a column of stages that has nothing else. A total below
+    it may not if total and parts are all table cells. Otherwise it may if it is smaller than the largest part or equals the sum of some of
+    the parts.
     """
     if total.value > (1 + LOOSE_SUM) * added:
-        return True
+        return not (_counts(total.quote, len(parts)) or _closes_its_column(total, parts, paper))
     if total.of_row and all(part.of_row for part in parts):
         return False
     if total.value < max(part.value for part in parts):
@@ -211,6 +213,37 @@ def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:
         for size in range(2, len(parts))
         for some in itertools.islice(itertools.combinations(parts, size), MOST_SUMS)
     )
+
+
+def _of_its_own_size(run: Document) -> bool:
+    size = run.claim("parameters")
+    return run.kind == "own" and size is not None and not size.shared
+
+
+OF_SO_MANY = re.compile(
+    r"(?i)\b(?P<count>both|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\d{1,2})(?: \w+)?"
+    r" (?:runs|stages|phases|models|sizes|rounds|parts|jobs|legs|variants|checkpoints|trainings|of them|together)\b"
+)
+"""Words of a total that count what it adds up: ``all three stages together``, ``the four runs``."""
+COUNTS = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def _counts(quote: str, runs: int) -> bool:
+    """Whether the words of a total count as many runs as the text gives figures for."""
+    said = [found["count"].lower() for found in OF_SO_MANY.finditer(quote)]
+    return bool(said) and all(
+        (COUNTS.index(word) if word in COUNTS else 2 if word == "both" else int(word)) == runs for word in said
+    )
+
+
+def _closes_its_column(total: Claim, parts: Sequence[Claim], paper: Paper) -> bool:
+    """Whether a total is the last cell of a table's column whose other cells are these parts, stages of one model, with nothing unread or
+    set aside between. The total of a family's sizes may have one that is not released."""
+    if not (total.of_row and all(part.of_row for part in parts)) or any(_of_its_own_size(run) for run in paper.runs):
+        return False
+    rows = {part.sentence for part in parts} | {total.sentence}
+    left: tuple[Claim | Unplaced, ...] = (*paper.set_aside, *paper.not_understood)
+    return len(rows) == len(parts) + 1 and not any(min(rows) <= one.sentence <= max(rows) for one in left)
 
 
 def _of_unnamed_parts(total: Claim, parts: list[Claim], paper: Paper) -> bool:
@@ -240,18 +273,21 @@ MOST_SUMS = 500
 def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
     """Yield each total for which every run states its part, with these parts.
 
-    A run whose figure is itself the sum of the others, or equals the total, is not counted as a part.
+    A run whose figure is itself the sum of the others, or equals the total, is not counted as a part, unless all add up to the total.
     """
     own = [run for run in paper.runs if run.kind != "total"]
     for run in paper.runs:
         for total in run.claims if run.kind == "total" else ():
             parts = [part for document in own if (part := _part(document, total.quantity)) is not None]
             every = len(parts) == len(own)
-            parts = [
-                part
-                for part in parts
-                if not (len(parts) > 2 and (_alike(part, [p for p in parts if p is not part]) or _alike(part, [total])))
-            ]
+            if not _alike(total, parts):
+                parts = [
+                    part
+                    for part in parts
+                    if not (
+                        len(parts) > 2 and (_alike(part, [p for p in parts if p is not part]) or _alike(part, [total]))
+                    )
+                ]
             parts = _above(total, parts)
             agreed = any(_alike(other, parts) for other in run.claims if other.quantity == total.quantity)
             if agreed and not _alike(total, parts):

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import Named, stated_accelerator
+from gpuhours.questions.checking.bills import rates, with_bills
 from gpuhours.questions.checking.claim import (
-    GIVEN,
     Claim,
     Document,
     Paper,
@@ -41,7 +41,7 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     """Check every run of a paper for consistency, and the sum of the runs against the stated totals."""
-    paper = _with_bills(paper)
+    paper = with_bills(paper)
     families = {
         family for run in paper.runs if run.kind == "own" and (family := family_of(run.name) or coined(run.name))
     }
@@ -67,51 +67,13 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
             witness,
             (*(of_all if run.kind == "total" else elsewhere), *_of_others(run, paper)),
             said_of(run),
-            tuple(_rates(paper)),
+            tuple(rates(paper)),
         )
         for run in paper.runs
     )
     runs = tuple(_as_all_say(run, runs) for run in runs)
     accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
     return PaperCheck(paper, runs, *sums_of(paper, accused))
-
-
-BILLED = ("cost", "energy", "carbon")
-"""What a total of GPU-hours is charged with."""
-
-
-def _with_bills(paper: Paper) -> Paper:
-    """Return the paper with a cost, energy or carbon given to its total if the sentence has the total's GPU-hours and not the run's: ``in
-    total 4,416 GPU-hours, and the invoice for both reads $13,690``."""
-    totals = [run for run in paper.runs if run.kind == "total"]
-    hours = totals[0].claim("gpu_hours") if len(totals) == 1 else None
-    if hours is None or hours.sentence == GIVEN:
-        return paper
-    moved: list[Claim] = []
-    runs = []
-    for run in paper.runs:
-        mine = run.claim("gpu_hours")
-        apart = run.kind == "own" and (mine is None or mine.sentence != hours.sentence)
-        billed = [
-            c for c in run.claims if apart and c.quantity in BILLED and c.sentence == hours.sentence and not c.of_row
-        ]
-        moved += [c for c in billed if not c.shared and totals[0].claim(c.quantity) is None]
-        runs.append(replace(run, claims=tuple(c for c in run.claims if not any(c is one for one in moved))))
-    given = [replace(run, claims=(*run.claims, *moved)) if run.kind == "total" else run for run in runs]
-    return replace(paper, runs=tuple(given)) if moved else paper
-
-
-RATES = ("price", "pue", "carbon_intensity")
-"""Rates at which all runs of a text were paid and powered, if it gives one of each."""
-
-
-def _rates(paper: Paper) -> Iterator[Claim]:
-    """Yield the rates of which a text gives one value, to any run or to all: those of its totals as well."""
-    for name in RATES:
-        said = [c for run in paper.runs for c in (*run.claims, *run.set_aside) if c.quantity == name]
-        said += [claim for claim in paper.set_aside if claim.quantity == name]
-        if said and not said[0].scope and all(claim.value == said[0].value for claim in said):
-            yield replace(said[0], shared=True)
 
 
 def _of_some(paper: Paper) -> frozenset[str]:

@@ -7,10 +7,11 @@ condition on which it would be a contradiction; so is one that no words tie to t
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Collection, Sequence
 
-from gpuhours.questions.checking.accelerators import CHIP, find_accelerator
+from gpuhours.questions.checking.accelerators import CHIP, find_accelerator, is_a_peak
 from gpuhours.questions.checking.claim import ALONE, GIVEN, NAME_OF_MODEL, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
@@ -65,6 +66,8 @@ def missing_condition(
     told = [claim for claim in claims if claim.because != NAME_OF_MODEL]
     if any(claim.sentence == GIVEN for claim in told) or alone == TAGGED:
         return ""
+    if causes and of_its_experts(causes[0], factor, document):
+        return ""
     if not _one_row(told) and (apart := _told_apart(told, document)):
         return apart
     if several := of_several_or_a_part(claims):
@@ -98,6 +101,26 @@ def _of_states(claims: Sequence[Claim]) -> bool:
     return "parameters" in found and found <= {"parameters", "gpus"}
 
 
+TOTAL_FOR_ACTIVE = "total parameters for active ones"
+BESIDE_SIX = 0.06
+"""Largest log difference that attention and rounding make between 6 N D and the FLOPs that a text states."""
+
+
+def of_its_experts(cause: Cause, factor: float, document: Document) -> bool:
+    """Whether FLOPs are off by the ratio of a text's total to its active parameters: three of its own figures meet, which another run's
+    would not."""
+    every, active = document.claim("parameters"), document.claim("active_parameters")
+    if cause.cause != TOTAL_FOR_ACTIVE or cause.quantity not in OF_ALL_WORK or every is None or active is None:
+        return False
+    sparsity = every.value / active.value
+    return sparsity > LEAST_SPARSE and abs(math.log(factor / sparsity)) < BESIDE_SIX
+
+
+OF_ALL_WORK = frozenset(["model_flops", "mfu", "flops_per_second", "flops_per_second_per_gpu"])
+LEAST_SPARSE = 1.5
+"""Ratio of total to active parameters above which the two cannot be mistaken for each other by rounding."""
+
+
 CALCULATIONS = (
     frozenset(["cost", "gpu_hours", "price"]), frozenset(["cost", "node_hours", "node_price"]),
     frozenset(["energy", "it_energy", "pue"]),
@@ -106,12 +129,41 @@ CALCULATIONS = (
 
 
 def calculated(claims: Sequence[Claim]) -> bool:
-    """Whether figures are those of one calculation in one sentence, such as hours, their price and the cost: stops, parts of the run and
-    other runs would be in all of them."""
-    told = len({claim.sentence for claim in claims}) == 1 and not any(
-        claim.either or claim.sentence == GIVEN for claim in claims
+    """Whether figures are those of one calculation, such as hours, their price and the cost: stops, parts of the run and other runs would
+    be in all of them. One sentence has them all, or the result is drawn from its neighbours."""
+    if frozenset(claim.quantity for claim in claims) not in CALCULATIONS:
+        return False
+    if any(claim.either or claim.sentence == GIVEN for claim in claims):
+        return False
+    return len({claim.sentence for claim in claims}) == 1 or _concluded(claims)
+
+
+CONCLUDES = re.compile(
+    r"(?i)\b(?:therefore|thus|hence|accordingly|consequently|thereby|so that|which (?:makes|gives|comes|is)|(?:comes?|came) to"
+    r"|amount(?:s|ed|ing)? to|works? out)\b"
+)
+"""Words by which a figure is what the figures before it give."""
+MORE_THAN_HOURS = re.compile(
+    r"(?i)\b(?:includ\w+|incl\.|plus|together with|on top|as well as|all in|in all|altogether|overall|project|storage|egress|staff"
+    r"|salar\w+)\b"
+)
+"""Words by which a bill may have other lines than GPU-hours."""
+CLOSE_BY = 40
+"""Words over which a bill is worked out, at most."""
+
+
+def _concluded(claims: Sequence[Claim]) -> bool:
+    """Whether a cost is drawn from hours and price told just before it: it stands with the hours, or is introduced as what follows."""
+    money = next((claim for claim in claims if claim.quantity == "cost"), None)
+    if money is None or any(claim.part or claim.shared for claim in claims):
+        return False
+    sentences = [claim.sentence for claim in claims]
+    said = clause_of(money.quote, money.text)
+    with_hours = any(
+        claim.quantity in ("gpu_hours", "node_hours") and claim.sentence == money.sentence for claim in claims
     )
-    return told and frozenset(claim.quantity for claim in claims) in CALCULATIONS
+    near = max(sentences) - min(sentences) <= CLOSE_BY and money.sentence == max(sentences)
+    return near and (with_hours or CONCLUDES.search(said) is not None) and MORE_THAN_HOURS.search(money.quote) is None
 
 
 EACH_CARD = re.compile(
@@ -240,6 +292,9 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     by_name = {claim.quantity: claim for claim in claims}
     if cause.cause == "another card's peak" and (card := _named_with_it(cause, document)):
         return f"the run's accelerators are not the {card} that its figures are told with"
+    rate = by_name.get("flops_per_second_per_gpu")
+    if rate is not None and is_a_peak(rate.value) and ACHIEVED.search(clause_of(rate.quote, rate.text)) is None:
+        return f"“{rate.text}” was achieved, and is not the peak of a card"
     if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
         return said + "counts 6 FLOP per parameter and token, and no attention"
     if cause.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
@@ -260,6 +315,12 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     return ""
 
 
+ACHIEVED = re.compile(
+    r"(?i)\b(?:achiev\w+|sustain\w+|reach\w+|deliver\w+|effective|measured|observed|attain\w+|realis\w+|realiz\w+|average\w*)\b"
+)
+"""Words by which a rate is one that a run had."""
+
+
 def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], document: Document, factor: float) -> str:
     """``missing_condition`` of a text that may be about several runs: what else the accused figure could cover."""
     said = f"“{accused.text}” "
@@ -276,7 +337,7 @@ def _of_several_runs(cause: Cause, accused: Claim, claims: Sequence[Claim], docu
     counted = counted or (cause.cause == "downtime" and NET.search(accused.quote) is not None)
     if cause.cause in NO_MISTAKE and not counted:
         return said + NO_MISTAKE[cause.cause]
-    if cause.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
+    if cause.cause == TOTAL_FOR_ACTIVE and document.claim("active_parameters") is None:
         return "all parameters are active for every token"
     if cause.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"

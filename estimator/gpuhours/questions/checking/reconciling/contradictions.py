@@ -21,6 +21,7 @@ from gpuhours.questions.checking.reconciling.conditions import (
     calculated,
     missing_condition,
     of_each_card,
+    of_its_experts,
     of_time_busy,
 )
 from gpuhours.questions.checking.reconciling.counts import ADOPTED_BY, MOST_COUNTED, adopted, counts, meets
@@ -172,6 +173,9 @@ class Search:
             to_its_digits=self._to_its_digits(left, fit, contradiction), others=self._others(claims),
         )  # fmt: skip
         sentences = {claim.sentence for claim in claims}
+        cause = next(iter(contradiction.likely_causes), None)
+        if not missing and cause is not None and of_its_experts(cause, contradiction.factor, self.document):
+            return ""  # whatever else the text counts
         if not missing and len(sentences) == 1 and misses_at_once(claims) and not sentences & self._others(claims):
             return ""  # whichever run the sentence is about
         return missing or self._another_meaning(left, fit, involved, contradiction) or contradiction.condition
