@@ -122,7 +122,15 @@ def sums_of(
             statement = (
                 f"{title} of all runs {shown(total.quantity, total.value)}; the runs add up to {said} = {summed}"
             )
-            wrong.append(ContradictedClaims((total.quantity,), factor, statement, ()))
+            miscalculated = Cause(
+                "sum of the runs miscalculated",
+                total.quantity,
+                factor,
+                1.0,
+                "the runs do not add up to it",
+                known=False,
+            )
+            wrong.append(ContradictedClaims((total.quantity,), factor, statement, (miscalculated,)))
         else:
             right.append(
                 f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"

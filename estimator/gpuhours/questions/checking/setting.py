@@ -128,13 +128,13 @@ LITTLE = 0.5
 
 
 def _trains_a_little(document: Document) -> bool:
-    """Whether a text's figures say that less than half of the model is trained: a share, a count beside the model's, or a rank."""
+    """Whether a text's figures say that less than half of the model is trained: a share, or a count beside the model's."""
     share = document.claim("trainable_share")
     trained, whole = document.claim("trainable_parameters"), document.claim("parameters")
     if share is not None or (trained is not None and whole is not None):
         told = share.value if share is not None else trained.value / whole.value if trained and whole else 1.0
         return told < LITTLE
-    return document.claim("lora_rank") is not None
+    return False
 
 
 def _unsaid_degrees(document: Document) -> frozenset[str]:

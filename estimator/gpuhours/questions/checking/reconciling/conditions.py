@@ -316,7 +316,7 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
 
 
 ACHIEVED = re.compile(
-    r"(?i)\b(?:achiev\w+|sustain\w+|reach\w+|deliver\w+|effective|measured|observed|attain\w+|realis\w+|realiz\w+|average\w*)\b"
+    r"(?i)\b(?:achiev\w+|sustain\w+|reach\w+|deliver\w+|effective|measured|observed|attain\w+|realis\w+|realiz\w+|average\w*|mean|record\w*|profil\w+|got|saw|hit|ran|runs)\b"
 )
 """Words by which a rate is one that a run had."""
 
