@@ -87,9 +87,12 @@ AS_PRINTED = 0.005
 """Relative tolerance of a peak as data sheets print it."""
 
 
-def is_a_peak(rate: float) -> bool:
-    """Whether FLOP/s of one device are the dense or sparse half-precision peak of some accelerator as its data sheet prints it."""
-    return any(abs(rate / peak - 1) < AS_PRINTED for peak in _peaks())
+def is_a_peak(rate: float, document: Document) -> bool:
+    """Whether FLOP/s of one device are the dense or sparse half-precision peak of the document's accelerator as its data sheet prints it;
+    of any accelerator if the document names none."""
+    own = stated_accelerator(document)
+    peaks = _peaks() if own is None else (own.peak, own.sparse_peak or own.peak)
+    return any(abs(rate / peak - 1) < AS_PRINTED for peak in peaks)
 
 
 def stated_accelerator(document: Document) -> Named | None:

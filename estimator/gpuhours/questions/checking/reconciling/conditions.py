@@ -15,6 +15,7 @@ from gpuhours.questions.checking.accelerators import CHIP, find_accelerator, is_
 from gpuhours.questions.checking.claim import ALONE, GIVEN, NAME_OF_MODEL, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reconciling.bills_told import calculated, clause_of
 from gpuhours.questions.checking.reconciling.explaining import USUAL
 from gpuhours.questions.checking.reconciling.machine_hours import (
     GPU_HOURS,
@@ -119,51 +120,6 @@ def of_its_experts(cause: Cause, factor: float, document: Document) -> bool:
 OF_ALL_WORK = frozenset(["model_flops", "mfu", "flops_per_second", "flops_per_second_per_gpu"])
 LEAST_SPARSE = 1.5
 """Ratio of total to active parameters above which the two cannot be mistaken for each other by rounding."""
-
-
-CALCULATIONS = (
-    frozenset(["cost", "gpu_hours", "price"]), frozenset(["cost", "node_hours", "node_price"]),
-    frozenset(["energy", "it_energy", "pue"]),
-)  # fmt: skip
-"""The figures of a bill: each follows from the others, whatever part of the run they are for."""
-
-
-def calculated(claims: Sequence[Claim]) -> bool:
-    """Whether figures are those of one calculation, such as hours, their price and the cost: stops, parts of the run and other runs would
-    be in all of them. One sentence has them all, or the result is drawn from its neighbours."""
-    if frozenset(claim.quantity for claim in claims) not in CALCULATIONS:
-        return False
-    if any(claim.either or claim.sentence == GIVEN for claim in claims):
-        return False
-    return len({claim.sentence for claim in claims}) == 1 or _concluded(claims)
-
-
-CONCLUDES = re.compile(
-    r"(?i)\b(?:therefore|thus|hence|accordingly|consequently|thereby|so that|which (?:makes|gives|comes|is)|(?:comes?|came) to"
-    r"|amount(?:s|ed|ing)? to|works? out)\b"
-)
-"""Words by which a figure is what the figures before it give."""
-MORE_THAN_HOURS = re.compile(
-    r"(?i)\b(?:includ\w+|incl\.|plus|together with|on top|as well as|all in|in all|altogether|overall|project|storage|egress|staff"
-    r"|salar\w+)\b"
-)
-"""Words by which a bill may have other lines than GPU-hours."""
-CLOSE_BY = 40
-"""Words over which a bill is worked out, at most."""
-
-
-def _concluded(claims: Sequence[Claim]) -> bool:
-    """Whether a cost is drawn from hours and price told just before it: it stands with the hours, or is introduced as what follows."""
-    money = next((claim for claim in claims if claim.quantity == "cost"), None)
-    if money is None or any(claim.part or claim.shared for claim in claims):
-        return False
-    sentences = [claim.sentence for claim in claims]
-    said = clause_of(money.quote, money.text)
-    with_hours = any(
-        claim.quantity in ("gpu_hours", "node_hours") and claim.sentence == money.sentence for claim in claims
-    )
-    near = max(sentences) - min(sentences) <= CLOSE_BY and money.sentence == max(sentences)
-    return near and (with_hours or CONCLUDES.search(said) is not None) and MORE_THAN_HOURS.search(money.quote) is None
 
 
 EACH_CARD = re.compile(
@@ -293,7 +249,11 @@ def _of_any_text(cause: Cause, accused: Claim, claims: Sequence[Claim], document
     if cause.cause == "another card's peak" and (card := _named_with_it(cause, document)):
         return f"the run's accelerators are not the {card} that its figures are told with"
     rate = by_name.get("flops_per_second_per_gpu")
-    if rate is not None and is_a_peak(rate.value) and ACHIEVED.search(clause_of(rate.quote, rate.text)) is None:
+    if (
+        rate is not None
+        and is_a_peak(rate.value, document)
+        and ACHIEVED.search(clause_of(rate.quote, rate.text)) is None
+    ):
         return f"“{rate.text}” was achieved, and is not the peak of a card"
     if cause.cause == COUNTS_ATTENTION and accused.quantity == "mfu":
         return said + "counts 6 FLOP per parameter and token, and no attention"
@@ -368,20 +328,6 @@ def of_time_busy(mfu: Claim, implied: float) -> str:
     if not busy or not least <= implied <= most:
         return ""
     return f"“{mfu.text}” is a share of the peak FLOP/s, not of the time that the GPUs were busy"
-
-
-def clause_of(quote: str, text: str) -> str:
-    """Return the clause of a quote that a figure stands in; the whole quote if the figure is not in it."""
-    quote = " ".join(quote.split())
-    at = quote.find(" ".join(text.split()))
-    if at < 0:
-        return quote
-    begins = max((found.end() for found in CLAUSE_ENDS.finditer(quote, 0, at)), default=0)
-    ends = CLAUSE_ENDS.search(quote, at + len(text))
-    return quote[begins : ends.start() if ends else None]
-
-
-CLAUSE_ENDS = re.compile(r"[.,;!?](?=\s|$)| [-*•] ")
 
 
 UNITS_OF_DATA = {

@@ -16,9 +16,9 @@ from gpuhours.questions.checking.claim import Assumed, Claim, Document
 from gpuhours.questions.checking.mistake import Mistake, carried
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.reconciling.bills_told import calculated
 from gpuhours.questions.checking.reconciling.conditions import (
     NO_MISTAKE,
-    calculated,
     missing_condition,
     of_each_card,
     of_its_experts,

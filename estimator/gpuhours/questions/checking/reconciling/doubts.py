@@ -17,7 +17,7 @@ from dataclasses import replace
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reconciling.conditions import clause_of
+from gpuhours.questions.checking.reconciling.bills_told import clause_of
 from gpuhours.questions.checking.reconciling.machine_hours import net_of_stops
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
 
