@@ -47,7 +47,7 @@ def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
     """Depth and width interpolated between public models; the feed-forward width takes the remaining parameters.
 
         layers   rounded to a multiple of 8 (2 below 24 layers), so that pipeline stages divide them
-        hidden   rounded to a multiple of 1024 (128 below 4096), so that tensor ranks divide the heads of size 128
+        hidden   rounded to a multiple of 1024 (512 below 4096, 128 below 2048), so that tensor ranks divide the heads of size 128
         ffn      (params - 2 V h - L (2 h^2 + 2 h k)) / (3 L h), rounded to a multiple of 128; gated
         k        key-value width: 1024 (8 heads of 128) if h >= 4096, otherwise h
 
@@ -55,7 +55,7 @@ def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
     """
     layers, hidden = between(DECODERS, params, 1), between(DECODERS, params, 2)
     layers = rounded(layers, np.where(layers < 24, 2, 8))
-    hidden = rounded(hidden, np.where(hidden < 3584, 128, 1024))
+    hidden = rounded(hidden, np.select([hidden < 1792, hidden < 3584], [128, 512], 1024))
     heads = hidden // 128
     kv_heads = np.where(hidden < 4096, heads, 8)
     attention = layers * (2 * hidden**2 + 2 * hidden * kv_heads * 128)

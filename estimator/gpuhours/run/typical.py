@@ -31,6 +31,10 @@ HALF = 0.5
 """Runs that an alternative counts as before any is named: Jeffreys's prior."""
 
 
+NEAR = 2.0
+"""Factor on either side of the size from which a line applies within which the typical values change."""
+
+
 class Condition(Sourced):
     """The conditions that a run must meet for a line of the table to apply."""
 
@@ -256,11 +260,30 @@ def parts(
     lines: tuple[UsualWeights, ...], kind: Kind, year: int, gpus: float, params: float, tuning: float, **traits: bool
 ) -> Parts:
     """The first line that applies to runs that tune a trained model, which are a share ``tuning``, and the one that applies to the others;
-    a single line if both are the same, or if the share is 0 or 1."""
-    tuned, other = (first(lines, kind, year, gpus, params, tuned=yes, **traits) for yes in (True, False))
-    if tuned is other:
-        return ((1.0, other),)
-    return tuple((share, line) for share, line in ((tuning, tuned), (1.0 - tuning, other)) if share > 0)
+    near the size from which either applies, also the line of smaller models (``near``). A line stands once; none has a share of 0."""
+    found: list[tuple[float, UsualWeights]] = []
+    for share, tuned in ((tuning, True), (1.0 - tuning, False)):
+        smaller, larger = (
+            first(lines, kind, year, gpus, size, tuned=tuned, **traits) for size in (params / NEAR, params * NEAR)
+        )
+        weight = near(params, larger) if larger is not smaller else 1.0
+        found += [(share * weight, larger), (share * (1.0 - weight), smaller)]
+    once: list[tuple[float, UsualWeights]] = []
+    for _, line in found:
+        if all(line is not other for _, other in once):
+            once.append((sum(share for share, other in found if other is line), line))
+    return tuple((share, line) for share, line in once if share > 0)
+
+
+def near(params: float, larger: Condition) -> float:
+    """The weight of the line of larger models at P parameters near the size N from which it applies, evenly in the logarithm of P from
+    N / 2 to 2 N, so that no typical value changes at a single size; 1 if it applies at any size.
+
+        w = log4(2 P / N)        at least 0, at most 1
+    """
+    if larger.least_params is None:
+        return 1.0
+    return min(1.0, max(0.0, math.log(NEAR * params / larger.least_params, NEAR**2)))
 
 
 def blended(several: Parts) -> UsualWeights:

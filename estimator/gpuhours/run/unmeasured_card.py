@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from gpuhours.hardware import kernel_constants
@@ -11,11 +9,9 @@ from gpuhours.hardware.clusters import cluster
 from gpuhours.layout.layout import Layout
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run, Supplied
-from gpuhours.run.typical import PeakShare, first, is_mixture, kind_of, this_year, typical
+from gpuhours.run.typical import NEAR, PeakShare, first, is_mixture, kind_of, near, this_year, typical
 
 MFU = "known.mfu"
-NEAR = 2.0
-"""Factor on either side of the size from which a line applies within which the share changes."""
 
 
 def at_usual_share(run: Run) -> Run:
@@ -60,11 +56,11 @@ def between(smaller: PeakShare, larger: PeakShare, params: float) -> PeakShare:
     """The share for a model near the size N from which the line of larger models applies, so that a larger model never takes fewer hours:
     the logarithm of the share moves evenly with that of the size P, from N / 2 to 2 N.
 
-        share = smaller^(1 - w) larger^w,        w = log4(2 P / N)
+        share = smaller^(1 - w) larger^w,        w: ``near``
     """
     if larger is smaller or larger.least_params is None:
         return larger
-    weight = math.log(NEAR * params / larger.least_params, NEAR**2)
+    weight = near(params, larger)
     low, value, high = (
         float(getattr(smaller, name) ** (1 - weight) * getattr(larger, name) ** weight)
         for name in ("low", "value", "high")
