@@ -29,6 +29,16 @@ def test_hours_follow_from_a_usual_share_of_the_peak() -> None:
     assert any("--mfu" in warning for warning in found.warnings)
 
 
+def test_stated_stops_are_not_counted_twice() -> None:
+    """4 B: runs whose share is 0.23 ran for 0.98 of their time. At that goodput nothing changes, at 0.49 hours double."""
+    hours = _estimate().results["gpu_hours"].value
+    as_usual = _estimate(**{"known.goodput": 0.98})
+    assert as_usual.results["mfu"].value == pytest.approx(0.23 / 0.98)
+    assert as_usual.results["gpu_hours"].value == pytest.approx(hours)
+    assert as_usual.results["gpu_hours"].low == pytest.approx(_estimate().results["gpu_hours"].low, rel=0.01)
+    assert _estimate(**{"known.goodput": 0.49}).results["gpu_hours"].value == pytest.approx(2 * hours)
+
+
 def test_large_models_have_their_own_share() -> None:
     """Whole runs of 10 B parameters and more spread less."""
     assert _estimate(**{"model.params": 70e9}).results["mfu"].value == pytest.approx(0.27)
@@ -44,10 +54,11 @@ def test_a_larger_model_never_takes_fewer_hours() -> None:
         assert smaller.value < larger.value
         assert smaller.high < larger.high
     middle = (
-        PeakShare(low=0.1, value=0.2, high=0.4, source="small"),
-        PeakShare(low=0.2, value=0.3, high=0.5, source="large", least_params=10e9),
+        PeakShare(low=0.1, value=0.2, high=0.4, goodput=0.9, source="small"),
+        PeakShare(low=0.2, value=0.3, high=0.5, goodput=0.8, source="large", least_params=10e9),
     )
     assert between(*middle, 10e9).value == pytest.approx(0.06**0.5)
+    assert between(*middle, 10e9).goodput == pytest.approx(0.72**0.5)
     assert between(*middle, 5e9).low == pytest.approx(0.1)
     assert between(*middle, 20e9).high == pytest.approx(0.5)
 

@@ -138,6 +138,8 @@ class PeakShare(Condition):
     low: float
     value: float
     high: float
+    goodput: float
+    """Productive share of the time of those runs."""
 
 
 class Share(Sourced):

@@ -20,15 +20,19 @@ def at_usual_share(run: Run) -> Run:
 
         GPU-hours = model FLOPs / (share x peak),        share: median, 10th and 90th percentile of published whole runs (``typical.yaml``)
 
-    The share includes stops, so none are added unless ``known.goodput`` states them. It says nothing about layout, memory or the parts of a
-    step.
+    The share includes stops, so none are added. Where ``known.goodput`` states them, the share is that of steps alone, share / goodput of
+    those runs. It says nothing about layout, memory or the parts of a step.
     """
     usual = usual_share(run)
     if usual is None:
         return run
-    reason = "the speed of this accelerator is not known: the share of the peak that whole published runs used on others, stops included"
-    supplied = Supplied(value=usual.value, low=usual.low, high=usual.high, reason=reason, source=usual.source)
-    return run.replaced(MFU, usual.value).replaced("assumptions", {**run.assumptions, MFU: supplied})
+    stated = run.known.goodput is not None
+    running = usual.goodput if stated else 1.0
+    low, value, high = (share / running for share in (usual.low, usual.value, usual.high))
+    stops = f"without stops, at their goodput of {running:.2f}" if stated else "stops included"
+    reason = f"the speed of this accelerator is not known: the share of the peak that whole published runs used on others, {stops}"
+    supplied = Supplied(value=value, low=low, high=high, reason=reason, source=usual.source)
+    return run.replaced(MFU, value).replaced("assumptions", {**run.assumptions, MFU: supplied})
 
 
 def usual_share(run: Run) -> PeakShare | None:
@@ -61,11 +65,11 @@ def between(smaller: PeakShare, larger: PeakShare, params: float) -> PeakShare:
     if larger is smaller or larger.least_params is None:
         return larger
     weight = near(params, larger)
-    low, value, high = (
+    low, value, high, goodput = (
         float(getattr(smaller, name) ** (1 - weight) * getattr(larger, name) ** weight)
-        for name in ("low", "value", "high")
+        for name in ("low", "value", "high", "goodput")
     )
-    return PeakShare(low=low, value=value, high=high, source=f"{larger.source}; {smaller.source}")
+    return PeakShare(low=low, value=value, high=high, goodput=goodput, source=f"{larger.source}; {smaller.source}")
 
 
 def _says_speed(run: Run) -> bool:
