@@ -57,23 +57,24 @@ TUNED = UsualWeights(tuned=True, judged={"c": 1}, source="tuned ones")
 
 
 @pytest.mark.parametrize(
-    ("params", "weight"), [(9e9, 0.0), (10e9, 0.0), (20e9, 0.5), (20e9 * 2**0.5, 0.75), (40e9, 1.0), (41e9, 1.0)]
+    ("params", "weight"),
+    [(14e9, 0.0), (20e9 / 2**0.5, 0.0), (20e9, 0.5), (20e9 * 2**0.25, 0.75), (20e9 * 2**0.5, 1.0), (29e9, 1.0)],
 )
 def test_lines_blend_around_the_size_from_which_one_applies(params: float, weight: float) -> None:
-    """From half of 20 B to its double, evenly in the logarithm."""
+    """From 14 to 28 B around 20, evenly in the logarithm; with a factor two on either side from 10 to 40."""
     found = parts((LARGE, SMALL), "text", 2024, 64, params, 0.0, mixture=False, adapters=False)
     assert {line.source: share for share, line in found} == pytest.approx(
         {name: share for name, share in (("large ones", weight), ("the others", 1 - weight)) if share}
     )
-    assert near(params, LARGE) == pytest.approx(weight)
-    assert near(params, SMALL) == 1.0
+    assert near(params, LARGE, 2**0.5) == pytest.approx(weight)
+    assert near(params, SMALL, 2**0.5) == 1.0
+    assert near(10e9, LARGE, 2.0) == pytest.approx(0.0)
+    assert near(40e9, LARGE, 2.0) == pytest.approx(1.0)
 
 
 def test_runs_that_may_be_tuned_blend_both_ways() -> None:
     """At 20 B, a quarter of them tuned: half of the other three quarters on either line."""
     found = parts((TUNED, LARGE, SMALL), "text", 2024, 64, 20e9, 0.25, mixture=False, adapters=False)
-    assert [(share, line.source) for share, line in found] == [
-        (0.25, "tuned ones"),
-        (0.375, "large ones"),
-        (0.375, "the others"),
-    ]
+    assert {line.source: share for share, line in found} == pytest.approx(
+        {"tuned ones": 0.25, "large ones": 0.375, "the others": 0.375}
+    )

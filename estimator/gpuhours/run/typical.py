@@ -32,7 +32,9 @@ HALF = 0.5
 
 
 NEAR = 2.0
-"""Factor on either side of the size from which a line applies within which the typical values change."""
+"""Factor on either side of the size from which a line applies within which the share of the peak changes."""
+AROUND = math.sqrt(2)
+"""The same for stacks and recomputation, a factor two in all: scripts that tune 8 B whole are those of the line from 5 B."""
 
 
 class Condition(Sourced):
@@ -266,9 +268,9 @@ def parts(
     found: list[tuple[float, UsualWeights]] = []
     for share, tuned in ((tuning, True), (1.0 - tuning, False)):
         smaller, larger = (
-            first(lines, kind, year, gpus, size, tuned=tuned, **traits) for size in (params / NEAR, params * NEAR)
+            first(lines, kind, year, gpus, size, tuned=tuned, **traits) for size in (params / AROUND, params * AROUND)
         )
-        weight = near(params, larger) if larger is not smaller else 1.0
+        weight = near(params, larger, AROUND) if larger is not smaller else 1.0
         found += [(share * weight, larger), (share * (1.0 - weight), smaller)]
     once: list[tuple[float, UsualWeights]] = []
     for _, line in found:
@@ -277,15 +279,15 @@ def parts(
     return tuple((share, line) for share, line in once if share > 0)
 
 
-def near(params: float, larger: Condition) -> float:
+def near(params: float, larger: Condition, within: float) -> float:
     """The weight of the line of larger models at P parameters near the size N from which it applies, evenly in the logarithm of P from
-    N / 2 to 2 N, so that no typical value changes at a single size; 1 if it applies at any size.
+    N / f to f N with the factor f = ``within``, so that no typical value changes at a single size; 1 if it applies at any size.
 
-        w = log4(2 P / N)        at least 0, at most 1
+        w = ln(f P / N) / ln f^2        at least 0, at most 1
     """
     if larger.least_params is None:
         return 1.0
-    return min(1.0, max(0.0, math.log(NEAR * params / larger.least_params, NEAR**2)))
+    return min(1.0, max(0.0, math.log(within * params / larger.least_params, within**2)))
 
 
 def blended(several: Parts) -> UsualWeights:

@@ -60,11 +60,11 @@ def between(smaller: PeakShare, larger: PeakShare, params: float) -> PeakShare:
     """The share for a model near the size N from which the line of larger models applies, so that a larger model never takes fewer hours:
     the logarithm of the share moves evenly with that of the size P, from N / 2 to 2 N.
 
-        share = smaller^(1 - w) larger^w,        w: ``near``
+        share = smaller^(1 - w) larger^w,        w: ``typical.near``
     """
     if larger is smaller or larger.least_params is None:
         return larger
-    weight = near(params, larger)
+    weight = near(params, larger, NEAR)
     low, value, high, goodput = (
         float(getattr(smaller, name) ** (1 - weight) * getattr(larger, name) ** weight)
         for name in ("low", "value", "high", "goodput")
