@@ -208,7 +208,7 @@ NOTHING: list[tuple[float | None, Cluster | None, dict[str, Any], str, str]] = [
         "no dated Example price of h100-sxm-80gb",
     ),
     (HOUR, cluster("tpu-v5e"), {}, "energy", "the power of Google TPU v5e is not known; give cost.power"),
-    (HOUR, cluster("gb300"), {}, "cost", "no dated price of gb300 is known"),
+    (HOUR, cluster("h20-sxm-96gb"), {}, "cost", "no dated price of h20-sxm-96gb is known"),
 ]
 
 
