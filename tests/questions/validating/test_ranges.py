@@ -193,8 +193,7 @@ def test_the_factor_of_the_stored_table_was_learned_without_the_system_judged(pu
     by = {system_of(one.row.word("source_title") or ""): one for one in published.judged if one.error is not None}
     case = by["bigscience"].case
     assert case is not None
-    assert case.software.unmeasured_factor == conformal.unmeasured_stack("bigscience")
-    assert conformal.unmeasured_stack("bigscience") != conformal.unmeasured_stack()
+    assert case.software.unmeasured_factor == conformal.unmeasured_stack("bigscience") > 1.05
     assert conformal.unmeasured_stack("bigscience") == pytest.approx(
         np.exp(unmeasured_stack(samples(published.judged), frozenset({"bigscience"}))), abs=1e-4
     )
