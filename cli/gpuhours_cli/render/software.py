@@ -13,7 +13,7 @@ from rich.text import Text
 from gpuhours.questions.listing.software import StackEntry, StackList, StackSheet
 
 NOWHERE = "no measured step of its own"
-SAID_APART = ("source", "note", "fitted", "fitted_on", "read_in")
+SAID_APART = ("source", "note", "fitted", "fitted_on")
 """Keys of a group that are not figures."""
 
 

@@ -67,12 +67,6 @@ class Sourced(Section):
     independent: bool = False
     """Whether the figures were counted in the stack's code, described in its paper, or measured kernel by kernel, and so are known without
     any step of the stack, except for those listed in ``fitted``."""
-    read_in: dict[str, str] = Field(
-        default_factory=dict,
-        examples=[{"gradient": "megatron/training/arguments.py: accumulate-allreduce-grads-in-fp32"}],
-    )
-    """Single figures that follow from facts of the stack's code or documents -> the file and key, or the section, that says so. They are
-    known without any step of the stack, whatever becomes of the others of their group (``fitted``)."""
 
 
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:

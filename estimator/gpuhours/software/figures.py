@@ -23,9 +23,10 @@ Selective = Literal[
 
 @dataclass(frozen=True)
 class ChosenDefault:
-    """A default that was fitted to measured runs: their sources (``published/sources.yaml``), each with the default to use without it."""
+    """A default that was fitted to measured runs: their sources (``published/sources.yaml``), and the default to use without them."""
 
-    without: Mapping[str, float]
+    on: tuple[str, ...]
+    without: float
 
 
 class Traffic(Section):

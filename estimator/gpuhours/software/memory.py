@@ -99,17 +99,16 @@ class MemoryFacts(Section):
     """Memory that the allocator reserves beyond the tensors, as a fraction of the tensors' memory."""
     reserved_zero3: float = 0.23
     """The same under ZeRO-3, where weights are gathered and freed layer by layer."""
-    reserved_split: Annotated[float, ChosenDefault({"nanotron-bench": 0.2, "torchtitan": 0.05})] = 0.1
+    reserved_split: Annotated[float, ChosenDefault(("nanotron-bench", "torchtitan"), without=0.0)] = 0.1
     """Additional reserved memory under tensor parallelism, as a fraction of activations and logits: reductions on other streams release
-    their buffers late (fitted: 0.05 to 0.13 on nanotron's benchmark, 0.2 on torchtitan's 70B steps; without one of them, as on the
-    other)."""
+    their buffers late (fitted: 0.05 to 0.13 on nanotron's benchmark, 0.2 on torchtitan's 70B steps)."""
     reserved_ahead: float = 0.0
     """Number of unsharded copies of the residual stream in memory if reductions are eager calls and the host runs ahead of the GPU, by as
     many launches as CUDA queues (1,024): the same on 2 and on 32 ranks. There are none if the host waits (``memory.peak``;
     nanotron)."""
     reserved_expandable: float = 0.02
     """Like ``reserved``, with expandable segments: gaps between the blocks of a segment."""
-    reserved_least: Annotated[float, ChosenDefault({"longvila": 0.0, "bigscience": 0.0})] = 0.02
+    reserved_least: Annotated[float, ChosenDefault(("longvila", "bigscience"), without=0.0)] = 0.02
     """Like ``reserved``, if memory is short and the allocator has released its cached blocks (fitted to LongVILA's longest sequences; with
     it, BigScience's fullest runs reach 0.93 to 0.98 of the card)."""
     context: float = 0.6 * GIB

@@ -122,7 +122,7 @@ class Software(Section):
     """The cost of a padding mask; None if the kernels are given sequence lengths instead."""
     learned_mask: LearnedMask | None = None
     """Attention whose mask is a bias from a table with gradients (BEiT, Swin); None: as with a padding mask."""
-    rotary_cut: Annotated[NotNegative, ChosenDefault({"hugging-face": 0.0})] = 0.2
+    rotary_cut: Annotated[NotNegative, ChosenDefault(("hugging-face",), without=0.0)] = 0.2
     """Traffic of splitting heads and concatenating them again if only part of each head is rotated, relative to the traffic of rotating
     whole heads with separate kernels: 5 of 44 B forward and about 20 of 75 B backward (zeros, two copies, a sum)."""
     pageable: NotNegative = 0.0

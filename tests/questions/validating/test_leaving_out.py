@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -66,7 +65,6 @@ def test_what_fitted_a_constant_is_a_source_and_a_field_that_there_are() -> None
     for group in found:
         assert systems_of(group.fitted_on) <= systems, group  # type: ignore[attr-defined]
         assert set(group.fitted) <= set(type(group).model_fields), group  # type: ignore[attr-defined]
-        assert set(getattr(group, "read_in", ())) <= set(type(group).model_fields) - set(group.fitted), group  # type: ignore[attr-defined]
 
 
 def test_every_named_source_of_the_table_is_spelt_as_there() -> None:
@@ -142,32 +140,6 @@ def test_what_was_counted_in_code_or_measured_kernel_by_kernel_stays() -> None:
     assert (found.each, found.layer, found.waits) == (theirs.each, theirs.layer, 0.0)
     assert known.autocast == parent.autocast
     assert software_without("huggingface-unfused", "hugging-face")[0].attention == {"default": "unfused"}
-
-
-def test_single_figures_that_code_or_a_paper_says_stay() -> None:
-    """DeepSpeed's pipelines send whole activations (its engine), DistFlashAttn recomputes all but attention (its paper), Megatron-LM's
-    arguments overlap nothing; what was fitted beside them is the parent's."""
-    own, parent = load_software("bigscience").network, load_software("megatron-deepspeed").network
-    known = software_without("bigscience", "bigscience")[0].network
-    assert (known.sends, known.gradient_in("fp16")) == ("whole", 2.0) != (parent.sends, parent.gradient_in("fp16"))
-    assert known.data_share == parent.data_share != own.data_share
-    flash = software_without("distflashattn", "distflashattn")[0]
-    assert (flash.defaults.recompute, flash.selective) == ("selective", "all-but-attention")
-    assert flash.exposed.context == load_software("deepspeed").exposed.context
-    cloned = software_without("megatron-lm", "distflashattn")[0]
-    assert (cloned.exposed.tensor, cloned.exposed.data, cloned.network.gradient) == (1.0, 1.0, 4.0)
-    assert cloned.exposed.pipeline == load_software("megatron-core").exposed.pipeline
-
-
-def test_every_figure_read_somewhere_names_a_file_or_a_section() -> None:
-    read = [
-        one
-        for name in list_software()
-        for group in groups(load_software(name))
-        for one in getattr(group, "read_in", {}).values()
-    ]
-    assert len(read) >= 12
-    assert all(re.search(r"\w\.(py|yaml|md): |section \d", one) for one in read), read
 
 
 def test_constants_fitted_elsewhere_stay() -> None:
@@ -281,7 +253,7 @@ def test_defaults_of_code_are_left_out_with_the_runs_that_chose_them() -> None:
         system: software_without("fsdp-compile", system)[0].memory for system in ("torchtitan", "longvila", "narayanan")
     }
     assert (facts.reserved_split, facts.reserved_least) == (0.1, 0.02)
-    assert (without["torchtitan"].reserved_split, without["torchtitan"].reserved_least) == (0.05, 0.02)
+    assert (without["torchtitan"].reserved_split, without["torchtitan"].reserved_least) == (0.0, 0.02)
     assert (without["longvila"].reserved_split, without["longvila"].reserved_least) == (0.1, 0.0)
     assert without["narayanan"] == facts
     assert software_without("burstengine", "longvila")[0].memory.reserved_least == 0.045, (

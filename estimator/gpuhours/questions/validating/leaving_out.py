@@ -5,8 +5,7 @@ the measured runs that determined it; ``published/sources.yaml`` lists sources t
 
 Without a system
 
-    a profile measured in no other system   is replaced by its parent, except for documented facts of its code (memory, placement of layers,
-                                            single figures with the file and key that say so: ``read_in``)
+    a profile measured in no other system   is replaced by its parent, except for documented facts of its code (memory, placement of layers)
     a group determined on the system        is refitted on the other systems' rows (``refitting``) if these determine it; otherwise it is
                                             replaced by its parent's, or by that of the stand-in profile
     kernel constants                        likewise: the generation's replace an accelerator's own, newer libraries' replace older ones
@@ -35,7 +34,6 @@ from gpuhours.hardware.kernel_constants import (
 )
 from gpuhours.hardware.libraries import Time, libraries_of
 from gpuhours.hardware.nodes import Node
-from gpuhours.inputs.yaml_files import Sourced
 from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
@@ -46,7 +44,6 @@ from gpuhours.software.profile import Software, load_software, parent_of
 FACTS = (
     "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_gemms", "grouped_attention",
     "model_code", "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees", "wide_experts", "clock_gain",
-    "selective", "schedules", "early_stop", "sequence_parallel", "pads_gemms",
 )  # fmt: skip
 """Facts about a stack's code, and figures of single kernels (``clock_gain``), which were not determined from measured steps."""
 SHARES = frozenset({"Exposed", "Libraries"})
@@ -101,8 +98,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
         if group not in apart and system in _fitted_on(value):
             update[group], how = _documented_defaults(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
-    known = _with_read_figures(load_software(name), known.model_copy(update={**update, "name": name}))
-    known, chosen = _with_defaults_reset(known, system)
+    known, chosen = _with_defaults_reset(known.model_copy(update={**update, "name": name}), system)
     if (kernels := known.host.kernels) is not None:
         kernels, more = _with_defaults_reset(kernels, system)
         kernels, timed = _launched_elsewhere(kernels, system)
@@ -110,16 +106,6 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
             known = known.model_copy(update={"host": known.host.model_copy(update={"kernels": kernels})})
         left, chosen = [*left, *timed], (*chosen, *more)
     return known, (*left, *(f"{one} (a default of code)" for one in chosen))
-
-
-def _with_read_figures(own: Software, known: Software) -> Software:
-    """``known`` with the single figures that were read in the code or the documents of ``own`` (``read_in``)."""
-    update = {
-        group: getattr(known, group).model_copy(update={figure: getattr(mine, figure) for figure in mine.read_in})
-        for group in Software.model_fields
-        if isinstance(mine := getattr(own, group), Sourced) and mine.read_in
-    }
-    return known.model_copy(update=update)
 
 
 def _launched_elsewhere(kernels: Kernels, system: str) -> tuple[Kernels, tuple[str, ...]]:
@@ -171,12 +157,12 @@ def _lineage(name: str) -> Iterator[str]:
 def _with_defaults_reset(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
     """A group with those code defaults reset that a system's measured runs determined, and the names of these defaults."""
     update = {
-        name: without
+        name: chosen.without
         for name, field in type(group).model_fields.items()
         for chosen in field.metadata
-        if isinstance(chosen, ChosenDefault) and getattr(group, name) == field.default
-        for source, without in chosen.without.items()
-        if system in systems_of((source,))
+        if isinstance(chosen, ChosenDefault)
+        and system in systems_of(chosen.on)
+        and getattr(group, name) == field.default
     }
     return (group.model_copy(update=update), tuple(update)) if update else (group, ())
 
