@@ -162,6 +162,13 @@ def test_a_wrong_value_names_its_key(broken: dict[str, Any], tmp_path: Path) -> 
         read_model(written(tmp_path, {**llama, **broken}))
 
 
+def test_an_infinite_image_is_refused(tmp_path: Path) -> None:
+    tower = {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+             "image_size": float("inf"), "patch_size": 16, "head_dim": 64}  # fmt: skip
+    with pytest.raises(EstimateError, match="image_size"):
+        read_model(written(tmp_path, tower))
+
+
 @pytest.mark.parametrize(
     ("type_", "change"),
     [("minicpm3", {"attention_bias": True}), ("dinov3_vit", {"value_bias": False}), ("falcon_h1", {"projectors_bias": True}),

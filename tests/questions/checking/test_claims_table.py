@@ -232,3 +232,16 @@ def test_names_of_runs_and_tables_are_text_in_markdown_and_html() -> None:
     page = as_html(checked)
     assert "<img" not in page
     assert "<script>" not in page
+
+
+def test_flops_of_a_negative_size() -> None:
+    """Their ratio to 6 N D has no logarithm."""
+    row = {
+        "model": "m",
+        "params_b": "-7",
+        "tokens_b": "1000",
+        "train_flops": "4.2e22",
+        "gpu": "H100",
+        "derived_fields": "train_flops",
+    }
+    assert check_table([row], "t.csv").runs

@@ -137,3 +137,13 @@ def test_the_figure_that_agrees_with_all_others_is_the_runs() -> None:
     """Only a sharp agreement decides which of two figures is meant."""
     assert only(TWICE.format("976", "2,430")).verdict == "consistent"
     assert only(TWICE.format("488", "1,215")).verdict != "consistent"
+
+
+def test_a_patch_larger_than_a_frame() -> None:
+    """It leaves no patch to count, whose logarithm was taken."""
+    text = "Clips of 64 frames from 1.5 million hours of video at 2 FPS pass a frozen ViT-L/9223372036854775808 into a 30B model on A100s."
+    assert only(text).verdict == "not determined"
+
+
+def test_zero_to_a_negative_power() -> None:
+    assert only("We used a learning rate of 1.0 × 0^-4 for 7B parameters.").verdict == "not determined"

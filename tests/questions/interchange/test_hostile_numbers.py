@@ -88,3 +88,15 @@ def test_variables_that_grow_without_end(gpuhours_command: Command, tmp_path: Pa
     assert str(path) in found.err
     assert "characters ($A is one)" in found.err
     assert time.process_time() - before < 10
+
+
+def test_a_degree_that_is_a_list(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "m.sh"
+    path.write_text(
+        "torchrun pretrain_gpt.py --num-layers 32 --micro-batch-size 2 --seq-length 4096\n", encoding="utf-8"
+    )
+    found = gpuhours_command(
+        "import", str(path), "--set", "layout.tensor=[1,2]", "--model", "llama-3-8b", "--gpus", "64"
+    )
+    assert found.code == 2
+    assert "Traceback" not in found.err

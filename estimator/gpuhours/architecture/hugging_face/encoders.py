@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
 from gpuhours.architecture.hugging_face.text import BIASED, activation, llama
@@ -105,12 +104,14 @@ def modernbert_decoder(config: Config) -> Fields:
 def tower(config: Config) -> Fields:
     """Fields from the keys that vision transformers have in common."""
     hidden = config.number("hidden_size", "embed_dim")
-    size: Any = config.get("image_size", config.get("crop_size", 224))
+    sized = next((name for name in ("image_size", "crop_size") if name in config), "image_size")
+    size = config.get(sized, 224)
     patch = config.get("patch_size", 16)
     return {
         "kind": "vision", "layers": config.number("num_hidden_layers", "depth"), "hidden": hidden,
-        "heads": config.number("num_attention_heads", "num_heads"), "image_size": size[0] if isinstance(size, list) else size,
-        "patch": patch[0] if isinstance(patch, list) else patch,
+        "heads": config.number("num_attention_heads", "num_heads"),
+        "image_size": size[0] if isinstance(size, list) else config.number(sized, default=224),
+        "patch": patch[0] if isinstance(patch, list) else config.number("patch_size", default=16),
         "channels": config.number("num_channels", "in_channels", "in_chans", default=3),
         "ffn_hidden": config.optional("intermediate_size") or int(config.get("mlp_ratio", 4) * hidden), "pre_norm": False,
         "patch_bias": True, "activation": activation(config, "hidden_act", "gelu"),

@@ -19,6 +19,7 @@ from gpuhours.questions.calibrating.observed import Candidate, ObservedRun, obse
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.explanation import Explanation, Hypothesis, PartResidual
 from gpuhours.run.evaluate import Outcome
+from gpuhours.run.spec import Run
 
 UNITS: Mapping[str, str] = {
     "step_time": "s", "mfu": "", "tokens_per_second": "", "tokens_per_second_per_gpu": "", "samples_per_second": "", "steps_per_second": "",
@@ -48,7 +49,7 @@ def explained(estimate: Estimate, observed: str | None = None, log: Log | None =
     low, high = step_range(estimate)
     explanation = Explanation(
         given, one.seconds, float(outcome.step.time), low, high, tuple(parts_of(outcome, one.seconds)),
-        tuple(sorted(hypotheses(one), key=lambda other: -other.odds)[:MOST]), one.remarks,
+        tuple(sorted(hypotheses(one, estimate.run), key=lambda other: -other.odds)[:MOST]), one.remarks,
     )  # fmt: skip
     return replace(estimate, observed=explanation)
 
@@ -105,8 +106,8 @@ def parts_of(outcome: Outcome, measured: float) -> Iterator[PartResidual]:
             yield PartResidual(name, seconds, factor if factor > 0 else None)
 
 
-def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
-    """Alternative profiles, networks and (if the run leaves it open) recomputation modes, scored as in ``choosing``."""
+def hypotheses(one: ObservedRun, described: Run) -> Iterator[Hypothesis]:
+    """Alternative profiles, networks and (if the run as ``described`` leaves it open) recomputation modes, scored as in ``choosing``."""
     stated = one.stated
     base = one.predicted(stated)
     if base is None:
@@ -121,7 +122,7 @@ def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
         seconds = one.predicted(stack) if stack != stated else None
         if seconds is not None and seconds > 0 and abs(math.log(seconds / base)) > 1e-6:
             yield Hypothesis(*said(stack, stated), seconds, odds(score(seconds, penalty) - as_described))
-    for mode, seconds in recomputed(one):
+    for mode, seconds in recomputed(one, described):
         if abs(math.log(seconds / base)) > 1e-6:
             named = word(Recompute, mode)
             yield Hypothesis(
@@ -141,10 +142,14 @@ def said(stack: Candidate, stated: Candidate) -> tuple[str, str]:
     return f"network {stack.network}", f"--set hardware.network.kind={stack.network}"
 
 
-def recomputed(one: ObservedRun) -> Iterator[tuple[Recompute, float]]:
-    """Pairs (recomputation mode, seconds per step) for every mode that is valid for the run."""
-    layout = one.run.layout
-    if layout is not None and "recompute" in layout.model_fields_set and "layout.recompute" not in one.run.assumptions:
+def recomputed(one: ObservedRun, described: Run) -> Iterator[tuple[Recompute, float]]:
+    """Pairs (recomputation mode, seconds per step) for every mode that is valid for the run, if it is ``described`` without one."""
+    layout = described.layout
+    if (
+        layout is not None
+        and "recompute" in layout.model_fields_set
+        and "layout.recompute" not in described.assumptions
+    ):
         return
     for mode in Recompute:
         base = one.resolved.layout

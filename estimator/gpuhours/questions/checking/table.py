@@ -191,7 +191,8 @@ def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
     if entries.get("train_flops") is not None:
         flops, tokens = _number(row.get("train_flops")), _number(row.get("tokens_b"))
         size = _number(row.get("active_params_b")) or _number(row.get("params_b"))
-        if not (flops and tokens and size) or abs(math.log(flops / (6e18 * size * tokens))) < AS_COMPUTED:
+        counted = 6e18 * size * tokens if size and tokens else 0.0
+        if not (flops and counted) or (0 < flops / counted < math.inf and abs(math.log(flops / counted)) < AS_COMPUTED):
             computed_columns.add("train_flops")
     return frozenset(computed_columns)
 

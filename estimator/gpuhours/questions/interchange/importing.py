@@ -304,7 +304,10 @@ EQUIVALENT = (
 
 def _gpus_and_batch(found: dict[str, Any], said: Mapping[str, Any]) -> list[str]:
     """Derive the number of GPUs and the global batch from equivalent quantities, in place; returns what is missing for the batch."""
-    copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
+    degrees = [found.get(f"layout.{name}") or 1 for name in ("tensor", "pipeline", "context")]
+    copy = math.prod(
+        int(degree) if isinstance(degree, int | float | str) else 1 for degree in degrees
+    )  # a list is refused with the run
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
         found["hardware.gpus"] = said[NODES] * said[PER_NODE]
     if "hardware.gpus" not in found and said[RANKS]:

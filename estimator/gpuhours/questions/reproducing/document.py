@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import takewhile
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import magnitude, parse
@@ -134,6 +134,13 @@ class Settles(Section):
     claims: tuple[str, ...]
 
 
+def _in_full(origins: Any) -> Any:
+    """Words that stand for an origin are those of the text."""
+    if not isinstance(origins, Mapping):
+        return origins
+    return {key: {"words": one} if isinstance(one, str) else one for key, one in origins.items()}
+
+
 class Published(Section):
     """A document file."""
 
@@ -146,7 +153,9 @@ class Published(Section):
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Other runs in the text, each an overlay over ``run``."""
-    origins: Mapping[str, KeyOrigin] = Field(default_factory=dict)
+    origins: Annotated[
+        Mapping[str, KeyOrigin], BeforeValidator(_in_full, json_schema_input_type=Mapping[str, KeyOrigin | str])
+    ] = Field(default_factory=dict)
     """Where the keys of ``run``, of ``runs`` and of settings come from, by key or block; words alone stand for those of the text."""
     claims: Mapping[str, StatedFigure]
     figures: tuple[AskedFigure, ...]
@@ -154,14 +163,6 @@ class Published(Section):
     takes: tuple[Solve, ...] = ()
     settles: tuple[Settles, ...] = ()
     """Figures of the text that determined constants of software profiles: runs on such a profile are not blind to them."""
-
-    @field_validator("origins", mode="before")
-    @classmethod
-    def _words_alone(cls, origins: Any) -> Any:
-        """Words that stand for an origin are those of the text."""
-        if not isinstance(origins, Mapping):
-            return origins
-        return {key: {"words": one} if isinstance(one, str) else one for key, one in origins.items()}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Published:

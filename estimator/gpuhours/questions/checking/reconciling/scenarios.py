@@ -39,6 +39,8 @@ def scenario(document: Document, run: Setting) -> Scenario | None:
         return None
     side = document.claim("resolution")
     tokens = ((side.value if side else SIDE) // float(patch)) ** 2
+    if tokens < 1:
+        return None  # a patch larger than a frame
     assumptions = [
         Assumed(
             "tokens_per_frame",
@@ -64,6 +66,8 @@ def _masked(document: Document) -> Scenario | None:
         return None
     patches = frames.value / TUBELET * ((side.value if side else SIDE) // PATCH) ** 2
     visible = patches * (1 - ratio.value)
+    if visible <= 0:
+        return None
     reason = f"{patches:,.0f} patches per clip (16 px, tubelets of two frames), {100 * (1 - ratio.value):.0f} % of them visible"
     work = product(
         "compute = 6 x parameters x visible patches x clips, plus a light decoder",

@@ -43,6 +43,8 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
         if abs(exponent) > LARGEST_POWER or len(base.partition("e")[2].lstrip("+-")) > 2:
             return None
         digits = digits.replace("+", "e+") if _lost_e(digits) else digits
+        if raised and exponent < 0 and float(base) == 0:
+            return None
         if raised and float(base) > 0 and abs(exponent * math.log10(float(base))) > 300:
             return None
         value = float(base) ** exponent if raised else float(digits)
