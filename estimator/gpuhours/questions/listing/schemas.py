@@ -223,6 +223,9 @@ def schema(kind: str) -> dict[str, Any]:
         "measurements": Measurements,
     }
     document = readers[kind].model_json_schema(mode="validation", schema_generator=Editors)
+    if kind == "document":  # words alone stand for an origin
+        origins = document["properties"]["origins"]
+        origins["additionalProperties"] = {"anyOf": [origins["additionalProperties"], {"type": "string"}]}
     return {"$schema": DIALECT, **(like_another(document) if kind == "software" else with_names(document))}
 
 

@@ -153,9 +153,7 @@ class Published(Section):
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Other runs in the text, each an overlay over ``run``."""
-    origins: Annotated[
-        Mapping[str, KeyOrigin], BeforeValidator(_in_full, json_schema_input_type=Mapping[str, KeyOrigin | str])
-    ] = Field(default_factory=dict)
+    origins: Annotated[Mapping[str, KeyOrigin], BeforeValidator(_in_full)] = Field(default_factory=dict)
     """Where the keys of ``run``, of ``runs`` and of settings come from, by key or block; words alone stand for those of the text."""
     claims: Mapping[str, StatedFigure]
     figures: tuple[AskedFigure, ...]
