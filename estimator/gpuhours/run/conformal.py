@@ -48,7 +48,6 @@ import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.run.novelty import BESIDES, TRAITS
 from gpuhours.step.hosts import SAME
 
 HostFactors = tuple[float, float]
@@ -136,9 +135,7 @@ def curve(of: str, without: str = "") -> Curve:
     """The range of ``step`` or ``memory`` (factors on seconds or bytes), fitted on all systems, or with the system ``without`` left out."""
     constants = table()[of]
     one = constants["without"].get(without, constants["all"])
-    known = dict(zip(constants["features"], one["coefficients"], strict=True))
-    coefficients = tuple(known.get(name, 0.0) for name in (*TRAITS, *BESIDES))  # 0: not learned yet
-    return Curve(one["base"], coefficients, one["shift"], one["below"], one["above"], one["left_open"])
+    return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"], one["left_open"])
 
 
 def unmeasured_stack(without: str = "") -> float:

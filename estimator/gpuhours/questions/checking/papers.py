@@ -14,6 +14,7 @@ from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Miscalcula
 from gpuhours.questions.checking.outcome import Cause, Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, multiple, shown
 from gpuhours.questions.checking.reading.runs.division import SUMS
+from gpuhours.questions.checking.reading.vocabulary.number_words import spelled
 from gpuhours.questions.checking.reconciling.doubts import TOLD
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, of_whole
@@ -233,14 +234,13 @@ OF_SO_MANY = re.compile(
     r" (?:runs|stages|phases|models|sizes|rounds|parts|jobs|legs|variants|checkpoints|trainings|of them|together)\b"
 )
 """Words of a total that count what it adds up: ``all three stages together``, ``the four runs``."""
-COUNTS = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 def _counts(quote: str, runs: int) -> bool:
     """Whether the words of a total count as many runs as the text gives figures for."""
     said = [found["count"].lower() for found in OF_SO_MANY.finditer(quote)]
     return bool(said) and all(
-        (COUNTS.index(word) if word in COUNTS else 2 if word == "both" else int(word)) == runs for word in said
+        (2 if word == "both" else int(word) if word.isdigit() else spelled(word)) == runs for word in said
     )
 
 
